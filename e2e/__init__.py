@@ -1,0 +1,1 @@
+"""Tests and demos against a real Kubernetes."""

@@ -1,0 +1,1 @@
+"""The controller: keeps the children of every ImageClassifier in the shape its spec asks for."""

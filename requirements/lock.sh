@@ -1,0 +1,13 @@
+#!/bin/sh
+# Writes the lock files anew from pyproject.toml: hashes, and no registry's address.
+set -eu
+cd "$(dirname "$0")/.."
+compile() {
+    output=$1
+    shift
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-header --no-annotate "$@" pyproject.toml --output-file "requirements/$output"
+}
+compile dev.txt --extra operator --extra runtime --group lint --group test
+compile operator.txt --extra operator --constraint requirements/dev.txt
+compile runtime.txt --extra runtime --constraint requirements/dev.txt

@@ -1,0 +1,1 @@
+"""The model server: answers classification requests with a MobileNet on ONNX Runtime."""
