@@ -1,0 +1,39 @@
+"""The ImageClassifier API as typed values: what a spec says, and what is wrong with one."""
+
+from imageclassifier_operator.api.config import CatalogueEntry, OperatorConfig
+from imageclassifier_operator.api.parse import InvalidSpecError, parse
+from imageclassifier_operator.api.types import (
+    GROUP,
+    KIND,
+    PLURAL,
+    VERSION,
+    Autoscaling,
+    ImageClassifier,
+    Limits,
+    ModelSource,
+    Monitoring,
+    Resources,
+    Rollout,
+    Service,
+    Spec,
+)
+
+__all__ = [
+    "GROUP",
+    "KIND",
+    "PLURAL",
+    "VERSION",
+    "Autoscaling",
+    "CatalogueEntry",
+    "ImageClassifier",
+    "InvalidSpecError",
+    "Limits",
+    "ModelSource",
+    "Monitoring",
+    "OperatorConfig",
+    "Resources",
+    "Rollout",
+    "Service",
+    "Spec",
+    "parse",
+]

@@ -1,0 +1,212 @@
+"""From a live object to a typed spec, or to the whole list of what is wrong with it.
+
+The CRD's schema checks types and bounds before anything is stored. What is checked here again is what spans
+fields, because API servers before 1.25 know no CEL rules; each rule below has its twin in the CRD.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
+from imageclassifier_operator.api.types import (
+    Autoscaling,
+    ImageClassifier,
+    Limits,
+    ModelSource,
+    Monitoring,
+    Resources,
+    Rollout,
+    Service,
+    Spec,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imageclassifier_operator.api.config import OperatorConfig
+
+MEBIBYTE = 1024 * 1024
+
+SERVER_BASE_BYTES = 160 * MEBIBYTE
+"""What the server itself takes: interpreter, libraries, model, buffers; the runtime's tests hold it to that."""
+
+DECODE_BYTES_PER_PIXEL = 8
+"""The most that decoding one pixel takes at its peak, over all formats and colour modes."""
+
+
+class InvalidSpecError(ValueError):
+    """A spec that cannot be served; `problems` are sentences, each naming its field."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class _Problems(list[str]):
+    """Collects problems, so that a person sees all of them at once."""
+
+    def quantity(self, path: str, value: Any) -> int:
+        try:
+            number = parse_quantity(value)
+        except QuantityError as error:
+            self.append(f"{path}: {error}")
+            return 0
+        if number <= 0:
+            self.append(f"{path}: must be greater than 0, is {value}")
+        return int(number)
+
+
+def parse(live: Mapping[str, Any], *, config: OperatorConfig) -> ImageClassifier:
+    """Return the typed object behind a live ImageClassifier.
+
+    Raises:
+        InvalidSpecError: with every problem found.
+    """
+    metadata = live["metadata"]
+    raw = live.get("spec") or {}
+    problems = _Problems()
+    spec = _spec(raw, problems, config)
+    if problems or spec is None:
+        raise InvalidSpecError(list(problems))
+    return ImageClassifier(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        spec=spec,
+    )
+
+
+def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -> Spec | None:
+    try:
+        model = _model(raw.get("model") or {}, problems, config)
+        resources = _resources(raw.get("resources") or {}, problems)
+        limits = _limits(raw.get("limits") or {}, problems)
+        autoscaling = (
+            _autoscaling(raw["autoscaling"], problems) if raw.get("autoscaling") is not None else None
+        )
+        rollout = _rollout(raw.get("rollout") or {}, problems)
+        service = raw.get("service") or {}
+        monitoring = raw.get("monitoring") or {}
+        _memory_fits(resources, limits, problems)
+        return (
+            None
+            if model is None
+            else Spec(
+                model=model,
+                replicas=int(raw.get("replicas", 1)),
+                autoscaling=autoscaling,
+                resources=resources,
+                limits=limits,
+                service=Service(**_renamed(service, {"type": "type", "port": "port"})),
+                monitoring=Monitoring(
+                    **_renamed(
+                        monitoring,
+                        {"serviceMonitor": "service_monitor", "interval": "interval", "labels": "labels"},
+                    )
+                ),
+                rollout=rollout,
+            )
+        )
+    except (AttributeError, TypeError, ValueError) as error:  # a field of a type that the schema forbids
+        problems.append(f"spec: {error}; kubectl explain imageclassifier.spec shows what each field takes")
+        return None
+
+
+def _renamed(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {python: raw[api] for api, python in names.items() if raw.get(api) is not None}
+
+
+def _model(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -> ModelSource | None:
+    name, uri, sha256 = raw.get("name"), raw.get("uri"), raw.get("sha256")
+    if uri:
+        if name:
+            problems.append("spec.model: give name or uri, never both")
+        if not sha256:
+            problems.append("spec.model.sha256: required with uri; get it with sha256sum")
+        return ModelSource(name=_name_of(uri), uris=(uri,), sha256=(sha256 or "").lower())
+    if sha256:
+        problems.append("spec.model.sha256: only with uri; a catalogue entry brings its own digest")
+    entry = config.catalogue.get(name or config.default_model)
+    if entry is None:
+        known = ", ".join(sorted(config.catalogue)) or "nothing"
+        problems.append(f"spec.model.name: {name!r} is not in the catalogue, which has {known}")
+        return None
+    return ModelSource(name=name or config.default_model, uris=entry.uris, sha256=entry.sha256)
+
+
+def _name_of(uri: str) -> str:
+    """The last part of the path, without its suffix: what answers and `kubectl get` call the model."""
+    last = urlsplit(uri).path.rstrip("/").rpartition("/")[2]
+    return last.removesuffix(".onnx") or "model"
+
+
+def _resources(raw: Mapping[str, Any], problems: _Problems) -> Resources:
+    default = Resources()
+    requests = {**default.requests, **(raw.get("requests") or {})}
+    limits = {**default.limits, **(raw.get("limits") or {})}
+    for kind, quantities in (("requests", requests), ("limits", limits)):
+        for resource, value in quantities.items():
+            problems.quantity(f"spec.resources.{kind}.{resource}", value)
+    if not problems:
+        problems.extend(
+            f"spec.resources.requests.{resource}: {requests[resource]} is more than the limit, "
+            f"{limits[resource]}"
+            for resource in requests
+            if resource in limits and parse_quantity(requests[resource]) > parse_quantity(limits[resource])
+        )
+    return Resources(
+        requests={key: str(value) for key, value in requests.items()},
+        limits={key: str(value) for key, value in limits.items()},
+    )
+
+
+def _limits(raw: Mapping[str, Any], problems: _Problems) -> Limits:
+    default = Limits()
+    size = raw.get("maxImageBytes")
+    return Limits(
+        max_image_bytes=default.max_image_bytes
+        if size is None
+        else problems.quantity("spec.limits.maxImageBytes", size),
+        max_image_pixels=int(raw.get("maxImagePixels", default.max_image_pixels)),
+        max_queue_size=int(raw.get("maxQueueSize", default.max_queue_size)),
+    )
+
+
+def _memory_fits(resources: Resources, limits: Limits, problems: _Problems) -> None:
+    if problems:
+        return
+    have = int(parse_quantity(resources.limits["memory"]))
+    need = SERVER_BASE_BYTES + limits.max_image_bytes + DECODE_BYTES_PER_PIXEL * limits.max_image_pixels
+    if need > have:
+        problems.append(
+            f"spec.limits: one largest image needs {-(-need // MEBIBYTE)} MiB of memory, "
+            f"spec.resources.limits.memory is {resources.limits['memory']}; raise it to "
+            f"{-(-need // MEBIBYTE)}Mi or lower maxImagePixels or maxImageBytes"
+        )
+
+
+def _autoscaling(raw: Mapping[str, Any], problems: _Problems) -> Autoscaling:
+    low, high = int(raw.get("minReplicas", 2)), int(raw.get("maxReplicas", 10))
+    if low > high:
+        problems.append(f"spec.autoscaling.minReplicas: {low} is more than maxReplicas, {high}")
+    cpu, memory = raw.get("targetCPUUtilization"), raw.get("targetMemoryUtilization")
+    return Autoscaling(
+        min_replicas=low,
+        max_replicas=high,
+        target_cpu_utilization=70 if cpu is None and memory is None else cpu,
+        target_memory_utilization=memory,
+        behavior=raw.get("behavior") or None,
+    )
+
+
+def _rollout(raw: Mapping[str, Any], problems: _Problems) -> Rollout:
+    names = {"maxSurge": "max_surge", "maxUnavailable": "max_unavailable", "drainSeconds": "drain_seconds"}
+    rollout = Rollout(**_renamed(raw, names))
+    if rollout.max_surge == 0 and rollout.max_unavailable == 0:
+        problems.append(
+            "spec.rollout: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced"
+        )
+    return rollout

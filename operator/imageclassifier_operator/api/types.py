@@ -1,0 +1,106 @@
+"""One frozen dataclass per part of the spec, after defaults, with the API's units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUP = "imageclassifier.dev"
+VERSION = "v1alpha1"
+KIND = "ImageClassifier"
+PLURAL = "imageclassifiers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """Where the model comes from, resolved against the catalogue.
+
+    `uris` are mirrors of the same bytes, tried in order; `sha256` is the digest of the file, or of the
+    folder's sorted `sha256sum` lines.
+    """
+
+    name: str
+    uris: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autoscaling:
+    """Bounds and targets of the HorizontalPodAutoscaler; targets are percent of the request."""
+
+    min_replicas: int = 2
+    max_replicas: int = 10
+    target_cpu_utilization: int | None = 70
+    target_memory_utilization: int | None = None
+    behavior: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Quantities of the server container, as written ("100m", "512Mi")."""
+
+    requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "100m", "memory": "256Mi"})
+    limits: Mapping[str, str] = field(default_factory=lambda: {"cpu": "500m", "memory": "512Mi"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of one request: bytes of a body, pixels of a decoded image, requests that may wait."""
+
+    max_image_bytes: int = 10 * 1024 * 1024
+    max_image_pixels: int = 25_000_000
+    max_queue_size: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """How the pods are reached."""
+
+    type: str = "ClusterIP"
+    port: int = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitoring:
+    """The ServiceMonitor: Auto (where its CRD is there), Enabled or Disabled."""
+
+    service_monitor: str = "Auto"
+    interval: str = "15s"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """The rolling update, in pods, and how long a pod that was told to end goes on answering."""
+
+    max_surge: int = 1
+    max_unavailable: int = 0
+    drain_seconds: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What one ImageClassifier asks for."""
+
+    model: ModelSource
+    replicas: int = 1
+    autoscaling: Autoscaling | None = None
+    resources: Resources = field(default_factory=Resources)
+    limits: Limits = field(default_factory=Limits)
+    service: Service = field(default_factory=Service)
+    monitoring: Monitoring = field(default_factory=Monitoring)
+    rollout: Rollout = field(default_factory=Rollout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageClassifier:
+    """One object: who it is, and its parsed spec."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: Spec
