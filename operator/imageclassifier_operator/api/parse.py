@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1024 * 1024
 
 SERVER_BASE_BYTES = 160 * MEBIBYTE
-"""What the server itself takes: interpreter, libraries, model, buffers; the runtime's tests hold it to that."""
+"""What the server itself takes (interpreter, libraries, model, buffers): its own tests hold it to that."""
 
 DECODE_BYTES_PER_PIXEL = 8
 """The most that decoding one pixel takes at its peak, over all formats and colour modes."""

@@ -1,0 +1,102 @@
+"""The two containers of a pod: one that brings the model, and the server that serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
+
+PORT = 8080
+MODEL_DIR = "/model"
+API = "/api/v1/health"
+
+
+def model_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
+    """Return the init container, which fetches the model, checks its digest and places it."""
+    model = ic.spec.model
+    settings = {
+        "MODEL_DIR": MODEL_DIR,
+        "MODEL_NAME": model.name,
+        "MODEL_URI": " ".join(model.uris),
+        "MODEL_SHA256": model.sha256,
+    }
+    return _container("model", "fetch", ic, config, settings=settings, model_read_only=False)
+
+
+def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
+    """Return the server: started only once it is warm, killed only when its event loop stands still."""
+    limits = ic.spec.limits
+    settings = {
+        "MODEL_DIR": MODEL_DIR,
+        "PORT": str(PORT),
+        "MAX_IMAGE_BYTES": str(limits.max_image_bytes),
+        "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
+        "MAX_QUEUE_SIZE": str(limits.max_queue_size),
+        "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
+    }
+    return {
+        **_container("server", "serve", ic, config, settings=settings, model_read_only=True),
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        # asked often and for two minutes, so that a pod is ready within a second of being warm
+        "startupProbe": _probe("ready", period=1, timeout=1, failures=120),
+        "readinessProbe": _probe("ready", period=2, timeout=2, failures=3),
+        "livenessProbe": _probe("live", period=10, timeout=5, failures=3),
+    }
+
+
+def volumes() -> list[dict[str, Any]]:
+    """Return what the containers may write to; everything else of them is read-only."""
+    return [
+        {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+    ]
+
+
+def _container(
+    name: str,
+    task: str,
+    ic: ImageClassifier,
+    config: OperatorConfig,
+    *,
+    settings: Mapping[str, str],
+    model_read_only: bool,
+) -> dict[str, Any]:
+    resources = ic.spec.resources
+    return {
+        "name": name,
+        "image": config.runtime_image,
+        "imagePullPolicy": config.image_pull_policy,
+        "args": [task],
+        "env": [{"name": f"IMAGECLASSIFIER_{key}", "value": _literal(settings[key])} for key in settings],
+        # the same for both, so that the init container never raises what the pod asks for
+        "resources": {"requests": dict(resources.requests), "limits": dict(resources.limits)},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        # what a crash printed last, where the program itself left no message
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            # a false is left out: the API server drops it, and what it drops would look changed for ever
+            {"name": "model", "mountPath": MODEL_DIR, **({"readOnly": True} if model_read_only else {})},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
+    }
+
+
+def _literal(value: str) -> str:
+    """Return a value as the kubelet gives it out unchanged: it expands `$(NAME)` and reads `$$` as `$`."""
+    return value.replace("$", "$$")
+
+
+def _probe(what: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": f"{API}/{what}", "port": "http", "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,80 @@
+"""The pods and how they are replaced.
+
+Any change of the template replaces every pod of every fleet, also when only the operator is upgraded. So the
+template holds what is needed and nothing that changes by itself, such as a version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.labels import child_labels, selector_labels
+from imageclassifier_operator.manifests.containers import model_container, server_container, volumes
+from imageclassifier_operator.manifests.metadata import child_metadata
+from imageclassifier_operator.naming import child_name
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
+    from imageclassifier_operator.manifests.capabilities import Capabilities
+
+USER = 65532
+PROGRESS_DEADLINE_SECONDS = 300
+"""An image and a model may have to be downloaded; what fails outright is told long before, by its cause."""
+
+FINISH_SECONDS = 20
+"""What is left to requests in flight once a pod has stopped taking new ones."""
+
+
+def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any]:
+    """Return the Deployment; `replicas` is left out while an autoscaler decides them."""
+    del capabilities
+    rollout = ic.spec.rollout
+    fixed = {} if ic.spec.autoscaling is not None else {"replicas": ic.spec.replicas}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": child_metadata(ic),
+        "spec": {
+            **fixed,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
+            "selector": {"matchLabels": selector_labels(ic.name)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable},
+            },
+            "template": {"metadata": {"labels": child_labels(ic.name)}, "spec": _pod(ic, config)},
+        },
+    }
+
+
+def _pod(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
+    return {
+        "serviceAccountName": child_name(ic.name),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": ic.spec.rollout.drain_seconds + FINISH_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            _spread(ic, over) for over in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        ],
+        "initContainers": [model_container(ic, config)],
+        "containers": [server_container(ic, config)],
+        "volumes": volumes(),
+    }
+
+
+def _spread(ic: ImageClassifier, over: str) -> dict[str, Any]:
+    """Return a wish, never a reason not to schedule."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": over,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector_labels(ic.name)},
+    }

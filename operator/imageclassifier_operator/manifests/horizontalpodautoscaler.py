@@ -1,0 +1,68 @@
+"""Who decides the number of pods while autoscaling is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.manifests.metadata import child_metadata
+from imageclassifier_operator.naming import child_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imageclassifier_operator.api import Autoscaling, ImageClassifier, OperatorConfig
+    from imageclassifier_operator.manifests.capabilities import Capabilities
+
+DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
+    "scaleUp": {
+        "stabilizationWindowSeconds": 0,
+        "selectPolicy": "Max",
+        "policies": [
+            {"type": "Percent", "value": 100, "periodSeconds": 15},
+            {"type": "Pods", "value": 4, "periodSeconds": 15},
+        ],
+    },
+    "scaleDown": {
+        "stabilizationWindowSeconds": 300,
+        "selectPolicy": "Max",
+        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+    },
+}
+"""Up at once, down after five minutes of lower load; the schema of the CRD has the same."""
+
+
+def build(
+    ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities
+) -> dict[str, Any] | None:
+    """Return the HorizontalPodAutoscaler, or None while the spec fixes the number of pods."""
+    del config
+    autoscaling = ic.spec.autoscaling
+    if autoscaling is None:
+        return None
+    return {
+        "apiVersion": capabilities.autoscaling_version,
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": child_metadata(ic),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": child_name(ic.name)},
+            "minReplicas": autoscaling.min_replicas,
+            "maxReplicas": autoscaling.max_replicas,
+            "metrics": _metrics(autoscaling),
+            "behavior": {
+                direction: {**default, **(autoscaling.behavior or {}).get(direction, {})}
+                for direction, default in DEFAULT_BEHAVIOR.items()
+            },
+        },
+    }
+
+
+def _metrics(autoscaling: Autoscaling) -> list[dict[str, Any]]:
+    targets = {"cpu": autoscaling.target_cpu_utilization, "memory": autoscaling.target_memory_utilization}
+    return [
+        {
+            "type": "Resource",
+            "resource": {"name": name, "target": {"type": "Utilization", "averageUtilization": percent}},
+        }
+        for name, percent in targets.items()
+        if percent is not None
+    ]

@@ -1,0 +1,22 @@
+"""The identity of the pods: one of their own, with no rights and no token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.manifests.metadata import child_metadata
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
+    from imageclassifier_operator.manifests.capabilities import Capabilities
+
+
+def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any]:
+    """Return the ServiceAccount that the pods run as."""
+    del config, capabilities
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": child_metadata(ic),
+        "automountServiceAccountToken": False,
+    }

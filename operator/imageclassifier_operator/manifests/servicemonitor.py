@@ -1,0 +1,36 @@
+"""How a Prometheus of the Prometheus operator finds the pods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.labels import selector_labels
+from imageclassifier_operator.manifests.metadata import child_metadata
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
+    from imageclassifier_operator.manifests.capabilities import Capabilities
+
+
+def build(
+    ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities
+) -> dict[str, Any] | None:
+    """Return the ServiceMonitor, or None where it is switched off, or automatic and unknown to the server."""
+    del config
+    monitoring = ic.spec.monitoring
+    if monitoring.service_monitor == "Disabled":
+        return None
+    if monitoring.service_monitor == "Auto" and not capabilities.service_monitors:
+        return None
+    metadata = child_metadata(ic)
+    # ours win: the operator finds its children by them
+    metadata["labels"] = {**monitoring.labels, **metadata["labels"]}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": metadata,
+        "spec": {
+            "selector": {"matchLabels": selector_labels(ic.name)},
+            "endpoints": [{"port": "http", "path": "/metrics", "interval": monitoring.interval}],
+        },
+    }
