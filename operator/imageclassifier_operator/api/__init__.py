@@ -1,5 +1,6 @@
 """The ImageClassifier API as typed values: what a spec says, and what is wrong with one."""
 
+from imageclassifier_operator.api.catalogue import CatalogueError, parse_catalogue
 from imageclassifier_operator.api.config import CatalogueEntry, OperatorConfig
 from imageclassifier_operator.api.parse import InvalidSpecError, parse
 from imageclassifier_operator.api.types import (
@@ -25,6 +26,7 @@ __all__ = [
     "VERSION",
     "Autoscaling",
     "CatalogueEntry",
+    "CatalogueError",
     "ImageClassifier",
     "InvalidSpecError",
     "Limits",
@@ -36,4 +38,5 @@ __all__ = [
     "Service",
     "Spec",
     "parse",
+    "parse_catalogue",
 ]

@@ -6,6 +6,7 @@ fields, because API servers before 1.25 know no CEL rules; each rule below has i
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,14 @@ SERVER_BASE_BYTES = 160 * MEBIBYTE
 
 DECODE_BYTES_PER_PIXEL = 8
 """The most that decoding one pixel takes at its peak, over all formats and colour modes."""
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_NAME = 63
+_LABEL_KEY = re.compile(
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+)
+_OWN_LABELS = "app.kubernetes.io/"
 
 
 class InvalidSpecError(ValueError):
@@ -84,12 +93,10 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         model = _model(raw.get("model") or {}, problems, config)
         resources = _resources(raw.get("resources") or {}, problems)
         limits = _limits(raw.get("limits") or {}, problems)
-        autoscaling = (
-            _autoscaling(raw["autoscaling"], problems) if raw.get("autoscaling") is not None else None
-        )
+        autoscaling = _autoscaling(raw["autoscaling"], problems) if raw.get("autoscaling") is not None else None
         rollout = _rollout(raw.get("rollout") or {}, problems)
         service = raw.get("service") or {}
-        monitoring = raw.get("monitoring") or {}
+        monitoring = _monitoring(raw.get("monitoring") or {}, problems)
         _memory_fits(resources, limits, problems)
         return (
             None
@@ -101,12 +108,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
                 resources=resources,
                 limits=limits,
                 service=Service(**_renamed(service, {"type": "type", "port": "port"})),
-                monitoring=Monitoring(
-                    **_renamed(
-                        monitoring,
-                        {"serviceMonitor": "service_monitor", "interval": "interval", "labels": "labels"},
-                    )
-                ),
+                monitoring=monitoring,
                 rollout=rollout,
             )
         )
@@ -125,22 +127,23 @@ def _model(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) 
         if name:
             problems.append("spec.model: give name or uri, never both")
         if not sha256:
-            problems.append("spec.model.sha256: required with uri; get it with sha256sum")
+            problems.append("spec.model: sha256 is required with uri; get it with sha256sum")
         return ModelSource(name=_name_of(uri), uris=(uri,), sha256=(sha256 or "").lower())
     if sha256:
-        problems.append("spec.model.sha256: only with uri; a catalogue entry brings its own digest")
-    entry = config.catalogue.get(name or config.default_model)
+        problems.append("spec.model: sha256 goes only with uri; a catalogue entry brings its own digest")
+    wanted = name or config.default_model
+    entry = config.catalogue.get(wanted)
     if entry is None:
         known = ", ".join(sorted(config.catalogue)) or "nothing"
-        problems.append(f"spec.model.name: {name!r} is not in the catalogue, which has {known}")
+        problems.append(f"spec.model.name: {wanted} is not in the operator's catalogue, which has {known}")
         return None
-    return ModelSource(name=name or config.default_model, uris=entry.uris, sha256=entry.sha256)
+    return ModelSource(name=wanted, uris=entry.uris, sha256=entry.sha256)
 
 
 def _name_of(uri: str) -> str:
-    """The last part of the path, without its suffix: what answers and `kubectl get` call the model."""
-    last = urlsplit(uri).path.rstrip("/").rpartition("/")[2]
-    return last.removesuffix(".onnx") or "model"
+    """Return the last part of the path, without its suffix: what answers and `kubectl get` call the model."""
+    last = urlsplit(uri).path.rstrip("/").rpartition("/")[2].removesuffix(".onnx")
+    return _NOT_IN_NAMES.sub("-", last)[:_LONGEST_NAME].strip("-.") or "model"
 
 
 def _resources(raw: Mapping[str, Any], problems: _Problems) -> Resources:
@@ -152,8 +155,7 @@ def _resources(raw: Mapping[str, Any], problems: _Problems) -> Resources:
             problems.quantity(f"spec.resources.{kind}.{resource}", value)
     if not problems:
         problems.extend(
-            f"spec.resources.requests.{resource}: {requests[resource]} is more than the limit, "
-            f"{limits[resource]}"
+            f"spec.resources.requests.{resource}: {requests[resource]} is more than the limit, {limits[resource]}"
             for resource in requests
             if resource in limits and parse_quantity(requests[resource]) > parse_quantity(limits[resource])
         )
@@ -191,7 +193,10 @@ def _memory_fits(resources: Resources, limits: Limits, problems: _Problems) -> N
 def _autoscaling(raw: Mapping[str, Any], problems: _Problems) -> Autoscaling:
     low, high = int(raw.get("minReplicas", 2)), int(raw.get("maxReplicas", 10))
     if low > high:
-        problems.append(f"spec.autoscaling.minReplicas: {low} is more than maxReplicas, {high}")
+        problems.append(
+            f"spec.autoscaling: minReplicas ({low}) is more than maxReplicas ({high}); where not given they "
+            "are 2 and 10"
+        )
     cpu, memory = raw.get("targetCPUUtilization"), raw.get("targetMemoryUtilization")
     return Autoscaling(
         min_replicas=low,
@@ -202,11 +207,20 @@ def _autoscaling(raw: Mapping[str, Any], problems: _Problems) -> Autoscaling:
     )
 
 
+def _monitoring(raw: Mapping[str, Any], problems: _Problems) -> Monitoring:
+    names = {"serviceMonitor": "service_monitor", "interval": "interval", "labels": "labels"}
+    monitoring = Monitoring(**_renamed(raw, names))
+    for key in sorted(monitoring.labels):
+        if key.startswith(_OWN_LABELS):
+            problems.append(f"spec.monitoring.labels: {key} is one of the operator's own labels")
+        elif not _LABEL_KEY.match(key):
+            problems.append(f"spec.monitoring.labels: {key!r} is not the key of a label")
+    return monitoring
+
+
 def _rollout(raw: Mapping[str, Any], problems: _Problems) -> Rollout:
     names = {"maxSurge": "max_surge", "maxUnavailable": "max_unavailable", "drainSeconds": "drain_seconds"}
     rollout = Rollout(**_renamed(raw, names))
     if rollout.max_surge == 0 and rollout.max_unavailable == 0:
-        problems.append(
-            "spec.rollout: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced"
-        )
+        problems.append("spec.rollout: maxSurge and maxUnavailable are both 0, so no pod could ever be replaced")
     return rollout

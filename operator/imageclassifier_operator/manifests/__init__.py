@@ -22,9 +22,7 @@ _IN_ORDER = (serviceaccount, deployment, service, horizontalpodautoscaler, servi
 """Pods need their ServiceAccount, the autoscaler its Deployment; monitoring comes last."""
 
 
-def build_all(
-    ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities
-) -> list[dict[str, Any]]:
+def build_all(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> list[dict[str, Any]]:
     """Return every wanted child, in the order in which they are applied."""
     built = (child.build(ic, config=config, capabilities=capabilities) for child in _IN_ORDER)
     return [manifest for manifest in built if manifest is not None]

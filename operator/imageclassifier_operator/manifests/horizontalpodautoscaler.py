@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.manifests.metadata import child_metadata
@@ -31,9 +32,7 @@ DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
 """Up at once, down after five minutes of lower load; the schema of the CRD has the same."""
 
 
-def build(
-    ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities
-) -> dict[str, Any] | None:
+def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any] | None:
     """Return the HorizontalPodAutoscaler, or None while the spec fixes the number of pods."""
     del config
     autoscaling = ic.spec.autoscaling
@@ -48,11 +47,16 @@ def build(
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": _metrics(autoscaling),
-            "behavior": {
-                direction: {**default, **(autoscaling.behavior or {}).get(direction, {})}
-                for direction, default in DEFAULT_BEHAVIOR.items()
-            },
+            "behavior": _behavior(autoscaling),
         },
+    }
+
+
+def _behavior(autoscaling: Autoscaling) -> dict[str, Any]:
+    given = autoscaling.behavior or {}
+    return {
+        direction: deepcopy({**default, **(given.get(direction) or {})})
+        for direction, default in DEFAULT_BEHAVIOR.items()
     }
 
 

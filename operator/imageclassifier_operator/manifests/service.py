@@ -22,8 +22,6 @@ def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabili
         "spec": {
             "type": ic.spec.service.type,
             "selector": selector_labels(ic.name),
-            "ports": [
-                {"name": "http", "port": ic.spec.service.port, "protocol": "TCP", "targetPort": "http"}
-            ],
+            "ports": [{"name": "http", "port": ic.spec.service.port, "protocol": "TCP", "targetPort": "http"}],
         },
     }

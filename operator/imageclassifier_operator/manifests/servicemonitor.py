@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from imageclassifier_operator.manifests.capabilities import Capabilities
 
 
-def build(
-    ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities
-) -> dict[str, Any] | None:
+def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any] | None:
     """Return the ServiceMonitor, or None where it is switched off, or automatic and unknown to the server."""
     del config
     monitoring = ic.spec.monitoring
