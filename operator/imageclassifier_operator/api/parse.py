@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from imageclassifier_operator.api.config import OperatorConfig
 
-MEBIBYTE = 1024 * 1024
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+GIBIBYTE = 1024 * MEBIBYTE
 
 SERVER_BASE_BYTES = 160 * MEBIBYTE
 """What the server itself takes (interpreter, libraries, model, buffers): its own tests hold it to that."""
@@ -167,11 +169,12 @@ def _resources(raw: Mapping[str, Any], problems: _Problems) -> Resources:
 
 def _limits(raw: Mapping[str, Any], problems: _Problems) -> Limits:
     default = Limits()
-    size = raw.get("maxImageBytes")
+    path, written = "spec.limits.maxImageBytes", raw.get("maxImageBytes")
+    size = default.max_image_bytes if written is None else problems.quantity(path, written)
+    if not problems and not KIBIBYTE <= size <= GIBIBYTE:
+        problems.append(f"{path}: must be between 1Ki and 1Gi, is {written}")
     return Limits(
-        max_image_bytes=default.max_image_bytes
-        if size is None
-        else problems.quantity("spec.limits.maxImageBytes", size),
+        max_image_bytes=size,
         max_image_pixels=int(raw.get("maxImagePixels", default.max_image_pixels)),
         max_queue_size=int(raw.get("maxQueueSize", default.max_queue_size)),
     )
