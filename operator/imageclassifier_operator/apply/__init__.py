@@ -1,0 +1,7 @@
+"""From wanted objects to the API server: compare, apply, hand over, prune. Writes only what differs."""
+
+from imageclassifier_operator.apply.children import MANAGER, Applied, apply_children
+from imageclassifier_operator.apply.difference import difference
+from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
+
+__all__ = ["MANAGER", "REPLICAS_MANAGER", "Applied", "apply_children", "difference"]

@@ -1,0 +1,148 @@
+"""Brings one ImageClassifier's children into the wanted shape; one bad child never blocks another."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.apply.difference import difference
+from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, created, handover
+from imageclassifier_operator.kube import (
+    DEPLOYMENTS,
+    SERVICE_ACCOUNTS,
+    SERVICE_MONITORS,
+    SERVICES,
+    Cluster,
+    ConflictError,
+    KubeError,
+    NotFoundError,
+    Resource,
+    UnreachableError,
+    autoscalers,
+    resource_of,
+)
+from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.status import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imageclassifier_operator.api import ImageClassifier
+    from imageclassifier_operator.manifests import Capabilities
+
+MANAGER = "imageclassifier-operator"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Applied:
+    """The live children by kind after the pass, what went wrong, and whether another pass is due at once."""
+
+    live: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    again: bool = False
+
+
+async def apply_children(
+    cluster: Cluster,
+    ic: ImageClassifier,
+    wanted: Sequence[Mapping[str, Any]],
+    *,
+    capabilities: Capabilities,
+) -> Applied:
+    """Prune what is no longer wanted, then apply what differs, in the order given.
+
+    Pruning goes first, so that an autoscaler that is switched off does not fight for the count meanwhile.
+
+    Raises:
+        UnreachableError: the API server did not answer; the whole pass is to be done again.
+    """
+    applied = Applied()
+    by_kind = {manifest["kind"]: manifest for manifest in wanted}
+    for resource in _child_resources(capabilities):
+        if resource.kind not in by_kind:
+            await _guarded(applied, resource.kind, _prune(cluster, ic, resource, applied))
+    for manifest in wanted:
+        if manifest["kind"] == SERVICE_MONITORS.kind and not capabilities.service_monitors:
+            continue  # a condition says so; it is made once the API is there
+        await _guarded(applied, manifest["kind"], _bring(cluster, ic, manifest, applied))
+    return applied
+
+
+def _child_resources(capabilities: Capabilities) -> list[Resource]:
+    resources = [autoscalers(capabilities.autoscaling_version), SERVICES, DEPLOYMENTS, SERVICE_ACCOUNTS]
+    return [*resources, SERVICE_MONITORS] if capabilities.service_monitors else resources
+
+
+async def _guarded(applied: Applied, kind: str, step: Any) -> None:
+    try:
+        await step
+    except UnreachableError:
+        raise
+    except ConflictError as error:
+        logger.info("Object changed while it was written, another pass follows: %s", error.message)
+        applied.again = True
+    except NotFoundError as error:
+        applied.problems.append(Problem(kind=kind, reason="NotFound", message=f"{kind}: {error.message}"))
+    except KubeError as error:
+        reason = error.reason or "Rejected"
+        applied.problems.append(Problem(kind=kind, reason=reason, message=f"{kind}: {error.message}"))
+
+
+async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource, applied: Applied) -> None:
+    name = child_name(ic.name)
+    live = await cluster.get(resource, namespace=ic.namespace, name=name)
+    if live is None or not _controlled(live, ic.uid):
+        return
+    if live["metadata"].get("deletionTimestamp") is None:
+        logger.info("Deleted a %s that is no longer wanted: %s/%s", resource.kind, ic.namespace, name)
+        await cluster.delete(resource, namespace=ic.namespace, name=name, uid=live["metadata"]["uid"])
+
+
+async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any], applied: Applied) -> None:
+    resource, kind = resource_of(wanted), wanted["kind"]
+    live = await cluster.get(resource, namespace=ic.namespace, name=wanted["metadata"]["name"])
+    if live is None:
+        logger.info("Created %s %s/%s", kind, ic.namespace, wanted["metadata"]["name"])
+        body = created(wanted, ic.spec.autoscaling) if kind == DEPLOYMENTS.kind else wanted
+        applied.live[kind] = await cluster.apply(resource, body, manager=MANAGER)
+        applied.again |= body is not wanted and body != wanted
+        return
+    if not _controlled(live, ic.uid):
+        applied.problems.append(_name_conflict(live, kind))
+        return
+    if live["metadata"].get("deletionTimestamp") is not None:
+        applied.again = True  # its successor can be made only once it is gone
+        return
+    if kind == DEPLOYMENTS.kind:
+        taking = handover(live, ic.spec.autoscaling, manager=MANAGER)
+        if taking is not None:
+            await cluster.apply(resource, taking, manager=REPLICAS_MANAGER)
+    path = difference(wanted, live, manager=MANAGER)
+    if path is not None:
+        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, wanted["metadata"]["name"], path)
+        live = await cluster.apply(resource, _fenced(wanted, live), manager=MANAGER)
+    applied.live[kind] = live
+
+
+def _fenced(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """Tie the write to the very object that was read: a successor of the same name is a conflict."""
+    return {**wanted, "metadata": {**wanted["metadata"], "uid": live["metadata"]["uid"]}}
+
+
+def _controlled(live: Mapping[str, Any], uid: str) -> bool:
+    owners = live["metadata"].get("ownerReferences") or []
+    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+
+
+def _name_conflict(live: Mapping[str, Any], kind: str) -> Problem:
+    owners = live["metadata"].get("ownerReferences") or []
+    owner = next((f"{o['kind']} {o['name']}" for o in owners if o.get("controller")), "nobody")
+    return Problem(
+        kind=kind,
+        reason="NameConflict",
+        message=f"{kind} {live['metadata']['name']} exists already and is controlled by {owner}; "
+        "delete it, or give the ImageClassifier another name",
+    )

@@ -1,0 +1,159 @@
+"""Whether a live object differs from the wanted one, and where: the reason to write, or not to.
+
+An object differs where a wanted field has another value, and where our field manager owns a field that is no
+longer wanted (which is how server-side apply takes a field back). All else belongs to somebody else: server
+defaults, other managers, the user's own annotations.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "containers": (("name",),),
+    "initContainers": (("name",),),
+    "volumes": (("name",),),
+    "env": (("name",),),
+    "volumeMounts": (("mountPath",),),
+    "ports": (("containerPort", "protocol"), ("port", "protocol")),
+    "ownerReferences": (("uid",),),
+    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
+    "imagePullSecrets": (("name",),),
+}
+"""The lists that the API merges by key (`x-kubernetes-list-map-keys`); every other list is compared whole."""
+
+_QUANTITY_PARENTS = frozenset({"limits", "requests"})
+_QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
+_IDENTITY = frozenset({"name", "namespace", "uid"})
+
+
+def difference(wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str) -> str | None:
+    """Return the path of the first field that makes a write necessary, None where nothing does."""
+    for part in wanted:
+        if part in {"apiVersion", "kind"}:
+            continue
+        want, have = wanted[part], live.get(part)
+        if part == "metadata":
+            want = {key: value for key, value in want.items() if key not in _IDENTITY}
+        differing = _differs(want, have, (part,))
+        if differing is not None:
+            return ".".join(differing)
+    for owned in _owned(live, manager):
+        if not _is_wanted(wanted, owned):
+            return ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
+    return None
+
+
+def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
+    """Say whether a manager owns the plain field at `path` through server-side apply."""
+    return any(tuple(path) == found for found in _owned(live, manager))
+
+
+def _differs(want: Any, have: Any, path: tuple[str, ...]) -> tuple[str, ...] | None:
+    if isinstance(want, dict):
+        if not want:
+            return None if have is None or isinstance(have, dict) else path
+        if not isinstance(have, dict):
+            return path
+        for key, value in want.items():
+            found = _differs(value, have.get(key), (*path, key))
+            if found is not None:
+                return found
+        return None
+    if isinstance(want, list):
+        return _list_differs(want, have or [], path)
+    return None if _equal(want, have, path) else path
+
+
+def _list_differs(want: list[Any], have: list[Any], path: tuple[str, ...]) -> tuple[str, ...] | None:
+    keys = _keys_of(path[-1], want)
+    if keys is not None:
+        live = {_key(item, keys): item for item in have}
+        for item in want:
+            found = _differs(item, live.get(_key(item, keys)), (*path, "/".join(_key(item, keys))))
+            if found is not None:
+                return found
+        return None
+    if path[-1] == "metrics":  # a set: 1.20 gives them back in another order
+        want, have = (sorted(items, key=_metric_key) for items in (want, have))
+    if len(want) != len(have):
+        return path
+    for index, (one, other) in enumerate(zip(want, have, strict=True)):
+        found = _differs(one, other, (*path, str(index)))
+        if found is not None:
+            return found
+    return None
+
+
+def _keys_of(field: str, items: list[Any]) -> tuple[str, ...] | None:
+    for keys in _LIST_KEYS.get(field, ()):
+        if all(isinstance(item, dict) and all(key in item for key in keys) for item in items):
+            return keys
+    return None
+
+
+def _key(item: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(item.get(key)) for key in keys)
+
+
+def _metric_key(metric: Mapping[str, Any]) -> tuple[str, str]:
+    source = metric.get(metric["type"][:1].lower() + metric["type"][1:]) or {}
+    name = source.get("name") or (source.get("metric") or {}).get("name") or ""
+    return metric["type"], name
+
+
+def _equal(want: Any, have: Any, path: tuple[str, ...]) -> bool:
+    if want == have:
+        return type(want) is type(have) or not isinstance(want, bool | None)
+    is_quantity = path[-1] in _QUANTITY_FIELDS or (len(path) > 1 and path[-2] in _QUANTITY_PARENTS)
+    if not is_quantity or have is None:
+        return False
+    try:
+        return parse_quantity(want) == parse_quantity(have)
+    except QuantityError:
+        return False
+
+
+def _owned(live: Mapping[str, Any], manager: str) -> Iterator[tuple[str | dict[str, Any], ...]]:
+    """Yield the leaves that a manager applied; a step is a field's name, or the key of a list's item.
+
+    The form is `metav1.FieldsV1`: `f:<field>`, `k:<item's key as JSON>`, `v:<item of a set>`, `.` for the item.
+    """
+    for entry in live["metadata"].get("managedFields") or []:
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            yield from _leaves(entry.get("fieldsV1") or {}, ())
+
+
+def _leaves(
+    fields: Mapping[str, Any], path: tuple[str | dict[str, Any], ...]
+) -> Iterator[tuple[str | dict[str, Any], ...]]:
+    steps = [key for key in fields if key != "."]
+    if not steps:
+        yield path
+    for key in steps:
+        kind, _, name = key.partition(":")
+        step: str | dict[str, Any] = json.loads(name) if kind == "k" else name
+        if kind == "v":  # the sets that we apply are compared by value already
+            continue
+        yield from _leaves(fields[key], (*path, step))
+
+
+def _is_wanted(wanted: Any, path: Sequence[str | dict[str, Any]]) -> bool:
+    for step in path:
+        if isinstance(step, dict):
+            if not isinstance(wanted, list):
+                return False
+            wanted = next((item for item in wanted if all(item.get(k) == v for k, v in step.items())), None)
+        elif isinstance(wanted, dict):
+            wanted = wanted.get(step)
+        else:
+            return wanted is not None  # we apply this part whole, the server lists what is in it
+        if wanted is None:
+            return False
+    return True

@@ -1,0 +1,6 @@
+"""What keeps reconciling: the work queue, the watches of the children, and the resync clock."""
+
+from imageclassifier_operator.controller.controller import Controller
+from imageclassifier_operator.controller.workqueue import Key, WorkQueue
+
+__all__ = ["Controller", "Key", "WorkQueue"]

@@ -1,0 +1,182 @@
+"""Runs the reconciles: workers over the queue, the children's watches, and the resync clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from imageclassifier_operator.controller.watches import ChildWatch
+from imageclassifier_operator.controller.workqueue import Key, WorkQueue
+from imageclassifier_operator.discovery import discover
+from imageclassifier_operator.kube import (
+    CLASSIFIERS,
+    DEPLOYMENTS,
+    PODS,
+    SERVICE_ACCOUNTS,
+    SERVICE_MONITORS,
+    SERVICES,
+    Cluster,
+    KubeError,
+    autoscalers,
+)
+from imageclassifier_operator.reconcile import reconcile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imageclassifier_operator.api import OperatorConfig
+    from imageclassifier_operator.manifests import Capabilities
+    from imageclassifier_operator.metrics import Metrics
+
+WORKERS = 8
+RESYNC_SECONDS = 300.0
+DISCOVERY_SECONDS = 30.0
+DEAF_SECONDS = 120.0
+"""How long an event of an ImageClassifier may be missing before its watch counts as dead."""
+
+logger = logging.getLogger(__name__)
+
+
+class DeafError(RuntimeError):
+    """kopf's watch no longer tells of changes; only a new process brings it back."""
+
+
+class Controller:
+    """One per process. `seen` is what handlers call; `run` ends only with an error."""
+
+    def __init__(
+        self, cluster: Cluster, *, config: OperatorConfig, namespaces: Sequence[str | None], metrics: Metrics
+    ) -> None:
+        self._cluster = cluster
+        self._config = config
+        self._namespaces = namespaces
+        self._metrics = metrics
+        self._queue = WorkQueue()
+        self._versions: dict[Key, str] = {}
+        self._unheard: dict[tuple[Key, str], float] = {}
+        self._capabilities: Capabilities | None = None
+        metrics.queue_depth.set_function(lambda: len(self._queue))
+
+    @property
+    def ready(self) -> bool:
+        """Whether reconciling has begun."""
+        return self._capabilities is not None
+
+    def seen(self, key: Key, *, resource_version: str, deleted: bool = False) -> None:
+        """Take note of an event of an ImageClassifier and make it due."""
+        if deleted:
+            self._versions.pop(key, None)
+        else:
+            self._versions[key] = resource_version
+        self._queue.notify(key)
+
+    async def run(self) -> None:
+        """Reconcile until cancelled; the end of any part ends them all, and with them the process."""
+        self._capabilities = await self._first_discovery()
+        watched = [SERVICE_ACCOUNTS, DEPLOYMENTS, SERVICES, PODS, SERVICE_MONITORS]
+        watched.append(autoscalers(self._capabilities.autoscaling_version))
+        async with asyncio.TaskGroup() as group:
+            for namespace in self._namespaces:
+                for resource in watched:
+                    watch = ChildWatch(
+                        self._cluster,
+                        resource,
+                        namespace=namespace,
+                        notify=self._queue.notify,
+                        metrics=self._metrics,
+                    )
+                    group.create_task(watch.run(), name=f"watch of {resource.plural} in {namespace or 'all'}")
+            for number in range(WORKERS):
+                group.create_task(self._work(), name=f"worker {number}")
+            group.create_task(self._rediscover(), name="discovery")
+            group.create_task(self._resync(), name="resync")
+
+    async def _first_discovery(self) -> Capabilities:
+        while True:
+            try:
+                return await discover(self._cluster)
+            except KubeError as error:
+                logger.warning("API server did not answer, it is asked again: %s", error.message)
+                await asyncio.sleep(2.0)
+
+    async def _work(self) -> None:
+        while True:
+            await self._reconcile(await self._queue.take())
+
+    async def _reconcile(self, key: Key) -> None:
+        if self._capabilities is None:  # workers start after the first discovery
+            raise RuntimeError("reconcile before discovery")
+        started = time.monotonic()
+        try:
+            outcome = await reconcile(
+                self._cluster,
+                namespace=key.namespace,
+                name=key.name,
+                config=self._config,
+                capabilities=self._capabilities,
+            )
+        except KubeError as error:
+            wait = self._queue.failed(key, at_least=min(error.retry_after, 60.0))
+            self._metrics.reconciles.labels(result="error").inc()
+            logger.warning(
+                "Reconcile failed: %s/%s: %s; again in %.1f s", key.namespace, key.name, error.message, wait
+            )
+        except Exception:  # one object that trips a bug must not stop the others
+            wait = self._queue.failed(key)
+            self._metrics.reconciles.labels(result="bug").inc()
+            logger.exception("Reconcile broke: %s/%s; again in %.1f s", key.namespace, key.name, wait)
+        else:
+            self._queue.done(key)
+            self._metrics.reconciles.labels(result=outcome.result).inc()
+            self._metrics.last_success.set_to_current_time()
+            if outcome.requeue_after is not None:
+                self._queue.notify(key, after=outcome.requeue_after)
+        finally:
+            self._metrics.seconds.observe(time.monotonic() - started)
+
+    async def _rediscover(self) -> None:
+        while True:
+            await asyncio.sleep(DISCOVERY_SECONDS)
+            try:
+                found = await discover(self._cluster)
+            except KubeError as error:
+                logger.info("Discovery failed, it is tried again: %s", error.message)
+                continue
+            if found != self._capabilities:
+                logger.info("API server offers something else now: %s", found)
+                self._capabilities = found
+                for key in self._versions:
+                    self._queue.notify(key)
+
+    async def _resync(self) -> None:
+        """Look at every object now and then, whatever the events said, and at whether events come at all."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(DEAF_SECONDS / 2)
+            due = time.monotonic() - last >= RESYNC_SECONDS
+            try:
+                for namespace in self._namespaces:
+                    await self._look_over(namespace, resync=due)
+            except KubeError as error:
+                logger.info("Resync failed, it is tried again: %s", error.message)
+                continue
+            if due:
+                last = time.monotonic()
+
+    async def _look_over(self, namespace: str | None, *, resync: bool) -> None:
+        listing = await self._cluster.list(CLASSIFIERS, namespace=namespace, metadata_only=True)
+        now, unheard = time.monotonic(), {}
+        for item in listing.items:
+            metadata = item["metadata"]
+            key, version = Key(metadata["namespace"], metadata["name"]), metadata["resourceVersion"]
+            if resync:
+                self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
+            if self._versions.get(key) != version:
+                unheard[key, version] = self._unheard.get((key, version), now)
+        for (key, version), since in unheard.items():
+            if now - since >= DEAF_SECONDS:
+                raise DeafError(f"no event came of {key.namespace}/{key.name} at version {version}")
+        self._unheard = unheard

@@ -1,0 +1,110 @@
+"""Our own list and watch of the children, by label, metadata alone: every change only wakes its owner.
+
+kopf's watches carry no selector and would hold every Deployment and Pod of the cluster in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.api import KIND
+from imageclassifier_operator.controller.workqueue import Key
+from imageclassifier_operator.kube import Cluster, ForbiddenError, KubeError, NotFoundError, Resource
+from imageclassifier_operator.labels import MANAGED_SELECTOR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imageclassifier_operator.metrics import Metrics
+
+ABSENT_SECONDS = 30.0
+"""How often an API that is not there is looked for again."""
+
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class ChildWatch:
+    """Watches one kind for good; ends only by being cancelled, or by an error that nobody foresaw."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        notify: Callable[[Key], None],
+        metrics: Metrics,
+    ) -> None:
+        self._cluster = cluster
+        self._resource = resource
+        self._namespace = namespace
+        self._notify = notify
+        self._up = metrics.watcher_up.labels(resource=resource.plural)
+        self._owners: dict[str, Key] = {}
+
+    async def run(self) -> None:
+        """List, watch from there, and list anew whenever the stream ends in any way but a clean one."""
+        failures = 0
+        while True:
+            try:
+                version = await self._list()
+                failures = 0
+                await self._follow(version)
+            except NotFoundError:
+                self._up.set(0)
+                await asyncio.sleep(ABSENT_SECONDS)
+            except KubeError as error:
+                self._up.set(0)
+                failures += 1
+                level = logging.ERROR if isinstance(error, ForbiddenError) else logging.INFO
+                logger.log(level, "Watch of %s is begun anew: %s", self._resource.plural, error.message)
+                longest = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 8), LONGEST_RETRY_SECONDS)
+                await asyncio.sleep(random.uniform(0.5, 1.0) * longest)  # noqa: S311  spreads load
+
+    async def _list(self) -> str:
+        listing = await self._cluster.list(
+            self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, metadata_only=True
+        )
+        seen = {item["metadata"]["uid"]: key for item in listing.items if (key := owner_key(item)) is not None}
+        for key in {*seen.values(), *self._owners.values()}:  # what vanished unseen wakes its owner too
+            self._notify(key)
+        self._owners = seen
+        self._up.set(1)
+        return listing.resource_version
+
+    async def _follow(self, version: str) -> None:
+        while True:
+            async for event in self._cluster.watch(
+                self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, resource_version=version
+            ):
+                metadata = event.object["metadata"]
+                version = metadata["resourceVersion"]
+                if event.type != "BOOKMARK":
+                    self._seen(event.type, event.object)
+
+    def _seen(self, kind: str, item: Mapping[str, Any]) -> None:
+        uid, key = item["metadata"]["uid"], owner_key(item)
+        known = self._owners.get(uid)
+        if kind == "DELETED":
+            self._owners.pop(uid, None)
+        elif key is not None:
+            self._owners[uid] = key
+        for waking in {key, known} - {None}:
+            self._notify(waking)  # type: ignore[arg-type]
+
+
+def owner_key(item: Mapping[str, Any]) -> Key | None:
+    """Return the ImageClassifier that a child or pod belongs to, by its owner or its instance label."""
+    metadata = item["metadata"]
+    for owner in metadata.get("ownerReferences") or []:
+        if owner.get("kind") == KIND and owner.get("controller"):
+            return Key(metadata["namespace"], owner["name"])
+    if metadata.get("ownerReferences"):  # a pod: its ReplicaSet tells nothing, its label does
+        name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
+        return Key(metadata["namespace"], name) if name else None
+    return None

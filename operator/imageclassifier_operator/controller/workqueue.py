@@ -1,0 +1,100 @@
+"""Which objects are due: one reconcile per object at a time, retries with backoff and jitter."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """The name of an object; never its content, which is read anew when its turn comes."""
+
+    namespace: str
+    name: str
+
+
+class WorkQueue:
+    """Keys with the time at which each is due; the earliest wish wins.
+
+    A key that is notified while it is worked on is due again afterwards, so no change goes unseen.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or asyncio.get_running_loop().time
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, Key]] = []
+        self._running: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def notify(self, key: Key, *, after: float = 0.0) -> None:
+        """Make a key due after so many seconds, or sooner where it is so already."""
+        due = self._clock() + after
+        if key in self._due and self._due[key] <= due:
+            return
+        self._due[key] = due
+        heapq.heappush(self._heap, (due, key))
+        self._changed.set()
+
+    async def take(self) -> Key:
+        """Wait for a key that is due and not being worked on, and take it."""
+        while True:
+            key, wait = self._next()
+            if key is not None:
+                self._running.add(key)
+                del self._due[key]
+                return key
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def done(self, key: Key) -> None:
+        """Give a key back after its work succeeded."""
+        self._failures.pop(key, None)
+        self._release(key)
+
+    def failed(self, key: Key, *, at_least: float = 0.0) -> float:
+        """Give a key back after its work failed, and return the seconds until it is tried again."""
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(count, 16), LONGEST_RETRY_SECONDS)
+        wait = max(at_least, longest * random.uniform(0.5, 1.0))  # noqa: S311  spreads load, guards nothing
+        self._release(key)
+        self.notify(key, after=wait)
+        return wait
+
+    def _release(self, key: Key) -> None:
+        self._running.discard(key)
+        if key in self._due:
+            heapq.heappush(self._heap, (self._due[key], key))
+        self._changed.set()
+
+    def _next(self) -> tuple[Key | None, float | None]:
+        """The next key to work on, else the seconds until one is due (None: until something changes)."""
+        now = self._clock()
+        while self._heap:
+            due, key = self._heap[0]
+            if self._due.get(key) != due or key in self._running:
+                heapq.heappop(self._heap)  # a later wish, or pushed again when its work is done
+                continue
+            if due > now:
+                return None, due - now
+            heapq.heappop(self._heap)
+            return key, None
+        return None, None

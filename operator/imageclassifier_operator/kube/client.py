@@ -1,0 +1,211 @@
+"""The protocol over the `kubernetes` package's asyncio client: transport, TLS and credentials are its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
+
+from imageclassifier_operator.kube.errors import (
+    GoneError,
+    KubeError,
+    NotFoundError,
+    UnreachableError,
+    error_of,
+)
+from imageclassifier_operator.kube.protocol import Listing, WatchEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from types import TracebackType
+
+    from imageclassifier_operator.kube.resources import Resource
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds for one request; a call that takes longer is asked again, never waited for."""
+
+WATCH_SECONDS = (240, 300)
+"""A watch is ended by the server after so long, spread out so that not all of them end at once."""
+
+WATCH_SILENCE = 90.0
+"""Seconds without a line after which a stream counts as dead; bookmarks come about once a minute."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
+_JSON = "application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
+
+async def connect(*, kubeconfig: str | None, context: str | None) -> KubeClient:
+    """Return a client by a kubeconfig's context, or by the pod's service account where none is given."""
+    configuration = Configuration()
+    if kubeconfig is None:
+        kube_config.load_incluster_config(client_configuration=configuration)
+    else:
+        await kube_config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
+    configuration.connection_pool_maxsize = 64
+    configuration.retries = None  # the work queue retries; a write is never sent twice by the transport
+    return KubeClient(ApiClient(configuration))
+
+
+class KubeClient:
+    """A `Cluster` that is really there."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    @property
+    def configuration(self) -> Configuration:
+        """Where the API server is, and by which credentials."""
+        configuration: Configuration = self._api.configuration
+        return configuration
+
+    async def __aenter__(self) -> KubeClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._api.close()
+
+    async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+        try:
+            return await self._json("GET", resource.path(namespace=namespace, name=name))
+        except NotFoundError:
+            return None
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+    ) -> Listing:
+        query = {"labelSelector": selector} if selector else {}
+        accept = _METADATA_LIST if metadata_only else _JSON
+        body = await self._json("GET", resource.path(namespace=namespace), query=query, accept=accept)
+        return Listing(body.get("items") or [], body["metadata"]["resourceVersion"])
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    ) -> dict[str, Any]:
+        metadata = manifest["metadata"]
+        path = resource.path(namespace=metadata["namespace"], name=metadata["name"], subresource=subresource)
+        query = {"fieldManager": manager, "force": "true"}
+        return await self._json("PATCH", path, query=query, body=manifest, content="application/apply-patch+yaml")
+
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
+        await self._json("POST", resource.path(namespace=manifest["metadata"]["namespace"]), body=manifest)
+
+    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._json("DELETE", resource.path(namespace=namespace, name=name), body=body)
+        except NotFoundError:
+            return
+
+    async def serves(self, resource: Resource) -> bool:
+        root = "/apis" if "/" in resource.group_version else "/api"
+        try:
+            body = await self._json("GET", f"{root}/{resource.group_version}")
+        except NotFoundError:
+            return False
+        return any(entry["name"] == resource.plural for entry in body.get("resources") or [])
+
+    async def watch(
+        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+    ) -> AsyncIterator[WatchEvent]:
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311  spreads load, guards nothing
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "labelSelector": selector,
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(seconds),
+        }
+        timeout = aiohttp.ClientTimeout(total=seconds + 30.0, sock_connect=10.0, sock_read=WATCH_SILENCE)
+        path = f"{resource.path(namespace=namespace)}?{urlencode(query)}"
+        try:
+            response = await self._send("GET", path, accept=_METADATA, timeout=timeout)
+            try:
+                async for line in response.content:
+                    yield _event_of(json.loads(line))
+            finally:
+                response.close()
+        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+            raise UnreachableError(f"watch of {resource.plural}: {error or type(error).__name__}") from error
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        accept: str = _JSON,
+        content: str = _JSON,
+    ) -> dict[str, Any]:
+        url = f"{path}?{urlencode(query)}" if query else path
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                response = await self._send(method, url, body=body, accept=accept, content=content)
+                answer: dict[str, Any] = json.loads(await response.read())
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnreachableError(f"{method} {path}: {error or type(error).__name__}") from error
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        accept: str = _JSON,
+        content: str = _JSON,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  handed to the transport
+    ) -> aiohttp.ClientResponse:
+        method, full, headers, payload, posted = await self._api.param_serialize(
+            method,
+            url,
+            header_params={"Accept": accept, "Content-Type": content},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = await self._api.call_api(method, full, headers, payload, posted, timeout)
+        except ApiException as error:  # the transport's own refusals (a bad URL, say) come so
+            raise KubeError(f"{method} {url}: {error.reason}", status=error.status or 0) from error
+        response: aiohttp.ClientResponse = answer.response
+        if response.status >= 400:
+            raise await _error_from(method, url, response)
+        return response
+
+
+async def _error_from(method: str, url: str, response: aiohttp.ClientResponse) -> KubeError:
+    text = await response.text()
+    try:
+        status = json.loads(text)
+    except ValueError:
+        status = {}
+    path = url.partition("?")[0]
+    return error_of(
+        status=response.status,
+        reason=status.get("reason") or response.reason or "",
+        message=status.get("message") or f"{method} {path}: HTTP {response.status}",
+        retry_after=_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def _seconds(value: str | None) -> float:
+    return float(value) if value and value.isdigit() else 0.0
+
+
+def _event_of(line: dict[str, Any]) -> WatchEvent:
+    if line.get("type") != "ERROR":
+        return WatchEvent(line["type"], line["object"])
+    status = line.get("object") or {}
+    code = int(status.get("code") or 0)
+    kind = GoneError if code == 410 else UnreachableError
+    raise kind(status.get("message") or "watch error", status=code, reason=status.get("reason") or "")

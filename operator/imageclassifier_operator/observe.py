@@ -1,0 +1,53 @@
+"""Live reads of what one ImageClassifier's status is made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imageclassifier_operator.kube import DEPLOYMENTS, PODS, REPLICA_SETS, Cluster
+from imageclassifier_operator.labels import selector_text
+from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.status import Observation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from imageclassifier_operator.status import Problem
+
+
+async def observe(
+    cluster: Cluster,
+    *,
+    namespace: str,
+    name: str,
+    uid: str,
+    live: Mapping[str, Mapping[str, Any]],
+    problems: Sequence[Problem] = (),
+    service_monitors_served: bool = True,
+) -> Observation:
+    """Return what is there now; children that the caller has just read are taken from `live` by kind."""
+    deployment = live.get(DEPLOYMENTS.kind)
+    if deployment is None:
+        found = await cluster.get(DEPLOYMENTS, namespace=namespace, name=child_name(name))
+        deployment = found if found is not None and _owned_by(found, uid) else None
+    replica_sets: Sequence[Mapping[str, Any]] = ()
+    pods: Sequence[Mapping[str, Any]] = ()
+    if deployment is not None:
+        selector = selector_text(name)
+        listing = await cluster.list(REPLICA_SETS, namespace=namespace, selector=selector)
+        replica_sets = [item for item in listing.items if _owned_by(item, deployment["metadata"]["uid"])]
+        pods = (await cluster.list(PODS, namespace=namespace, selector=selector)).items
+    return Observation(
+        deployment=deployment,
+        replica_sets=replica_sets,
+        pods=pods,
+        autoscaler=live.get("HorizontalPodAutoscaler"),
+        monitor=live.get("ServiceMonitor"),
+        problems=problems,
+        service_monitors_served=service_monitors_served,
+    )
+
+
+def _owned_by(live: Mapping[str, Any], uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in live["metadata"].get("ownerReferences") or [])

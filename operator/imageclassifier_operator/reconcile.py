@@ -1,0 +1,99 @@
+"""One reconcile of one ImageClassifier: the world as it is now, to the world as its spec asks for."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
+from imageclassifier_operator.apply import MANAGER, apply_children
+from imageclassifier_operator.events import report
+from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
+from imageclassifier_operator.manifests import build_all
+from imageclassifier_operator.observe import observe
+from imageclassifier_operator.status import compute, compute_invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imageclassifier_operator.manifests import Capabilities
+
+STATUS_MANAGER = f"{MANAGER}-status"
+LOOK_AGAIN_SECONDS = 5.0
+"""While an object is not Ready: what goes wrong inside a pod raises no event on a child."""
+
+PROBLEM_SECONDS = 30.0
+"""While the API server refuses a child: somebody has to change something first."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a reconcile came to: seconds until the next one is due (None: when something happens)."""
+
+    requeue_after: float | None
+    result: str
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def reconcile(
+    cluster: Cluster,
+    *,
+    namespace: str,
+    name: str,
+    config: OperatorConfig,
+    capabilities: Capabilities,
+    now: Callable[[], str] = _now,
+) -> Outcome:
+    """Bring the children into shape and say in the status what is so. Raises `KubeError` when to try again."""
+    live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
+    if live is None or live["metadata"].get("deletionTimestamp") is not None:
+        return Outcome(requeue_after=None, result="gone")
+    uid = live["metadata"]["uid"]
+    try:
+        ic = parse(live, config=config)
+    except InvalidSpecError as error:
+        seen = await observe(cluster, namespace=namespace, name=name, uid=uid, live={})
+        await _write_status(cluster, live, compute_invalid(live, error.problems, seen, now=now()))
+        return Outcome(requeue_after=None, result="invalid")
+    wanted = build_all(ic, config=config, capabilities=capabilities)
+    applied = await apply_children(cluster, ic, wanted, capabilities=capabilities)
+    seen = await observe(
+        cluster,
+        namespace=namespace,
+        name=name,
+        uid=uid,
+        live=applied.live,
+        problems=applied.problems,
+        service_monitors_served=capabilities.service_monitors,
+    )
+    status = compute(ic, seen, previous=live.get("status") or {}, now=now())
+    await _write_status(cluster, live, status)
+    if applied.again:
+        return Outcome(requeue_after=0.0, result="again")
+    if applied.problems:
+        return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+    if status["conditions"][0]["status"] == "True":
+        return Outcome(requeue_after=None, result="ready")
+    return Outcome(requeue_after=LOOK_AGAIN_SECONDS, result="waiting")
+
+
+async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+    """Patch the status where it differs, and tell of it in an Event where Ready's reason is another one."""
+    previous = live.get("status") or {}
+    if previous == status:
+        return
+    metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status}
+    try:
+        await cluster.apply(CLASSIFIERS, body, manager=STATUS_MANAGER, subresource="status")
+    except (NotFoundError, ConflictError):
+        logger.info("ImageClassifier went away meanwhile: %s/%s", metadata["namespace"], metadata["name"])
+        return
+    await report(cluster, live, before=previous.get("conditions") or [], after=status["conditions"])

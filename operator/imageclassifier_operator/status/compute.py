@@ -1,0 +1,125 @@
+"""Puts a whole status together: conditions, counts, and what is served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.labels import selector_text
+from imageclassifier_operator.naming import service_url
+from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
+from imageclassifier_operator.status.pods import model_facts
+from imageclassifier_operator.status.rollout import new_pods, ready, wanted_replicas
+from imageclassifier_operator.status.types import Observation, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imageclassifier_operator.api import ImageClassifier
+
+_LONGEST_MESSAGE = 2000
+
+
+def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """Return the status of a valid object. `now` is RFC 3339; `previous` the live status."""
+    verdict = ready(seen)
+    optional = {
+        "AutoscalingReady": autoscaling_ready(ic.spec, seen),
+        "MonitoringReady": monitoring_ready(ic.spec, seen),
+    }
+    status = {
+        "observedGeneration": ic.generation,
+        **_counts(ic.name, seen),
+        "url": service_url(name=ic.name, namespace=ic.namespace, port=ic.spec.service.port),
+    }
+    image = _image(seen.deployment)
+    if image:
+        status["image"] = image
+    facts = model_facts(new_pods(seen))
+    source = ic.spec.model
+    status["model"] = facts or {"name": source.name, "sha256": source.sha256}
+    status["conditions"] = _conditions(
+        {**_summary(verdict, seen), **optional}, previous=previous, generation=ic.generation, now=now
+    )
+    return status
+
+
+def compute_invalid(
+    live: Mapping[str, Any], problems: Sequence[str], seen: Observation, *, now: str
+) -> dict[str, Any]:
+    """Return the status of an object whose spec cannot be served: its children are left as they are."""
+    previous = live.get("status") or {}
+    metadata = live["metadata"]
+    verdict = Verdict(status="False", reason="InvalidSpec", message="; ".join(problems), stalled=True)
+    unknown = Verdict(status="Unknown", reason="InvalidSpec", message="The spec is invalid, see Ready")
+    status = {
+        "observedGeneration": metadata.get("generation", 0),
+        **_counts(metadata["name"], seen),
+        **{key: previous[key] for key in ("url", "image", "model") if key in previous},
+    }
+    conditions = {**_summary(verdict, seen), "AutoscalingReady": unknown, "MonitoringReady": unknown}
+    status["conditions"] = _conditions(
+        conditions, previous=previous, generation=status["observedGeneration"], now=now
+    )
+    return status
+
+
+def _counts(name: str, seen: Observation) -> dict[str, Any]:
+    deployment = seen.deployment or {}
+    counts = deployment.get("status") or {}
+    ready_replicas = counts.get("readyReplicas", 0)
+    wanted = wanted_replicas(deployment) if seen.deployment is not None else 0
+    return {
+        "replicas": counts.get("replicas", 0),
+        "readyReplicas": ready_replicas,
+        "readySummary": f"{ready_replicas}/{wanted}",
+        "selector": selector_text(name),
+    }
+
+
+def _image(deployment: Mapping[str, Any] | None) -> str | None:
+    if deployment is None:
+        return None
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    return next((container["image"] for container in containers if container["name"] == "server"), None)
+
+
+def _summary(verdict: Verdict, seen: Observation) -> dict[str, Verdict]:
+    available = (seen.deployment or {}).get("status", {}).get("readyReplicas", 0)
+    if available:
+        answers = Verdict(status="True", reason="ReplicasAnswer", message=f"{available} replicas answer requests")
+    else:
+        answers = Verdict(status="False", reason="NoReplicaReady", message="No replica answers requests")
+    calm = Verdict(status="False", reason=verdict.reason, message="Nothing is under way")
+    fine = Verdict(status="False", reason=verdict.reason, message="Nothing asks for a person")
+    return {
+        "Ready": verdict,
+        "Available": answers,
+        "Progressing": _flag(verdict) if verdict.progressing else calm,
+        "Stalled": _flag(verdict) if verdict.stalled else fine,
+    }
+
+
+def _flag(verdict: Verdict) -> Verdict:
+    return Verdict(status="True", reason=verdict.reason, message=verdict.message)
+
+
+def _conditions(
+    verdicts: Mapping[str, Verdict], *, previous: Mapping[str, Any], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """Write the conditions out; `lastTransitionTime` moves only when a status flips (API conventions)."""
+    before = {condition["type"]: condition for condition in previous.get("conditions") or []}
+    conditions = []
+    for kind, verdict in verdicts.items():
+        last = before.get(kind, {})
+        same = last.get("status") == verdict.status and last.get("lastTransitionTime")
+        conditions.append(
+            {
+                "type": kind,
+                "status": verdict.status,
+                "reason": verdict.reason,
+                "message": verdict.message[:_LONGEST_MESSAGE],
+                "lastTransitionTime": last["lastTransitionTime"] if same else now,
+                "observedGeneration": generation,
+            }
+        )
+    return conditions

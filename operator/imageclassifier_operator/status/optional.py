@@ -1,0 +1,108 @@
+"""The conditions of the optional parts: autoscaling and monitoring. None of them takes `Ready` down."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.status.types import Observation, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imageclassifier_operator.api import Spec
+
+_AUTOSCALER, _MONITOR = "HorizontalPodAutoscaler", "ServiceMonitor"
+
+
+def autoscaling_ready(spec: Spec, seen: Observation) -> Verdict:
+    """Return AutoscalingReady: what the HorizontalPodAutoscaler says of itself, and what holds its count."""
+    if spec.autoscaling is None:
+        return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
+    problem = _problem_of(_AUTOSCALER, seen)
+    if problem is not None:
+        return problem
+    if seen.autoscaler is None:
+        return Verdict(status="False", reason="Pending", message="The HorizontalPodAutoscaler is being made")
+    conditions = _conditions(seen.autoscaler)
+    for kind in ("AbleToScale", "ScalingActive"):
+        condition = conditions.get(kind)
+        if condition is None:
+            message = "The HorizontalPodAutoscaler's controller has not looked yet"
+            return Verdict(status="Unknown", reason="Pending", message=message)
+        if condition["status"] != "True":
+            return Verdict(
+                status="False",
+                reason=condition.get("reason") or kind,
+                message=condition.get("message") or kind,
+            )
+    return _holding(seen.autoscaler) or Verdict(
+        status="True", reason="Scaling", message=f"The count is {_count(seen.autoscaler)}, by its metrics"
+    )
+
+
+def _holding(autoscaler: Mapping[str, Any]) -> Verdict | None:
+    """Memory seldom falls with the load: say so where it alone keeps the count above the minimum."""
+    current = (autoscaler.get("status") or {}).get("currentReplicas", 0)
+    least = autoscaler["spec"].get("minReplicas", 1)
+    counts = {
+        name: math.ceil(current * used / target)
+        for name, target in _targets(autoscaler).items()
+        if (used := _used(autoscaler).get(name)) is not None
+    }
+    memory = counts.get("memory", 0)
+    others = max((count for name, count in counts.items() if name != "memory"), default=0)
+    if memory <= max(others, least) or current <= least:
+        return None
+    message = (
+        f"Memory alone holds the count at {_count(autoscaler)}; it seldom falls with the load: "
+        "raise spec.resources.requests.memory or drop targetMemoryUtilization"
+    )
+    return Verdict(status="True", reason="HeldByMemory", message=message)
+
+
+def _count(autoscaler: Mapping[str, Any]) -> int:
+    return int((autoscaler.get("status") or {}).get("desiredReplicas", 0))
+
+
+def _targets(autoscaler: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        metric["resource"]["name"]: metric["resource"]["target"]["averageUtilization"]
+        for metric in autoscaler["spec"].get("metrics") or []
+        if metric["type"] == "Resource" and metric["resource"]["target"].get("averageUtilization")
+    }
+
+
+def _used(autoscaler: Mapping[str, Any]) -> dict[str, int | None]:
+    return {
+        metric["resource"]["name"]: metric["resource"]["current"].get("averageUtilization")
+        for metric in (autoscaler.get("status") or {}).get("currentMetrics") or []
+        if metric.get("type") == "Resource" and metric.get("resource")
+    }
+
+
+def monitoring_ready(spec: Spec, seen: Observation) -> Verdict:
+    """Return MonitoringReady: whether a ServiceMonitor is there for Prometheus to find."""
+    wish = spec.monitoring.service_monitor
+    if wish == "Disabled":
+        return Verdict(status="False", reason="NotRequested", message="spec.monitoring.serviceMonitor is Disabled")
+    if not seen.service_monitors_served:
+        message = (
+            "The API server has no ServiceMonitor (monitoring.coreos.com/v1); it is made once the CRD is there"
+        )
+        return Verdict(status="False", reason="CRDNotInstalled", message=message)
+    problem = _problem_of(_MONITOR, seen)
+    if problem is not None:
+        return problem
+    if seen.monitor is None:
+        return Verdict(status="False", reason="Pending", message="The ServiceMonitor is being made")
+    return Verdict(status="True", reason="ServiceMonitorApplied", message="Prometheus can find the pods")
+
+
+def _problem_of(kind: str, seen: Observation) -> Verdict | None:
+    problem = next((problem for problem in seen.problems if problem.kind == kind), None)
+    return None if problem is None else Verdict(status="False", reason=problem.reason, message=problem.message)
+
+
+def _conditions(live: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {condition["type"]: condition for condition in (live.get("status") or {}).get("conditions") or []}

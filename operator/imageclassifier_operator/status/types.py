@@ -1,0 +1,42 @@
+"""What the checks look at, and what each of them answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A child that could not be brought into shape: which kind, and the condition's reason and message."""
+
+    kind: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """The live world of one ImageClassifier, as it was read after the children were applied."""
+
+    deployment: Mapping[str, Any] | None = None
+    replica_sets: Sequence[Mapping[str, Any]] = ()
+    pods: Sequence[Mapping[str, Any]] = ()
+    autoscaler: Mapping[str, Any] | None = None
+    monitor: Mapping[str, Any] | None = None
+    problems: Sequence[Problem] = field(default_factory=tuple)
+    service_monitors_served: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One condition's status, reason and message; `stalled` says that a person must act."""
+
+    status: str
+    reason: str
+    message: str
+    stalled: bool = False
+    progressing: bool = False
