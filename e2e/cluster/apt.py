@@ -1,0 +1,216 @@
+"""Installs missing Debian packages and fetches source packages without changing the machine's apt set-up."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from e2e.cluster.errors import ClusterError
+from e2e.steps import step
+
+_NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
+
+
+class Source(NamedTuple):
+    """One archive that the machine already installs from."""
+
+    uri: str
+    suite: str
+    signed_by: str
+
+
+def missing(packages: list[str]) -> list[str]:
+    """Those of the packages that dpkg does not have installed."""
+    asked = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    installed = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")}
+    return [package for package in packages if package not in installed]
+
+
+def install(packages: list[str]) -> None:
+    """Install what is missing of the packages; does nothing at all when none is."""
+    wanted = missing(packages)
+    if not wanted:
+        return
+    if os.geteuid() != 0:
+        raise ClusterError(f"missing Debian packages: {' '.join(wanted)}; install them, or run this as root")
+    with step(f"Installing Debian packages: {' '.join(wanted)}"):
+        _apt("update", "-q")
+        # --no-install-recommends also keeps the daemons that some packages suggest from being pulled in.
+        _apt("install", "-q", "-y", "--no-install-recommends", *wanted)
+
+
+def _apt(*arguments: str) -> None:
+    done = subprocess.run(
+        ["apt-get", *arguments],
+        env={**os.environ, **_NO_QUESTIONS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ClusterError(f"apt-get {' '.join(arguments)} failed:\n{told}")
+
+
+def parse_one_line(text: str) -> list[Source]:
+    """Sources of a `sources.list` file that hold the component main."""
+    found = []
+    for raw in text.splitlines():
+        line = raw.split("#", 1)[0].strip()
+        if not line.startswith("deb "):
+            continue
+        rest, signed_by = line.removeprefix("deb ").strip(), ""
+        if rest.startswith("["):
+            options, rest = rest[1:].split("]", 1)
+            pairs = dict(option.split("=", 1) for option in options.split() if "=" in option)
+            signed_by = pairs.get("signed-by", "")
+        uri, suite, *components = rest.split()
+        if "main" in components:
+            found.append(Source(uri, suite, signed_by))
+    return found
+
+
+def parse_deb822(text: str) -> list[Source]:
+    """Sources of a `.sources` file that hold the component main."""
+    found = []
+    for paragraph in text.replace("\r", "").split("\n\n"):
+        fields: dict[str, str] = {}
+        name = ""
+        for line in paragraph.splitlines():
+            if line.startswith("#") or not line.strip():
+                continue
+            if line[0].isspace():
+                fields[name] = f"{fields.get(name, '')} {line.strip()}"
+            else:
+                name, _, value = line.partition(":")
+                name = name.lower()
+                fields[name] = value.strip()
+        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
+            continue
+        if "main" not in fields.get("components", "").split():
+            continue
+        # An inline key is a block of text; the machine's default keyring has Debian's own.
+        signed_by = fields.get("signed-by", "")
+        signed_by = signed_by if signed_by.startswith("/") else ""
+        found += [
+            Source(uri, suite, signed_by)
+            for uri in fields.get("uris", "").split()
+            for suite in fields.get("suites", "").split()
+        ]
+    return found
+
+
+def machine_sources(etc: Path = Path("/etc/apt")) -> list[Source]:
+    """Every archive that the machine installs the component main from."""
+    found = []
+    one_line = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
+    for path in (path for path in one_line if path.is_file()):
+        found += parse_one_line(path.read_text())
+    for path in sorted((etc / "sources.list.d").glob("*.sources")):
+        found += parse_deb822(path.read_text())
+    return found
+
+
+def debian_codename() -> str:
+    """The release's name, for example bookworm; refuses what is not Debian."""
+    release = platform.freedesktop_os_release()
+    if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
+        raise ClusterError(f"this needs Debian 12; the machine says it is {release.get('PRETTY_NAME', 'unknown')}")
+    return release["VERSION_CODENAME"]
+
+
+def source_lines(sources: list[Source], codename: str) -> list[str]:
+    """`deb-src` lines for the release's own suites among the sources."""
+    suites = {codename, f"{codename}-updates", f"{codename}-security"}
+    lines = []
+    for source in sources:
+        if source.suite in suites:
+            options = f"[signed-by={source.signed_by}] " if source.signed_by else ""
+            lines.append(f"deb-src {options}{source.uri} {source.suite} main")
+    return list(dict.fromkeys(lines))
+
+
+class SourceArchive:
+    """Debian's source packages through a private apt set-up in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._list = folder / "sources.list"
+        self._options = [
+            *("-o", f"Dir::Etc::SourceList={self._list}"),
+            *("-o", "Dir::Etc::SourceParts=/dev/null"),
+            *("-o", f"Dir::State::Lists={folder / 'lists'}"),
+            *("-o", f"Dir::Cache={folder / 'cache'}"),
+            # apt's own unprivileged user cannot read a folder under somebody's home.
+            *("-o", "APT::Sandbox::User=root"),
+        ]
+
+    def update(self) -> None:
+        """Fetch the list of source packages."""
+        lines = source_lines(machine_sources(), debian_codename())
+        if not lines:
+            raise ClusterError(
+                "no source for Debian's main archive in /etc/apt/sources.list or /etc/apt/sources.list.d"
+            )
+        for name in ("lists/partial", "cache/archives/partial"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        self._list.write_text("\n".join(lines) + "\n")
+        _apt(*self._options, "update", "-q")
+
+    def version(self, package: str) -> str:
+        """The newest version of a source package."""
+        shown = subprocess.run(
+            ["apt-cache", *self._options, "showsrc", "--only-source", package],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        versions = [line.split(None, 1)[1] for line in shown.stdout.splitlines() if line.startswith("Version: ")]
+        if not versions:
+            raise ClusterError(f"Debian's archive here has no source package {package}: {shown.stderr.strip()}")
+        newest = versions[0]
+        for version in versions[1:]:
+            if subprocess.run(["dpkg", "--compare-versions", version, "gt", newest], check=False).returncode == 0:
+                newest = version
+        return newest
+
+    def download(self, package: str, version: str, into: Path) -> Path:
+        """Download a source package (apt checks its signed digests) and unpack it; returns its folder."""
+        into.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [
+                "apt-get",
+                *self._options,
+                "source",
+                "-q",
+                "--only-source",
+                "--download-only",
+                f"{package}={version}",
+            ],
+            cwd=into,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ClusterError(f"could not download {package} {version}:\n{done.stderr.strip()}")
+        tree = into / "tree"
+        description = next(into.glob("*.dsc"))
+        unpacked = subprocess.run(
+            ["dpkg-source", "--no-check", "-x", description.name, tree.name],
+            cwd=into,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if unpacked.returncode != 0:
+            raise ClusterError(f"could not unpack {description.name}:\n{unpacked.stderr.strip()}")
+        return tree

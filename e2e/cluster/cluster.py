@@ -1,0 +1,232 @@
+"""Brings the local cluster up and down, as a list of steps that each may already be done."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2e.cluster import (
+    containerd,
+    dns,
+    leftovers,
+    network,
+    node,
+    pauseimage,
+    preflight,
+    programs,
+    workloads,
+)
+from e2e.cluster.api import Api, ApiError
+from e2e.cluster.controlplane import ControlPlane, Settings, controller_manager_command
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY, state_dir
+from e2e.cluster.processes import Processes, wait_until
+from e2e.steps import say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMPONENTS = (
+    "etcd",
+    "kube-apiserver",
+    "containerd",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "dnsmasq",
+    "dns-feeder",
+)
+SETTINGS = Settings(
+    address=network.ADDRESS,
+    port=6443,
+    etcd_port=12379,
+    etcd_peer_port=12380,
+    service_range=network.SERVICE_RANGE,
+    context="imageclassifier-local",
+    has_nodes=True,
+)
+_LOCK = Path("/run/imageclassifier-cluster.lock")
+_NODE_SECONDS = 90
+
+
+class Cluster:
+    """The one local cluster of this machine."""
+
+    def __init__(self, state: Path | None = None) -> None:
+        self.state = state or state_dir()
+        self.kubeconfig = self.state / "kubeconfig"
+        self.processes = Processes(self.state)
+
+    def dead(self) -> list[str]:
+        """Components that do not run."""
+        return [name for name in COMPONENTS if not self.processes.alive(name)]
+
+    def is_up(self) -> bool:
+        """Whether every component runs and the API server answers."""
+        return not self.dead() and self.kubeconfig.exists() and Api(self.kubeconfig).ready()
+
+    def up(self) -> None:
+        """Start what does not run, and return when pods can be scheduled and names resolve."""
+        preflight.require_root()
+        preflight.install_packages()
+        with _lock():
+            home, pause = programs.ensure(), pauseimage.ensure()
+            began = (self.state / "before.json").exists()
+            preflight.check_machine(self.state, began=began)
+            self._prepare()
+            starting = self.dead()
+            if starting:
+                say(f"Starting the local cluster: {', '.join(starting)}")
+            self._start(home, pause)
+            self._wait()
+        say(f"The local cluster is up: {SETTINGS.server}, kubeconfig {self.kubeconfig}")
+
+    def _prepare(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+        before = self.state / "before.json"
+        if not before.exists():
+            logs = [str(folder) for folder in leftovers.POD_LOGS if folder.exists()]
+            before.write_text(json.dumps({"pod_logs": logs}))
+        network.up(self.state / "sysctl.json")
+        for name in set(preflight.PORTS) & set(self.dead()):
+            preflight.check_port(name)
+
+    def _start(self, home: Path, pause: Path) -> None:
+        state, ensure = self.state, self.processes.ensure
+        for folder in ("dns", "logs", "volume-plugins"):
+            (state / folder).mkdir(exist_ok=True)
+        containerd.write_files(state, pause_image=pauseimage.NAME)
+        ensure("containerd", containerd.command(state))
+        plane = ControlPlane(state, settings=SETTINGS)
+        plane.start()
+        self._issue(plane)
+        node.write_files(state)
+        manager = home / "kube-controller-manager"
+        ensure("kube-controller-manager", controller_manager_command(manager, state, port=10257))
+        ensure("kube-scheduler", node.scheduler_command(home / "kube-scheduler", state))
+        ensure("kube-proxy", node.kube_proxy_command(home / "kube-proxy", state))
+        ensure("dnsmasq", dns.dnsmasq_command(state))
+        ensure("dns-feeder", dns.feeder_command(state), env={"PYTHONPATH": str(REPOSITORY)})
+        wait_until(lambda: containerd.answers(state), seconds=30, what="containerd", hint=self._log("containerd"))
+        containerd.load(state, pause)
+        ensure("kubelet", node.kubelet_command(home / "kubelet", state))
+
+    def _issue(self, plane: ControlPlane) -> None:
+        user = f"system:node:{node.NAME}"
+        plane.authority().issue("kubelet", user=user, groups=["system:nodes"], hosts=[node.NAME, network.ADDRESS])
+        plane.issue_kubeconfig("kubelet", user=user, groups=("system:nodes",))
+        plane.issue_kubeconfig("kube-proxy", user="system:kube-proxy")
+        plane.issue_kubeconfig("dns", user=dns.USER)
+
+    def _log(self, name: str) -> str:
+        return f"see {self.processes.log(name)}"
+
+    def _wait(self) -> None:
+        api = Api(self.kubeconfig)
+        self._wait_for("kubelet", "the node to be Ready", lambda: _node_ready(api))
+        service = SETTINGS.service_address
+        self._wait_for("kube-proxy", "the API server's Service to answer", lambda: _connects(service, 443))
+        self._wait_for("dns-feeder", "names of Services to resolve", _name_resolves)
+        self._wait_for("kube-controller-manager", "the default service account", lambda: _account_exists(api))
+
+    def _wait_for(self, name: str, what: str, happened: Callable[[], bool]) -> None:
+        def alive_and_happened() -> bool:
+            self.processes.require_alive(name)
+            return happened()
+
+        if not happened():
+            with step(f"Waiting for {what}"):
+                wait_until(alive_and_happened, seconds=_NODE_SECONDS, what=what, hint=self._log(name))
+
+    def down(self) -> None:
+        """Stop everything and take back every change to the machine; safe at any time, also half way up."""
+        preflight.require_root()
+        with _lock():
+            if not self.state.exists():
+                say("The local cluster is not there; nothing to stop")
+                return
+            with step("Stopping the local cluster"):
+                self._stop()
+        left = leftovers.find(self.state)
+        if left:
+            raise ClusterError("left behind:\n  " + "\n  ".join(left))
+        say("Stopped: no process, mount, cgroup, bridge or iptables rule is left")
+
+    def _stop(self) -> None:
+        # First what would make new pods, then the pods, then what runs them.
+        for name in ("kube-controller-manager", "kube-scheduler"):
+            self.processes.stop(name)
+        if self.processes.alive("kubelet") and self.processes.alive("kube-apiserver"):
+            workloads.delete_pods(self.kubeconfig, seconds=20)
+        for name in ("kubelet", "kube-proxy", "dns-feeder", "dnsmasq"):
+            self.processes.stop(name)
+        leftovers.kill_pods(self.state)
+        for name in ("containerd", "kube-apiserver", "etcd"):
+            self.processes.stop(name)
+        for name in self.processes.names():
+            self.processes.stop(name)
+        leftovers.unmount(self.state)
+        leftovers.remove_cgroups()
+        network.down(self.state / "sysctl.json")
+        before = self.state / "before.json"
+        had_logs = json.loads(before.read_text())["pod_logs"] if before.exists() else True
+        leftovers.remove_files(self.state, pod_logs=not had_logs)
+
+    def load(self, archive: Path) -> None:
+        """Import a docker-archive into the node, unless it is there already."""
+        if not self.processes.alive("containerd"):
+            raise ClusterError("the local cluster is not up; run `make cluster-up` first")
+        with _lock():
+            if not containerd.load(self.state, archive):
+                say(f"{', '.join(containerd.archive_images(archive))}: already loaded")
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    with _LOCK.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Another command is at work on the local cluster; waiting for it …")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _node_ready(api: Api) -> bool:
+    path = f"/api/v1/nodes/{node.NAME}"
+    try:
+        live = api.request("GET", path)
+        if not live["spec"].get("podCIDR"):
+            # kubelet says Ready at once when it gets its range, else at its next look, 10 s later.
+            # The controller that hands out ranges also begins by waiting 10 s, so it is done here.
+            ranges = {"podCIDR": network.POD_RANGE, "podCIDRs": [network.POD_RANGE]}
+            live = api.request("PATCH", path, {"spec": ranges})
+    except ApiError:
+        return False
+    conditions = live.get("status", {}).get("conditions", [])
+    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    return ready and not live["spec"].get("taints")
+
+
+def _account_exists(api: Api) -> bool:
+    try:
+        return bool(api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default").get("secrets"))
+    except ApiError:
+        return False
+
+
+def _name_resolves() -> bool:
+    return SETTINGS.service_address in dns.lookup(f"kubernetes.default.svc.{network.DOMAIN}")
+
+
+def _connects(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

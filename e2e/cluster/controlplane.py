@@ -1,0 +1,281 @@
+"""An API server with its etcd: the one way of starting one, for the local cluster and for tests alike."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from e2e.cluster import programs
+from e2e.cluster.api import Api
+from e2e.cluster.network import DOMAIN
+from e2e.cluster.pki import Authority, signing_key, write_kubeconfig
+from e2e.cluster.processes import Processes, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+ISSUER = f"https://kubernetes.default.svc.{DOMAIN}"
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    # One line for a request when it is answered; a watch has one more, when it begins.
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+_READY_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where an API server listens and what it tells about itself."""
+
+    address: str = "127.0.0.1"
+    port: int
+    etcd_port: int
+    etcd_peer_port: int
+    service_range: str = "10.96.0.0/16"
+    service_address: str = "10.96.0.1"
+    context: str = "imageclassifier-test"
+    has_nodes: bool = False
+    """Whether pods run here: then the API server announces itself to them and can reach a kubelet."""
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return f"https://{self.address}:{self.port}"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing on loopback listens on now."""
+    with ExitStack() as held:
+        ports = []
+        for _ in range(count):
+            listener = held.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            ports.append(listener.getsockname()[1])
+        return ports
+
+
+def etcd_command(directory: Path, settings: Settings) -> list[str]:
+    """The command line of etcd; on loopback, and only for holders of a certificate of its own authority."""
+    pki = directory / "pki"
+    client = f"https://127.0.0.1:{settings.etcd_port}"
+    peer = f"https://127.0.0.1:{settings.etcd_peer_port}"
+    return [
+        "etcd",
+        "--name=local",
+        f"--data-dir={directory / 'etcd'}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=local={peer}",
+        f"--cert-file={pki / 'etcd.crt'}",
+        f"--key-file={pki / 'etcd.key'}",
+        "--client-cert-auth",
+        f"--trusted-ca-file={pki / 'etcd-ca.crt'}",
+        f"--peer-cert-file={pki / 'etcd.crt'}",
+        f"--peer-key-file={pki / 'etcd.key'}",
+        "--peer-client-cert-auth",
+        f"--peer-trusted-ca-file={pki / 'etcd-ca.crt'}",
+        "--logger=zap",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_command(program: Path, directory: Path, settings: Settings) -> list[str]:
+    """The command line of kube-apiserver."""
+    pki = directory / "pki"
+    command = [
+        str(program),
+        f"--bind-address={settings.address}",
+        f"--secure-port={settings.port}",
+        f"--advertise-address={settings.address}",
+        f"--service-cluster-ip-range={settings.service_range}",
+        f"--etcd-servers=https://127.0.0.1:{settings.etcd_port}",
+        f"--etcd-cafile={pki / 'etcd-ca.crt'}",
+        f"--etcd-certfile={pki / 'etcd-client.crt'}",
+        f"--etcd-keyfile={pki / 'etcd-client.key'}",
+        f"--cert-dir={pki}",
+        f"--client-ca-file={pki / 'ca.crt'}",
+        f"--tls-cert-file={pki / 'apiserver.crt'}",
+        f"--tls-private-key-file={pki / 'apiserver.key'}",
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        "--allow-privileged=true",
+        f"--service-account-issuer={ISSUER}",
+        f"--service-account-signing-key-file={pki / 'service-account.key'}",
+        f"--service-account-key-file={pki / 'service-account.pub'}",
+        # The aggregation layer: aggregated APIs trust the front proxy's certificates.
+        f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-username-headers=X-Remote-User",
+        f"--proxy-client-cert-file={pki / 'front-proxy-client.crt'}",
+        f"--proxy-client-key-file={pki / 'front-proxy-client.key'}",
+        f"--audit-policy-file={directory / 'audit-policy.json'}",
+        f"--audit-log-path={directory / 'logs' / 'audit.log'}",
+        "--audit-log-maxsize=100",
+        "--audit-log-maxbackup=5",
+        "--profiling=false",
+    ]
+    if settings.has_nodes:
+        return [
+            *command,
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+            f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
+            f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
+        ]
+    # A loopback address cannot be an endpoint, and no pod is there to want one.
+    return [*command, "--endpoint-reconciler-type=none"]
+
+
+def controller_manager_command(program: Path, directory: Path, *, port: int) -> list[str]:
+    """The command line of kube-controller-manager."""
+    pki, kubeconfig = directory / "pki", directory / "pki" / "controller-manager.kubeconfig"
+    return [
+        str(program),
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={port}",
+        "--port=0",
+        f"--cert-dir={pki}",
+        f"--client-ca-file={pki / 'ca.crt'}",
+        f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",
+        f"--root-ca-file={pki / 'ca.crt'}",
+        f"--cluster-signing-cert-file={pki / 'ca.crt'}",
+        f"--cluster-signing-key-file={pki / 'ca.key'}",
+        f"--service-account-private-key-file={pki / 'service-account.key'}",
+        "--use-service-account-credentials=true",
+        f"--flex-volume-plugin-dir={directory / 'volume-plugins'}",
+        # There is one of it: an election would only delay its start and fill the audit log.
+        "--leader-elect=false",
+        # Its many controllers share this allowance when they begin.
+        "--kube-api-qps=100",
+        "--kube-api-burst=200",
+    ]
+
+
+class ControlPlane:
+    """etcd and kube-apiserver (and kube-controller-manager, if asked for) on loopback, in one folder.
+
+    As a context manager it runs for a block, for tests; its processes die with the one that started them.
+    It needs neither root nor a network, and many can run beside each other and beside the local cluster.
+    """
+
+    def __init__(
+        self, directory: Path, *, controller_manager: bool = False, settings: Settings | None = None
+    ) -> None:
+        self.directory = directory
+        self.settings = settings or _free_settings()
+        self.kubeconfig = directory / "kubeconfig"
+        self.audit_log = directory / "logs" / "audit.log"
+        self.processes = Processes(directory, die_with_parent=settings is None)
+        self._with_controller_manager = controller_manager
+        self._manager_port = free_ports(1)[0] if controller_manager else 0
+        self._programs = programs.ensure()
+
+    def __enter__(self) -> ControlPlane:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start what does not run yet, and return when the API server is ready."""
+        self._write_files()
+        etcd_environment = {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
+        self.processes.ensure("etcd", etcd_command(self.directory, self.settings), env=etcd_environment)
+        program = self._programs / "kube-apiserver"
+        self.processes.ensure("kube-apiserver", apiserver_command(program, self.directory, self.settings))
+        self.wait_ready()
+        if self._with_controller_manager:
+            program = self._programs / "kube-controller-manager"
+            command = controller_manager_command(program, self.directory, port=self._manager_port)
+            self.processes.ensure("kube-controller-manager", command)
+
+    def wait_ready(self) -> None:
+        """Wait until `/readyz` says yes; a component that died is named with the end of its log."""
+        api = Api(self.kubeconfig)
+
+        def ready() -> bool:
+            self.processes.require_alive("etcd")
+            self.processes.require_alive("kube-apiserver")
+            return api.ready()
+
+        wait_until(
+            ready,
+            seconds=_READY_SECONDS,
+            what=f"the API server at {self.settings.server}",
+            hint=f"see {self.processes.log('kube-apiserver')}",
+        )
+
+    def stop(self) -> None:
+        """Stop the processes; the folder stays."""
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
+            self.processes.stop(name)
+
+    def authority(self) -> Authority:
+        """The cluster's certificate authority."""
+        return Authority(self.directory / "pki", "ca")
+
+    def issue_kubeconfig(self, name: str, *, user: str, groups: tuple[str, ...] = ()) -> Path:
+        """A kubeconfig for one more client, known by a certificate of its own."""
+        path = self.directory / "pki" / f"{name}.kubeconfig"
+        self._kubeconfig(path, name=name, user=user, groups=groups)
+        return path
+
+    def _kubeconfig(self, path: Path, *, name: str, user: str, groups: tuple[str, ...]) -> None:
+        authority = self.authority()
+        write_kubeconfig(
+            path,
+            server=self.settings.server,
+            authority=authority.certificate,
+            certificate=authority.issue(name, user=user, groups=groups),
+            context=self.settings.context,
+        )
+
+    def _write_files(self) -> None:
+        settings, pki = self.settings, self.directory / "pki"
+        for folder in (self.directory, self.directory / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o755)
+        authority = self.authority()
+        local = ["127.0.0.1", "localhost"]
+        service = [f"kubernetes{suffix}" for suffix in ("", ".default", ".default.svc", f".default.svc.{DOMAIN}")]
+        hosts = list(dict.fromkeys([settings.address, settings.service_address, *local, *service]))
+        authority.issue("apiserver", user="kube-apiserver", hosts=hosts)
+        authority.issue(
+            "apiserver-kubelet-client", user="kube-apiserver-kubelet-client", groups=["system:masters"]
+        )
+        Authority(pki, "front-proxy-ca").issue("front-proxy-client", user="front-proxy-client")
+        etcd_authority = Authority(pki, "etcd-ca")
+        etcd_authority.issue("etcd", user="etcd", hosts=local)
+        etcd_authority.issue("etcd-client", user="kube-apiserver")
+        signing_key(pki, "service-account")
+        (self.directory / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY, indent=1))
+        admin = "imageclassifier-admin"
+        self._kubeconfig(self.kubeconfig, name=admin, user=admin, groups=("system:masters",))
+        self.issue_kubeconfig("controller-manager", user="system:kube-controller-manager")
+        self.issue_kubeconfig("scheduler", user="system:kube-scheduler")
+
+
+def _free_settings() -> Settings:
+    port, etcd_port, peer_port = free_ports(3)
+    return Settings(port=port, etcd_port=etcd_port, etcd_peer_port=peer_port)

@@ -1,0 +1,113 @@
+"""Finds whatever of the cluster is still on the machine, and clears what a plain stop leaves behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from e2e.cluster import containerd, network
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.processes import holding, start_time, wait_until
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_CNI_RESULTS = Path("/var/lib/cni/results")
+POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
+"""Where kubelet 1.20 puts pods' logs, whatever folder it is given."""
+
+
+def find(state: Path) -> list[str]:
+    """Every process, mount, cgroup, network device, iptables chain and file of the cluster."""
+    found = [f"process {pid}: {command[:120]}" for pid, command in sorted(holding(str(state)).items())]
+    found += [f"mount {mount}" for mount in mounts_under(state)]
+    found += [f"cgroup {folder}" for folder in _pod_cgroups()]
+    if network.bridge_exists():
+        found.append(f"bridge {network.BRIDGE}")
+    found += network.own_rules()
+    found += [f"file {path}" for path in _cni_results()]
+    if state.exists():
+        found.append(f"folder {state}")
+    return found
+
+
+def mounts_under(folder: Path) -> list[str]:
+    """Mount points in a folder, the innermost first."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    decoded = [mount.encode().decode("unicode_escape") for mount in mounts]
+    return [mount for mount in reversed(decoded) if Path(mount).is_relative_to(folder)]
+
+
+def unmount(folder: Path) -> None:
+    """Unmount everything in a folder."""
+    for mount in mounts_under(folder):
+        network.run("umount", mount, check=False)
+    for mount in mounts_under(folder):
+        network.run("umount", "--lazy", mount)
+
+
+def kill_pods(state: Path) -> None:
+    """End every process in kubelet's cgroups, then the shims that held them."""
+    pids = {
+        int(pid) for top in _pod_cgroups() for listed in top.rglob("cgroup.procs") for pid in _read(listed).split()
+    }
+    shims = [pid for pid, command in holding(_shim_mark(state)).items() if "containerd-shim" in command]
+    for pid in [*pids, *shims]:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    remaining = [pid for pid in [*pids, *shims] if start_time(pid) is not None]
+    wait_until(
+        lambda: not any(start_time(pid) for pid in remaining), seconds=10, what="the pods' processes to end"
+    )
+
+
+def _shim_mark(state: Path) -> str:
+    return f"-address {containerd.socket_path(state)}"
+
+
+def remove_cgroups() -> None:
+    """Remove kubelet's cgroups; they are empty once their processes have ended."""
+
+    def gone() -> bool:
+        for top in _pod_cgroups():
+            for folder, _, _ in os.walk(top, topdown=False):
+                try:
+                    Path(folder).rmdir()
+                except OSError:
+                    continue
+        return not _pod_cgroups()
+
+    wait_until(gone, seconds=10, what="kubelet's cgroups to be empty")
+
+
+def remove_files(state: Path, *, pod_logs: bool) -> None:
+    """Delete the state folder and what lies outside it at fixed places."""
+    for path in _cni_results():
+        path.unlink(missing_ok=True)
+    if pod_logs:
+        for folder in POD_LOGS:
+            shutil.rmtree(folder, ignore_errors=True)
+    left = mounts_under(state)
+    if left:
+        raise ClusterError(f"still mounted, so {state} is kept: {', '.join(left)}")
+    shutil.rmtree(state, ignore_errors=True)
+    if state.exists():
+        shutil.rmtree(state)
+
+
+def _pod_cgroups() -> list[Path]:
+    # Version 1 has one tree for every controller, version 2 has one in all.
+    return [path for path in [_CGROUPS / "kubepods", *_CGROUPS.glob("*/kubepods")] if path.is_dir()]
+
+
+def _cni_results() -> list[Path]:
+    return sorted(_CNI_RESULTS.glob(f"{containerd.CNI_NETWORK}-*"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,158 @@
+"""The bridge that nodes, pods and Services live on, so that nothing of the cluster leaves the machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.errors import ClusterError
+
+BRIDGE = "cni0"
+ADDRESS = "10.88.0.1"
+POD_RANGE = "10.88.0.0/24"
+SERVICE_RANGE = "10.96.0.0/16"
+DOMAIN = "cluster.local"
+CHAIN = "IMAGECLASSIFIER-FORWARD"
+OWN_CHAIN = re.compile(r"^(KUBE-|CNI-|IMAGECLASSIFIER-)")
+"""Chains of kube-proxy and kubelet, of the CNI plugins, and of this file."""
+
+SYSCTLS = {
+    "net.ipv4.ip_forward": "1",
+    "net.bridge.bridge-nf-call-iptables": "1",
+}
+TOUCHED_SYSCTLS = (
+    *SYSCTLS,
+    # Set by kube-proxy and by kubelet when they start.
+    "net.ipv4.conf.all.route_localnet",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
+    "kernel.keys.root_maxbytes",
+)
+_TABLES = ("filter", "nat", "mangle")
+
+
+def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
+    """Run a program of the system for what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
+    if check and done.returncode != 0:
+        raise ClusterError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def bridge_exists() -> bool:
+    """Whether a bridge of our name is there, whoever made it."""
+    return Path(f"/sys/class/net/{BRIDGE}").exists()
+
+
+def overlaps(routes: list[dict[str, Any]]) -> list[str]:
+    """Routes that another network already has inside the cluster's two ranges."""
+    ours = [ipaddress.ip_network(POD_RANGE), ipaddress.ip_network(SERVICE_RANGE)]
+    found = []
+    for route in routes:
+        target = route.get("dst", "default")
+        if target == "default" or route.get("dev") == BRIDGE:
+            continue
+        network = ipaddress.ip_network(target, strict=False)
+        if any(network.version == own.version and network.overlaps(own) for own in ours):
+            found.append(f"{target} on {route.get('dev', '?')}")
+    return found
+
+
+def foreign_routes() -> list[str]:
+    """Networks of this machine that stand in the way."""
+    routes: list[dict[str, Any]] = json.loads(run("ip", "-json", "-4", "route", "show") or "[]")
+    return overlaps(routes)
+
+
+def up(saved: Path) -> None:
+    """Make the bridge and pin both ranges to it, before anything can send to them."""
+    if not saved.exists():
+        saved.write_text(json.dumps(_read_sysctls(), indent=1))
+    if not bridge_exists():
+        run("ip", "link", "add", BRIDGE, "type", "bridge")
+    run("ip", "addr", "replace", f"{ADDRESS}/24", "dev", BRIDGE)
+    run("ip", "link", "set", BRIDGE, "up")
+    run("ip", "route", "replace", SERVICE_RANGE, "dev", BRIDGE, "src", ADDRESS)
+    for name, value in SYSCTLS.items():
+        if not _sysctl_path(name).exists():
+            run("modprobe", "br_netfilter", check=False)
+        if not _sysctl_path(name).exists():
+            raise ClusterError(f"the kernel has no {name}; load the module br_netfilter")
+        _sysctl_path(name).write_text(value)
+    _fence()
+
+
+def _fence() -> None:
+    """Packets from pods may go to pods and to the machine, and no further."""
+    refused = "-j REJECT --reject-with icmp-net-prohibited"
+    rules = [
+        f":{CHAIN} - [0:0]",
+        f"-A {CHAIN} -i {BRIDGE} ! -o {BRIDGE} {refused}",
+        f"-A {CHAIN} ! -i {BRIDGE} -o {BRIDGE} {refused}",
+        f"-A {CHAIN} -j RETURN",
+    ]
+    if f"-A FORWARD -j {CHAIN}" not in run("iptables", "-S", "FORWARD"):
+        rules.append(f"-I FORWARD 1 -j {CHAIN}")
+    run("iptables-restore", "--noflush", stdin="*filter\n" + "\n".join(rules) + "\nCOMMIT\n")
+
+
+def down(saved: Path) -> None:
+    """Take back all that the cluster did to the machine's network."""
+    if bridge_exists():
+        for port in json.loads(run("ip", "-json", "link", "show", "master", BRIDGE) or "[]"):
+            run("ip", "link", "delete", port["ifname"], check=False)
+        run("ip", "link", "delete", BRIDGE)
+    for family in ("ip", "ip6"):
+        for table in _TABLES:
+            listed = run(f"{family}tables-save", "-t", table, check=False)
+            wanted = removal(table, listed)
+            if wanted:
+                run(f"{family}tables-restore", "--noflush", stdin=wanted)
+    if saved.exists():
+        for name, value in json.loads(saved.read_text()).items():
+            if _sysctl_path(name).exists():
+                _sysctl_path(name).write_text(value)
+
+
+def removal(table: str, saved: str) -> str:
+    """What to give iptables-restore so that our chains, and the rules that jump to them, are gone."""
+    chains = [line[1:].split()[0] for line in saved.splitlines() if line.startswith(":")]
+    ours = [chain for chain in chains if OWN_CHAIN.match(chain)]
+    if not ours:
+        return ""
+    jumps = []
+    for line in saved.splitlines():
+        if line.startswith("-A ") and not OWN_CHAIN.match(line.split()[1]):
+            target = re.search(r" -[jg] (\S+)", line)
+            if target and OWN_CHAIN.match(target.group(1)):
+                jumps.append(f"-D {line.removeprefix('-A ')}")
+    lines = [f"*{table}", *jumps, *(f"-F {chain}" for chain in ours), *(f"-X {chain}" for chain in ours), "COMMIT"]
+    return "\n".join(lines) + "\n"
+
+
+def own_rules() -> list[str]:
+    """Chains of ours that are in the machine's tables now."""
+    found = []
+    for family in ("ip", "ip6"):
+        lines = run(f"{family}tables-save", check=False).splitlines()
+        chains = [line[1:].split()[0] for line in lines if line.startswith(":")]
+        found += [f"{family}tables chain {chain}" for chain in chains if OWN_CHAIN.match(chain)]
+    return found
+
+
+def _sysctl_path(name: str) -> Path:
+    return Path("/proc/sys") / name.replace(".", "/")
+
+
+def _read_sysctls() -> dict[str, str]:
+    return {
+        name: _sysctl_path(name).read_text().strip() for name in TOUCHED_SYSCTLS if _sysctl_path(name).exists()
+    }

@@ -1,0 +1,198 @@
+"""Starts daemons that outlive the command, and stops exactly those: a recycled process id is never hit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2e.cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a started process; the start time tells it from a later one with its id."""
+
+    name: str
+    pid: int
+    started: int
+    command: list[str]
+
+
+def start_time(pid: int) -> int | None:
+    """The kernel's start time of a process in clock ticks, or None when it is gone or a zombie."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The program's name stands in brackets and may hold anything, brackets and blanks included.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def wait_until(
+    happened: Callable[[], bool], *, seconds: float, what: str, every: float = 0.05, hint: str = ""
+) -> None:
+    """Wait for a condition, not for a time; says what did not come."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise ClusterError(f"waited {seconds:.0f} s for {what}{f'; {hint}' if hint else ''}")
+        time.sleep(every)
+
+
+class Processes:
+    """The daemons of one folder: their records in `run/`, their output in `logs/`."""
+
+    def __init__(self, folder: Path, *, die_with_parent: bool = False) -> None:
+        self._run = folder / "run"
+        self._logs = folder / "logs"
+        self._die_with_parent = die_with_parent
+
+    def log(self, name: str) -> Path:
+        """Where a daemon's output goes."""
+        return self._logs / f"{name}.log"
+
+    def record(self, name: str) -> Record | None:
+        """What was written down about a daemon when it was started."""
+        try:
+            return Record(**json.loads((self._run / f"{name}.json").read_text()))
+        except FileNotFoundError:
+            return None
+
+    def names(self) -> list[str]:
+        """Daemons that were started here and not stopped since, alive or dead."""
+        return sorted(path.stem for path in self._run.glob("*.json"))
+
+    def alive(self, name: str) -> bool:
+        """Whether the very process that was started is still there."""
+        record = self.record(name)
+        return record is not None and start_time(record.pid) == record.started
+
+    def ensure(self, name: str, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> bool:
+        """Start a daemon unless it runs with this very command line; says whether it was started."""
+        wanted = [str(part) for part in command]
+        record = self.record(name)
+        if record is not None and self.alive(name):
+            if record.command == wanted:
+                return False
+            self.stop(name)
+        self._start(name, wanted, env or {})
+        return True
+
+    def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> None:
+        self._run.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        tied = ["setpriv", "--pdeathsig", "TERM", "--"] if self._die_with_parent else []
+        with self.log(name).open("ab") as out:
+            process = subprocess.Popen(
+                [*tied, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **env},
+                start_new_session=True,
+            )
+        started = start_time(process.pid)
+        # The object must not warn, when it is collected, that its process still runs: that is the purpose.
+        process.returncode = 0
+        if started is None:
+            raise ClusterError(f"{name} ended at once:\n{self.tail(name)}")
+        record = Record(name, process.pid, started, command)
+        path = self._run / f"{name}.json"
+        path.with_suffix(".new").write_text(json.dumps(asdict(record), indent=1))
+        path.with_suffix(".new").rename(path)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a daemon, if it is still that one."""
+        record = self.record(name)
+        if record is not None and self.alive(name):
+            _kill(record.pid, number)
+
+    def stop(self, name: str, *, seconds: float = 10) -> None:
+        """Ask a daemon to end, make it end if it does not, and forget it."""
+        record = self.record(name)
+        if record is None:
+            return
+        if self.alive(name):
+            _kill(record.pid, signal.SIGTERM)
+            try:
+                wait_until(lambda: not self._there(record), seconds=seconds, what=f"{name} to stop")
+            except ClusterError:
+                _kill(record.pid, signal.SIGKILL)
+                wait_until(lambda: not self._there(record), seconds=10, what=f"{name} to die")
+        (self._run / f"{name}.json").unlink(missing_ok=True)
+
+    @staticmethod
+    def _there(record: Record) -> bool:
+        reap(record.pid)
+        return start_time(record.pid) == record.started
+
+    def require_alive(self, name: str) -> None:
+        """Raise with the end of the daemon's log when it has died."""
+        record = self.record(name)
+        if record is not None:
+            reap(record.pid)
+        if not self.alive(name):
+            raise ClusterError(f"{name} died; the end of {self.log(name)}:\n{self.tail(name)}")
+
+    def tail(self, name: str, lines: int = 15) -> str:
+        """The end of a daemon's output."""
+        try:
+            text = self.log(name).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def reap(pid: int) -> None:
+    """Take note of a child's end, if it is a child of ours; otherwise nothing."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def holding(text: str) -> dict[int, str]:
+    """Processes, other than this one and its callers, whose command line holds a text."""
+    ours = _ancestors()
+    found = {}
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit() or int(entry.name) in ours:
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if text in command:
+            found[int(entry.name)] = command
+    return found
+
+
+def _ancestors() -> set[int]:
+    found, pid = set(), os.getpid()
+    while pid > 0 and pid not in found:
+        found.add(pid)
+        try:
+            status = (_PROC / str(pid) / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        pid = int(status.split("PPid:", 1)[1].split(None, 1)[0])
+    return found
