@@ -33,7 +33,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True  # no list of CRDs and namespaces, and no right to it
     chosen.posting.enabled = False
     chosen.peering.standalone = True
-    chosen.networking.request_timeout = 30.0
-    chosen.watching.server_timeout = 300.0
-    chosen.watching.client_timeout = 330.0
+    chosen.networking.request_timeout = 30
+    chosen.watching.server_timeout = 300  # whole numbers: the API server parses them as such
+    chosen.watching.client_timeout = 330
     return chosen

@@ -15,7 +15,7 @@ def child_name(name: str) -> str:
     Services take DNS-1035 labels (RFC 1035: at most 63 letters, digits and hyphens, a letter first), objects
     take DNS-1123 subdomains. Any other name is cut and gets a part of its digest, so that two never meet.
     """
-    if len(name) <= _LONGEST and _DNS_1035.match(name):
+    if len(name) <= _LONGEST and _DNS_1035.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     stem = re.sub(r"[^a-z0-9-]", "-", name)

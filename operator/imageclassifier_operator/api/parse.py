@@ -216,7 +216,7 @@ def _monitoring(raw: Mapping[str, Any], problems: _Problems) -> Monitoring:
     for key in sorted(monitoring.labels):
         if key.startswith(_OWN_LABELS):
             problems.append(f"spec.monitoring.labels: {key} is one of the operator's own labels")
-        elif not _LABEL_KEY.match(key):
+        elif not _LABEL_KEY.fullmatch(key):
             problems.append(f"spec.monitoring.labels: {key!r} is not the key of a label")
     return monitoring
 

@@ -1,0 +1,150 @@
+"""What makes a write necessary, and what does not."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from imageclassifier_operator.apply.difference import difference, owns
+
+MANAGER = "imageclassifier-operator"
+
+
+def owned(fields: dict[str, Any], **entry: Any) -> list[dict[str, Any]]:
+    return [{"manager": MANAGER, "operation": "Apply", "fieldsV1": fields, **entry}]
+
+
+def deployment() -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "pets", "namespace": "vision", "labels": {"a": "b"}},
+        "spec": {
+            "replicas": 2,
+            "template": {
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "server",
+                            "env": [{"name": "PORT", "value": "8080"}],
+                            "resources": {"limits": {"cpu": "500m", "memory": "0.5Gi"}},
+                        }
+                    ],
+                    "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+                }
+            },
+        },
+    }
+
+
+def live_of(wanted: dict[str, Any]) -> dict[str, Any]:
+    live = copy.deepcopy(wanted)
+    live["metadata"] |= {"uid": "1", "resourceVersion": "7", "managedFields": []}
+    return live
+
+
+def test_an_object_with_server_defaults_does_not_differ() -> None:
+    live = live_of(deployment())
+    live["spec"]["paused"] = False
+    live["spec"]["template"]["spec"]["containers"][0]["terminationMessagePath"] = "/dev/termination-log"
+    assert difference(deployment(), live, manager=MANAGER) is None
+
+
+def test_an_equal_quantity_in_another_form_does_not_differ() -> None:
+    live = live_of(deployment())
+    live["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] = {"cpu": "0.5", "memory": "512Mi"}
+    assert difference(deployment(), live, manager=MANAGER) is None
+
+
+def test_a_changed_field_is_named_by_its_path() -> None:
+    live = live_of(deployment())
+    live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "9090"
+    assert difference(deployment(), live, manager=MANAGER) == "spec.template.spec.containers.server.env.PORT.value"
+
+
+@pytest.mark.parametrize("part", ["labels", "spec"])
+def test_a_missing_part_differs(part: str) -> None:
+    live = live_of(deployment())
+    if part == "labels":
+        del live["metadata"]["labels"]
+    else:
+        del live["spec"]["template"]["spec"]["volumes"]
+    assert difference(deployment(), live, manager=MANAGER) is not None
+
+
+def test_what_somebody_else_added_does_not_differ() -> None:
+    live = live_of(deployment())
+    live["metadata"]["annotations"] = {"team": "vision"}
+    live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})
+    assert difference(deployment(), live, manager=MANAGER) is None
+
+
+def test_a_field_that_we_own_and_no_longer_want_differs() -> None:
+    live = live_of(deployment())
+    live["metadata"]["managedFields"] = owned({"f:spec": {"f:replicas": {}}})
+    wanted = deployment()
+    del wanted["spec"]["replicas"]
+    assert difference(wanted, live, manager=MANAGER) == "spec.replicas"
+
+
+def test_a_list_item_that_we_own_and_no_longer_want_differs() -> None:
+    live = live_of(deployment())
+    key = 'k:{"name":"old"}'
+    live["metadata"]["managedFields"] = owned(
+        {"f:spec": {"f:template": {"f:spec": {"f:volumes": {key: {".": {}}}}}}}
+    )
+    path = difference(deployment(), live, manager=MANAGER)
+    assert path is not None
+    assert path.startswith("spec.template.spec.volumes")
+
+
+@pytest.mark.parametrize("other", [{"manager": "kubectl"}, {"operation": "Update"}, {"subresource": "status"}])
+def test_a_field_owned_in_another_way_does_not_differ(other: dict[str, str]) -> None:
+    live = live_of(deployment())
+    live["metadata"]["managedFields"] = owned({"f:spec": {"f:paused": {}}}, **other)
+    assert difference(deployment(), live, manager=MANAGER) is None
+
+
+def metric(name: str, percent: int) -> dict[str, Any]:
+    target = {"type": "Utilization", "averageUtilization": percent}
+    return {"type": "Resource", "resource": {"name": name, "target": target}}
+
+
+def autoscaler(*metrics: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"name": "pets"}, "spec": {"metrics": list(metrics)}}
+
+
+def test_metrics_are_a_set() -> None:
+    wanted, live = (
+        autoscaler(metric("cpu", 70), metric("memory", 80)),
+        autoscaler(metric("memory", 80), metric("cpu", 70)),
+    )
+    assert difference(wanted, live, manager=MANAGER) is None
+
+
+def test_a_changed_target_in_reordered_metrics_differs() -> None:
+    wanted, live = (
+        autoscaler(metric("cpu", 70), metric("memory", 80)),
+        autoscaler(metric("memory", 80), metric("cpu", 60)),
+    )
+    assert difference(wanted, live, manager=MANAGER) is not None
+
+
+def test_an_extra_item_of_an_atomic_list_differs() -> None:
+    assert difference(
+        autoscaler(metric("cpu", 70)), autoscaler(metric("cpu", 70), metric("memory", 1)), manager=MANAGER
+    )
+
+
+def test_true_is_not_one() -> None:
+    wanted, live = {"metadata": {}, "spec": {"x": True}}, {"metadata": {}, "spec": {"x": 1}}
+    assert difference(wanted, live, manager=MANAGER) == "spec.x"
+
+
+def test_owns_tells_an_applied_field_from_one_of_another_manager() -> None:
+    live = live_of(deployment())
+    live["metadata"]["managedFields"] = owned({"f:spec": {"f:replicas": {}}})
+    assert owns(live, ("spec", "replicas"), manager=MANAGER)
+    assert not owns(live, ("spec", "replicas"), manager="kubectl")
+    assert not owns(live, ("spec", "paused"), manager=MANAGER)

@@ -1,0 +1,67 @@
+"""Who owns the count of replicas, and when it changes hands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from imageclassifier_operator.api import Autoscaling
+from imageclassifier_operator.apply.handover import created, handover
+
+MANAGER = "imageclassifier-operator"
+SCALING = Autoscaling(min_replicas=2, max_replicas=5)
+
+
+def live(replicas: int, *, ours: bool) -> dict[str, Any]:
+    entry = {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "pets",
+            "namespace": "vision",
+            "uid": "1",
+            "resourceVersion": "7",
+            "managedFields": [entry] if ours else [],
+        },
+        "spec": {"replicas": replicas},
+    }
+
+
+def test_nothing_changes_hands_without_autoscaling() -> None:
+    assert handover(live(3, ours=True), None, manager=MANAGER) is None
+
+
+def test_the_present_count_is_taken_over_when_autoscaling_is_switched_on() -> None:
+    taking = handover(live(3, ours=True), SCALING, manager=MANAGER)
+    assert taking is not None
+    assert taking["spec"] == {"replicas": 3}
+
+
+def test_the_write_is_tied_to_the_object_and_the_version_that_were_read() -> None:
+    taking = handover(live(3, ours=True), SCALING, manager=MANAGER)
+    assert taking is not None
+    assert (taking["metadata"]["uid"], taking["metadata"]["resourceVersion"]) == ("1", "7")
+
+
+@pytest.mark.parametrize(("present", "taken"), [(1, 2), (9, 5)])
+def test_the_count_is_taken_over_inside_the_bounds(present: int, taken: int) -> None:
+    taking = handover(live(present, ours=True), SCALING, manager=MANAGER)
+    assert taking is not None
+    assert taking["spec"]["replicas"] == taken
+
+
+def test_the_count_is_never_taken_twice() -> None:
+    assert handover(live(3, ours=False), SCALING, manager=MANAGER) is None
+
+
+def test_a_count_of_zero_is_taken_over_because_the_autoscaler_would_leave_it() -> None:
+    taking = handover(live(0, ours=False), SCALING, manager=MANAGER)
+    assert taking is not None
+    assert taking["spec"]["replicas"] == 2
+
+
+def test_a_deployment_under_autoscaling_is_created_at_its_minimum() -> None:
+    wanted = {"kind": "Deployment", "spec": {"selector": {}}}
+    assert created(wanted, SCALING)["spec"]["replicas"] == 2
+    assert created(wanted, None) == wanted

@@ -1,0 +1,284 @@
+"""From a world that was seen to the conditions that people read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, Monitoring, Spec
+from imageclassifier_operator.status import Observation, Problem, compute, compute_invalid
+
+NOW = "2026-01-01T00:00:00Z"
+SHA = "a" * 64
+
+
+def classifier(**spec: Any) -> ImageClassifier:
+    model = ModelSource(name="pets", uris=("bundled:pets",), sha256=SHA)
+    return ImageClassifier(namespace="vision", name="pets", uid="1", generation=3, spec=Spec(model=model, **spec))
+
+
+def deployment(*, wanted: int = 2, updated: int = 2, ready: int = 2, **other: Any) -> dict[str, Any]:
+    status = {
+        "observedGeneration": 5,
+        "replicas": max(updated, ready),
+        "updatedReplicas": updated,
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+        **other,
+    }
+    template = {"spec": {"containers": [{"name": "server", "image": "runtime:1"}]}}
+    return {
+        "metadata": {"generation": 5, "uid": "d"},
+        "spec": {"replicas": wanted, "template": template},
+        "status": status,
+    }
+
+
+def replica_set(uid: str, revision: int) -> dict[str, Any]:
+    return {"metadata": {"uid": uid, "annotations": {"deployment.kubernetes.io/revision": str(revision)}}}
+
+
+def pod(name: str, *, of: str = "new", **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "ownerReferences": [{"uid": of}]}, "status": status}
+
+
+def waiting(reason: str, message: str = "", **other: Any) -> dict[str, Any]:
+    return {
+        "name": "server",
+        "ready": False,
+        "state": {"waiting": {"reason": reason, "message": message}},
+        **other,
+    }
+
+
+def ended(message: str, *, code: int = 1, reason: str = "Error", where: str = "state") -> dict[str, Any]:
+    end = {"exitCode": code, "message": message, "reason": reason}
+    return {"name": "model", "ready": code == 0, where: {"terminated": end}}
+
+
+def world(*pods: dict[str, Any], **other: Any) -> Observation:
+    sets = (replica_set("old", 9), replica_set("new", 10))
+    return Observation(**{"deployment": deployment(), "replica_sets": sets, "pods": pods, **other})
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(entry for entry in status["conditions"] if entry["type"] == kind)
+    return found
+
+
+def ready(seen: Observation, **spec: Any) -> dict[str, Any]:
+    return condition(compute(classifier(**spec), seen, previous={}, now=NOW), "Ready")
+
+
+def test_every_condition_is_published_at_first_sight() -> None:
+    status = compute(classifier(), Observation(), previous={}, now=NOW)
+    kinds = [entry["type"] for entry in status["conditions"]]
+    assert kinds == ["Ready", "Available", "Progressing", "Stalled", "AutoscalingReady", "MonitoringReady"]
+    assert {entry["observedGeneration"] for entry in status["conditions"]} == {3}
+
+
+def test_all_replicas_of_the_newest_generation_ready_is_ready() -> None:
+    status = compute(classifier(), world(), previous={}, now=NOW)
+    assert condition(status, "Ready")["status"] == "True"
+    assert condition(status, "Ready")["reason"] == "AllReplicasReady"
+    assert (status["readySummary"], status["url"], status["image"]) == (
+        "2/2",
+        "http://pets.vision.svc",
+        "runtime:1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (Observation(), "DeploymentMissing"),
+        (world(deployment=deployment(observedGeneration=4)), "RolloutPending"),
+        (world(deployment=deployment(updated=1)), "RollingOut"),
+        (world(deployment=deployment(replicas=3)), "RollingOut"),
+        (world(deployment=deployment(ready=1)), "ReplicasNotReady"),
+    ],
+)
+def test_ready_is_never_said_while_the_newest_generation_is_not_what_serves(
+    seen: Observation, reason: str
+) -> None:
+    found = ready(seen)
+    assert (found["status"], found["reason"]) == ("False", reason)
+
+
+def test_zero_wanted_replicas_is_ready_and_not_available() -> None:
+    status = compute(
+        classifier(), world(deployment=deployment(wanted=0, updated=0, ready=0)), previous={}, now=NOW
+    )
+    assert condition(status, "Ready")["reason"] == "ScaledToZero"
+    assert condition(status, "Available")["status"] == "False"
+
+
+def test_a_digest_mismatch_is_told_with_both_digests_and_stalls() -> None:
+    said = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'b' * 64}"})
+    seen = world(pod("p", initContainerStatuses=[ended(said, where="lastState")]), deployment=deployment(ready=0))
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    found = condition(status, "Ready")
+    assert found["reason"] == "ModelDigestMismatch"
+    assert SHA in found["message"]
+    assert "b" * 64 in found["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+
+def test_a_source_that_does_not_answer_is_no_reason_to_call_a_person() -> None:
+    said = json.dumps({"reason": "ModelUnreachable", "message": "connection refused"})
+    seen = world(pod("p", initContainerStatuses=[ended(said)]), deployment=deployment(ready=0))
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    assert condition(status, "Ready")["reason"] == "ModelUnreachable"
+    assert condition(status, "Stalled")["status"] == "False"
+    assert condition(status, "Progressing")["status"] == "True"
+
+
+def test_an_image_that_cannot_be_pulled_is_named_with_its_remedy() -> None:
+    found = ready(world(pod("p", containerStatuses=[waiting("ImagePullBackOff", 'Back-off pulling "x:1"')])))
+    assert found["reason"] == "ImagePullBackOff"
+    assert "x:1" in found["message"]
+    assert "check the image" in found["message"]
+
+
+def test_a_container_killed_for_memory_is_named() -> None:
+    end = {"exitCode": 137, "reason": "OOMKilled"}
+    found = ready(world(pod("p", containerStatuses=[waiting("CrashLoopBackOff", lastState={"terminated": end})])))
+    assert found["reason"] == "OOMKilled"
+    assert "spec.resources.limits.memory" in found["message"]
+
+
+def test_a_crash_loop_gives_the_last_words_of_the_container() -> None:
+    end = {"exitCode": 3, "reason": "Error", "message": "first\nlast words"}
+    found = ready(world(pod("p", containerStatuses=[waiting("CrashLoopBackOff", lastState={"terminated": end})])))
+    assert found["reason"] == "CrashLoopBackOff"
+    assert "last words" in found["message"]
+
+
+def test_a_pod_that_cannot_be_scheduled_is_named() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    found = ready(world(pod("p", conditions=[unscheduled])))
+    assert found["reason"] == "Unschedulable"
+    assert "0/3 nodes" in found["message"]
+
+
+def test_the_cause_nearest_to_the_root_wins_over_all_pods() -> None:
+    said = json.dumps({"reason": "ModelNotFound", "message": "404"})
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    seen = world(
+        pod("a", conditions=[unscheduled]),
+        pod("b", initContainerStatuses=[ended(said)]),
+        pod("c", initContainerStatuses=[ended(said)]),
+    )
+    assert ready(seen)["reason"] == "ModelNotFound"
+    assert "1 more pod" in ready(seen)["message"]
+
+
+def test_pods_of_an_older_generation_do_not_speak_for_the_newest() -> None:
+    assert ready(world(pod("p", of="old", containerStatuses=[waiting("ImagePullBackOff")])))["status"] == "True"
+
+
+def test_pods_that_admission_refuses_are_told_in_the_api_servers_words() -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    found = ready(world(deployment=deployment(updated=0, conditions=[failure])))
+    assert (found["reason"], found["message"]) == ("FailedCreate", "exceeded quota")
+
+
+def test_a_child_of_somebody_else_stalls_as_a_name_conflict() -> None:
+    problem = Problem(kind="Service", reason="NameConflict", message="Service pets exists already")
+    status = compute(classifier(), world(problems=[problem]), previous={}, now=NOW)
+    assert condition(status, "Ready")["reason"] == "NameConflict"
+    assert condition(status, "Stalled")["status"] == "True"
+
+
+def test_the_transition_time_moves_only_when_the_status_flips() -> None:
+    first = compute(classifier(), world(deployment=deployment(ready=0)), previous={}, now="2026-01-01T00:00:00Z")
+    same = compute(classifier(), world(deployment=deployment(ready=1)), previous=first, now="2026-01-01T00:01:00Z")
+    flipped = compute(classifier(), world(), previous=same, now="2026-01-01T00:02:00Z")
+    times = [condition(status, "Ready")["lastTransitionTime"] for status in (first, same, flipped)]
+    assert times == ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:02:00Z"]
+
+
+def test_an_unchanged_world_gives_an_equal_status() -> None:
+    first = compute(classifier(), world(), previous={}, now="2026-01-01T00:00:00Z")
+    assert compute(classifier(), world(), previous=first, now="2026-01-01T00:09:00Z") == first
+
+
+def test_what_the_init_step_reported_becomes_the_model_of_the_status() -> None:
+    facts = {"name": "pets", "sha256": SHA, "precision": "FP32", "classes": 10}
+    seen = world(pod("p", initContainerStatuses=[ended(json.dumps(facts), code=0)]))
+    assert compute(classifier(), seen, previous={}, now=NOW)["model"] == facts
+
+
+def test_an_invalid_spec_stalls_and_keeps_what_serves_in_the_status() -> None:
+    live = {"metadata": {"name": "pets", "generation": 4}, "status": {"url": "http://pets.vision.svc"}}
+    status = compute_invalid(live, ["spec.x: wrong"], world(), now=NOW)
+    assert condition(status, "Ready")["reason"] == "InvalidSpec"
+    assert condition(status, "Stalled")["message"] == "spec.x: wrong"
+    assert condition(status, "Available")["status"] == "True"
+    assert (status["url"], status["readySummary"]) == ("http://pets.vision.svc", "2/2")
+
+
+def monitoring(seen: Observation, wish: str = "Auto") -> dict[str, Any]:
+    spec = {"monitoring": Monitoring(service_monitor=wish)}
+    return condition(compute(classifier(**spec), seen, previous={}, now=NOW), "MonitoringReady")
+
+
+def test_a_missing_service_monitor_api_is_a_condition_and_no_failure() -> None:
+    seen = world(service_monitors_served=False)
+    assert monitoring(seen)["reason"] == "CRDNotInstalled"
+    assert ready(seen)["status"] == "True"
+
+
+def test_monitoring_that_is_there_or_not_asked_for_is_told_apart() -> None:
+    assert monitoring(world(monitor={"kind": "ServiceMonitor"}))["status"] == "True"
+    assert monitoring(world(), "Disabled")["reason"] == "NotRequested"
+
+
+def autoscaler(*conditions: dict[str, str], **status: Any) -> dict[str, Any]:
+    metrics = [
+        {"type": "Resource", "resource": {"name": name, "target": {"averageUtilization": target}}}
+        for name, target in (("cpu", 70), ("memory", 80))
+    ]
+    return {"spec": {"minReplicas": 2, "metrics": metrics}, "status": {"conditions": list(conditions), **status}}
+
+
+ABLE = {"type": "AbleToScale", "status": "True"}
+ACTIVE = {"type": "ScalingActive", "status": "True"}
+
+
+def scaling(live: dict[str, Any] | None) -> dict[str, Any]:
+    spec = {"autoscaling": Autoscaling(target_memory_utilization=80)}
+    return condition(compute(classifier(**spec), world(autoscaler=live), previous={}, now=NOW), "AutoscalingReady")
+
+
+def used(cpu: int, memory: int) -> list[dict[str, Any]]:
+    return [
+        {"type": "Resource", "resource": {"name": name, "current": {"averageUtilization": value}}}
+        for name, value in (("cpu", cpu), ("memory", memory))
+    ]
+
+
+def test_an_autoscaler_without_metrics_says_why() -> None:
+    blind = {
+        "type": "ScalingActive",
+        "status": "False",
+        "reason": "FailedGetResourceMetric",
+        "message": "no metrics",
+    }
+    assert scaling(autoscaler(ABLE, blind))["reason"] == "FailedGetResourceMetric"
+
+
+def test_an_autoscaler_that_nobody_looked_at_is_unknown() -> None:
+    assert scaling(autoscaler())["status"] == "Unknown"
+
+
+def test_memory_that_alone_holds_the_count_is_told() -> None:
+    held = autoscaler(ABLE, ACTIVE, currentReplicas=6, desiredReplicas=6, currentMetrics=used(5, 80))
+    assert scaling(held)["reason"] == "HeldByMemory"
+    busy = autoscaler(ABLE, ACTIVE, currentReplicas=6, desiredReplicas=6, currentMetrics=used(70, 80))
+    assert scaling(busy)["reason"] == "Scaling"
+
+
+def test_an_autoscaler_that_works_is_ready() -> None:
+    assert scaling(autoscaler(ABLE, ACTIVE, currentReplicas=2, desiredReplicas=2))["status"] == "True"

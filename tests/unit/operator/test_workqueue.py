@@ -1,0 +1,112 @@
+"""The order of work, on a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from imageclassifier_operator.controller import Key, WorkQueue
+from imageclassifier_operator.controller.workqueue import LONGEST_RETRY_SECONDS
+
+A, B = Key("ns", "a"), Key("ns", "b")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def taken(queue: WorkQueue) -> Key | None:
+    """The key that is due at this moment, if any."""
+    task = asyncio.create_task(queue.take())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return None
+
+
+async def test_a_key_notified_twice_is_worked_on_once() -> None:
+    queue = WorkQueue(clock=Clock())
+    queue.notify(A)
+    queue.notify(A)
+    assert await taken(queue) == A
+    queue.done(A)
+    assert await taken(queue) is None
+
+
+async def test_a_key_notified_during_its_work_is_due_again_only_after_it() -> None:
+    queue = WorkQueue(clock=Clock())
+    queue.notify(A)
+    assert await taken(queue) == A
+    queue.notify(A)
+    assert await taken(queue) is None
+    queue.done(A)
+    assert await taken(queue) == A
+
+
+async def test_one_key_under_work_does_not_hold_up_another() -> None:
+    queue = WorkQueue(clock=Clock())
+    queue.notify(A)
+    assert await taken(queue) == A
+    queue.notify(A)
+    queue.notify(B)
+    assert await taken(queue) == B
+
+
+async def test_the_earlier_wish_wins() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock=clock)
+    queue.notify(A, after=5)
+    queue.notify(A, after=50)
+    assert await taken(queue) is None
+    clock.now = 5
+    assert await taken(queue) == A
+    queue.done(A)
+    clock.now = 100
+    assert await taken(queue) is None
+
+
+async def test_a_waiting_worker_is_woken_by_a_notice() -> None:
+    queue = WorkQueue()
+    task = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    queue.notify(B)
+    assert await asyncio.wait_for(task, 1) == B
+
+
+async def test_a_waiting_worker_wakes_when_a_key_falls_due() -> None:
+    queue = WorkQueue()
+    queue.notify(A, after=0.02)
+    assert await asyncio.wait_for(queue.take(), 1) == A
+
+
+async def test_failures_wait_longer_each_time_up_to_a_bound_and_success_forgets_them() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock=clock)
+    waits = []
+    for _ in range(12):
+        queue.notify(A)
+        assert await taken(queue) == A
+        waits.append(queue.failed(A))
+        clock.now += LONGEST_RETRY_SECONDS
+    assert waits[0] <= 0.5
+    assert max(waits) <= LONGEST_RETRY_SECONDS
+    assert waits[-1] >= LONGEST_RETRY_SECONDS / 2
+    assert await taken(queue) == A
+    queue.done(A)
+    queue.notify(A)
+    assert await taken(queue) == A
+    assert queue.failed(A) <= 0.5
+
+
+async def test_a_failure_waits_at_least_as_long_as_the_server_asked() -> None:
+    queue = WorkQueue(clock=Clock())
+    queue.notify(A)
+    assert await taken(queue) == A
+    assert queue.failed(A, at_least=7) == pytest.approx(7)
