@@ -1,0 +1,98 @@
+"""The CRD and its samples, as the tests read them: schema, defaults, and the errors that samples promise."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "crds"
+SOURCE = FOLDER / "imageclassifiers.yaml"
+WITHOUT_CEL = FOLDER / "pre-1.25" / "imageclassifiers.yaml"
+CATALOGUE = ROOT / "operator" / "deploy" / "base" / "catalogue.yaml"
+
+_PROMISE = re.compile(r"^# (error|error-cel|condition): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A sample object and what its comment promises, by kind: error, error-cel, condition."""
+
+    path: Path
+    document: dict[str, Any]
+    promises: dict[str, str]
+
+    @property
+    def refused_by_schema(self) -> bool:
+        """Whether every API server refuses it, also one that knows no CEL rules."""
+        return "error" in self.promises
+
+
+def load(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    return document
+
+
+def schema(path: Path = SOURCE) -> dict[str, Any]:
+    """Return the schema of the one version that there is."""
+    found: dict[str, Any] = load(path)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
+
+
+def samples(kind: str) -> list[Sample]:
+    """Return the samples of `valid` or `invalid`."""
+    return [
+        Sample(path=path, document=load(path), promises=dict(_PROMISE.findall(path.read_text())))
+        for path in sorted((FOLDER / "samples" / kind).glob("*.yaml"))
+    ]
+
+
+def defaulted(value: Any, part: dict[str, Any]) -> Any:
+    """Return a value as the API server stores it: nulls dropped, unknown fields dropped, defaults filled in."""
+    if isinstance(value, list):
+        return [defaulted(item, part["items"]) for item in value]
+    if not isinstance(value, dict):
+        return value
+    result = {key: item for key, item in value.items() if item is not None}
+    known = part.get("properties")
+    if known is None:
+        return result
+    for key, inner in known.items():
+        if key not in result and "default" in inner:
+            result[key] = copy.deepcopy(inner["default"])
+    opaque = not known  # such as metadata, which the server knows by itself
+    return {
+        key: defaulted(item, known[key]) if key in known else item
+        for key, item in result.items()
+        if key in known or opaque
+    }
+
+
+def schema_errors(document: dict[str, Any]) -> list[str]:
+    """Return what the structural schema has against a document, as `path message`."""
+    whole = schema()
+    stored = defaulted(document, whole)
+    validator = jsonschema.Draft202012Validator(whole)
+    return [
+        f"{'.'.join(map(str, error.absolute_path))} {error.message}" for error in validator.iter_errors(stored)
+    ]
+
+
+def nodes(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every node of a schema with its path; items of a list are `[]`, values of a map `{}`."""
+    yield path, part
+    for name, inner in part.get("properties", {}).items():
+        yield from nodes(inner, f"{path}.{name}" if path else name)
+    if "items" in part:
+        yield from nodes(part["items"], f"{path}[]")
+    if isinstance(part.get("additionalProperties"), dict):
+        yield from nodes(part["additionalProperties"], f"{path}{{}}")

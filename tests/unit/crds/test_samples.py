@@ -1,0 +1,105 @@
+"""Every sample is what it says it is: valid, or refused with the error in its comment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from imageclassifier_operator.api import ImageClassifier, InvalidSpecError, OperatorConfig, parse, parse_catalogue
+
+from tests import crd
+
+_VALID = crd.samples("valid")
+_INVALID = crd.samples("invalid")
+_REFUSED = [sample for sample in _INVALID if sample.refused_by_schema]
+_LET_THROUGH = [sample for sample in _INVALID if not sample.refused_by_schema]
+_BY_CEL = [sample for sample in _INVALID if "error-cel" in sample.promises]
+
+
+def _name(sample: crd.Sample) -> str:
+    return sample.path.stem
+
+
+def _parse(document: dict[str, Any]) -> ImageClassifier:
+    config = OperatorConfig(runtime_image="runtime:test", catalogue=parse_catalogue(crd.CATALOGUE.read_text()))
+    stored = crd.defaulted(document, crd.schema())
+    stored["metadata"] |= {"namespace": "vision", "uid": "0b8e5a0e-0000-4000-8000-000000000000"}
+    return parse(stored, config=config)
+
+
+def _rules() -> dict[str, list[str]]:
+    return {
+        path: [rule["message"] for rule in node["x-kubernetes-validations"]]
+        for path, node in crd.nodes(crd.schema())
+        if "x-kubernetes-validations" in node
+    }
+
+
+@pytest.mark.parametrize("sample", _VALID, ids=_name)
+def test_a_valid_sample_passes_the_schema_and_is_understood(sample: crd.Sample) -> None:
+    assert not crd.schema_errors(sample.document)
+    assert _parse(sample.document).name == sample.document["metadata"]["name"]
+
+
+@pytest.mark.parametrize("sample", [*_VALID, *_INVALID], ids=_name)
+def test_a_sample_is_named_after_its_file(sample: crd.Sample) -> None:
+    assert sample.document["metadata"]["name"] == sample.path.stem
+
+
+@pytest.mark.parametrize("sample", _INVALID, ids=_name)
+def test_an_invalid_sample_promises_either_a_refusal_or_a_condition(sample: crd.Sample) -> None:
+    assert set(sample.promises) in ({"error"}, {"condition"}, {"error-cel", "condition"})
+
+
+@pytest.mark.parametrize("sample", _REFUSED, ids=_name)
+def test_the_schema_refuses_what_is_promised_to_be_refused(sample: crd.Sample) -> None:
+    field = sample.promises["error"].split(" ")[0].rstrip(":")
+    errors = crd.schema_errors(sample.document)
+    assert errors
+    # jsonschema counts items of lists and names a missing field in its message
+    paths = [".".join(part for part in error.split(" ")[0].split(".") if not part.isdigit()) for error in errors]
+    assert all(field.startswith(path) for path in paths)
+
+
+@pytest.mark.parametrize("sample", _LET_THROUGH, ids=_name)
+def test_the_operator_says_what_the_schema_cannot(sample: crd.Sample) -> None:
+    assert not crd.schema_errors(sample.document)
+    with pytest.raises(InvalidSpecError) as raised:
+        _parse(sample.document)
+    assert str(raised.value) == sample.promises["condition"]
+
+
+@pytest.mark.parametrize("sample", _BY_CEL, ids=_name)
+def test_the_promised_cel_error_is_that_of_a_rule(sample: crd.Sample) -> None:
+    path, message = sample.promises["error-cel"].split(': Invalid value: "object": ')
+    assert message in _rules()[path]
+
+
+def test_every_cel_rule_has_a_sample() -> None:
+    said = {sample.promises["error-cel"].split('"object": ')[1] for sample in _BY_CEL}
+    assert said == {message for messages in _rules().values() for message in messages}
+
+
+def test_the_sample_of_every_field_has_every_field_with_another_value_than_its_default() -> None:
+    sample = next(sample for sample in _VALID if sample.path.stem == "every-field")
+    plain = crd.defaulted(yaml.safe_load("{metadata: {name: x}, spec: {autoscaling: {}}}"), crd.schema())
+    written = dict(_leaves(sample.document["spec"]))
+    filled_in = dict(_leaves(plain["spec"]))
+    known = {path.removeprefix("spec.") for path, node in crd.nodes(crd.schema()) if _is_leaf(path, node)}
+    assert {path.split("{")[0] for path in known} - {"model.name"} == {
+        "monitoring.labels" if path.startswith("monitoring.labels") else path for path in written
+    }
+    # the one that stays is the first choice of an enum whose other choices are used beside it
+    same = {path for path, value in written.items() if filled_in.get(path) == value}
+    assert same == {"autoscaling.behavior.scaleDown.selectPolicy"}
+
+
+def _is_leaf(path: str, node: dict[str, Any]) -> bool:
+    return path.startswith("spec.") and "[]" not in path and node.get("type") != "object"
+
+
+def _leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(path, value)]
+    return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{path}.{key}" if path else str(key))]

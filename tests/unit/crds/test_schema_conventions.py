@@ -1,0 +1,98 @@
+"""The schema keeps the rules of Kubernetes' API conventions, field by field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests import crd
+
+_NODES = [
+    (path, node) for path, node in crd.nodes(crd.schema()) if path not in {"", "apiVersion", "kind", "metadata"}
+]
+_SPEC = [(path, node) for path, node in _NODES if path.startswith("spec")]
+
+
+def _ids(nodes: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [path for path, _ in nodes]
+
+
+def _of_type(kind: str, nodes: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    return [(path, node) for path, node in nodes if node.get("type") == kind]
+
+
+@pytest.mark.parametrize(("path", "node"), _NODES, ids=_ids(_NODES))
+def test_every_field_is_described_in_a_sentence(path: str, node: dict[str, Any]) -> None:
+    if path.endswith("{}"):
+        return
+    assert re.fullmatch(r"[A-Z].*[.)]|[A-Z].*sha256sum", node["description"], re.DOTALL)
+
+
+@pytest.mark.parametrize(("path", "node"), _of_type("array", _NODES), ids=_ids(_of_type("array", _NODES)))
+def test_every_list_says_how_it_merges_and_is_bounded(path: str, node: dict[str, Any]) -> None:
+    assert node["x-kubernetes-list-type"] in {"atomic", "map", "set"}
+    assert node["maxItems"] > 0
+
+
+@pytest.mark.parametrize(("path", "node"), _of_type("string", _NODES), ids=_ids(_of_type("string", _NODES)))
+def test_every_text_is_bounded(path: str, node: dict[str, Any]) -> None:
+    assert "enum" in node or "maxLength" in node or node.get("format") == "date-time"
+
+
+@pytest.mark.parametrize(("path", "node"), _of_type("integer", _SPEC), ids=_ids(_of_type("integer", _SPEC)))
+def test_every_number_of_the_spec_is_bounded_on_both_sides(path: str, node: dict[str, Any]) -> None:
+    assert node["minimum"] < node["maximum"]
+    assert node["format"] in {"int32", "int64"}
+
+
+def test_quantities_are_bounded_as_numbers_and_as_texts() -> None:
+    quantities = [node for _, node in _SPEC if node.get("x-kubernetes-int-or-string")]
+    assert quantities
+    for node in quantities:
+        assert {"minimum", "maximum", "maxLength", "pattern"} <= set(node)
+
+
+def test_there_are_no_floats_and_no_booleans() -> None:
+    assert not [path for path, node in _NODES if node.get("type") in {"number", "boolean"}]
+
+
+def test_maps_are_bounded() -> None:
+    maps = [node for _, node in _NODES if "additionalProperties" in node]
+    assert maps
+    assert all("maxProperties" in node for node in maps)
+
+
+def test_nothing_is_free_form() -> None:
+    free = [
+        path
+        for path, node in _NODES
+        if node.get("x-kubernetes-preserve-unknown-fields")
+        or (node.get("type") == "object" and not ({"properties", "additionalProperties"} & set(node)))
+    ]
+    assert not free
+
+
+def test_enums_are_in_camel_case() -> None:
+    for _, node in _NODES:
+        assert all(re.fullmatch(r"[A-Z][A-Za-z]+", value) for value in node.get("enum", []))
+
+
+def test_objects_of_the_spec_are_filled_in_but_for_the_switch_of_autoscaling() -> None:
+    objects = [
+        path for path, node in _of_type("object", _SPEC) if node.get("default") != {} and not path.endswith("[]")
+    ]
+    assert objects == ["spec.autoscaling"]
+
+
+def test_a_model_is_never_filled_in() -> None:
+    # a name filled in by the server would stay beside the uri that a later `kubectl apply` brings
+    for field in crd.schema()["properties"]["spec"]["properties"]["model"]["properties"].values():
+        assert "default" not in field
+
+
+def test_conditions_are_a_map_by_type() -> None:
+    conditions = crd.schema()["properties"]["status"]["properties"]["conditions"]
+    assert conditions["x-kubernetes-list-type"] == "map"
+    assert conditions["x-kubernetes-list-map-keys"] == ["type"]
