@@ -1,0 +1,44 @@
+"""Makes each epoch's pictures differ: shift, mirror, cut out. Whole batches at a time, on pixels in memory."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+PADDING = 4
+HOLE = 8
+
+# Mean and deviation of the training pictures' channels, on the scale 0 to 1; also in preprocessor_config.json.
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+
+
+def padded(pixels: Tensor) -> Tensor:
+    """Pixels [n, h, w, 3] as [n, 3, h + 8, w + 8], mirrored at the edges: every shift is then a window."""
+    return functional.pad(pixels.permute(0, 3, 1, 2), (PADDING,) * 4, mode="reflect").contiguous()
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Bytes to what the network takes, in the memory layout it is fast in."""
+    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
+    std = torch.tensor(STD).view(1, 3, 1, 1)
+    return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def batch(pixels: Tensor, rows: Tensor, *, size: int, generator: torch.Generator) -> Tensor:
+    """The given rows of padded pixels, each shifted, mirrored and holed at random, scaled to size x size."""
+    side = pixels.shape[-1] - 2 * PADDING
+    windows = pixels.unfold(2, side, 1).unfold(3, side, 1)  # [n, 3, shifts, shifts, side, side], no copy
+    shift = torch.randint(0, 2 * PADDING + 1, (2, len(rows)), generator=generator)
+    out = normalised(windows[rows, :, shift[0], shift[1]])
+
+    mirrored = torch.rand(len(rows), generator=generator) < 0.5
+    out = torch.where(mirrored.view(-1, 1, 1, 1), out.flip(3), out)
+
+    centre = torch.randint(0, side, (2, len(rows), 1), generator=generator)
+    inside = (torch.arange(side).view(1, 1, -1) - centre + HOLE // 2).clamp(-1, HOLE)
+    hit = (inside >= 0) & (inside < HOLE)
+    out = out.masked_fill((hit[0].unsqueeze(2) & hit[1].unsqueeze(1)).unsqueeze(1), 0.0)
+
+    if size != side:
+        out = functional.interpolate(out, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    return out.contiguous(memory_format=torch.channels_last)

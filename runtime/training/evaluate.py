@@ -1,0 +1,170 @@
+"""Measures a model as it is served: top-1 over JPEG files, through the runtime's own stages or a running server.
+
+`python -m training.evaluate --pictures cifar10-jpeg.tar.xz` takes the bundled model; the pictures are the
+archive's test split, or a folder <class>/*.jpg. With `--url http://host:port` each file is posted instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import http.client
+import json
+import random
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from training.dataset import CLASSES, DatasetError, read_examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    Classify = Callable[[bytes], str]
+
+BUNDLED = Path(__file__).resolve().parents[1] / "imageclassifier_runtime" / "bundled" / "cifar10-mobilenet-v2"
+PATH = "/api/v1/classify?top_k=1"
+ATTEMPTS = 20
+
+
+class AnswerError(RuntimeError):
+    """The server did not classify a picture."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A JPEG file and what is on it."""
+
+    name: str
+    wanted: str
+    jpeg: bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """How many pictures of each class there were, how many were named right, and what was said instead."""
+
+    total: Counter[str]
+    right: Counter[str]
+    confused: Counter[tuple[str, str]]
+
+    @property
+    def top1(self) -> float:
+        """The share of right answers."""
+        return self.right.total() / self.total.total()
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        names = sorted(self.total)
+        rows = [
+            f"{name:12} {self.right[name]:5} of {self.total[name]:5}  {self.right[name] / self.total[name]:7.2%}"
+            for name in names
+        ]
+        errors = [
+            f"{wanted} taken for {found}: {count}" for (wanted, found), count in self.confused.most_common(5)
+        ]
+        return [*rows, f"{'top-1':12} {self.right.total():5} of {self.total.total():5}  {self.top1:7.2%}", *errors]
+
+
+def count(answers: Iterable[tuple[str, str]]) -> Report:
+    """Count pairs of the class that is on a picture and the class that was answered."""
+    total: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    confused: Counter[tuple[str, str]] = Counter()
+    for wanted, found in answers:
+        total[wanted] += 1
+        if wanted == found:
+            right[wanted] += 1
+        else:
+            confused[wanted, found] += 1
+    if not total:
+        raise DatasetError("there is no picture to measure with")
+    return Report(total=total, right=right, confused=confused)
+
+
+def read_pictures(source: Path) -> list[Picture]:
+    """The test split of an archive, or a folder's <class>/*.jpg, in the order of their names."""
+    if source.is_dir():
+        files = sorted(path for path in source.glob("*/*") if path.suffix.lower() in {".jpg", ".jpeg"})
+        found = [Picture(name=str(path), wanted=path.parent.name, jpeg=path.read_bytes()) for path in files]
+    else:
+        examples = read_examples(source, "test")
+        found = [Picture(name=item.name, wanted=CLASSES[item.label], jpeg=item.jpeg) for item in examples]
+    if not found:
+        raise DatasetError(f"{source} has no <class>/*.jpg")
+    return found
+
+
+def sample(pictures: Sequence[Picture], size: int | None, seed: int) -> list[Picture]:
+    """So many of the pictures, the same ones for the same seed; all of them for None."""
+    return list(pictures) if size is None else random.Random(seed).sample(list(pictures), size)  # noqa: S311
+
+
+def from_folder(model: Path) -> Classify:
+    """A function that classifies a file as the server does, with the model of a folder."""
+    from imageclassifier_runtime.model import folder  # noqa: PLC0415 - not needed to measure a server
+    from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
+    from imageclassifier_runtime.stages import containers  # noqa: PLC0415
+
+    classifier = Classifier.load(folder.load(model), threads=1)
+    return lambda jpeg: classifier.classify(containers.read(jpeg), 1).predictions[0].class_name
+
+
+def from_server(url: str) -> Classify:
+    """A function that posts a file to a running server; each thread keeps its own connection."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise SystemExit(f"{url}: expected http://host:port")
+    local = threading.local()
+
+    def classify(jpeg: bytes) -> str:
+        if not hasattr(local, "connection"):
+            local.connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=60)
+        return _post(local.connection, parts.path.rstrip("/") + PATH, jpeg)
+
+    return classify
+
+
+def _post(connection: http.client.HTTPConnection, path: str, jpeg: bytes) -> str:
+    for _ in range(ATTEMPTS):
+        connection.request("POST", path, jpeg, {"Content-Type": "image/jpeg"})
+        response = connection.getresponse()
+        body = response.read()
+        if response.status == http.HTTPStatus.OK:
+            return str(json.loads(body)["predictions"][0]["class_name"])
+        if response.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
+            raise AnswerError(f"{response.status}: {body[:500]!r}")
+        time.sleep(float(response.headers.get("Retry-After", "1")))
+    raise AnswerError(f"still busy after {ATTEMPTS} attempts")
+
+
+def main() -> None:
+    """Read the arguments, measure, print the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=BUNDLED, help="model folder (default: the bundled one)")
+    parser.add_argument("--url", help="measure this server instead, for example http://127.0.0.1:8080")
+    parser.add_argument("--threads", type=int, default=4, help="pictures under way at once")
+    parser.add_argument("--sample", type=int, help="only so many pictures, drawn by --seed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--at-least", type=float, default=0.0, help="exit 1 when top-1 is below this, 0 to 1")
+    arguments = parser.parse_args()
+    pictures = sample(read_pictures(arguments.pictures), arguments.sample, arguments.seed)
+    classify = from_server(arguments.url) if arguments.url else from_folder(arguments.model)
+    started = time.monotonic()
+    with ThreadPoolExecutor(arguments.threads) as pool:
+        found = list(pool.map(classify, (picture.jpeg for picture in pictures)))
+    report = count(zip((picture.wanted for picture in pictures), found, strict=True))
+    print("\n".join(report.lines()))
+    print(
+        f"{len(pictures)} pictures in {time.monotonic() - started:.0f} s from {arguments.url or arguments.model}"
+    )
+    raise SystemExit(report.top1 < arguments.at_least)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Turns a checkpoint into a model folder: `python -m training.export --checkpoint FILE --out FOLDER`.
+
+The graph is written node by node rather than traced: it is small, the batch norms are folded into the
+convolutions, and the same weights give the same bytes.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from training import augment
+from training.dataset import CLASSES, SIDE
+from training.network import ConvNorm, InvertedResidual, MobileNetV2, folded
+
+OPSET = 17
+IR_VERSION = 8
+MAX_BYTES = 5_000_000
+BILINEAR = 2
+
+
+class Graph:
+    """Nodes and weights as they are added; every node's output is named by its count."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def weight(self, name: str, value: Tensor) -> str:
+        """Add a weight; its name."""
+        array = np.ascontiguousarray(value.detach().numpy().astype(np.float32))
+        self.weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
+        """Add a node; the name of its output."""
+        name = f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def convolution(self, block: ConvNorm, value: str) -> str:
+        """Add a convolution with its batch norm inside, and the ReLU6 where it has one."""
+        layer = block[0]
+        assert isinstance(layer, nn.Conv2d)
+        weight, bias = folded(block)
+        prefix = f"conv_{len(self.nodes)}"
+        out = self.node(
+            "Conv",
+            [value, self.weight(f"{prefix}.weight", weight), self.weight(f"{prefix}.bias", bias)],
+            kernel_shape=list(layer.kernel_size),
+            strides=list(layer.stride),
+            pads=[*layer.padding, *layer.padding],
+            group=layer.groups,
+        )
+        return self.node("Clip", [out, "zero", "six"]) if isinstance(block[-1], nn.ReLU6) else out
+
+
+def to_onnx(network: MobileNetV2) -> onnx.ModelProto:
+    """The network at inference: input [batch, 3, 32, 32] to logits [batch, classes]."""
+    graph = Graph()
+    graph.weight("zero", torch.tensor(0.0))
+    graph.weight("six", torch.tensor(6.0))
+    value = "input"
+    for layer in network.features:
+        if isinstance(layer, InvertedResidual):
+            before = value
+            for block in layer.layers:
+                assert isinstance(block, ConvNorm)
+                value = graph.convolution(block, value)
+            value = graph.node("Add", [before, value]) if layer.shortcut else value
+        else:
+            assert isinstance(layer, ConvNorm)
+            value = graph.convolution(layer, value)
+    value = graph.node("Flatten", [graph.node("GlobalAveragePool", [value])], axis=1)
+    weight = graph.weight("classifier.weight", network.classifier.weight)
+    bias = graph.weight("classifier.bias", network.classifier.bias)
+    graph.nodes.append(helper.make_node("Gemm", [value, weight, bias], ["logits"], name="classifier", transB=1))
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "cifar10-mobilenet-v2",
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", len(CLASSES)])],
+            graph.weights,
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="imageclassifier",
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def preprocessing() -> dict[str, object]:
+    """preprocessor_config.json: a photograph's short side becomes 32 pixels, and the middle is looked at."""
+    return {
+        "do_resize": True,
+        "size": {"shortest_edge": SIDE},
+        "resample": BILINEAR,
+        "do_center_crop": True,
+        "crop_size": {"height": SIDE, "width": SIDE},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(augment.MEAN),
+        "image_std": list(augment.STD),
+    }
+
+
+def difference(network: MobileNetV2, graph: bytes) -> float:
+    """How far the logits of the graph are from the network's, at most, on made-up pictures."""
+    pictures = torch.randn(64, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        wanted = network.eval()(pictures).numpy()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"input": pictures.numpy()})
+    return float(np.abs(found - wanted).max())
+
+
+def main() -> None:
+    """Read the arguments and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the model folder")
+    arguments = parser.parse_args()
+    state = torch.load(arguments.checkpoint, weights_only=True)
+    network = MobileNetV2(width=state["recipe"]["width"])
+    network.load_state_dict(state["average"])
+    graph = to_onnx(network).SerializeToString(deterministic=True)
+    apart = difference(network, graph)
+    if apart > 1e-3 or len(graph) > MAX_BYTES:
+        raise SystemExit(f"not written: {len(graph)} bytes, logits {apart:.2g} apart from the network's")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "model.onnx").write_bytes(graph)
+    (arguments.out / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    (arguments.out / "preprocessor_config.json").write_text(json.dumps(preprocessing(), indent=2) + "\n")
+    print(f"{arguments.out}: {len(graph)} bytes, {state['epochs_done']} epochs, logits {apart:.1e} apart")
+
+
+if __name__ == "__main__":
+    main()
