@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -33,6 +34,8 @@ REQUEST_TIMEOUT = 30.0
 WATCH_SECONDS = (240, 300)
 """A watch is ended by the server after so long, spread out so that not all of them end at once."""
 
+USER_AGENT = f"imageclassifier-operator/{version('imageclassifier')}"
+
 WATCH_SILENCE = 90.0
 """Seconds without a line after which a stream counts as dead; bookmarks come about once a minute."""
 
@@ -59,6 +62,7 @@ class KubeClient:
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
+        api.user_agent = USER_AGENT
 
     @property
     def configuration(self) -> Configuration:
