@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,10 @@ def load(path: Path) -> dict[str, Any]:
     return document
 
 
-def schema(path: Path = SOURCE) -> dict[str, Any]:
-    """Return the schema of the one version that there is."""
-    found: dict[str, Any] = load(path)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+@functools.cache
+def schema() -> dict[str, Any]:
+    """Return the schema of the one version that there is; shared, so never to be changed."""
+    found: dict[str, Any] = load(SOURCE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return found
 
 

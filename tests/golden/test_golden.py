@@ -1,0 +1,64 @@
+"""What is built from an object, whole: `pytest tests/golden --update-golden` writes the files anew.
+
+Each folder is a case: `input.yaml`, where it matters `capabilities.yaml`, and `expected.yaml`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from imageclassifier_operator.api import CatalogueEntry, OperatorConfig, parse
+from imageclassifier_operator.manifests import Capabilities, build_all
+
+from tests import crd, openapi, pod_security
+
+_CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/input.yaml"))
+_CATALOGUE = {
+    "cifar10-mobilenet-v2": CatalogueEntry(uris=("bundled:cifar10-mobilenet-v2",), sha256="c1fa" * 16),
+    "mobilenet-v2": CatalogueEntry(
+        uris=("https://one.example.org/m.onnx", "https://two.example.org/m.onnx"), sha256="0e75" * 16
+    ),
+}
+_UID = "5f0e2c1a-7d5b-4a43-9c55-3d2f8a6f1b10"
+
+
+def _build(case: Path) -> list[dict[str, Any]]:
+    stored = crd.defaulted(crd.load(case / "input.yaml"), crd.schema())
+    stored["metadata"] = {"namespace": "vision", "uid": _UID, "generation": 1, **stored["metadata"]}
+    config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE)
+    given = case / "capabilities.yaml"
+    capabilities = Capabilities(**crd.load(given)) if given.exists() else Capabilities()
+    return build_all(parse(stored, config=config), config=config, capabilities=capabilities)
+
+
+@pytest.fixture(params=_CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_what_is_built_is_what_was_agreed(case: Path, pytestconfig: pytest.Config) -> None:
+    expected = case / "expected.yaml"
+    built = _build(case)
+    if pytestconfig.getoption("--update-golden", default=False):
+        expected.write_text(yaml.safe_dump_all(built, sort_keys=False, width=110))
+    agreed = list(yaml.safe_load_all(expected.read_text()))
+    assert built == agreed, "if this is meant, run pytest tests/golden --update-golden and look at the difference"
+
+
+def test_the_newest_kubernetes_takes_what_is_built(case: Path) -> None:
+    for manifest in _build(case):
+        if openapi.knows(manifest["apiVersion"]):
+            assert not openapi.errors(manifest), manifest["kind"]
+
+
+def test_pods_keep_the_restricted_pod_security_standard(case: Path) -> None:
+    pods = [manifest["spec"]["template"]["spec"] for manifest in _build(case) if manifest["kind"] == "Deployment"]
+    assert [pod_security.violations(pod) for pod in pods] == [[]]
+
+
+def test_every_golden_file_has_a_case() -> None:
+    assert {path.parent for path in Path(__file__).parent.glob("*/expected.yaml")} == set(_CASES)

@@ -1,0 +1,77 @@
+"""Kubernetes' own schemas, strictly read, from an optional folder of test data beside the checkout."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("IMAGECLASSIFIER_SHARED", ROOT.parent / "shared"))
+
+_DOCUMENTS = {
+    "v1": "api__v1",
+    "apps/v1": "apis__apps__v1",
+    "autoscaling/v2": "apis__autoscaling__v2",
+    "apiextensions.k8s.io/v1": "apis__apiextensions.k8s.io__v1",
+}
+_SERVICE_MONITORS = "monitoring.coreos.com/v1"
+
+
+def errors(manifest: dict[str, Any]) -> list[str]:
+    """Return what the newest Kubernetes' schema of a manifest's kind has against it, unknown fields included.
+
+    Skips the test where the folder with the schemas is not there.
+    """
+    if not SHARED.is_dir():
+        pytest.skip(f"no schemas in {SHARED}: set IMAGECLASSIFIER_SHARED")
+    if manifest["apiVersion"] == _SERVICE_MONITORS:
+        validator = _custom_validator(SHARED / "crds" / "servicemonitors.yaml")
+    else:
+        validator = _validator(manifest["apiVersion"], manifest["kind"])
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
+
+
+def knows(api_version: str) -> bool:
+    """Whether the newest Kubernetes still has this version."""
+    return api_version == _SERVICE_MONITORS or api_version in _DOCUMENTS
+
+
+@functools.cache
+def _validator(api_version: str, kind: str) -> jsonschema.Draft202012Validator:
+    path = SHARED / "openapi-1.36" / f"{_DOCUMENTS[api_version]}_openapi.json"
+    document = _strict(json.loads(path.read_text()))
+    group, _, version = api_version.rpartition("/")
+    wanted = {"group": group, "version": version, "kind": kind}
+    name = next(
+        name
+        for name, schema in document["components"]["schemas"].items()
+        if wanted in schema.get("x-kubernetes-group-version-kind", [])
+    )
+    return jsonschema.Draft202012Validator({**document, "$ref": f"#/components/schemas/{name}"})
+
+
+@functools.cache
+def _custom_validator(path: Path) -> jsonschema.Draft202012Validator:
+    definition = yaml.safe_load(path.read_text())
+    schema = _strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"].pop("additionalProperties", None)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _strict(node: Any) -> Any:
+    """Refuse fields that a schema does not name; a schema by itself says nothing about them."""
+    if isinstance(node, list):
+        return [_strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    result = {key: _strict(value) for key, value in node.items()}
+    if isinstance(node.get("properties"), dict) and node.get("type") == "object":
+        result.setdefault("additionalProperties", False)
+    return result

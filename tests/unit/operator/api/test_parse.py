@@ -1,0 +1,184 @@
+"""A spec becomes typed values with the same defaults everywhere, or the whole list of what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from imageclassifier_operator.api import (
+    Autoscaling,
+    CatalogueEntry,
+    ImageClassifier,
+    InvalidSpecError,
+    Limits,
+    Monitoring,
+    OperatorConfig,
+    Resources,
+    Rollout,
+    Service,
+    Spec,
+    parse,
+)
+
+from tests import crd
+
+_CONFIG = OperatorConfig(
+    runtime_image="runtime:test",
+    catalogue={"cifar10-mobilenet-v2": CatalogueEntry(uris=("bundled:cifar10-mobilenet-v2",), sha256="c1fa" * 16)},
+)
+_SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+
+
+def _live(spec: Any) -> dict[str, Any]:
+    live: dict[str, Any] = {"metadata": {"name": "pets", "namespace": "vision", "uid": "u", "generation": 4}}
+    return live if spec is None else {**live, "spec": spec}
+
+
+def _parse(spec: Any, config: OperatorConfig = _CONFIG) -> ImageClassifier:
+    return parse(_live(spec), config=config)
+
+
+def _problems(spec: Any, config: OperatorConfig = _CONFIG) -> list[str]:
+    with pytest.raises(InvalidSpecError) as raised:
+        _parse(spec, config)
+    assert str(raised.value) == "; ".join(raised.value.problems)
+    return raised.value.problems
+
+
+def test_the_object_is_known_by_its_names_and_generation() -> None:
+    ic = _parse({})
+    assert (ic.namespace, ic.name, ic.uid, ic.generation) == ("vision", "pets", "u", 4)
+
+
+@pytest.mark.parametrize("spec", [None, {}, {"model": None}, {"model": {}, "limits": {}, "rollout": {}}])
+def test_what_is_left_open_takes_the_defaults(spec: Any) -> None:
+    found = _parse(spec).spec
+    assert found == Spec(model=found.model)
+    assert found.model.name == "cifar10-mobilenet-v2"
+    assert found.model.uris == ("bundled:cifar10-mobilenet-v2",)
+
+
+@pytest.mark.parametrize("spec", [{}, {"autoscaling": {}}], ids=["plain", "autoscaling"])
+def test_the_defaults_of_the_schema_are_those_of_the_code(spec: dict[str, Any]) -> None:
+    found = _parse(crd.defaulted(spec, crd.schema()["properties"]["spec"])).spec
+    plain = _parse(spec).spec
+    assert found.resources == plain.resources == Resources()
+    assert found.limits == plain.limits == Limits()
+    assert found.service == plain.service == Service()
+    assert found.monitoring == plain.monitoring == Monitoring()
+    assert found.rollout == plain.rollout == Rollout()
+    assert found.replicas == plain.replicas
+
+
+def test_the_behavior_that_the_schema_fills_in_is_that_of_the_builder() -> None:
+    from imageclassifier_operator.manifests.horizontalpodautoscaler import DEFAULT_BEHAVIOR
+
+    stored = crd.defaulted({"autoscaling": {}}, crd.schema()["properties"]["spec"])
+    assert stored["autoscaling"]["behavior"] == DEFAULT_BEHAVIOR
+
+
+def test_autoscaling_without_a_target_aims_at_cpu() -> None:
+    assert _parse({"autoscaling": {}}).spec.autoscaling == Autoscaling()
+
+
+def test_a_memory_target_alone_leaves_cpu_out() -> None:
+    autoscaling = _parse({"autoscaling": {"targetMemoryUtilization": 80}}).spec.autoscaling
+    assert autoscaling is not None
+    assert autoscaling.target_cpu_utilization is None
+    assert autoscaling.target_memory_utilization == 80
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("https://models.example.org/mobilenet_v2.onnx", "mobilenet_v2"),
+        ("https://models.example.org/pets/v3/", "v3"),
+        ("http://store:8000/m.onnx?version=3", "m"),
+        ("https://models.example.org", "model"),
+        ("https://models.example.org/.onnx", "model"),
+        ("https://models.example.org/a%20b;c.onnx", "a-20b-c"),
+        (f"https://models.example.org/{'x' * 200}.onnx", "x" * 63),
+    ],
+)
+def test_a_model_from_an_address_is_called_by_its_last_part(uri: str, name: str) -> None:
+    assert _parse({"model": {"uri": uri, "sha256": _SHA256}}).spec.model.name == name
+
+
+def test_a_digest_in_capitals_is_the_same_digest() -> None:
+    model = {"uri": "https://models.example.org/m.onnx", "sha256": _SHA256.upper()}
+    assert _parse({"model": model}).spec.model.sha256 == _SHA256
+
+
+def test_another_default_model_can_be_configured() -> None:
+    entry = CatalogueEntry(uris=("https://models.example.org/m.onnx",), sha256=_SHA256)
+    config = OperatorConfig(runtime_image="r", default_model="ours", catalogue={"ours": entry})
+    assert _parse({}, config).spec.model.name == "ours"
+
+
+def test_a_default_model_that_is_missing_is_named() -> None:
+    config = OperatorConfig(runtime_image="r")
+    assert _problems({}, config) == [
+        "spec.model.name: cifar10-mobilenet-v2 is not in the operator's catalogue, which has nothing"
+    ]
+
+
+def test_an_image_may_take_all_the_memory_but_not_a_byte_more() -> None:
+    # 512 MiB less 160 MiB for the server and 10 MiB for the body leave 342 MiB, at 8 bytes a pixel
+    most = 342 * 1024 * 1024 // 8
+    assert _parse({"limits": {"maxImagePixels": most}}).spec.limits.max_image_pixels == most
+    (problem,) = _problems({"limits": {"maxImagePixels": most + 1}})
+    assert "needs 513 MiB" in problem
+    assert "raise it to 513Mi" in problem
+
+
+def test_all_problems_are_told_at_once() -> None:
+    problems = _problems(
+        {
+            "model": {"uri": "https://models.example.org/m.onnx"},
+            "autoscaling": {"minReplicas": 3, "maxReplicas": 2},
+            "rollout": {"maxSurge": 0},
+            "monitoring": {"labels": {"app.kubernetes.io/name": "mine"}},
+        }
+    )
+    assert [problem.split(":")[0] for problem in problems] == [
+        "spec.model",
+        "spec.autoscaling",
+        "spec.rollout",
+        "spec.monitoring.labels",
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"model": "mobilenet-v2"},
+        {"model": ["mobilenet-v2"]},
+        {"replicas": "two"},
+        {"replicas": None},
+        {"resources": {"limits": ["2"]}},
+        {"limits": {"maxImagePixels": "many"}},
+        {"autoscaling": {"minReplicas": "two"}},
+        {"autoscaling": []},
+        {"monitoring": {"labels": ["a"]}},
+        {"rollout": {"maxSurge": "25%", "maxUnavailable": []}},
+    ],
+    ids=str,
+)
+def test_a_spec_of_a_form_that_the_schema_forbids_is_a_problem_or_a_default_never_a_crash(spec: Any) -> None:
+    with contextlib.suppress(InvalidSpecError):
+        _parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [("512mi", "not a quantity"), ("-1Gi", "greater than 0"), ("", "not a quantity"), (True, "not a quantity")],
+)
+def test_a_quantity_that_is_none_is_named_with_its_field(memory: Any, said: str) -> None:
+    (problem,) = _problems({"resources": {"limits": {"memory": memory}}})
+    assert problem.startswith("spec.resources.limits.memory: ")
+    assert said in problem
+
+
+def test_a_whole_number_is_a_quantity() -> None:
+    assert _parse({"resources": {"limits": {"cpu": 2}}}).spec.resources.limits["cpu"] == "2"

@@ -1,0 +1,40 @@
+"""Builds children from a spec written as in a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imageclassifier_operator.api import CatalogueEntry, OperatorConfig, parse
+from imageclassifier_operator.manifests import Capabilities, build_all
+
+from tests import crd
+
+CONFIG = OperatorConfig(
+    runtime_image="imageclassifier-runtime:test",
+    catalogue={
+        "cifar10-mobilenet-v2": CatalogueEntry(uris=("bundled:cifar10-mobilenet-v2",), sha256="c1fa" * 16),
+        "mobilenet-v2": CatalogueEntry(uris=("https://one/m.onnx", "https://two/m.onnx"), sha256="0e75" * 16),
+    },
+)
+
+
+def built(
+    spec: dict[str, Any] | None = None,
+    *,
+    name: str = "pets",
+    config: OperatorConfig = CONFIG,
+    capabilities: Capabilities | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Return the children of a spec by their kinds, after the API server's defaults."""
+    live = {
+        "metadata": {"name": name, "namespace": "vision", "uid": "uid-1", "generation": 1},
+        "spec": crd.defaulted(spec or {}, crd.schema()["properties"]["spec"]),
+    }
+    children = build_all(parse(live, config=config), config=config, capabilities=capabilities or Capabilities())
+    return {child["kind"]: child for child in children}
+
+
+def template(spec: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return the pod template that belongs to a spec."""
+    found: dict[str, Any] = built(spec, **more)["Deployment"]["spec"]["template"]
+    return found

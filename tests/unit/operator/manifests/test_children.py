@@ -1,0 +1,155 @@
+"""What holds for every child, whatever the spec."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.labels import MANAGED_BY
+from imageclassifier_operator.manifests import Capabilities
+
+from tests.unit.operator.manifests.building import built
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ALL: dict[str, Any] = {"autoscaling": {}}
+
+
+def test_children_come_in_the_order_in_which_they_need_each_other() -> None:
+    assert list(built(_ALL)) == [
+        "ServiceAccount",
+        "Deployment",
+        "Service",
+        "HorizontalPodAutoscaler",
+        "ServiceMonitor",
+    ]
+
+
+def test_without_autoscaling_there_is_no_autoscaler() -> None:
+    assert "HorizontalPodAutoscaler" not in built()
+
+
+@pytest.mark.parametrize("kind", list(built(_ALL)))
+def test_a_child_goes_with_its_owner_and_can_be_found(kind: str) -> None:
+    metadata = built(_ALL)[kind]["metadata"]
+    assert metadata["name"] == "pets"
+    assert metadata["namespace"] == "vision"
+    assert metadata["labels"]["app.kubernetes.io/managed-by"] == MANAGED_BY
+    assert metadata["ownerReferences"] == [
+        {
+            "apiVersion": "imageclassifier.dev/v1alpha1",
+            "kind": "ImageClassifier",
+            "name": "pets",
+            "uid": "uid-1",
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+
+
+def test_a_child_of_an_object_that_no_service_may_be_called_like_names_its_owner_in_full() -> None:
+    children = built(_ALL, name="3.pets")
+    assert {child["metadata"]["ownerReferences"][0]["name"] for child in children.values()} == {"3.pets"}
+    names = {child["metadata"]["name"] for child in children.values()}
+    assert len(names) == 1
+    assert names != {"3.pets"}
+
+
+def test_selectors_meet_the_labels_of_the_pods() -> None:
+    children = built(_ALL)
+    labels = children["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+    assert children["Deployment"]["spec"]["selector"]["matchLabels"].items() <= labels
+    assert children["Service"]["spec"]["selector"].items() <= labels
+    monitored = children["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items()
+    assert monitored <= children["Service"]["metadata"]["labels"].items()
+
+
+def test_two_objects_never_select_each_others_pods() -> None:
+    one, other = built(name="pets"), built(name="pets.two")
+    selector = one["Service"]["spec"]["selector"]
+    assert not selector.items() <= other["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_service_and_the_monitor_use_the_port_that_the_pod_names() -> None:
+    children = built()
+    ports = children["Deployment"]["spec"]["template"]["spec"]["containers"][0]["ports"]
+    (port,) = children["Service"]["spec"]["ports"]
+    (endpoint,) = children["ServiceMonitor"]["spec"]["endpoints"]
+    assert port["targetPort"] in {named["name"] for named in ports}
+    assert endpoint["port"] == port["name"]
+
+
+@pytest.mark.parametrize("kind", list(built(_ALL)))
+def test_nothing_is_written_that_the_api_server_would_drop(kind: str) -> None:
+    # an empty text, list or map and most falses are not stored, so they would look changed for ever
+    kept = {"allowPrivilegeEscalation", "automountServiceAccountToken", "enableServiceLinks"}
+    for path, value in _leaves(built(_ALL)[kind]):
+        assert value not in ("", [], {}, None), path
+        assert value is not False or path[-1] in kept, path
+
+
+@pytest.mark.parametrize("kind", list(built(_ALL)))
+def test_what_was_built_shares_nothing_with_what_is_built_next(kind: str) -> None:
+    first = built(_ALL)[kind]
+    before = copy.deepcopy(first)
+    _spoil(first)
+    assert built(_ALL)[kind] == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "known", "wanted"),
+    [
+        ("Auto", True, True),
+        ("Auto", False, False),
+        ("Enabled", True, True),
+        ("Enabled", False, True),
+        ("Disabled", True, False),
+        ("Disabled", False, False),
+    ],
+)
+def test_a_service_monitor_is_wanted_by_mode_and_by_what_the_server_knows(
+    mode: str, known: bool, wanted: bool
+) -> None:
+    children = built({"monitoring": {"serviceMonitor": mode}}, capabilities=Capabilities(service_monitors=known))
+    assert ("ServiceMonitor" in children) is wanted
+
+
+def test_an_autoscaler_comes_in_the_version_that_the_server_has() -> None:
+    children = built(_ALL, capabilities=Capabilities(autoscaling_version="autoscaling/v2beta2"))
+    assert children["HorizontalPodAutoscaler"]["apiVersion"] == "autoscaling/v2beta2"
+
+
+def test_a_part_of_a_behavior_leaves_the_rest_at_its_defaults() -> None:
+    given = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    behavior = built({"autoscaling": {"behavior": given}})["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    plain = built(_ALL)["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    assert behavior["scaleUp"] == plain["scaleUp"]
+    assert behavior["scaleDown"] == {**plain["scaleDown"], "stabilizationWindowSeconds": 60}
+
+
+def test_replicas_are_left_to_the_autoscaler() -> None:
+    assert "replicas" not in built(_ALL)["Deployment"]["spec"]
+    assert built({"replicas": 0})["Deployment"]["spec"]["replicas"] == 0
+
+
+def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    inner: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = False
+    for key, item in inner:
+        found = True
+        yield from _leaves(item, (*path, key))
+    if not found:
+        yield path, value
+
+
+def _spoil(value: Any) -> None:
+    if isinstance(value, dict):
+        for inner in value.values():
+            _spoil(inner)
+        value["spoilt"] = True
+    elif isinstance(value, list):
+        for inner in value:
+            _spoil(inner)
+        value.append("spoilt")

@@ -1,0 +1,75 @@
+"""Every field of the schema works: another value of it changes what is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import crd
+from tests.unit.operator.manifests.building import built
+
+_SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+_OTHER: dict[str, Any] = {
+    "model.name": "mobilenet-v2",
+    "model.uri": "https://models.example.org/other.onnx",
+    "model.sha256": "0" * 64,
+    "replicas": 3,
+    "autoscaling.minReplicas": 3,
+    "autoscaling.maxReplicas": 9,
+    "autoscaling.targetCPUUtilization": 50,
+    "autoscaling.targetMemoryUtilization": 80,
+    **{
+        f"autoscaling.behavior.{direction}.{field}": value
+        for direction in ("scaleUp", "scaleDown")
+        for field, value in {
+            "stabilizationWindowSeconds": 7,
+            "selectPolicy": "Min",
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+        }.items()
+    },
+    "resources.requests.cpu": "200m",
+    "resources.requests.memory": "300Mi",
+    "resources.limits.cpu": 1,
+    "resources.limits.memory": "1Gi",
+    "limits.maxImageBytes": "5Mi",
+    "limits.maxImagePixels": 1_000_000,
+    "limits.maxQueueSize": 1,
+    "service.type": "NodePort",
+    "service.port": 8080,
+    "monitoring.serviceMonitor": "Disabled",
+    "monitoring.interval": "1m",
+    "monitoring.labels": {"release": "prometheus"},
+    "rollout.maxSurge": 2,
+    "rollout.maxUnavailable": 1,
+    "rollout.drainSeconds": 1,
+}
+
+
+def _base(path: str) -> dict[str, Any]:
+    if path in {"model.uri", "model.sha256"}:
+        return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
+    return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
+
+
+def _with(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    head, _, rest = path.partition(".")
+    inner = _with(spec.get(head, {}), rest, value) if rest else value
+    return {**spec, head: inner}
+
+
+def test_the_table_has_every_field_of_the_schema() -> None:
+    fields = {
+        path
+        for path, node in crd.nodes(crd.schema()["properties"]["spec"])
+        if path and not any(sign in path for sign in "[{") and "properties" not in node
+    }
+    assert fields == set(_OTHER)
+
+
+@pytest.mark.parametrize("path", _OTHER)
+def test_another_value_changes_what_is_built(path: str) -> None:
+    base = _base(path)
+    changed = _with(base, path, _OTHER[path])
+    assert not crd.schema_errors({"metadata": {}, "spec": changed})
+    assert built(changed) != built(base)

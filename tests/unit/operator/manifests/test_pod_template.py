@@ -1,0 +1,156 @@
+"""What replaces pods and what does not, and how a pod is set up."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests import pod_security
+from tests.unit.operator.manifests.building import CONFIG, template
+
+_SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+
+
+def _uri(uri: str) -> dict[str, Any]:
+    return {"model": {"uri": uri, "sha256": _SHA256}}
+
+
+def _env(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"replicas": 5},
+        {"autoscaling": {}},
+        {"service": {"type": "NodePort", "port": 8080}},
+        {"monitoring": {"serviceMonitor": "Disabled"}},
+        {"rollout": {"maxSurge": 3, "maxUnavailable": 2}},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_a_change_that_pods_need_not_know_of_replaces_none(spec: dict[str, Any]) -> None:
+    assert template(spec) == template()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"model": {"name": "mobilenet-v2"}},
+        {"resources": {"limits": {"cpu": "2"}}},
+        {"resources": {"requests": {"memory": "300Mi"}}},
+        {"limits": {"maxImageBytes": "5Mi"}},
+        {"limits": {"maxImagePixels": 1_000_000}},
+        {"limits": {"maxQueueSize": 1}},
+        {"rollout": {"drainSeconds": 11}},
+    ],
+    ids=str,
+)
+def test_a_change_that_pods_must_know_of_replaces_them(spec: dict[str, Any]) -> None:
+    assert template(spec) != template()
+
+
+def test_another_digest_replaces_the_pods_also_at_the_same_address() -> None:
+    other = _uri("https://models.example.org/m.onnx")
+    other["model"]["sha256"] = "0" * 64
+    assert template(other) != template(_uri("https://models.example.org/m.onnx"))
+
+
+def test_no_label_or_annotation_of_a_pod_follows_a_version() -> None:
+    metadata = template()["metadata"]
+    assert set(metadata) == {"labels"}
+    upgraded = template(config=dataclasses.replace(CONFIG, runtime_image="imageclassifier-runtime:next"))
+    assert upgraded["metadata"] == metadata
+
+
+@pytest.mark.parametrize("rule", pod_security.RULES)
+def test_a_pod_keeps_the_restricted_pod_security_standard(rule: str) -> None:
+    assert pod_security.RULES[rule](template()["spec"])
+
+
+def test_a_pod_gets_no_token_and_no_service_variables() -> None:
+    pod = template()["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+
+
+def test_only_the_init_container_may_write_the_model() -> None:
+    pod = template()["spec"]
+    mounts = {
+        container["name"]: {mount["name"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
+        for container in pod_security.containers(pod)
+    }
+    assert mounts == {"model": {"model": False, "tmp": False}, "server": {"model": True, "tmp": False}}
+    assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
+
+
+def test_the_init_container_never_raises_what_the_pod_asks_for() -> None:
+    model, server = pod_security.containers(template({"resources": {"limits": {"cpu": "2"}}})["spec"])
+    assert model["resources"] == server["resources"]
+    assert model["resources"] is not server["resources"]
+
+
+def test_mirrors_are_handed_over_in_their_order() -> None:
+    (model,) = template({"model": {"name": "mobilenet-v2"}})["spec"]["initContainers"]
+    settings = _env(model)
+    assert settings["IMAGECLASSIFIER_MODEL_URI"] == "https://one/m.onnx https://two/m.onnx"
+    assert settings["IMAGECLASSIFIER_MODEL_NAME"] == "mobilenet-v2"
+    assert settings["IMAGECLASSIFIER_MODEL_SHA256"] == "0e75" * 16
+
+
+@pytest.mark.parametrize("text", ["$(HOME)", "$$(HOME)", "$", "$$", "a$b", "$(", "$(A)$(B)$$"])
+def test_the_kubelet_gives_an_address_out_as_it_was_written(text: str) -> None:
+    uri = f"https://models.example.org/{text}/m.onnx"
+    (model,) = template(_uri(uri))["spec"]["initContainers"]
+    assert _expanded(_env(model)["IMAGECLASSIFIER_MODEL_URI"], {"HOME": "?", "A": "?", "B": "?"}) == uri
+
+
+def test_the_server_is_told_its_limits_as_plain_numbers() -> None:
+    spec = {
+        "limits": {"maxImageBytes": "2.5Mi", "maxImagePixels": 1_000_000, "maxQueueSize": 3},
+        "rollout": {"drainSeconds": 7},
+    }
+    (server,) = template(spec)["spec"]["containers"]
+    settings = _env(server)
+    assert settings["IMAGECLASSIFIER_MAX_IMAGE_BYTES"] == "2621440"
+    assert settings["IMAGECLASSIFIER_MAX_IMAGE_PIXELS"] == "1000000"
+    assert settings["IMAGECLASSIFIER_MAX_QUEUE_SIZE"] == "3"
+    assert settings["IMAGECLASSIFIER_DRAIN_SECONDS"] == "7"
+
+
+def test_a_pod_may_drain_before_it_is_killed() -> None:
+    pod = template({"rollout": {"drainSeconds": 600}})["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 620
+
+
+def test_liveness_asks_for_less_than_readiness_and_less_often() -> None:
+    (server,) = template()["spec"]["containers"]
+    assert server["livenessProbe"]["httpGet"]["path"].endswith("/live")
+    assert server["startupProbe"]["httpGet"]["path"].endswith("/ready")
+    assert server["readinessProbe"]["httpGet"]["path"].endswith("/ready")
+    assert server["livenessProbe"]["periodSeconds"] > server["readinessProbe"]["periodSeconds"]
+
+
+def test_pods_spread_but_always_find_a_place() -> None:
+    spread = template()["spec"]["topologySpreadConstraints"]
+    assert {constraint["whenUnsatisfiable"] for constraint in spread} == {"ScheduleAnyway"}
+
+
+def _expanded(text: str, variables: dict[str, str]) -> str:
+    """Expand as the kubelet does (k8s.io/kubernetes/third_party/forked/golang/expansion)."""
+    result, at = "", 0
+    while at < len(text):
+        if text[at] != "$" or at + 1 == len(text):
+            result, at = result + text[at], at + 1
+        elif text[at + 1] == "$":
+            result, at = result + "$", at + 2
+        elif text[at + 1] == "(" and ")" in text[at:]:
+            end = text.index(")", at)
+            name = text[at + 2 : end]
+            result, at = result + variables.get(name, f"$({name})"), end + 1
+        else:
+            result, at = result + text[at : at + 2], at + 2
+    return result
