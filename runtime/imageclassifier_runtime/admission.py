@@ -1,0 +1,181 @@
+"""Who may come in: a bounded queue, and byte pools that together never promise more memory than there is.
+
+Deadlock is impossible by order: a request takes room for its body, then for its pixels, then a worker. Whoever
+holds a worker waits for nothing, so pixels come free; whoever holds pixels waits for workers only; and the pool of
+bodies is apart from that of pixels, so bodies that wait cannot keep a decode from starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+from imageclassifier_runtime.errors import TooLargeError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+
+    from imageclassifier_runtime.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Pool:
+    """A number of units handed out first come, first served. For one event loop, not for threads."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.free = capacity
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def acquire(self, amount: int, deadline: float) -> None:
+        """Take `amount` units, waiting until `deadline` (loop time); raises TimeoutError.
+
+        More than the capacity would wait for ever: callers must not ask for it.
+        """
+        if not self._waiting and amount <= self.free:
+            self.free -= amount
+            return
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (amount, granted)
+        self._waiting.append(entry)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await granted
+        except BaseException:
+            if granted.done() and not granted.cancelled():
+                self.release(amount)
+            else:
+                self._waiting.remove(entry)
+                self._grant()
+            raise
+
+    def release(self, amount: int) -> None:
+        """Give units back."""
+        self.free += amount
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.free:
+            amount, granted = self._waiting[0]
+            if granted.cancelled():
+                return  # its own acquire is about to take it off the queue, and grants on
+            self._waiting.popleft()
+            self.free -= amount
+            granted.set_result(None)
+
+
+class Lease:
+    """What one request holds; given back once, by whoever finishes last."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Pool, int]] = []
+        self.handed_over = False
+
+    async def take(self, pool: Pool, amount: int, deadline: float) -> None:
+        """Take from a pool until `release`; raises TimeoutError."""
+        await pool.acquire(amount, deadline)
+        self._held.append((pool, amount))
+
+    def release(self) -> None:
+        """Give everything back; a second call does nothing."""
+        held, self._held = self._held, []
+        for pool, amount in reversed(held):
+            pool.release(amount)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How the memory is divided, in bytes."""
+
+    bodies: int
+    pixels: int
+
+
+class Admission:
+    """The queue and the pools of one server."""
+
+    def __init__(
+        self,
+        *,
+        sizes: Sizes,
+        workers: int,
+        max_queue: int,
+        queue_timeout: float,
+        executor: Executor,
+        metrics: Metrics,
+    ) -> None:
+        self.bodies = Pool(sizes.bodies)
+        self.pixels = Pool(sizes.pixels)
+        self.workers = Pool(workers)
+        self.waiting = 0
+        self.running = 0
+        self._max_queue = max_queue
+        self._queue_timeout = queue_timeout
+        self._executor = executor
+        self._metrics = metrics
+
+    @contextlib.contextmanager
+    def _queued(self) -> Iterator[float]:
+        """Count a request as waiting, and yield until when (loop time) it may wait."""
+        if self.waiting >= self._max_queue:
+            raise UnavailableError(
+                f"{self._max_queue} requests are waiting already. Try again shortly.", reason="queue-full"
+            )
+        self.waiting += 1
+        self._metrics.queue_depth.set(self.waiting)
+        try:
+            yield asyncio.get_running_loop().time() + self._queue_timeout
+        except TimeoutError:
+            raise UnavailableError(
+                f"No room came free within {self._queue_timeout:g} s. Try again shortly.", reason="queue-timeout"
+            ) from None
+        finally:
+            self.waiting -= 1
+            self._metrics.queue_depth.set(self.waiting)
+
+    async def admit_body(self, lease: Lease, size: int) -> None:
+        """Wait for room for a body; raises UnavailableError."""
+        if size > self.bodies.capacity:
+            raise TooLargeError("The body is larger than this server has memory for.", reason="memory")
+        with self._queued() as deadline:
+            await lease.take(self.bodies, size, deadline)
+
+    async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float) -> T:
+        """Run `work` in a worker thread once there is room for its `peak` bytes.
+
+        The answer is waited for `limit` seconds at most; the lease is kept until the thread ends, because a
+        thread cannot be stopped. Raises UnavailableError, TooLargeError.
+        """
+        if peak > self.pixels.capacity:
+            raise TooLargeError(
+                f"Decoding this kind of image at this size takes {peak >> 20} MiB, and this server has "
+                f"{self.pixels.capacity >> 20} MiB for it. Send a smaller version.",
+                reason="memory",
+            )
+        with self._queued() as deadline:
+            await lease.take(self.pixels, peak, deadline)
+            await lease.take(self.workers, 1, deadline)
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, work)
+        lease.handed_over = True
+        self.running += 1
+        self._metrics.in_flight.set(self.running)
+        future.add_done_callback(lambda done: self._finished(lease, done))
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), limit)
+        except TimeoutError:
+            raise UnavailableError(
+                f"The image was not classified within {limit:g} s.", reason="work-timeout"
+            ) from None
+
+    def _finished(self, lease: Lease, done: asyncio.Future[T]) -> None:
+        if not done.cancelled():
+            done.exception()  # seen here, also when nobody waits for it any more
+        self.running -= 1
+        self._metrics.in_flight.set(self.running)
+        lease.release()

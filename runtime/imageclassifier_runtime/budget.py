@@ -1,0 +1,55 @@
+"""From the container's memory limit to two pools: how much the bodies and the pixels in flight may take.
+
+The operator accepts a spec when `160 MiB + maxImageBytes + 8 * maxImagePixels` fits the memory limit. The 160 MiB
+stand for the process with its model and for the room that is kept free here; what is left is shared out so that
+one image of the largest size always fits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from imageclassifier_runtime.admission import Sizes
+from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.settings import MIB, ServeSettings
+
+# Bytes per pixel that every spec must have room for: see the operator's rule.
+PIXEL_COST = 8
+# For the rest of the form, and for what is read ahead of the count.
+BODY_OVERHEAD = 128 * 1024
+# Freed memory that has not gone back yet, connections, logs, page tables.
+_MARGIN = 24 * MIB
+_MIN_PIXELS_POOL = 16 * MIB
+# Where no limit is set, a laptop is not to be filled.
+_MOST_WITHOUT_LIMIT = 2048 * MIB
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Memory:
+    """What is known about memory at start, in bytes; `limit` is None where the container has none."""
+
+    limit: int | None
+    used: int
+    available: int
+
+
+def divide(memory: Memory, settings: ServeSettings) -> Sizes:
+    """Return the pools; raises SettingsError where not even a small image would fit.
+
+    Bodies get at most a quarter, but room for at least one; pixels get the rest.
+    """
+    if memory.limit is None:
+        total = min(memory.available // 2, _MOST_WITHOUT_LIMIT)
+    else:
+        total = memory.limit - memory.used - _MARGIN
+    one_body = settings.max_image_bytes + BODY_OVERHEAD
+    bodies = max(one_body, min(total // 4, total - PIXEL_COST * settings.max_image_pixels))
+    pixels = total - bodies
+    if pixels < _MIN_PIXELS_POOL:
+        need = memory.used + _MARGIN + one_body + _MIN_PIXELS_POOL
+        raise SettingsError(
+            f"the memory limit of {(memory.limit or memory.available) // MIB} MiB is too small: the server with "
+            f"its model takes {memory.used // MIB} MiB, and images up to the configured size need a limit of "
+            f"{-(-need // MIB)} MiB at the very least"
+        )
+    return Sizes(bodies=bodies, pixels=pixels)

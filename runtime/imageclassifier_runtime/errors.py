@@ -1,0 +1,83 @@
+"""Typed errors: what a client did wrong, what the server cannot do now, and why a model is not usable."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RequestError(Exception):
+    """A request that gets a problem-details answer; `detail` is written for the person who sent it."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    retry_after: ClassVar[int | None] = None
+
+    def __init__(self, detail: str, *, reason: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.reason = reason or self.slug
+
+
+class ImageUndecodableError(RequestError):
+    """The bytes claim a format that we take, but no image comes out of them."""
+
+    status, slug, title = 400, "image-undecodable", "The image cannot be decoded"
+
+
+class BodyInvalidError(RequestError):
+    """The body is not the form or the image that its headers say."""
+
+    status, slug, title = 400, "body-invalid", "The request body is malformed"
+
+
+class BodyTimeoutError(RequestError):
+    """The body came too slowly."""
+
+    status, slug, title = 408, "body-timeout", "The request body did not arrive in time"
+
+
+class TooLargeError(RequestError):
+    """More bytes or pixels than this server takes."""
+
+    status, slug, title = 413, "too-large", "The image is too large"
+
+
+class UnsupportedTypeError(RequestError):
+    """Not one of the image types or content types that we take."""
+
+    status, slug, title = 415, "unsupported-type", "Not a type that this server takes"
+
+
+class ParameterError(RequestError):
+    """A parameter outside its range."""
+
+    status, slug, title = 422, "invalid-parameter", "A parameter is not valid"
+
+
+class UnavailableError(RequestError):
+    """No room now; another pod, or this one a little later, will answer."""
+
+    status, slug, title = 503, "unavailable", "The server has no room for this request now"
+    retry_after = 1
+
+
+class ModelError(Exception):
+    """A model that cannot be served; `reason` is one of the operator's known causes."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used, with its name and what it should be."""
+
+
+DIGEST_MISMATCH = "ModelDigestMismatch"
+NOT_FOUND = "ModelNotFound"
+UNREACHABLE = "ModelUnreachable"
+ADDRESS_REFUSED = "ModelAddressRefused"
+TOO_LARGE = "ModelTooLarge"
+INVALID = "ModelInvalid"

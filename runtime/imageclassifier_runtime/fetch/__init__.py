@@ -1,0 +1,1 @@
+"""Where a model comes from: checked for digest, address and form before the server sees it."""

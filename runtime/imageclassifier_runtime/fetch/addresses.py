@@ -1,0 +1,67 @@
+"""The address guard: where a model may be fetched from, judged on the resolved address, never on the name."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from imageclassifier_runtime.errors import ADDRESS_REFUSED, UNREACHABLE, ModelError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Cloud metadata services that do not live in the link-local range.
+_METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd20:ce::254")
+)
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+
+
+def refusal(address: Address, *, allow_loopback: bool = False) -> str | None:
+    """Return why an address may not be fetched from, or None if it may; private ranges may."""
+    for form in _forms(address):
+        if form.is_loopback:
+            if allow_loopback:
+                continue
+            return "a loopback address"
+        if form in _METADATA:
+            return "a cloud metadata service"
+        if form.is_link_local:
+            return "a link-local address (where cloud metadata services live)"
+        if form.is_unspecified or (form.version == 4 and form in _THIS_NETWORK):
+            return "an unspecified address"
+        if form.is_multicast or form == _BROADCAST:
+            return "a multicast or broadcast address"
+    return None
+
+
+def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
+    """Resolve a host and return the addresses to connect to, in order.
+
+    One refused address among them refuses the host: a name that mixes them is an attempt to get past the guard.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ModelError(UNREACHABLE, f"cannot resolve {host}: {error}") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for text in addresses:
+        reason = refusal(ipaddress.ip_address(text), allow_loopback=allow_loopback)
+        if reason is not None:
+            raise ModelError(ADDRESS_REFUSED, f"{host} is {text}, {reason}: models are not fetched from there")
+    return addresses
+
+
+def _forms(address: Address) -> list[Address]:
+    """Return the address and every IPv4 address that it carries inside (mapped, 6to4, Teredo, NAT64)."""
+    forms: list[Address] = [address]
+    if isinstance(address, ipaddress.IPv6Address):
+        teredo = address.teredo
+        inner = (address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None)
+        forms.extend(form for form in inner if form is not None)
+        low = int(address) & 0xFFFFFFFF
+        if any(address in network for network in _NAT64) or (int(address) >> 32 == 0 and low > 1):
+            forms.append(ipaddress.IPv4Address(low))
+    return forms

@@ -1,0 +1,26 @@
+"""Tell glibc to hand freed image memory back at once, so that a burst of large images does not stay resident.
+
+Left alone, glibc raises its mmap threshold to 32 MiB as large blocks are freed and keeps one arena per thread,
+and a server that has seen a few 100 MB images never shrinks again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+_TRIM_THRESHOLD = -1
+_MMAP_THRESHOLD = -3
+_ARENA_MAX = -8
+
+_MMAP_FROM = 1024 * 1024
+_TRIM_FROM = 8 * 1024 * 1024
+
+
+def configure(arenas: int) -> bool:
+    """Fix the thresholds and the number of arenas; return whether this libc took them."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    wanted = ((_ARENA_MAX, arenas), (_MMAP_THRESHOLD, _MMAP_FROM), (_TRIM_THRESHOLD, _TRIM_FROM))
+    return all(mallopt(option, value) == 1 for option, value in wanted)

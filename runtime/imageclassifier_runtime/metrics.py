@@ -1,0 +1,54 @@
+"""The Prometheus metrics, in a registry of their own so that two servers can live in one process."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_PREFIX = "imageclassifier"
+_REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
+_STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """Every metric of the server; labels are bounded: no value of them comes from a client."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "requests", "Answered requests", ("protocol", "code"), namespace=_PREFIX, registry=registry
+        )
+        self.duration = Histogram(
+            "request_duration_seconds",
+            "From the request's headers to its answer",
+            ("protocol",),
+            namespace=_PREFIX,
+            registry=registry,
+            buckets=_REQUEST_BUCKETS,
+        )
+        self.stages = Histogram(
+            "stage_duration_seconds",
+            "Time in one stage of a classification",
+            ("stage",),
+            namespace=_PREFIX,
+            registry=registry,
+            buckets=_STAGE_BUCKETS,
+        )
+        self.queue_depth = Gauge(
+            "queue_depth", "Requests that wait for room or for a worker", namespace=_PREFIX, registry=registry
+        )
+        self.in_flight = Gauge("in_flight_requests", "Requests in a worker", namespace=_PREFIX, registry=registry)
+        self.rejected = Counter("rejected", "Requests refused", ("reason",), namespace=_PREFIX, registry=registry)
+        self.model = Gauge(
+            "model_info",
+            "The served model; always 1",
+            ("name", "sha256", "precision"),
+            namespace=_PREFIX,
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)

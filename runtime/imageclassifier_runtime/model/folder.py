@@ -1,0 +1,149 @@
+"""A model folder: how it is completed from a bare graph, and how it is read for serving."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.model import digest, preprocessing
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.model.preprocessing import Preprocessing
+
+GRAPH, LABELS, CONFIG, INFO = "model.onnx", "labels.txt", "preprocessor_config.json", "model_info.json"
+BUNDLED_NAME = "cifar10-mobilenet-v2"
+_MAX_TEXT = 16 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """The facts that the status of a fleet shows."""
+
+    name: str
+    sha256: str
+    precision: str
+    classes: int
+    input_size: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the content of `model_info.json`."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelFolder:
+    """A folder that is ready to be served."""
+
+    path: Path
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    info: ModelInfo
+
+    @property
+    def graph(self) -> Path:
+        """Return the path of the ONNX file."""
+        return self.path / GRAPH
+
+
+def bundled(name: str) -> Path | None:
+    """Return the folder of a model that ships with this package, or None."""
+    folder = Path(str(resources.files("imageclassifier_runtime"))) / "bundled" / name
+    known = "/" not in name and name not in {"", ".", ".."} and (folder / GRAPH).is_file()
+    return folder if known else None
+
+
+def load(path: Path, *, name: str | None = None) -> ModelFolder:
+    """Read a folder for serving, with or without what `fetch` adds; raises ModelError."""
+    if not (path / GRAPH).is_file():
+        raise ModelError(INVALID, f"{path} holds no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
+    stored = _read_info(path)
+    input_size: int | None
+    classes: int | None
+    if stored is not None:
+        input_size, classes = stored.input_size, stored.classes
+    else:
+        input_size, classes = _facts(path / GRAPH)
+    config = read_preprocessing(path, input_size)
+    labels = read_labels(path, classes)
+    if stored is None:
+        stored = ModelInfo(
+            name=name or path.resolve().name,
+            sha256=digest.of_folder(path),
+            precision="FP32",
+            classes=len(labels),
+            input_size=config.crop[0],
+        )
+    elif name:
+        stored = dataclasses.replace(stored, name=name)
+    return ModelFolder(path=path, labels=labels, preprocessing=config, info=stored)
+
+
+def read_preprocessing(path: Path, input_size: int | None) -> Preprocessing:
+    """Return the folder's preprocessing, or ImageNet's where it has none."""
+    config = path / CONFIG
+    if config.is_file():
+        return preprocessing.parse(_text(config), input_size=input_size)
+    if input_size is None:
+        raise ModelError(INVALID, f"the graph leaves its input size open: add a {CONFIG} with crop_size")
+    return preprocessing.imagenet(input_size)
+
+
+def read_labels(path: Path, classes: int | None) -> tuple[str, ...]:
+    """Return one name per class; a bare graph with 1000 classes gets ImageNet's."""
+    file = path / LABELS
+    if not file.is_file():
+        if classes != 1000:
+            raise ModelError(
+                INVALID,
+                f"the model has {classes or 'an unknown number of'} classes and no {LABELS}: put a {LABELS} with "
+                "one class a line beside it and give the folder (only 1000 classes are taken for ImageNet's)",
+            )
+        return imagenet_labels()
+    names = tuple(line.strip() for line in _text(file).rstrip("\r\n").split("\n"))
+    if not all(names):
+        raise ModelError(INVALID, f"{LABELS}: line {names.index('') + 1} is empty")
+    if classes is not None and len(names) != classes:
+        raise ModelError(INVALID, f"{LABELS} has {len(names)} lines, but the model has {classes} classes")
+    return names
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """Return the 1000 names of ImageNet-1k, in the order of its synsets."""
+    text = resources.files("imageclassifier_runtime.model").joinpath("imagenet_labels.txt").read_text("utf-8")
+    return tuple(text.splitlines())
+
+
+def _facts(graph: Path) -> tuple[int | None, int | None]:
+    from imageclassifier_runtime.model.graph import check  # noqa: PLC0415 - imports onnx
+
+    return check(graph)
+
+
+def _read_info(path: Path) -> ModelInfo | None:
+    file = path / INFO
+    if not file.is_file():
+        return None
+    try:
+        document = json.loads(_text(file))
+        return ModelInfo(
+            name=str(document["name"]),
+            sha256=str(document["sha256"]),
+            precision=str(document["precision"]),
+            classes=int(document["classes"]),
+            input_size=int(document["input_size"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(INVALID, f"{INFO} cannot be read: {error!r}") from error
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > _MAX_TEXT:
+        raise ModelError(INVALID, f"{path.name} is larger than {_MAX_TEXT} bytes")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(INVALID, f"{path.name} is not UTF-8 text") from error

@@ -1,0 +1,121 @@
+"""`imageclassifier serve`: from settings to a warmed-up server, in the order that lets memory be measured."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime import budget, cgroup, malloc, termination
+from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.model import folder as model_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imageclassifier_runtime.pipeline import Classifier
+    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.web.state import ServerState
+
+_logger = logging.getLogger(__name__)
+
+
+def main(settings: ServeSettings) -> int:
+    """Serve until a signal; returns the exit status."""
+    started = time.monotonic()
+    threads = settings.threads or cgroup.thread_count()
+    malloc.configure(arenas=2)
+    # onnxruntime first, then the web packages: what is measured below includes both.
+    try:
+        model = model_folder.load(_folder(settings), name=settings.model_name)
+        state, executor = build(settings, model, threads=threads)
+    except ModelError as error:
+        _logger.error("Model not usable: %s: %s", error.reason, error.message)  # noqa: TRY400 - the cause is the message
+        termination.write(settings.termination_log, {"reason": error.reason, "message": error.message})
+        return 1
+    from imageclassifier_runtime import server  # noqa: PLC0415
+    from imageclassifier_runtime.web.app import create_app  # noqa: PLC0415
+
+    app = create_app(state)
+    log(_logger, "Ready", seconds=round(time.monotonic() - started, 3), **_facts(state, threads))
+    server.run(app, settings, state.lifecycle)
+    executor.shutdown(wait=False, cancel_futures=True)
+    if state.admission.running:
+        # A decoder that is still busy would keep the process alive; nobody waits for its answer any more.
+        logging.shutdown()
+        os._exit(0)
+    return 0
+
+
+def build(
+    settings: ServeSettings, model: model_folder.ModelFolder, *, threads: int
+) -> tuple[ServerState, ThreadPoolExecutor]:
+    """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
+    from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
+    from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
+    from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
+    from imageclassifier_runtime.stages import decode  # noqa: PLC0415
+    from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
+
+    decode.configure(settings.max_image_pixels)
+    executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="classify")
+    classifier = Classifier.load(model, threads=threads)
+    classifier.warm_up(executor, threads)
+    metrics = Metrics()
+    info = model.info
+    metrics.model.labels(info.name, info.sha256, info.precision).set(1)
+    admission = Admission(
+        sizes=budget.divide(_memory(settings), settings),
+        workers=threads,
+        max_queue=settings.max_queue_size,
+        queue_timeout=settings.queue_timeout_seconds,
+        executor=executor,
+        metrics=metrics,
+    )
+    state = ServerState(
+        settings=settings,
+        classifier=classifier,
+        admission=admission,
+        metrics=metrics,
+        lifecycle=Lifecycle(),
+    )
+    return state, executor
+
+
+def _memory(settings: ServeSettings) -> budget.Memory:
+    # Imported before measuring: the web packages are a good part of what the process takes.
+    import imageclassifier_runtime.server  # noqa: PLC0415
+    import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
+
+    return budget.Memory(
+        limit=settings.memory_limit_bytes or cgroup.memory_limit(),
+        used=cgroup.resident_memory(),
+        available=cgroup.available_memory(),
+    )
+
+
+def _folder(settings: ServeSettings) -> Path:
+    if settings.model_dir is not None:
+        return settings.model_dir
+    bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
+    if bundled is None:
+        raise ModelError(INVALID, "no model folder was given and this build has no bundled model")
+    return bundled
+
+
+def _facts(state: ServerState, threads: int) -> dict[str, object]:
+    model: Classifier = state.classifier
+    mib = 1 << 20
+    return {
+        "model": model.model.info.name,
+        "sha256": model.model.info.sha256,
+        "classes": model.model.info.classes,
+        "threads": threads,
+        "resident_mib": cgroup.resident_memory() // mib,
+        "limit_mib": (state.settings.memory_limit_bytes or cgroup.memory_limit() or 0) // mib or None,
+        "bodies_mib": state.admission.bodies.capacity // mib,
+        "pixels_mib": state.admission.pixels.capacity // mib,
+    }

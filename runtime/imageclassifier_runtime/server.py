@@ -1,0 +1,125 @@
+"""The process around the application: sockets, bounds on connections, and an orderly end.
+
+uvicorn closes its listeners the moment a SIGTERM comes, while Kubernetes still sends new connections for some
+seconds. Here the signal only starts the drain; uvicorn's own shutdown comes after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.web.protocol import bounded_protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
+
+    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.web.state import Lifecycle
+
+# What the kernel keeps per connection before we read it; it counts towards the container's memory.
+_RECEIVE_BUFFER = 128 * 1024
+_BACKLOG = 1024
+_logger = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with our own answer to signals."""
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        self._signals = 0
+        self._ending: asyncio.TimerHandle | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGTERM and SIGINT on the loop for as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """First SIGTERM: drain. SIGINT, or a second signal: finish what is in flight. A third: stop now."""
+        self._signals += 1
+        self._lifecycle.draining = True
+        loop = asyncio.get_running_loop()
+        if number == signal.SIGTERM and self._signals == 1:
+            log(_logger, "Draining", signal=number.name, seconds=self._drain_seconds)
+            self._ending = loop.call_later(self._drain_seconds, self._end)
+        else:
+            log(_logger, "Ending the drain", signal=number.name)
+            if self._ending is not None:
+                self._ending.cancel()
+            self.force_exit = self.should_exit
+            self._end()
+
+    def _end(self) -> None:
+        self._lifecycle.stopping = True
+        self.should_exit = True
+
+
+def listen(settings: ServeSettings) -> socket.socket:
+    """Return a listening socket, on all addresses of both families where none is named; raises OSError."""
+    if settings.host:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return _bound(family, (settings.host, settings.port))
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):
+            return _bound(socket.AF_INET6, ("::", settings.port), dualstack=True)
+    return _bound(socket.AF_INET, ("0.0.0.0", settings.port))  # noqa: S104 - a pod serves its pod address
+
+
+def _bound(family: socket.AddressFamily, address: tuple[str, int], *, dualstack: bool = False) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        if dualstack:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
+    """Serve until a signal ends it."""
+    sock = listen(settings)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=bounded_protocol(settings),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=int(settings.finish_seconds),
+    )
+    server = Server(config, lifecycle, settings.drain_seconds)
+    lifecycle.ready = True
+    log(_logger, "Serving", port=sock.getsockname()[1])
+    server.run(sockets=[sock])
+    log(_logger, "Stopped")

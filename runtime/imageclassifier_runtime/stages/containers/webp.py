@@ -1,0 +1,53 @@
+"""WebP: size from the first chunk, orientation from the EXIF chunk where there is one."""
+
+from __future__ import annotations
+
+from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.stages.containers.exif import orientation
+
+MAGIC = b"RIFF"
+_MAX_CHUNKS = 10_000
+_HAS_EXIF = 0x08
+# Two canvases of the animation decoder, the frame's own pixels, the copy that is handed over, and the image.
+_PER_PIXEL = 20
+
+
+def parse(data: Data) -> Container:
+    """Read a WebP's first chunk; raises ImageUndecodableError."""
+    view = memoryview(data)
+    if len(view) < 30:
+        raise truncated("WebP")
+    kind, turned = bytes(view[12:16]), 1
+    if kind == b"VP8 ":
+        if bytes(view[23:26]) != b"\x9d\x01\x2a":
+            raise broken("WebP", "its frame has no start code")
+        width, height = _little(view[26:28]) & 0x3FFF, _little(view[28:30]) & 0x3FFF
+    elif kind == b"VP8L":
+        if view[20] != 0x2F:
+            raise broken("WebP", "its frame has no signature")
+        bits = _little(view[21:25])
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8X":
+        width, height = _little(view[24:27]) + 1, _little(view[27:30]) + 1
+        turned = _orientation(view) if view[20] & _HAS_EXIF else 1
+    else:
+        raise broken("WebP", "its first chunk is of no known kind")
+    # The decoder is given a copy of the file, which it keeps.
+    peak = width * height * _PER_PIXEL + 2 * len(view)
+    return Container("WEBP", width, height, (view,), peak, turned)
+
+
+def _orientation(view: memoryview) -> int:
+    position = 12
+    for _ in range(_MAX_CHUNKS):
+        if position + 8 > len(view):
+            break
+        size = _little(view[position + 4 : position + 8])
+        if bytes(view[position : position + 4]) == b"EXIF":
+            return orientation(view[position + 8 : position + 8 + size])
+        position += 8 + size + (size & 1)
+    return 1
+
+
+def _little(view: memoryview) -> int:
+    return int.from_bytes(view, "little")

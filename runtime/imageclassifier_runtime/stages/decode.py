@@ -1,0 +1,68 @@
+"""Decode: from a container to pixels. The only place that runs a decoder, and the only list of how it may fail."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from typing import TYPE_CHECKING
+
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
+
+from imageclassifier_runtime.errors import ImageUndecodableError
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.stages.containers.base import Container
+
+# Importing a plugin registers it; with these five, opening a file never searches for others.
+PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
+
+# What Pillow's Python and C parts raise on broken files. Each of these says that the file is at fault;
+# anything else is a fault of ours and is let through.
+FAILURES = (
+    OSError,  # truncated data, "broken data stream", UnidentifiedImageError
+    SyntaxError,  # PNG: broken chunks and checksums; BMP and GIF: not such a file
+    ValueError,  # impossible sizes, modes and palettes
+    TypeError,  # fields of an unexpected kind
+    LookupError,  # palette index or table entry that is not there
+    ArithmeticError,  # sizes that overflow, division by a zero field
+    AssertionError,  # Pillow's own checks
+    AttributeError,  # a part that an earlier field should have made
+    RuntimeError,  # decoder states, NotImplementedError
+    MemoryError,  # how the C decoders report sizes that they will not allocate
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def configure(max_pixels: int) -> None:
+    """Set the process-wide parts of Pillow: its own pixel limit, and no warnings on stderr about odd files."""
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+def decode(container: Container) -> Image.Image:
+    """Return the first frame, decoded whole, in the file's own mode and stored orientation.
+
+    Raises ImageUndecodableError.
+    """
+    try:
+        image = Image.open(container.open(), formats=(container.format,))
+        if image.size != (container.width, container.height):
+            raise ImageUndecodableError(f"The {container.format} file gives two different sizes.")
+        image.load()
+    except FAILURES as error:
+        cause = str(error) or type(error).__name__
+        raise ImageUndecodableError(f"The {container.format} image cannot be decoded: {cause[:200]}.") from error
+    return image

@@ -1,0 +1,71 @@
+"""Inference: one ONNX Runtime session, opened for a small container and proved to work before it is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imageclassifier_runtime.errors import INVALID, ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float32]
+
+
+class Session:
+    """A graph that maps [N, 3, S, S] float32 to [N, C] float32; safe to call from several threads."""
+
+    def __init__(self, session: Any, *, input_size: int) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._output = session.get_outputs()[0].name
+        self.input_size = input_size
+        self.classes, self.gives_probabilities = self._probe()
+
+    def run(self, batch: FloatArray) -> FloatArray:
+        """Return the scores [N, C] of a batch [N, 3, S, S]."""
+        scores: FloatArray = self._session.run([self._output], {self._input: batch})[0]
+        return scores
+
+    def _probe(self) -> tuple[int, bool]:
+        """Run twice and return (classes, whether the output is already a softmax)."""
+        shape = (1, 3, self.input_size, self.input_size)
+        noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        outputs = [self.run(np.zeros(shape, np.float32)), self.run(noise)]
+        for scores in outputs:
+            if scores.ndim != 2 or scores.shape[0] != 1 or scores.shape[1] < 2 or scores.dtype != np.float32:
+                raise ModelError(
+                    INVALID, f"the model's output is {scores.dtype} {list(scores.shape)}, not float32 [1, classes]"
+                )
+            if not np.isfinite(scores).all():
+                raise ModelError(INVALID, "the model's output is not finite")
+        certain = all(bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-3 for scores in outputs)
+        return outputs[0].shape[1], certain
+
+
+def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
+    """Load a graph with `threads` threads for one inference; raises ModelError where it cannot be run."""
+    import onnxruntime  # noqa: PLC0415 - slow to import, and the fetch step seldom needs it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads burn the CPU quota that the next request needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return Session(session, input_size=input_size)
+    except ModelError:
+        raise
+    except Exception as error:
+        # ONNX Runtime's own error types share no public base class.
+        if not type(error).__module__.startswith("onnxruntime"):
+            raise
+        raise ModelError(INVALID, f"ONNX Runtime cannot run the model: {error}") from error

@@ -1,0 +1,162 @@
+"""Preprocess: from a decoded image of any mode to the model's input.
+
+Resize and crop are one step, on the stored pixels; orientation is applied to the small result. Modes other
+than RGB and grey are converted in strips of rows, so that no second copy of a large image is ever made. The
+strips give the same bits as the whole: Pillow itself resizes all rows first and all columns after.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from imageclassifier_runtime.errors import ImageUndecodableError
+from imageclassifier_runtime.stages.decode import FAILURES
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from imageclassifier_runtime.model.preprocessing import Preprocessing
+
+Box = tuple[float, float, float, float]
+
+_STRIP_PIXELS = 1_000_000
+# Pixels that a filter reaches on each side, for one output pixel per input pixel (nearest .. hamming).
+_SUPPORT = (1.0, 3.0, 1.0, 2.0, 0.5, 1.0)
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def preprocess(image: Image.Image, orientation: int, how: Preprocessing) -> npt.NDArray[np.float32]:
+    """Return the model's input [1, 3, S, S], float32, RGB, normalised."""
+    try:
+        small = crop_resized(image, orientation, how)
+    except FAILURES as error:
+        raise ImageUndecodableError(f"The image cannot be converted: {error}.") from error
+    return normalise(np.asarray(small), how)
+
+
+def normalise(pixels: npt.NDArray[np.uint8], how: Preprocessing) -> npt.NDArray[np.float32]:
+    """Return [1, 3, H, W] float32 from [H, W, 3] uint8 as `(value * rescale - mean) / std`."""
+    height, width, channels = pixels.shape
+    out = np.empty((1, channels, height, width), np.float32)
+    for channel in range(channels):
+        plane = out[0, channel]
+        np.multiply(pixels[:, :, channel], np.float32(how.rescale / how.std[channel]), out=plane)
+        plane -= np.float32(how.mean[channel] / how.std[channel])
+    return out
+
+
+def crop_resized(image: Image.Image, orientation: int, how: Preprocessing) -> Image.Image:
+    """Return the upright RGB image that resizing and then cropping would give, of the crop's size."""
+    turned = orientation >= 5
+    width, height = image.size if not turned else image.size[::-1]
+    box = source_box(width, height, how)
+    stored = _stored_box(box, image.size, orientation)
+    size = how.crop if turned else how.crop[::-1]
+    small = _resize(image, size, how.resample, stored)
+    return small.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else small
+
+
+def source_box(width: int, height: int, how: Preprocessing) -> Box:
+    """Return which part of an upright image of this size ends in the crop, in its pixels: (x0, y0, x1, y1)."""
+    if how.exact is not None:
+        scaled_height, scaled_width = how.exact
+    else:
+        short, edge = min(width, height), how.shortest_edge or 1
+        scaled_width, scaled_height = edge * width // short, edge * height // short
+    crop_height, crop_width = how.crop
+    left, top = (scaled_width - crop_width) // 2, (scaled_height - crop_height) // 2
+    across, down = width / scaled_width, height / scaled_height
+    return left * across, top * down, (left + crop_width) * across, (top + crop_height) * down
+
+
+def _stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
+    """Turn a box of the upright image into one of the stored image, which has `size` (width, height)."""
+    x0, y0, x1, y1 = box
+    width, height = size
+    match orientation:
+        case 2:
+            turned = (width - x1, y0, width - x0, y1)
+        case 3:
+            turned = (width - x1, height - y1, width - x0, height - y0)
+        case 4:
+            turned = (x0, height - y1, x1, height - y0)
+        case 5:
+            turned = (y0, x0, y1, x1)
+        case 6:
+            turned = (y0, height - x1, y1, height - x0)
+        case 7:
+            turned = (width - y1, height - x1, width - y0, height - x0)
+        case 8:
+            turned = (width - y1, x0, width - y0, x1)
+        case _:
+            turned = box
+    # Rounding must not leave the box a hair outside the image.
+    left, top = max(0.0, turned[0]), max(0.0, turned[1])
+    return left, top, min(float(width), turned[2]), min(float(height), turned[3])
+
+
+def _resize(image: Image.Image, size: tuple[int, int], resample: int, box: Box) -> Image.Image:
+    """Return the RGB image of `size` (width, height) that shows `box`."""
+    method = Image.Resampling(resample)
+    if image.mode in {"RGB", "L"} and "transparency" not in image.info:
+        small = image.resize(size, method, box=box)
+        return small if small.mode == "RGB" else small.convert("RGB")
+    columns = _reach(box[0], box[2], size[0], image.width, resample)
+    rows = _reach(box[1], box[3], size[1], image.height, resample)
+    step = max(1, _STRIP_PIXELS // (columns[1] - columns[0]))
+    narrow: Image.Image | None = None
+    for top in range(rows[0], rows[1], step):
+        bottom = min(top + step, rows[1])
+        strip = _plain(image.crop((columns[0], top, columns[1], bottom)))
+        across = (box[0] - columns[0], 0, box[2] - columns[0], bottom - top)
+        strip = strip.resize((size[0], bottom - top), method, box=across)
+        if narrow is None:
+            narrow = Image.new(strip.mode, (size[0], rows[1] - rows[0]))
+        narrow.paste(strip, (0, top - rows[0]))
+    if narrow is None:
+        raise ValueError("the crop is empty")
+    small = narrow.resize(size, method, box=(0, box[1] - rows[0], size[0], box[3] - rows[0]))
+    return _on_white(small) if small.mode == "RGBa" else small.convert("RGB")
+
+
+def _reach(low: float, high: float, size: int, limit: int, resample: int) -> tuple[int, int]:
+    """Return the rows or columns that a resize of `low`..`high` to `size` looks at."""
+    margin = _SUPPORT[resample] * max(1.0, (high - low) / size) + 1
+    return max(0, math.floor(low - margin)), min(limit, math.ceil(high + margin))
+
+
+def _plain(strip: Image.Image) -> Image.Image:
+    """Return a strip as RGB, L, or RGBa (colour already multiplied by alpha)."""
+    mode = strip.mode
+    if mode.startswith("I"):
+        return _from_16_bit(strip)
+    if mode in {"LA", "PA", "RGBA", "La"} or "transparency" in strip.info:
+        return strip.convert("RGBA").convert("RGBa")
+    if mode in {"L", "RGB", "RGBa"}:
+        return strip
+    return strip.convert("L" if mode == "1" else "RGB")
+
+
+def _from_16_bit(strip: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits: 65535 becomes 255. (Pillow's own conversion clips at 255.)."""
+    values = np.asarray(strip).astype(np.uint32)
+    return Image.fromarray(((np.minimum(values, 65535) + 128) // 257).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Lay an image of mode RGBa on white."""
+    pixels = np.asarray(image).astype(np.uint16)
+    flat = pixels[:, :, :3] + (255 - pixels[:, :, 3:])
+    return Image.fromarray(np.minimum(flat, 255).astype(np.uint8))

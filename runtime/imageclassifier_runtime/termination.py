@@ -1,0 +1,32 @@
+"""The termination message: the one channel on which a pod tells the operator facts or the cause of failure."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LIMIT = 2048
+_MESSAGE_LIMIT = 1200
+
+
+def write(path: Path, content: dict[str, object]) -> None:
+    """Write `content` as JSON of at most 2 KiB; a missing or read-only file is no failure.
+
+    The file is only ever written where the kubelet has put it (or where its folder is), so that running the
+    command by hand as root leaves nothing behind in /dev.
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    if len(text.encode()) > _LIMIT:
+        content = {
+            key: value[:_MESSAGE_LIMIT] + "…" if isinstance(value, str) and len(value) > _MESSAGE_LIMIT else value
+            for key, value in content.items()
+        }
+        text = json.dumps(content)[: _LIMIT * 2]
+    if path.is_relative_to("/dev") and not path.exists():
+        return
+    with contextlib.suppress(OSError):
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,92 @@
+"""Around every request: its id, one log line, its metrics, and the last net for faults of our own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.web.problems import problem
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from imageclassifier_runtime.web.state import ServerState
+
+_QUIET = ("/api/v1/health", "/metrics")
+_NATIVE = "/api/v1/classify"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_CLIENT_GONE = 499
+_logger = logging.getLogger("imageclassifier_runtime.access")
+
+
+class Observe:
+    """ASGI middleware, outermost."""
+
+    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+        self._app = app
+        self._metrics = state.metrics
+        self._lifecycle = state.lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request through, and see how it ends."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        status = 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message.setdefault("headers", [])
+                headers.append((b"x-request-id", request_id.encode("ascii")))
+                # During the drain every answer sends its client to another pod.
+                if self._lifecycle.draining and (b"connection", b"close") not in headers:
+                    headers.append((b"connection", b"close"))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        except ConnectionError:
+            status = status or _CLIENT_GONE
+        except Exception:  # the edge of the process: logged with its trace, answered, and survived
+            _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
+            if not status:
+                detail = f"A fault of the server; its log names the request {request_id}."
+                await problem(500, detail=detail, slug="internal")(scope, receive, observed)
+        finally:
+            self._record(scope, status or _CLIENT_GONE, time.perf_counter() - started, request_id)
+
+    def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        path = scope["path"]
+        if path.startswith(_QUIET):
+            return
+        protocol = "native" if path.startswith(_NATIVE) else "other"
+        self._metrics.requests.labels(protocol, str(status)).inc()
+        self._metrics.duration.labels(protocol).observe(seconds)
+        client = scope.get("client")
+        log(
+            _logger,
+            "Request",
+            request_id=request_id,
+            client=client[0].removeprefix("::ffff:") if client else None,
+            method=scope["method"],
+            path=path[:200],
+            status=status,
+            duration_ms=round(1000 * seconds, 2),
+        )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text: str = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(text):
+                return text
+    return os.urandom(16).hex()

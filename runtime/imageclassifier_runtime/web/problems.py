@@ -1,0 +1,50 @@
+"""Errors as RFC 9457 problem details, for every route and every status."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.errors import RequestError
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:imageclassifier:problem:"
+
+
+def problem(
+    status: int,
+    *,
+    detail: str,
+    slug: str | None = None,
+    title: str | None = None,
+    reason: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return an answer of type `application/problem+json`."""
+    content: dict[str, object] = {
+        "type": _TYPE + slug if slug else "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if reason:
+        content["reason"] = reason
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def of_error(error: RequestError) -> Response:
+    """Return the answer to a request that failed with a typed error."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return problem(
+        error.status,
+        detail=error.detail,
+        slug=error.slug,
+        title=error.title,
+        reason=error.reason,
+        headers=headers,
+    )

@@ -1,0 +1,100 @@
+"""Bounds that uvicorn's HTTP protocol lacks: connections, bytes of headers, and the time they may take."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from imageclassifier_runtime.web.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from imageclassifier_runtime.settings import ServeSettings
+
+_MAX_HEADER_BYTES = 32 * 1024
+_PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
+
+
+def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
+    """Return the protocol class for these settings."""
+
+    class BoundedProtocol(HttpToolsProtocol):
+        _header_bytes = 0
+        _in_headers = True
+        _header_timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > settings.max_connections:
+                self._refuse(503, "Too many connections.", "Retry-After: 1\r\n")
+                return
+            self._await_headers()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self.transport.is_closing():
+                return
+            if self._in_headers:
+                if self._header_timer is None:
+                    self._await_headers()
+                self._header_bytes += len(data)
+            super().data_received(data)
+            if self._in_headers and self._header_bytes > _MAX_HEADER_BYTES:
+                self._refuse(431, f"The headers have more than {_MAX_HEADER_BYTES} bytes.")
+
+        def on_message_begin(self) -> None:
+            self._in_headers, self._header_bytes = True, 0
+            super().on_message_begin()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            # A block of headers that came in one piece is seen here only.
+            self._field_bytes = getattr(self, "_field_bytes", 0) + len(name) + len(value)
+            super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            self._in_headers, self._header_bytes = False, 0
+            self._stop_timer()
+            super().on_headers_complete()
+            # Nothing more is read until the application asks for it: a request that waits holds no body.
+            self.flow.pause_reading()
+
+        def on_message_complete(self) -> None:
+            self._in_headers = True
+            super().on_message_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            self._refuse(400, msg)
+
+        def _await_headers(self) -> None:
+            self._stop_timer()
+            self._header_timer = self.loop.call_later(settings.header_timeout_seconds, self.transport.close)
+
+        def _stop_timer(self) -> None:
+            if self._header_timer is not None:
+                self._header_timer.cancel()
+                self._header_timer = None
+
+        def _refuse(self, status: int, detail: str, headers: str = "") -> None:
+            if self.transport.is_closing():
+                return
+            content: dict[str, Any] = {
+                "type": "about:blank",
+                "title": _PHRASES[status],
+                "status": status,
+                "detail": detail,
+            }
+            body = json.dumps(content).encode()
+            head = (
+                f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode("ascii") + body)
+            self.transport.close()
+
+    return BoundedProtocol

@@ -1,0 +1,39 @@
+"""What the parts of one running server share."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.metrics import Metrics
+    from imageclassifier_runtime.pipeline import Classifier
+    from imageclassifier_runtime.settings import ServeSettings
+
+
+@dataclasses.dataclass
+class Lifecycle:
+    """Where the process is between start and end."""
+
+    ready: bool = False
+    draining: bool = False
+    stopping: bool = False
+
+    @property
+    def state(self) -> str:
+        """Return one word for people."""
+        if self.stopping or self.draining:
+            return "draining"
+        return "ok" if self.ready else "starting"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerState:
+    """Everything a handler needs; made once by the factory."""
+
+    settings: ServeSettings
+    classifier: Classifier
+    admission: Admission
+    metrics: Metrics
+    lifecycle: Lifecycle
