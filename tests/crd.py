@@ -83,10 +83,20 @@ def schema_errors(document: dict[str, Any]) -> list[str]:
     """Return what the structural schema has against a document, as `path message`."""
     whole = schema()
     stored = defaulted(document, whole)
-    validator = jsonschema.Draft202012Validator(whole)
+    validator = jsonschema.Draft202012Validator(_in_plain_words(whole))
     return [
         f"{'.'.join(map(str, error.absolute_path))} {error.message}" for error in validator.iter_errors(stored)
     ]
+
+
+def _in_plain_words(part: Any) -> Any:
+    """Return a schema whose int-or-string fields say so in JSON Schema's own words."""
+    if isinstance(part, list):
+        return [_in_plain_words(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    result = {key: _in_plain_words(value) for key, value in part.items()}
+    return {**result, "type": ["integer", "string"]} if part.get("x-kubernetes-int-or-string") is True else result
 
 
 def nodes(part: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

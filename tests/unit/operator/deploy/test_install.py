@@ -1,0 +1,131 @@
+"""The install gives the operator what it needs and nothing besides."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+from imageclassifier_operator.labels import selector_labels
+
+from tests import crd, openapi, pod_security
+from tests.unit.operator.manifests.building import built
+
+_BASE = crd.CATALOGUE.parent
+_PLURAL = {
+    "ServiceAccount": ("", "serviceaccounts"),
+    "Deployment": ("apps", "deployments"),
+    "Service": ("", "services"),
+    "HorizontalPodAutoscaler": ("autoscaling", "horizontalpodautoscalers"),
+    "ServiceMonitor": ("monitoring.coreos.com", "servicemonitors"),
+}
+_KEEPING = {"get", "list", "watch", "create", "patch", "delete"}
+_READING = {"get", "list", "watch"}
+
+
+def _manifests() -> list[dict[str, Any]]:
+    files = crd.load(_BASE / "kustomization.yaml")["resources"]
+    return [manifest for file in files for manifest in yaml.safe_load_all((_BASE / file).read_text())]
+
+
+def _one(kind: str, name: str = "imageclassifier-operator") -> dict[str, Any]:
+    (found,) = [m for m in _manifests() if m["kind"] == kind and m["metadata"]["name"] == name]
+    return found
+
+
+def _allowed() -> dict[tuple[str, str], set[str]]:
+    allowed: dict[tuple[str, str], set[str]] = {}
+    for rule in _one("ClusterRole")["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                allowed.setdefault((group, resource), set()).update(rule["verbs"])
+    return allowed
+
+
+def _pod() -> dict[str, Any]:
+    found: dict[str, Any] = _one("Deployment")["spec"]["template"]["spec"]
+    return found
+
+
+def test_the_operator_may_do_this_and_nothing_else() -> None:
+    assert _allowed() == {
+        ("imageclassifier.dev", "imageclassifiers"): _READING,
+        ("imageclassifier.dev", "imageclassifiers/status"): {"patch"},
+        ("imageclassifier.dev", "imageclassifiers/finalizers"): {"update"},
+        **dict.fromkeys(_PLURAL.values(), _KEEPING),
+        ("", "pods"): _READING,
+        ("apps", "replicasets"): _READING,
+        ("", "events"): {"create"},
+    }
+
+
+@pytest.mark.parametrize("kind", list(built({"autoscaling": {}})))
+def test_the_operator_may_keep_every_child_that_is_built(kind: str) -> None:
+    assert _allowed()[_PLURAL[kind]] == _KEEPING
+
+
+def test_nobody_is_given_everything_of_something() -> None:
+    roles = [manifest for manifest in _manifests() if manifest["kind"] == "ClusterRole"]
+    for rule in [rule for role in roles for rule in role["rules"]]:
+        assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        assert "secrets" not in rule["resources"]
+
+
+def test_who_may_edit_a_namespace_may_edit_its_classifiers_but_not_their_status() -> None:
+    rules = _one("ClusterRole", "imageclassifier-edit")["rules"]
+    assert "imageclassifiers/status" not in {resource for rule in rules for resource in rule["resources"]}
+
+
+def test_the_operators_pod_keeps_the_standard_that_its_namespace_enforces() -> None:
+    labels = _one("Namespace", "imageclassifier-system")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert not pod_security.violations(_pod())
+
+
+def test_there_is_one_operator_at_a_time() -> None:
+    spec = _one("Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_images_are_those_of_this_version() -> None:
+    version = tomllib.loads((crd.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    (container,) = _pod()["containers"]
+    settings = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert container["image"] == f"imageclassifier-operator:{version}"
+    assert settings["IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"] == f"imageclassifier-runtime:{version}"
+
+
+def test_the_catalogue_is_where_the_operator_looks_for_it() -> None:
+    (container,) = _pod()["containers"]
+    settings = {entry["name"]: entry["value"] for entry in container["env"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert settings["IMAGECLASSIFIER_OPERATOR_CATALOGUE"] == f"{mounts['catalogue']}/{crd.CATALOGUE.name}"
+    (volume,) = [volume for volume in _pod()["volumes"] if volume["name"] == "catalogue"]
+    (generated,) = crd.load(_BASE / "kustomization.yaml")["configMapGenerator"]
+    assert volume["configMap"]["name"] == generated["name"]
+    assert generated["files"] == [crd.CATALOGUE.name]
+
+
+def test_probes_and_scrapes_name_ports_that_are_there() -> None:
+    (container,) = _pod()["containers"]
+    named = {port["name"] for port in container["ports"]}
+    assert named == {"health", "metrics"}
+    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} <= named
+
+
+def test_the_operator_is_no_pod_of_a_classifier() -> None:
+    labels = _one("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert not selector_labels("imageclassifier-operator").items() <= labels.items()
+
+
+def test_everything_is_in_the_operators_own_namespace() -> None:
+    scoped = [m["metadata"]["namespace"] for m in _manifests() if m["kind"] in {"ServiceAccount", "Deployment"}]
+    (subject,) = _one("ClusterRoleBinding")["subjects"]
+    assert {*scoped, subject["namespace"]} == {"imageclassifier-system"}
+
+
+@pytest.mark.parametrize("manifest", _manifests(), ids=lambda m: f"{m['kind']}-{m['metadata']['name']}")
+def test_the_newest_kubernetes_takes_what_is_installed(manifest: dict[str, Any]) -> None:
+    if openapi.knows(manifest["apiVersion"]):
+        assert not openapi.errors(manifest)
