@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
+import datetime
 import json
 import socket
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,9 @@ from e2e.cluster.processes import Processes, wait_until
 from e2e.steps import say, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from e2e.cluster.api import Object
 
 COMPONENTS = (
     "etcd",
@@ -52,6 +53,7 @@ SETTINGS = Settings(
 )
 _LOCK = Path("/run/imageclassifier-cluster.lock")
 _NODE_SECONDS = 90
+_FIRST_LOOK_SECONDS = 2.5
 
 
 class Cluster:
@@ -74,7 +76,7 @@ class Cluster:
         """Start what does not run, and return when pods can be scheduled and names resolve."""
         preflight.require_root()
         preflight.install_packages()
-        with _lock():
+        with programs.only_one(_LOCK, "at work on the local cluster"):
             home, pause = programs.ensure(), pauseimage.ensure()
             began = (self.state / "before.json").exists()
             preflight.check_machine(self.state, began=began)
@@ -146,7 +148,7 @@ class Cluster:
     def down(self) -> None:
         """Stop everything and take back every change to the machine; safe at any time, also half way up."""
         preflight.require_root()
-        with _lock():
+        with programs.only_one(_LOCK, "at work on the local cluster"):
             if not self.state.exists():
                 say("The local cluster is not there; nothing to stop")
                 return
@@ -181,20 +183,9 @@ class Cluster:
         """Import a docker-archive into the node, unless it is there already."""
         if not self.processes.alive("containerd"):
             raise ClusterError("the local cluster is not up; run `make cluster-up` first")
-        with _lock():
+        with programs.only_one(_LOCK, "at work on the local cluster"):
             if not containerd.load(self.state, archive):
                 say(f"{', '.join(containerd.archive_images(archive))}: already loaded")
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    with _LOCK.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("Another command is at work on the local cluster; waiting for it …")
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _node_ready(api: Api) -> bool:
@@ -202,8 +193,11 @@ def _node_ready(api: Api) -> bool:
     try:
         live = api.request("GET", path)
         if not live["spec"].get("podCIDR"):
-            # kubelet says Ready at once when it gets its range, else at its next look, 10 s later.
-            # The controller that hands out ranges also begins by waiting 10 s, so it is done here.
+            # kubelet says once, when it gets its range, whether it is ready; then only every 10 s. So it gets it
+            # when it has had time to look at its containers. (The controller that hands ranges out begins by
+            # waiting 10 s, too.)
+            if _age(live) < _FIRST_LOOK_SECONDS:
+                return False
             ranges = {"podCIDR": network.POD_RANGE, "podCIDRs": [network.POD_RANGE]}
             live = api.request("PATCH", path, {"spec": ranges})
     except ApiError:
@@ -211,6 +205,11 @@ def _node_ready(api: Api) -> bool:
     conditions = live.get("status", {}).get("conditions", [])
     ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
     return ready and not live["spec"].get("taints")
+
+
+def _age(live: Object) -> float:
+    created = datetime.datetime.fromisoformat(live["metadata"]["creationTimestamp"])
+    return (datetime.datetime.now(datetime.UTC) - created).total_seconds()
 
 
 def _account_exists(api: Api) -> bool:

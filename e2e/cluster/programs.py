@@ -97,10 +97,10 @@ def _build(home: Path) -> Path:
     staged.mkdir()
     for name in PROGRAMS:
         shutil.copy2(tree / "_output/bin" / name, staged / name)
-    _remove(done)
+    for old in [folder for folder in home.iterdir() if folder.is_dir() and folder != work]:
+        _remove(old)
     staged.rename(done)
     _remove(work)
-    _remove(home / ".apt")
     return done
 
 

@@ -1,0 +1,83 @@
+"""Makes the base image from Debian's packages; it stands in for the public one where no registry is in reach."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from e2e.cluster import apt
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import cache_dir
+from e2e.cluster.programs import require_disk
+from e2e.images import buildah
+from e2e.steps import step
+
+NAME = "localhost/debian:bookworm-slim"
+SUITE = "bookworm"
+INCLUDE = ("ca-certificates", "python3", "python3-venv")
+_UNUSED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/lintian",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+    "var/cache/debconf",
+)
+
+
+def recipe() -> str:
+    """Changes when the image would."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+
+
+def ensure() -> str:
+    """The base image's name; made when the storage has none of this recipe (about a minute)."""
+    note = cache_dir() / "buildah" / "base.recipe"
+    if note.exists() and note.read_text() == recipe() and buildah.has(NAME):
+        return NAME
+    apt.install(["debootstrap", *buildah.PACKAGES])
+    cache = cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    require_disk(cache, 3, "building the images")
+    with (
+        step(f"Making the base image from Debian {SUITE}"),
+        tempfile.TemporaryDirectory(dir=cache, prefix=".base-") as work,
+    ):
+        tree = Path(work) / "tree"
+        _debootstrap(tree)
+        _slim(tree)
+        context = Path(work) / "context"
+        context.mkdir()
+        # Devices belong to who runs the image.
+        _run("tar", "--numeric-owner", "--exclude=./dev/*", "-C", str(tree), "-cf", str(context / "tree.tar"), ".")
+        (context / "Dockerfile").write_text('FROM scratch\nADD tree.tar /\nCMD ["python3"]\n')
+        buildah.build(context, dockerfile=context / "Dockerfile", tag=NAME)
+    note.write_text(recipe())
+    return NAME
+
+
+def _debootstrap(tree: Path) -> None:
+    uris = [source.uri for source in apt.machine_sources() if source.suite == SUITE]
+    if not uris:
+        raise ClusterError(f"no source for Debian {SUITE} in /etc/apt; the base image is made from it")
+    _run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDE)}", SUITE, str(tree), uris[0])
+
+
+def _slim(tree: Path) -> None:
+    for name in _UNUSED:
+        folder = tree / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ClusterError(f"{command[0]} failed:\n{told}")

@@ -1,0 +1,109 @@
+"""Builds an image when something that goes into it has changed, and keeps it as a docker-archive."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2e.cluster import apt
+from e2e.cluster.paths import REPOSITORY, cache_dir
+from e2e.cluster.programs import only_one
+from e2e.images import base, buildah, wheels
+from e2e.steps import say, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IMAGES = ("runtime", "operator")
+_KEEP = 3
+
+
+def version() -> str:
+    """The project's version, which is the images' tag."""
+    found: str = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    return found
+
+
+def name(image: str) -> str:
+    """The name of an image as manifests use it."""
+    return f"imageclassifier-{image}:{version()}"
+
+
+def inputs(image: str) -> list[Path]:
+    """Files that go into an image, relative to the repository; what `.dockerignore` lets through for it."""
+    fixed = [f"Dockerfile.{image}", ".dockerignore", "pyproject.toml", "README.md", f"requirements/{image}.txt"]
+    found = [Path(path) for path in fixed if (REPOSITORY / path).is_file()]
+    return found + sorted(_sources(REPOSITORY / image / f"imageclassifier_{image}"))
+
+
+def _sources(package: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(package):
+        folders[:] = [sub for sub in folders if sub != "__pycache__" and not sub.startswith(".")]
+        yield from ((Path(folder) / file).relative_to(REPOSITORY) for file in files if not file.endswith(".pyc"))
+
+
+def key(image: str) -> str:
+    """Changes when anything that goes into the image does."""
+    digest = hashlib.sha256(base.recipe().encode())
+    for path in inputs(image):
+        content = (REPOSITORY / path).read_bytes()
+        digest.update(f"{path} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def ensure(image: str) -> Path:
+    """The image as a docker-archive."""
+    wanted = cache_dir() / "images" / f"{image}-{version()}-{key(image)}.tar"
+    if not wanted.exists():
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(wanted.parent / ".lock", "building images"):
+            if not wanted.exists():
+                _build(image, wanted)
+    return wanted
+
+
+def _build(image: str, wanted: Path) -> None:
+    apt.install(buildah.PACKAGES)
+    base_image = base.ensure()
+    folder = wheels.ensure(image)
+    with (
+        step(f"Building {name(image)}"),
+        tempfile.TemporaryDirectory(dir=cache_dir(), prefix=".context-") as work,
+    ):
+        context = Path(work)
+        _fill(context, image, folder)
+        tag = f"docker.io/library/{name(image)}"
+        dockerfile = context / f"Dockerfile.{image}"
+        buildah.build(context, dockerfile=dockerfile, tag=tag, arguments={"BASE_IMAGE": base_image})
+        buildah.save(tag, wanted, name=name(image))
+    _forget_old(image)
+    say(f"{name(image)}: {wanted.stat().st_size / 1e6:.0f} MB, {base.NAME} included")
+
+
+def _fill(context: Path, image: str, wheel_folder: Path) -> None:
+    for path in inputs(image):
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / path, context / path)
+    shutil.copytree(wheel_folder, context / "wheels", copy_function=os.link)
+
+
+def _forget_old(image: str) -> None:
+    archives = sorted((cache_dir() / "images").glob(f"{image}-*.tar"), key=lambda path: path.stat().st_mtime)
+    for archive in archives[:-_KEEP]:
+        archive.unlink()
+
+
+def push(image: str, registry: str, *, insecure: bool) -> str:
+    """Push an image to a registry; returns its full name there."""
+    archive = ensure(image)
+    target = f"{registry.rstrip('/')}/{name(image)}"
+    with step(f"Pushing {target}"):
+        loaded = buildah.run("pull", "--quiet", *buildah.policy_options(), f"docker-archive:{archive}").split()[-1]
+        verify = ["--tls-verify=false"] if insecure else []
+        buildah.run("push", "--quiet", *verify, *buildah.policy_options(), loaded, f"docker://{target}")
+    return target

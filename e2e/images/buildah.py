@@ -1,0 +1,75 @@
+"""Runs buildah on a storage of its own, apart from the images of whoever uses the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import cache_dir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGES = ["buildah"]
+
+
+def run(*arguments: str) -> str:
+    """Run buildah for what it prints; the end of its output is in the error."""
+    home = cache_dir() / "buildah"
+    home.mkdir(parents=True, exist_ok=True)
+    policy = home / "policy.json"
+    policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+    done = subprocess.run(
+        ["buildah", "--root", str(home / "storage"), "--runroot", str(home / "run"), *arguments],
+        env={**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
+        raise ClusterError(f"buildah {arguments[0]} failed:\n{told}")
+    return done.stdout
+
+
+def policy_options() -> list[str]:
+    """Options that make buildah ask no file of the machine's about signatures."""
+    return ["--signature-policy", str(cache_dir() / "buildah" / "policy.json")]
+
+
+def has(image: str) -> bool:
+    """Whether an image is in the storage."""
+    try:
+        run("inspect", "--type", "image", image)
+    except ClusterError:
+        return False
+    return True
+
+
+def build(context: Path, *, dockerfile: Path, tag: str, arguments: dict[str, str] | None = None) -> None:
+    """Build a Dockerfile; layers that have not changed are taken from the storage."""
+    values = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
+    run(
+        "build",
+        "--layers",
+        "--force-rm",
+        "--format=docker",
+        "--isolation=chroot",
+        "--pull=never",
+        *policy_options(),
+        *values,
+        f"--file={dockerfile}",
+        f"--tag={tag}",
+        str(context),
+    )
+
+
+def save(image: str, archive: Path, *, name: str) -> None:
+    """Write an image as a docker-archive, whole or not at all."""
+    staged = archive.with_suffix(".new")
+    staged.unlink(missing_ok=True)
+    run("push", "--quiet", *policy_options(), image, f"docker-archive:{staged}:{name}")
+    staged.rename(archive)

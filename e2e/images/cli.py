@@ -1,0 +1,42 @@
+"""The images' command line: build them, and on request load them into the local cluster or push them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.errors import ClusterError
+from e2e.images import build
+from e2e.steps import say
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build what changed; the exit status is 1 where that could not be done."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.images", description="The project's images")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("build", help="build what changed and print the archives' paths")
+    command.add_argument("--only", choices=build.IMAGES, help="one image instead of both")
+    command.add_argument("--load", action="store_true", help="also load them into the local cluster")
+    command.add_argument("--push", action="store_true", help="also push them to --registry")
+    command.add_argument("--registry", default="", help="for example registry.example.org/team")
+    command.add_argument("--insecure", action="store_true", help="the registry speaks plain HTTP")
+    options = parser.parse_args(arguments)
+    if options.push != bool(options.registry):
+        parser.error("--push and --registry go together")
+    try:
+        _build(options)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _build(options: argparse.Namespace) -> None:
+    for image in [options.only] if options.only else build.IMAGES:
+        archive = build.ensure(image)
+        say(f"{build.name(image)} is built: {archive}")
+        if options.load:
+            Cluster().load(archive)
+        if options.push:
+            build.push(image, options.registry, insecure=options.insecure)
