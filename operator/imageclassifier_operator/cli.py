@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 from pythonjsonlogger.json import JsonFormatter
@@ -169,6 +169,8 @@ async def _listen(options: Options, controller: Controller, cluster: KubeClient)
         registry=registry,
         settings=settings(),
         standalone=True,
+        # else kopf asks for the user's name, and that of a container has none; its type is not exported
+        identity=cast("Any", f"imageclassifier-operator/{os.getpid()}"),
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
     )
