@@ -24,21 +24,25 @@ def normalised(pixels: Tensor) -> Tensor:
     return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def batch(pixels: Tensor, rows: Tensor, *, size: int, generator: torch.Generator) -> Tensor:
-    """The given rows of padded pixels, each shifted, mirrored and holed at random, scaled to size x size."""
+def batch(pixels: Tensor, rows: Tensor, *, size: int, holes: bool, generator: torch.Generator) -> Tensor:
+    """The given rows of padded pixels, each shifted, mirrored and perhaps holed by chance, as size x size."""
     side = pixels.shape[-1] - 2 * PADDING
     windows = pixels.unfold(2, side, 1).unfold(3, side, 1)  # [n, 3, shifts, shifts, side, side], no copy
     shift = torch.randint(0, 2 * PADDING + 1, (2, len(rows)), generator=generator)
     out = normalised(windows[rows, :, shift[0], shift[1]])
-
     mirrored = torch.rand(len(rows), generator=generator) < 0.5
     out = torch.where(mirrored.view(-1, 1, 1, 1), out.flip(3), out)
-
-    centre = torch.randint(0, side, (2, len(rows), 1), generator=generator)
-    inside = (torch.arange(side).view(1, 1, -1) - centre + HOLE // 2).clamp(-1, HOLE)
-    hit = (inside >= 0) & (inside < HOLE)
-    out = out.masked_fill((hit[0].unsqueeze(2) & hit[1].unsqueeze(1)).unsqueeze(1), 0.0)
-
+    if holes:
+        out = _holed(out, generator)
     if size != side:
         out = functional.interpolate(out, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
     return out.contiguous(memory_format=torch.channels_last)
+
+
+def _holed(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures with a square of the mean colour somewhere."""
+    side = pictures.shape[-1]
+    centre = torch.randint(0, side, (2, len(pictures), 1), generator=generator)
+    along = torch.arange(side).view(1, 1, -1) - centre + HOLE // 2
+    hit = (along >= 0) & (along < HOLE)
+    return pictures.masked_fill((hit[0].unsqueeze(2) & hit[1].unsqueeze(1)).unsqueeze(1), 0.0)

@@ -31,6 +31,7 @@ class Recipe:
     epochs: int = 28
     small_epochs: int = 10
     small_size: int = 24
+    hole_epochs: int = 6
     size: int = 32
     batch: int = 128
     processes: int = 2
@@ -112,7 +113,9 @@ class Trainer:
             first = step * recipe.batch + self.rank * part
             rows = order[first : first + part]
             done = number * steps + step
-            pictures = augment.batch(pixels, rows, size=size, generator=generator)
+            pictures = augment.batch(
+                pixels, rows, size=size, holes=number < recipe.hole_epochs, generator=generator
+            )
             total += self.step(pictures, labels[rows], rate=rate_at(recipe, done / (recipe.epochs * steps)))
             if done % recipe.average_every == 0:
                 self.follow(done)
@@ -177,7 +180,7 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def work(rank: int, recipe: Recipe, out: Path, data: dict[str, Tensor]) -> None:
+def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor]) -> None:
     """What each process does."""
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
@@ -187,7 +190,7 @@ def work(rank: int, recipe: Recipe, out: Path, data: dict[str, Tensor]) -> None:
     trainer = Trainer(recipe, rank)
     checkpoint = out / "checkpoint.pt"
     first = trainer.resume(checkpoint) if checkpoint.exists() else 0
-    for number in range(first, recipe.epochs):
+    for number in range(first, last):
         started = time.monotonic()
         loss = trainer.epoch(number, data["train_pixels"], data["train_labels"])
         if rank == 0:
@@ -225,6 +228,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder for checkpoint.pt; taken up again if there"
     )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--stop-after", type=int, help="leave off after so many epochs, to go on another time")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     arguments = parser.parse_args()
     recipe = Recipe(epochs=arguments.epochs, seed=arguments.seed)
@@ -235,7 +239,8 @@ def main() -> None:
     say("reading the pictures")
     data = load(arguments.data)
     say(f"training on {len(data['train_labels'])} pictures: {recipe}")
-    torch.multiprocessing.spawn(work, args=(recipe, out, data), nprocs=recipe.processes)
+    last = min(arguments.stop_after or recipe.epochs, recipe.epochs)
+    torch.multiprocessing.spawn(work, args=(recipe, last, out, data), nprocs=recipe.processes)
 
 
 if __name__ == "__main__":
