@@ -16,6 +16,9 @@ from e2e.steps import step
 BUILD_BACKEND = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 """What builds the project itself; locked among the development requirements."""
 
+PYTHON = "3.11"
+"""The base image's; the Python that runs here may be a newer one."""
+
 
 def ensure(image: str) -> Path:
     """A folder with the wheels of `requirements/IMAGE.txt` and of the build backend."""
@@ -44,7 +47,7 @@ def ensure(image: str) -> Path:
 def _download(lock: Path, into: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--require-hashes"]
     done = subprocess.run(
-        [*command, "--no-deps", "--requirement", str(lock), "--dest", str(into)],
+        [*command, f"--python-version={PYTHON}", "--no-deps", "--requirement", str(lock), "--dest", str(into)],
         capture_output=True,
         text=True,
         check=False,

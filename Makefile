@@ -1,0 +1,58 @@
+# Every target does its own set-up: `make demo` and `make test` work from a clean clone, as root on Debian 12.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# One clock for all the programs that a target calls.
+ifndef IMAGECLASSIFIER_STARTED
+IMAGECLASSIFIER_STARTED := $(shell date +%s.%N)
+endif
+export IMAGECLASSIFIER_STARTED
+
+# Any Python can begin; it then finds the one that .venv is made with.
+PYTHON ?= $(or $(wildcard /usr/bin/python3.11),$(shell command -v python3 || echo python3))
+RUN := .venv/bin/python -m
+# More options for pytest: make unit PYTEST="-k drain -x"
+PYTEST ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo demo-down
+demo: setup ## Serve a classifier on a real Kubernetes, from nothing to an answer
+	@$(RUN) e2e.demo
+demo-down: setup ## Stop the demo and leave nothing of it behind
+	@$(RUN) e2e.demo --down
+
+.PHONY: test lint unit integration e2e
+test: setup ## Run all checks: lint, unit, integration, e2e
+	@$(RUN) e2e.run_tests --pytest="$(PYTEST)"
+lint: setup ## Check format, style, types and import layers
+	@$(RUN) e2e.run_tests lint
+unit: setup ## Run the tests that need nothing but Python
+	@$(RUN) e2e.run_tests unit --pytest="$(PYTEST)"
+integration: setup ## Run the tests against a real API server with no nodes
+	@$(RUN) e2e.run_tests integration --pytest="$(PYTEST)"
+e2e: setup ## Run the scenarios against a real cluster
+	@$(RUN) e2e.run_tests e2e --pytest="$(PYTEST)"
+
+.PHONY: images cluster-up cluster-down kubeconfig
+images: setup ## Build the two images, where something in them changed
+	@$(RUN) e2e.images build
+cluster-up: setup ## Start the local Kubernetes, or what of it does not run
+	@$(RUN) e2e.cluster up
+cluster-down: setup ## Stop the local Kubernetes and take back all it changed
+	@$(RUN) e2e.cluster down
+kubeconfig: ## Print the path of the local cluster's kubeconfig
+	@$(PYTHON) -c 'from e2e.cluster.paths import kubeconfig_path; print(kubeconfig_path())'
+
+.PHONY: setup lock fmt update-golden
+setup: ## Make .venv, or bring it to what the lock file says
+	@$(PYTHON) -m e2e.bootstrap
+lock: setup ## Write the lock files anew from pyproject.toml
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
+fmt: setup ## Format the code and mend what can be mended
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+update-golden: setup ## Write the golden files anew
+	@.venv/bin/pytest tests/golden --update-golden

@@ -1,0 +1,119 @@
+"""Makes the virtual environment that all other commands run in; needs nothing but a Python of Debian's own.
+
+It is run by whatever Python there is, before anything is installed, so it keeps to the standard library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from e2e.cluster import apt
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY
+from e2e.steps import Progress, step
+
+VENV = REPOSITORY / ".venv"
+LOCK = REPOSITORY / "requirements" / "dev.txt"
+PROJECT = REPOSITORY / "pyproject.toml"
+DEBIAN_PYTHON = Path("/usr/bin/python3.11")
+_OTHERS = ("python3.11", "python3.12", "python3.13", "python3.14", "python3")
+_PIP = ("-m", "pip", "--disable-pip-version-check", "install")
+
+
+def main() -> int:
+    """Bring `.venv` to what the lock file and pyproject.toml say; returns at once when it is there already."""
+    try:
+        if not _stamp("lock", LOCK).exists():
+            _install_locked()
+        if not _stamp("project", PROJECT).exists():
+            _install_project()
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _stamp(name: str, file: Path) -> Path:
+    """An empty file in the environment whose name tells what was installed."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return VENV / f".installed-{name}-{digest}"
+
+
+def _mark(name: str, file: Path) -> None:
+    for old in VENV.glob(f".installed-{name}-*"):
+        old.unlink()
+    _stamp(name, file).touch()
+
+
+def _install_locked() -> None:
+    python = VENV / "bin" / "python"
+    if not _works(python, "pip"):
+        base = find_python()
+        with step(f"Making .venv with {base}"):
+            _run([base, "-m", "venv", "--clear", str(VENV)], "could not make .venv")
+    wanted = len([line for line in LOCK.read_text().splitlines() if "==" in line])
+    options = ["--only-binary=:all:", "--require-hashes", "--requirement", str(LOCK)]
+    with step(f"Installing {wanted} locked packages"):
+        _watched([str(python), *_PIP, *options], wanted)
+    _mark("lock", LOCK)
+
+
+def _install_project() -> None:
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--editable", str(REPOSITORY)]
+    with step("Installing the project itself, editable"):
+        _run([str(VENV / "bin" / "python"), *_PIP, *options], "could not install the project")
+    _mark("project", PROJECT)
+
+
+def find_python() -> str:
+    """A Python of at least 3.11 that can make virtual environments; Debian's own before any other."""
+    if _works(DEBIAN_PYTHON, "ensurepip"):
+        return str(DEBIAN_PYTHON)
+    if DEBIAN_PYTHON.exists() and os.geteuid() == 0:
+        apt.install(["python3.11-venv"])
+        return str(DEBIAN_PYTHON)
+    for name in _OTHERS:
+        found = shutil.which(name)
+        if found and _works(Path(found), "ensurepip"):
+            return found
+    raise ClusterError(
+        "no Python 3.11 or newer that can make virtual environments: install Debian's python3.11-venv"
+    )
+
+
+def _works(python: Path, module: str) -> bool:
+    if not python.exists():
+        return False
+    check = f"import sys, {module}; sys.exit(sys.version_info < (3, 11))"
+    return subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
+
+
+def _run(command: list[str], complaint: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ClusterError(f"{complaint}:\n{(done.stdout + done.stderr).strip()}")
+
+
+def _watched(command: list[str], wanted: int) -> None:
+    """Run pip and show how many packages it has got to."""
+    progress = Progress()
+    began, seen, told = time.monotonic(), 0, []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            told.append(line)
+            seen += line.startswith(("Collecting ", "Requirement already satisfied"))
+            progress.show(f"pip: {seen} of {wanted} packages, {time.monotonic() - began:.0f} s")
+    progress.close()
+    if pip.returncode != 0:
+        raise ClusterError(f"pip could not install {LOCK.name}:\n{''.join(told[-15:]).strip()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Runs the project's checks part by part, times each, and says plainly what passed, failed or could not run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from e2e.cluster import programs
+from e2e.cluster.cluster import Cluster
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY, cache_dir
+from e2e.steps import elapsed, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_BIN = REPOSITORY / ".venv" / "bin"
+_LINTERS = (
+    ("ruff", "format", "--check", "."),
+    ("ruff", "check", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+
+
+@dataclass
+class Part:
+    """One part of the checks: what it runs, what it needs first, and what keeps it from running here."""
+
+    name: str
+    commands: Sequence[Sequence[str]]
+    prepare: Callable[[], object] = lambda: None
+    hindrance: Callable[[], str] = lambda: ""
+    result: str = ""
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+def parts(extra: Sequence[str]) -> list[Part]:
+    """All parts, the quickest first; what is given extra goes to pytest."""
+    return [
+        Part("lint", _LINTERS),
+        Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)]),
+        Part(
+            "integration",
+            [("pytest", "tests/integration", *extra)],
+            prepare=programs.ensure,
+            hindrance=_no_api_server,
+        ),
+        Part("e2e", [("pytest", "e2e/scenarios", *extra)], prepare=_bring_up, hindrance=_no_cluster),
+    ]
+
+
+def _no_api_server() -> str:
+    if os.geteuid() == 0 or (programs.newest(cache_dir() / "programs") and shutil.which("etcd")):
+        return ""
+    return "Kubernetes' programs are not built yet, which needs root once"
+
+
+def _no_cluster() -> str:
+    if os.geteuid() == 0 or os.environ.get("E2E_KUBECONFIG"):
+        return ""
+    return "the local cluster needs root; or name a cluster of your own with E2E_KUBECONFIG and E2E_CONTEXT"
+
+
+def _bring_up() -> None:
+    if not os.environ.get("E2E_KUBECONFIG"):
+        Cluster().up()
+
+
+def run(part: Part, *, skip_is_failure: bool) -> None:
+    """Run one part and write down how it ended."""
+    began = time.monotonic()
+    hindrance = part.hindrance()
+    if hindrance:
+        part.result = "FAILED" if skip_is_failure else "skipped"
+        part.notes.append(hindrance)
+        return
+    say(f"=== {part.name}")
+    part.result = "passed"
+    try:
+        part.prepare()
+    except ClusterError as error:
+        part.result = "FAILED"
+        part.notes.append(str(error))
+    else:
+        for command in part.commands:
+            say(" ".join(command))
+            program, *arguments = command
+            if subprocess.run([_BIN / program, *arguments], cwd=REPOSITORY, check=False).returncode != 0:
+                part.result = "FAILED"
+                part.notes.append(f"{' '.join(command)} failed")
+    part.seconds = time.monotonic() - began
+
+
+def summary(done: Sequence[Part]) -> str:
+    """A table for people and one last line for machines."""
+    lines = ["", f"{'part':<14}{'result':<10}{'seconds':>8}"]
+    for part in done:
+        lines.append(f"{part.name:<14}{part.result:<10}{part.seconds:>8.1f}")
+        lines += [f"    {note}" for note in part.notes]
+    failed = [part.name for part in done if part.result == "FAILED"]
+    skipped = [part.name for part in done if part.result == "skipped"]
+    verdict = f"failed: {', '.join(failed)}" if failed else "passed"
+    left_out = f"; skipped: {', '.join(skipped)}" if skipped else ""
+    lines += ["", f"RESULT: {verdict}{left_out} ({elapsed():.0f} s)"]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts asked for, or all; the exit status is 1 when one of them failed."""
+    names = [part.name for part in parts([])]
+    parser = argparse.ArgumentParser(prog="python -m e2e.run_tests", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {' '.join(names)} (default: all)")
+    parser.add_argument("--pytest", default="", metavar="OPTIONS", help="more options for pytest, in one word")
+    options = parser.parse_args(arguments)
+    unknown = set(options.parts) - set(names)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    wanted = [part for part in parts(options.pytest.split()) if part.name in (options.parts or names)]
+    in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+    cluster = Cluster()
+    found_running = cluster.state.exists()
+    for part in wanted:
+        run(part, skip_is_failure=in_ci)
+    if not found_running and cluster.state.exists():
+        say("These tests started the local cluster, so they stop it (after `make cluster-up` they leave it alone)")
+        cluster.down()
+    print(summary(wanted), flush=True)
+    return int(any(part.result == "FAILED" for part in wanted))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
