@@ -1,0 +1,1 @@
+"""From no cluster at all to classes of a photograph, in one command."""

@@ -1,0 +1,152 @@
+"""A web server for models inside the cluster, filled through `kubectl exec`: no registry and no host path."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from e2e.install import fingerprint
+from e2e.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e2e.kube import Kube, Object
+
+NAME = "model-store"
+BUNDLED = "cifar10-mobilenet-v2"
+_LABELS = {"app.kubernetes.io/name": NAME}
+_PYTHON = "/app/bin/python"
+_SERVE = f"""
+import http.server, functools, pathlib, shutil, imageclassifier_runtime
+bundled = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled" / "{BUNDLED}"
+if bundled.is_dir():
+    shutil.copytree(bundled, "/models/{BUNDLED}", dirs_exist_ok=True)
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+handler = functools.partial(Handler, directory="/models")
+http.server.ThreadingHTTPServer(("", 8000), handler).serve_forever()
+"""
+_DIGEST = """
+import hashlib, pathlib, sys
+path = pathlib.Path("/models") / sys.argv[1]
+print(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent")
+"""
+_RECEIVE = """
+import os, shutil, sys
+with open("/models/.new", "wb") as out:
+    shutil.copyfileobj(sys.stdin.buffer, out)
+os.rename("/models/.new", "/models/" + sys.argv[1])
+"""
+_FOLDER_DIGEST = """
+import hashlib, pathlib, sys
+names = ("labels.txt", "model.onnx", "preprocessor_config.json")
+found = [path for path in (pathlib.Path("/models") / sys.argv[1] / name for name in names) if path.is_file()]
+lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\\n" for path in found)
+print(hashlib.sha256(lines.encode()).hexdigest())
+"""
+
+
+def url(namespace: str, file: str) -> str:
+    """The address of a file of the store, as a pod sees it; a folder's ends in a slash."""
+    return f"http://{NAME}.{namespace}.svc/{file}"
+
+
+def manifests(namespace: str, image: str) -> list[Object]:
+    """The store: one hardened pod that serves an empty folder, behind a Service."""
+    metadata = {"name": NAME, "namespace": namespace, "labels": _LABELS}
+    selector = {"app.kubernetes.io/name": NAME}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": selector},
+            "template": {"metadata": {"labels": selector}, "spec": _pod(image)},
+        },
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "selector": selector,
+            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+    return [deployment, service]
+
+
+def _pod(image: str) -> Object:
+    container = {
+        "name": "server",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": [_PYTHON, "-c", _SERVE],
+        "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"cpu": "500m", "memory": "128Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "models", "emptyDir": {"sizeLimit": "512Mi"}}],
+    }
+
+
+def wait_store(kube: Kube, namespace: str) -> None:
+    """Wait until the store answers."""
+
+    def ready() -> bool:
+        live = kube.get("deployments", NAME, namespace=namespace) or {}
+        return bool((live.get("status") or {}).get("readyReplicas"))
+
+    until(ready, seconds=60, what="the model store to be ready")
+
+
+def put(kube: Kube, namespace: str, file: Path) -> str:
+    """Copy a file into the store unless it is there; returns its sha256."""
+    wanted = fingerprint(file)
+    if _run(kube, namespace, _DIGEST, file.name) != wanted:
+        arguments = _exec(namespace, _RECEIVE, file.name)
+        kube.kubectl(*arguments, stdin=file.read_bytes())
+        arrived = _run(kube, namespace, _DIGEST, file.name)
+        if arrived != wanted:
+            raise RuntimeError(f"{file.name} arrived with the digest {arrived}, not {wanted}")
+    return wanted
+
+
+def bundled_digest(kube: Kube, namespace: str) -> str:
+    """The digest of the bundled model's folder, which the store has too."""
+    digest = _run(kube, namespace, _FOLDER_DIGEST, BUNDLED)
+    if not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise RuntimeError(f"the store told no digest but {digest!r}")
+    return digest
+
+
+def _run(kube: Kube, namespace: str, program: str, *arguments: str) -> str:
+    return kube.kubectl(*_exec(namespace, program, *arguments)).strip()
+
+
+def _exec(namespace: str, program: str, *arguments: str) -> list[str]:
+    return ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", _PYTHON, "-c", program, *arguments]
