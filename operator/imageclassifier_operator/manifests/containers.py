@@ -51,7 +51,7 @@ def volumes() -> list[dict[str, Any]]:
     """Return what the containers may write to; everything else of them is read-only."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
-        {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
     ]
 
 

@@ -54,11 +54,6 @@ def test_quantities_are_bounded_as_numbers_and_as_texts() -> None:
         assert {"minimum", "maximum", "maxLength", "pattern"} <= set(node)
 
 
-def test_quantities_do_without_any_of() -> None:
-    # 1.20 cannot merge a server-side apply by a schema that has one, and then takes lists for atomic
-    assert not [path for path, node in _NODES if {"anyOf", "oneOf", "allOf", "not"} & set(node)]
-
-
 def test_there_are_no_floats_and_no_booleans() -> None:
     assert not [path for path, node in _NODES if node.get("type") in {"number", "boolean"}]
 

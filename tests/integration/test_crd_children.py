@@ -1,0 +1,95 @@
+"""What is built, on a real API server: stored as it was meant, equal when read again, changed without a fight."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from imageclassifier_operator.apply.difference import difference
+from imageclassifier_operator.kube import resource_of
+from imageclassifier_operator.kube.client import KubeClient, connect
+
+from e2e.cluster.controlplane import ControlPlane
+from tests import crd
+from tests.integration.operator_harness import Api
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+_MANAGER = "imageclassifier-operator"
+_GOLDEN = sorted((crd.ROOT / "tests" / "golden").glob("*/expected.yaml"))
+_MONITORS = crd.ROOT / "e2e" / "manifests" / "servicemonitor-crd.yaml"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("plane")) as running:
+        admin = Api(running.kubeconfig)
+        admin.run("apply", "-f", str(_MONITORS))
+        admin.run("wait", "--for=condition=Established", "crd/servicemonitors.monitoring.coreos.com")
+        yield running
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+async def bench(plane: ControlPlane) -> AsyncIterator[Bench]:
+    namespace = f"test-{next(_numbers)}"
+    Api(plane.kubeconfig).run("create", "namespace", namespace)
+    async with await connect(kubeconfig=str(plane.kubeconfig), context=plane.settings.context) as client:
+        yield Bench(client=client, namespace=namespace)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The operator's own client, and a namespace of the test's own."""
+
+    client: KubeClient
+    namespace: str
+
+    async def apply(self, child: dict[str, Any]) -> dict[str, Any]:
+        """Apply as the operator does, and return what the server has now."""
+        return await self.client.apply(resource_of(child), child, manager=_MANAGER)
+
+
+def _children(namespace: str, path: Path) -> list[dict[str, Any]]:
+    """The children of a golden case as this server takes them: in the test's namespace, in a version it has."""
+    children = list(yaml.safe_load_all(path.read_text()))
+    for child in children:
+        child["metadata"]["namespace"] = namespace
+        if child["kind"] == "HorizontalPodAutoscaler":
+            child["apiVersion"] = "autoscaling/v2beta2"
+    return children
+
+
+@pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
+async def test_what_was_applied_does_not_differ_from_what_is_wanted(bench: Bench, path: Path) -> None:
+    for child in _children(bench.namespace, path):
+        live = await bench.apply(child)
+        assert difference(child, live, manager=_MANAGER) is None, child["kind"]
+
+
+@pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
+async def test_applying_the_same_again_changes_nothing(bench: Bench, path: Path) -> None:
+    for child in _children(bench.namespace, path):
+        first, second = await bench.apply(child), await bench.apply(child)
+        assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"], child["kind"]
+
+
+async def test_any_spec_can_follow_any_other(bench: Bench) -> None:
+    # what differs most comes next to each other: types of Services, ports, models, behaviours
+    cases = [path for path in _GOLDEN if not path.parent.name.endswith("-name")]
+    for path in [*cases, *reversed(cases)]:
+        for child in _children(bench.namespace, path):
+            child["metadata"]["name"] = "pets"
+            if child["kind"] == "Deployment":
+                labels = {**child["spec"]["selector"]["matchLabels"], "app.kubernetes.io/instance": "pets"}
+                child["spec"]["selector"]["matchLabels"] = labels
+                child["spec"]["template"]["metadata"]["labels"] |= labels
+            live = await bench.apply(child)
+            assert difference(child, live, manager=_MANAGER) is None, f"{path.parent.name}: {child['kind']}"

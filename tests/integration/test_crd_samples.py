@@ -1,0 +1,167 @@
+"""The CRD on a real API server: what it stores, what it refuses and in which words, what kubectl shows.
+
+The server is one that knows no CEL rules, so what spans fields is let through here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.cluster.controlplane import ControlPlane
+from tests import crd
+from tests.integration.operator_harness import Api, KubectlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_INVALID = crd.samples("invalid")
+_REFUSED = [sample for sample in _INVALID if sample.refused_by_schema]
+_STORED = [*crd.samples("valid"), *(sample for sample in _INVALID if not sample.refused_by_schema)]
+_SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+
+
+def _name(sample: crd.Sample) -> str:
+    return sample.path.stem
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with ControlPlane(tmp_path_factory.mktemp("plane")) as plane:
+        admin = Api(plane.kubeconfig, "default")
+        admin.run("apply", "-k", str(crd.WITHOUT_CEL.parent))
+        admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")
+        yield admin
+
+
+def _apply(api: Api, document: dict[str, Any]) -> None:
+    # kubectl's own check of types comes first otherwise, in words that differ from version to version
+    api.run("apply", "--validate=false", "-f", "-", stdin=json.dumps(document))
+
+
+def _get(api: Api, name: str) -> dict[str, Any]:
+    found = api.get("ic", name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("sample", _STORED, ids=_name)
+def test_a_sample_is_stored_with_the_defaults_that_the_tests_reckon_with(api: Api, sample: crd.Sample) -> None:
+    _apply(api, sample.document)
+    expected = crd.defaulted(sample.document, crd.schema())
+    assert _get(api, sample.path.stem)["spec"] == expected["spec"]
+
+
+@pytest.mark.parametrize("sample", _REFUSED, ids=_name)
+def test_an_invalid_sample_is_refused_with_the_error_in_its_comment(api: Api, sample: crd.Sample) -> None:
+    with pytest.raises(KubectlError) as raised:
+        _apply(api, sample.document)
+    # newer servers tell an item's place in its list
+    assert sample.promises["error"] in re.sub(r"\[\d+\]", "", str(raised.value))
+
+
+def test_a_field_that_does_not_exist_is_refused_by_kubectl(api: Api) -> None:
+    document = {**_STORED[0].document, "spec": {"replica": 2}}
+    with pytest.raises(KubectlError, match=r'unknown field "(spec\.)?replica"'):
+        api.apply(document)
+
+
+def test_kubectl_scale_writes_replicas(api: Api) -> None:
+    _apply(api, _classifier("scaled"))
+    api.run("scale", "ic/scaled", "--replicas=3")
+    assert _get(api, "scaled")["spec"]["replicas"] == 3
+
+
+def test_autoscalers_find_the_selector_of_the_pods(api: Api) -> None:
+    _apply(api, _classifier("selected"))
+    status = {"replicas": 2, "selector": "app.kubernetes.io/instance=selected"}
+    api.patch_status("imageclassifiers", "selected", status, api="/apis/imageclassifier.dev/v1alpha1")
+    path = "/apis/imageclassifier.dev/v1alpha1/namespaces/default/imageclassifiers/selected/scale"
+    assert json.loads(api.run("get", "--raw", path))["status"] == status
+
+
+def test_kubectl_get_reads_as_a_table(api: Api) -> None:
+    _apply(api, _classifier("shown"))
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "AllReplicasReady",
+        "message": "2 of 2 pods are ready",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+        "observedGeneration": 1,
+    }
+    status = {
+        "observedGeneration": 1,
+        "conditions": [{**ready, "type": "Stalled", "status": "False", "reason": "AsExpected"}, ready],
+        "readySummary": "2/2",
+        "url": "http://shown.default.svc",
+        "image": "imageclassifier-runtime:0.1.0",
+        "model": {"name": "mobilenet-v2", "sha256": _SHA256, "precision": "FP32", "classes": 1000},
+    }
+    api.patch_status("imageclassifiers", "shown", status, api="/apis/imageclassifier.dev/v1alpha1")
+    header, row = api.run("get", "ic", "shown", "-o", "wide").splitlines()
+    assert header.split() == ["NAME", "READY", "REASON", "MODEL", "REPLICAS", "URL", "AGE", "PRECISION", "IMAGE"]
+    cells = row.split()
+    age = cells.pop(6)
+    assert re.fullmatch(r"\d+[smh]", age)
+    assert cells == [
+        "shown",
+        "True",
+        "AllReplicasReady",
+        "mobilenet-v2",
+        "2/2",
+        "http://shown.default.svc",
+        "FP32",
+        "imageclassifier-runtime:0.1.0",
+    ]
+
+
+def test_a_status_without_a_reason_is_refused(api: Api) -> None:
+    _apply(api, _classifier("reasonless"))
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    with pytest.raises(KubectlError, match="reason"):
+        api.patch_status("imageclassifiers", "reasonless", status, api="/apis/imageclassifier.dev/v1alpha1")
+
+
+def test_who_writes_the_spec_does_not_write_the_status(api: Api) -> None:
+    _apply(api, {**_classifier("claimed"), "status": {"url": "http://elsewhere"}})
+    assert "status" not in _get(api, "claimed")
+
+
+def test_a_model_by_name_can_be_applied_over_by_one_by_address_and_back(api: Api) -> None:
+    by_uri = {"uri": "https://models.example.org/m.onnx", "sha256": _SHA256}
+    for model in ({}, by_uri, {"name": "mobilenet-v2"}, by_uri, {}):
+        _apply(api, _classifier("swapped", model=model))
+        assert _get(api, "swapped")["spec"]["model"] == model
+
+
+def test_autoscaling_can_be_switched_off_again(api: Api) -> None:
+    _apply(api, _classifier("autoscaled", autoscaling={"maxReplicas": 4}))
+    assert _get(api, "autoscaled")["spec"]["autoscaling"]["minReplicas"] == 2
+    _apply(api, _classifier("autoscaled"))
+    stored = _get(api, "autoscaled")["spec"].get("autoscaling")
+    # an empty block would mean "on": what the server filled in must not stay behind
+    assert stored is None
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, _ in crd.nodes(crd.schema()) if path.startswith("spec") and path[-1] not in "]}"]
+)
+def test_kubectl_explain_tells_what_a_field_is(api: Api, path: str) -> None:
+    text = " ".join(api.run("explain", f"ic.{path.replace('[]', '')}").split())
+    part = crd.schema()
+    for name in path.replace("[]", ".[]").split("."):
+        part = part["items"] if name == "[]" else part["properties"][name]
+    assert part["description"].replace(" ", "") in text.replace(" ", "")
+
+
+def _classifier(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "imageclassifier.dev/v1alpha1",
+        "kind": "ImageClassifier",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
