@@ -36,14 +36,15 @@ class Memory:
 def divide(memory: Memory, settings: ServeSettings) -> Sizes:
     """Return the pools; raises SettingsError where not even a small image would fit.
 
-    Bodies get at most a quarter, but room for at least one; pixels get the rest.
+    Bodies get an eighth, and room for at least one, but never what the largest ordinary image needs; pixels get
+    the rest.
     """
     if memory.limit is None:
         total = min(memory.available // 2, _MOST_WITHOUT_LIMIT)
     else:
         total = memory.limit - memory.used - _MARGIN
     one_body = settings.max_image_bytes + BODY_OVERHEAD
-    bodies = max(one_body, min(total // 4, total - PIXEL_COST * settings.max_image_pixels))
+    bodies = max(one_body, min(total // 8, total - PIXEL_COST * settings.max_image_pixels))
     pixels = total - bodies
     if pixels < _MIN_PIXELS_POOL:
         need = memory.used + _MARGIN + one_body + _MIN_PIXELS_POOL

@@ -7,6 +7,7 @@ and a server that has seen a few 100 MB images never shrinks again.
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
@@ -18,9 +19,23 @@ _TRIM_FROM = 8 * 1024 * 1024
 
 def configure(arenas: int) -> bool:
     """Fix the thresholds and the number of arenas; return whether this libc took them."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    mallopt = _function("mallopt")
+    if mallopt is None:
         return False
     wanted = ((_ARENA_MAX, arenas), (_MMAP_THRESHOLD, _MMAP_FROM), (_TRIM_THRESHOLD, _TRIM_FROM))
     return all(mallopt(option, value) == 1 for option, value in wanted)
+
+
+def trim() -> None:
+    """Give back what loading has left over."""
+    malloc_trim = _function("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _function(name: str) -> Any:
+    """Return a function of the C library, or None where it has none of that name."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None

@@ -90,6 +90,7 @@ def _memory(settings: ServeSettings) -> budget.Memory:
     import imageclassifier_runtime.server  # noqa: PLC0415
     import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
 
+    malloc.trim()
     return budget.Memory(
         limit=settings.memory_limit_bytes or cgroup.memory_limit(),
         used=cgroup.resident_memory(),

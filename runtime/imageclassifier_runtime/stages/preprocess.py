@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-_STRIP_PIXELS = 1_000_000
+_STRIP_PIXELS = 500_000
 # Pixels that a filter reaches on each side, for one output pixel per input pixel (nearest .. hamming).
 _SUPPORT = (1.0, 3.0, 1.0, 2.0, 0.5, 1.0)
 _TRANSPOSE = {

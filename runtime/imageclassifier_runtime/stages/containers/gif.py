@@ -8,7 +8,7 @@ MAGIC = (b"GIF87a", b"GIF89a")
 _EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
 _CONTROL = 0xF9
 _MAX_BLOCKS = 50_000
-_PER_PIXEL = 3
+_PER_PIXEL = 2
 
 
 def parse(data: Data) -> Container:
