@@ -27,6 +27,15 @@ class ApiError(ClusterError):
         self.code = code
 
 
+def _message(answer: bytes) -> str:
+    """What a refusal says, whether it is Kubernetes' own object or plain text."""
+    text = answer.decode(errors="replace")
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()[:500]
+
+
 class Api:
     """A client for one kubeconfig, as `pki.write_kubeconfig` writes it."""
 
@@ -73,7 +82,7 @@ class Api:
         finally:
             connection.close()
         if answer.status >= 300:
-            raise ApiError(method, path, answer.status, text.decode(errors="replace")[:500])
+            raise ApiError(method, path, answer.status, _message(text))
         result: Object = json.loads(text)
         return result
 
@@ -90,7 +99,7 @@ class Api:
             connection.request("GET", query)
             answer = connection.getresponse()
             if answer.status != 200:
-                raise ApiError("GET", query, answer.status, answer.read().decode(errors="replace")[:500])
+                raise ApiError("GET", query, answer.status, _message(answer.read()))
             for line in answer:
                 event: Object = json.loads(line)
                 yield event

@@ -1,0 +1,103 @@
+"""The API server that tests run against: real rules, a real audit log, custom resources, a clean end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.cluster.api import Api, ApiError
+from e2e.cluster.controlplane import ControlPlane
+from e2e.cluster.processes import holding, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "things.try.example"},
+    "spec": {
+        "group": "try.example",
+        "scope": "Namespaced",
+        "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def api(control_plane: ControlPlane) -> Api:
+    return Api(control_plane.kubeconfig)
+
+
+def test_a_user_without_a_role_may_do_nothing(control_plane: ControlPlane) -> None:
+    stranger = Api(control_plane.issue_kubeconfig("stranger", user="stranger"))
+    with pytest.raises(ApiError, match='User "stranger" cannot list') as refused:
+        stranger.items("/api/v1/namespaces")
+    assert refused.value.code == 403
+
+
+def test_requests_are_in_the_audit_log_with_user_verb_and_resource(control_plane: ControlPlane, api: Api) -> None:
+    body = {"metadata": {"name": "audited"}}
+    api.request("POST", "/api/v1/namespaces", body)
+
+    def logged() -> bool:
+        events = [json.loads(line) for line in control_plane.audit_log.read_text().splitlines()]
+        return any(
+            event["user"]["username"] == "imageclassifier-admin"
+            and event["verb"] == "create"
+            and event["objectRef"] == {"resource": "namespaces", "name": "audited", "apiVersion": "v1"}
+            for event in events
+            if "objectRef" in event
+        )
+
+    wait_until(logged, seconds=10, what="the request in the audit log")
+
+
+def test_custom_resources_can_be_stored_and_read(api: Api) -> None:
+    api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _CRD)
+    path = "/apis/try.example/v1/namespaces/default/things"
+
+    def served() -> bool:
+        try:
+            return api.items(path) == []
+        except ApiError:
+            return False
+
+    wait_until(served, seconds=20, what="the custom resource to be served")
+    thing = {
+        "apiVersion": "try.example/v1",
+        "kind": "Thing",
+        "metadata": {"name": "a"},
+        "spec": {"of": {"b": [1]}},
+    }
+    api.request("POST", path, thing)
+    assert [item["spec"] for item in api.items(path)] == [{"of": {"b": [1]}}]
+
+
+def test_it_ends_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
+    with ControlPlane(tmp_path, controller_manager=True) as plane:
+        admin = Api(plane.kubeconfig)
+
+        def account_made() -> bool:
+            return any(item["metadata"]["name"] == "default" for item in _accounts(admin))
+
+        wait_until(account_made, seconds=30, what="the controller manager to work")
+        assert len(holding(str(tmp_path))) == 3
+    assert holding(str(tmp_path)) == {}
+
+
+def _accounts(api: Api) -> list[dict[str, dict[str, str]]]:
+    try:
+        return api.items("/api/v1/namespaces/default/serviceaccounts")
+    except ApiError:
+        return []

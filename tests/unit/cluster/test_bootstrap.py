@@ -1,0 +1,61 @@
+"""The first step on a machine: a Python that can make virtual environments, and no work that is done already."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2e import bootstrap
+from e2e.cluster.errors import ClusterError
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine that has no Python but those that a test puts on it."""
+    monkeypatch.setattr(bootstrap, "DEBIAN_PYTHON", tmp_path / "debian-python")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    return tmp_path
+
+
+def _python(path: Path, *, can_make_environments: bool) -> None:
+    status = 0 if can_make_environments else 1
+    path.write_text(f"#!/bin/sh\nexit {status}\n")
+    path.chmod(0o755)
+
+
+def test_debians_own_python_comes_first(machine: Path) -> None:
+    _python(machine / "debian-python", can_make_environments=True)
+    _python(machine / "python3.11", can_make_environments=True)
+    assert bootstrap.find_python() == str(machine / "debian-python")
+
+
+def test_another_python_serves_where_debians_cannot_make_environments(machine: Path) -> None:
+    _python(machine / "debian-python", can_make_environments=False)
+    _python(machine / "python3.12", can_make_environments=True)
+    assert bootstrap.find_python() == str(machine / "python3.12")
+
+
+def test_as_root_debians_python_is_completed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _python(machine / "debian-python", can_make_environments=False)
+    installed: list[str] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("e2e.cluster.apt.install", installed.extend)
+    assert bootstrap.find_python() == str(machine / "debian-python")
+    assert installed == ["python3.11-venv"]
+
+
+@pytest.mark.usefixtures("machine")
+def test_without_any_python_that_can_it_says_what_to_install() -> None:
+    with pytest.raises(ClusterError, match=r"install Debian's python3\.11-venv"):
+        bootstrap.find_python()
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    allowed = set(sys.stdlib_module_names) | {"e2e", "__future__"}
+    for name in ("bootstrap.py", "steps.py", "cluster/apt.py", "cluster/errors.py", "cluster/paths.py"):
+        lines = (Path(bootstrap.__file__).parent / name).read_text().splitlines()
+        imported = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
+        assert imported <= allowed, name

@@ -1,0 +1,39 @@
+"""The summary of a test run says what passed, what failed and what was left out."""
+
+from __future__ import annotations
+
+from e2e.cluster.errors import ClusterError
+from e2e.run_tests import Part, run, summary
+
+
+def _refuse() -> None:
+    raise ClusterError("port 6443 is taken")
+
+
+def test_a_part_that_cannot_run_here_is_skipped_and_named() -> None:
+    part = Part("e2e", [], hindrance=lambda: "needs root")
+    run(part, skip_is_failure=False)
+    text = summary([part])
+    assert part.result == "skipped"
+    assert "needs root" in text
+    assert "RESULT: passed; skipped: e2e" in text
+
+
+def test_a_skipped_part_is_a_failure_in_ci() -> None:
+    part = Part("e2e", [], hindrance=lambda: "needs root")
+    run(part, skip_is_failure=True)
+    assert "RESULT: failed: e2e (" in summary([part])
+
+
+def test_a_part_whose_preparation_fails_says_why_and_runs_nothing() -> None:
+    part = Part("e2e", [("no-such-program",)], prepare=_refuse)
+    run(part, skip_is_failure=False)
+    assert part.result == "FAILED"
+    assert part.notes == ["port 6443 is taken"]
+
+
+def test_all_commands_of_a_part_run_and_each_failure_is_noted() -> None:
+    part = Part("lint", [("python", "-c", "raise SystemExit(3)"), ("python", "-c", ""), ("python", "-c", "1/0")])
+    run(part, skip_is_failure=False)
+    assert part.result == "FAILED"
+    assert part.notes == ["python -c raise SystemExit(3) failed", "python -c 1/0 failed"]
