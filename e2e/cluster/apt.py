@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from e2e.cluster.errors import ClusterError
 from e2e.steps import step
 
 _NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
+
+_SERVICES = {"etcd-server": "etcd.service", "containerd": "containerd.service"}
 
 
 class Source(NamedTuple):
@@ -24,6 +27,8 @@ class Source(NamedTuple):
 
 def missing(packages: list[str]) -> list[str]:
     """Those of the packages that dpkg does not have installed."""
+    if shutil.which("dpkg-query") is None:
+        raise ClusterError(f"this needs Debian 12, for its packages {' '.join(packages)}")
     asked = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
         capture_output=True,
@@ -45,6 +50,14 @@ def install(packages: list[str]) -> None:
         _apt("update", "-q")
         # --no-install-recommends also keeps the daemons that some packages suggest from being pulled in.
         _apt("install", "-q", "-y", "--no-install-recommends", *wanted)
+        _stop_services(wanted)
+
+
+def _stop_services(packages: list[str]) -> None:
+    """Debian starts what it installs; the cluster runs its own of them, and the machine had none before."""
+    units = [_SERVICES[package] for package in packages if package in _SERVICES]
+    if units and Path("/run/systemd/system").is_dir():
+        subprocess.run(["systemctl", "disable", "--now", "--quiet", *units], capture_output=True, check=False)
 
 
 def _apt(*arguments: str) -> None:

@@ -20,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(f"error: {error}; the local cluster is root's", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on from here", file=sys.stderr)
         return 130

@@ -80,7 +80,12 @@ class Cluster:
             home, pause = programs.ensure(), pauseimage.ensure()
             began = (self.state / "before.json").exists()
             preflight.check_machine(self.state, began=began)
-            self._prepare()
+            try:
+                self._prepare()
+            except ClusterError:
+                if not began:
+                    self._stop()
+                raise
             starting = self.dead()
             if starting:
                 say(f"Starting the local cluster: {', '.join(starting)}")
@@ -181,6 +186,7 @@ class Cluster:
 
     def load(self, archive: Path) -> None:
         """Import a docker-archive into the node, unless it is there already."""
+        preflight.require_root()
         if not self.processes.alive("containerd"):
             raise ClusterError("the local cluster is not up; run `make cluster-up` first")
         with programs.only_one(_LOCK, "at work on the local cluster"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e2e.cluster import programs
+from e2e.cluster import apt, programs
 from e2e.cluster.api import Api
 from e2e.cluster.network import DOMAIN
 from e2e.cluster.pki import Authority, signing_key, write_kubeconfig
@@ -182,6 +183,8 @@ class ControlPlane:
         self.processes = Processes(directory, die_with_parent=settings is None)
         self._with_controller_manager = controller_manager
         self._manager_port = free_ports(1)[0] if controller_manager else 0
+        if shutil.which("etcd") is None:
+            apt.install(["etcd-server"])
         self._programs = programs.ensure()
 
     def __enter__(self) -> ControlPlane:

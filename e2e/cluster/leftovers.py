@@ -12,6 +12,7 @@ from e2e.cluster import containerd, network
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.processes import holding, start_time, wait_until
 
+_PROGRAMS = ("etcd", "kube-", "kubelet", "containerd", "dnsmasq")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
@@ -20,7 +21,8 @@ POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
 
 def find(state: Path) -> list[str]:
     """Every process, mount, cgroup, network device, iptables chain and file of the cluster."""
-    found = [f"process {pid}: {command[:120]}" for pid, command in sorted(holding(str(state)).items())]
+    processes = sorted(holding(str(state)).items())
+    found = [f"process {pid}: {command[:120]}" for pid, command in processes if _is_ours(command)]
     found += [f"mount {mount}" for mount in mounts_under(state)]
     found += [f"cgroup {folder}" for folder in _pod_cgroups()]
     if network.bridge_exists():
@@ -30,6 +32,12 @@ def find(state: Path) -> list[str]:
     if state.exists():
         found.append(f"folder {state}")
     return found
+
+
+def _is_ours(command: str) -> bool:
+    """Whether a command line is a component's, and not, say, that of somebody who reads its log."""
+    program = Path(command.split(maxsplit=1)[0]).name
+    return program.startswith(_PROGRAMS) or "e2e.cluster.dns" in command
 
 
 def mounts_under(folder: Path) -> list[str]:

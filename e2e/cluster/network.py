@@ -16,7 +16,7 @@ ADDRESS = "10.88.0.1"
 POD_RANGE = "10.88.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 DOMAIN = "cluster.local"
-CHAIN = "IMAGECLASSIFIER-FORWARD"
+FENCE, GATE = "IMAGECLASSIFIER-FENCE", "IMAGECLASSIFIER-GATE"
 OWN_CHAIN = re.compile(r"^(KUBE-|CNI-|IMAGECLASSIFIER-)")
 """Chains of kube-proxy and kubelet, of the CNI plugins, and of this file."""
 
@@ -94,13 +94,20 @@ def _fence() -> None:
     """Packets from pods may go to pods and to the machine, and no further."""
     refused = "-j REJECT --reject-with icmp-net-prohibited"
     rules = [
-        f":{CHAIN} - [0:0]",
-        f"-A {CHAIN} -i {BRIDGE} ! -o {BRIDGE} {refused}",
-        f"-A {CHAIN} ! -i {BRIDGE} -o {BRIDGE} {refused}",
-        f"-A {CHAIN} -j RETURN",
+        f":{FENCE} - [0:0]",
+        f"-A {FENCE} -i {BRIDGE} ! -o {BRIDGE} {refused}",
+        f"-A {FENCE} ! -i {BRIDGE} -o {BRIDGE} {refused}",
+        # Stands at the very end, for machines whose policy is to drop what no rule has taken.
+        f":{GATE} - [0:0]",
+        f"-A {GATE} -i {BRIDGE} -j ACCEPT",
     ]
-    if f"-A FORWARD -j {CHAIN}" not in run("iptables", "-S", "FORWARD"):
-        rules.append(f"-I FORWARD 1 -j {CHAIN}")
+    present = run("iptables", "-S")
+    jumps = {
+        f"-A FORWARD -j {FENCE}": f"-I FORWARD 1 -j {FENCE}",
+        f"-A FORWARD -j {GATE}": f"-A FORWARD -j {GATE}",
+        f"-A INPUT -j {GATE}": f"-A INPUT -j {GATE}",
+    }
+    rules += [command for rule, command in jumps.items() if rule not in present.splitlines()]
     run("iptables-restore", "--noflush", stdin="*filter\n" + "\n".join(rules) + "\nCOMMIT\n")
 
 
