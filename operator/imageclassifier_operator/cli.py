@@ -7,6 +7,7 @@ import asyncio
 import functools
 import logging
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_json(options.log_level)
     try:
         asyncio.run(_run(options))
+    except asyncio.CancelledError:
+        return 0
     except Exception:  # the edge of the process: say why it ends, the kubelet starts it anew
         logger.exception("Operator ended because a part of it died")
         return 1
@@ -126,6 +129,8 @@ def _log_json(level: str) -> None:
 
 
 async def _run(options: Options) -> None:
+    if (this := asyncio.current_task()) is not None:  # until kopf, once it listens, takes the signal over
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     metrics = Metrics()
     async with await connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
         controller = Controller(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.errors import ClusterError
+from tests.integration.operator_harness import REPOSITORY, SHA, Api, Bench, service_account_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,3 +29,17 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 @pytest.fixture(scope="session")
 def kubeconfig(control_plane: ControlPlane) -> Path:
     return control_plane.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    directory = tmp_path_factory.mktemp("operator")
+    catalogue = directory / "catalogue.yaml"
+    catalogue.write_text(
+        json.dumps({"cifar10-mobilenet-v2": {"uris": ["bundled:cifar10-mobilenet-v2"], "sha256": SHA}})
+    )
+    with ControlPlane(directory / "plane", controller_manager=True) as plane:
+        admin = Api(plane.kubeconfig)
+        admin.run("apply", "-k", str(REPOSITORY / "operator/deploy/pre-1.25"))
+        admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")
+        yield Bench(plane=plane, catalogue=catalogue, operator_kubeconfig=service_account_kubeconfig(plane))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 REPOSITORY = Path(__file__).parents[2]
 OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
+SHA = "5" * 64
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -34,11 +36,12 @@ class Api:
     """kubectl, as the cluster's admin."""
 
     kubeconfig: Path
-    namespace: str = "default"
+    namespace: str = ""
 
     def run(self, *words: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it printed."""
-        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *words]
+        where = [f"--namespace={self.namespace}"] if self.namespace else []
+        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *where, *words]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode:
             raise KubectlError(done.stderr.strip())
@@ -128,6 +131,25 @@ class Bench:
         return len(self.plane.audit_log.read_text().splitlines())
 
 
+def service_account_kubeconfig(plane: ControlPlane) -> Path:
+    """Return a kubeconfig for the operator's own service account, with a token as a pod would have."""
+    admin = Api(plane.kubeconfig, OPERATOR_USER.split(":")[2])
+
+    def token() -> str:
+        secrets = json.loads(admin.run("get", "secrets", "-o", "json"))["items"]
+        return next(
+            base64.b64decode(secret["data"]["token"]).decode()
+            for secret in secrets
+            if secret["metadata"]["name"].startswith("imageclassifier-operator-token")
+        )
+
+    config = json.loads(admin.run("config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": eventually(token, what="the service account's token")}
+    path = plane.directory / "operator.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
 def eventually(look: Callable[[], T | None], *, seconds: float = 15.0, what: str = "") -> T:
     """Return the first thing that `look` finds; a look that fails or finds nothing is repeated."""
     deadline = time.monotonic() + seconds
@@ -137,7 +159,7 @@ def eventually(look: Callable[[], T | None], *, seconds: float = 15.0, what: str
             found = look()
             if found:
                 return found
-        except (KubectlError, KeyError, TypeError, IndexError, StopIteration) as error:
+        except (KubectlError, KeyError, TypeError, IndexError, StopIteration, AssertionError) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"never came: {what or look}; last: {last}")
@@ -159,3 +181,31 @@ def condition(live: dict[str, Any] | None, kind: str = "Ready") -> dict[str, Any
     assert live is not None
     found: dict[str, Any] = next(entry for entry in live["status"]["conditions"] if entry["type"] == kind)
     return found
+
+
+def settled(api: Api, name: str = "pets") -> dict[str, Any]:
+    """The object, once the operator has seen its newest generation and has nothing left to write."""
+
+    def look() -> dict[str, Any] | None:
+        live = api.get("ic", name)
+        assert live is not None
+        seen = live["status"]["observedGeneration"] == live["metadata"]["generation"]
+        known = condition(live)["reason"] not in {"DeploymentMissing", "RolloutPending"}
+        return live if seen and known else None
+
+    return eventually(look, what=f"a settled {name}")
+
+
+def no_writes(bench: Bench, *, seconds: float) -> bool:
+    """Whether the operator leaves the API server alone for so long."""
+    before = bench.audit_lines()
+    time.sleep(seconds)
+    return bench.operator_writes(since=before) == []
+
+
+def spec_of(api: Api) -> dict[str, Any]:
+    """Return the live Deployment's spec."""
+    live = api.get("deployment", "pets")
+    assert live is not None
+    spec: dict[str, Any] = live["spec"]
+    return spec
