@@ -77,9 +77,10 @@ class Cluster:
         preflight.require_root()
         preflight.install_packages()
         with programs.only_one(_LOCK, "at work on the local cluster"):
-            home, pause = programs.ensure(), pauseimage.ensure()
+            # The long build comes after what could refuse to go on.
             began = (self.state / "before.json").exists()
             preflight.check_machine(self.state, began=began)
+            home, pause = programs.ensure(), pauseimage.ensure()
             try:
                 self._prepare()
             except ClusterError:
