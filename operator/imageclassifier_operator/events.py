@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LONGEST_MESSAGE = 1000
+_PASSING = frozenset({"DeploymentMissing", "RolloutPending"})
+"""Reasons that last for milliseconds: conditions have to say them, an Event would only be noise."""
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,8 @@ async def report(
 ) -> None:
     """Write an Event about a change of Ready; one that cannot be written is logged, nothing waits for it."""
     old, new = _named("Ready", before), _named("Ready", after)
-    if (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason")):
+    same = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
+    if same or new["reason"] in _PASSING:
         return
     stalled = _named("Stalled", after).get("status") == "True"
     try:

@@ -56,7 +56,7 @@ class Controller:
         self._metrics = metrics
         self._queue = WorkQueue()
         self._versions: dict[Key, str] = {}
-        self._unheard: dict[tuple[Key, str], float] = {}
+        self._unheard: dict[Key, tuple[str | None, float]] = {}
         self._capabilities: Capabilities | None = None
         metrics.queue_depth.set_function(lambda: len(self._queue))
 
@@ -168,15 +168,23 @@ class Controller:
 
     async def _look_over(self, namespace: str | None, *, resync: bool) -> None:
         listing = await self._cluster.list(CLASSIFIERS, namespace=namespace, metadata_only=True)
-        now, unheard = time.monotonic(), {}
+        now = time.monotonic()
+        unheard: dict[Key, tuple[str | None, float]] = {}
         for item in listing.items:
             metadata = item["metadata"]
-            key, version = Key(metadata["namespace"], metadata["name"]), metadata["resourceVersion"]
+            key = Key(metadata["namespace"], metadata["name"])
+            heard = self._versions.get(key)
             if resync:
                 self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
-            if self._versions.get(key) != version:
-                unheard[key, version] = self._unheard.get((key, version), now)
-        for (key, version), since in unheard.items():
-            if now - since >= DEAF_SECONDS:
-                raise DeafError(f"no event came of {key.namespace}/{key.name} at version {version}")
-        self._unheard = unheard
+            if heard == metadata["resourceVersion"]:
+                continue
+            before = self._unheard.get(key)
+            # any event since the last look shows that the watch is alive, if behind
+            unheard[key] = before if before is not None and before[0] == heard else (heard, now)
+            if now - unheard[key][1] >= DEAF_SECONDS:
+                raise DeafError(f"no event came of {key.namespace}/{key.name} for {DEAF_SECONDS:.0f} s")
+        self._unheard = {**{k: v for k, v in self._unheard.items() if not _in(namespace, k)}, **unheard}
+
+
+def _in(namespace: str | None, key: Key) -> bool:
+    return namespace is None or key.namespace == namespace

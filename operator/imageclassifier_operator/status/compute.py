@@ -86,7 +86,8 @@ def _image(deployment: Mapping[str, Any] | None) -> str | None:
 def _summary(verdict: Verdict, seen: Observation) -> dict[str, Verdict]:
     available = (seen.deployment or {}).get("status", {}).get("readyReplicas", 0)
     if available:
-        answers = Verdict(status="True", reason="ReplicasAnswer", message=f"{available} replicas answer requests")
+        count = f"{available} replica{'s answer' if available > 1 else ' answers'} requests"
+        answers = Verdict(status="True", reason="ReplicasAnswer", message=count)
     else:
         answers = Verdict(status="False", reason="NoReplicaReady", message="No replica answers requests")
     calm = Verdict(status="False", reason=verdict.reason, message="Nothing is under way")

@@ -24,9 +24,8 @@ def ready(seen: Observation) -> Verdict:
     wanted = wanted_replicas(deployment)
     if wanted == 0:
         return Verdict(status="True", reason="ScaledToZero", message="No replica is wanted, so nothing is served")
-    return Verdict(
-        status="True", reason="AllReplicasReady", message=f"All {wanted} replicas serve this generation"
-    )
+    message = f"{wanted} of {wanted} replicas serve the newest generation"
+    return Verdict(status="True", reason="AllReplicasReady", message=message)
 
 
 def wanted_replicas(deployment: Mapping[str, Any]) -> int:

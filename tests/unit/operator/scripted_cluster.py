@@ -1,0 +1,68 @@
+"""An API server that answers from a script, for what a real one cannot be brought to do on demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from imageclassifier_operator.kube import Listing, Resource, WatchEvent
+
+
+class ScriptEndedError(Exception):
+    """The script has no further answer: the test is over."""
+
+
+class ScriptedCluster:
+    """Lists and watch streams are taken in order; an exception in their place is raised."""
+
+    def __init__(
+        self,
+        *,
+        lists: Sequence[Listing | Exception] = (),
+        streams: Sequence[Sequence[WatchEvent | Exception]] = (),
+    ) -> None:
+        self._lists = list(lists)
+        self._streams = list(streams)
+        self.watched_from: list[str] = []
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+    ) -> Listing:
+        del resource, namespace, selector, metadata_only
+        if not self._lists:
+            raise ScriptEndedError
+        answer = self._lists.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def watch(
+        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+    ) -> AsyncIterator[WatchEvent]:
+        del resource, namespace, selector
+        self.watched_from.append(resource_version)
+        if not self._streams:
+            raise ScriptEndedError
+        for answer in self._streams.pop(0):
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+
+    async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+        raise NotImplementedError
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    ) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
+        raise NotImplementedError
+
+    async def serves(self, resource: Resource) -> bool:
+        raise NotImplementedError

@@ -1,0 +1,83 @@
+"""No change of a child goes unseen, whatever the watch does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from imageclassifier_operator.controller import Key
+from imageclassifier_operator.controller.watches import ChildWatch
+from imageclassifier_operator.kube import DEPLOYMENTS, GoneError, Listing, UnreachableError, WatchEvent
+from imageclassifier_operator.metrics import Metrics
+
+from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedError
+
+PETS, CARS = Key("vision", "pets"), Key("vision", "cars")
+
+
+def child(owner: str, uid: str, version: str = "1") -> dict[str, Any]:
+    reference = {"kind": "ImageClassifier", "name": owner, "controller": True}
+    metadata = {"namespace": "vision", "uid": uid, "resourceVersion": version, "ownerReferences": [reference]}
+    return {"metadata": metadata}
+
+
+def bookmark(version: str) -> WatchEvent:
+    return WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": version}})
+
+
+async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """The keys that were woken, in order, until the script ended."""
+
+    async def at_once(_seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    keys: list[Key] = []
+    watch = ChildWatch(cluster, DEPLOYMENTS, namespace=None, notify=keys.append, metrics=Metrics())
+    with pytest.raises(ScriptEndedError):
+        await watch.run()
+    return keys
+
+
+async def test_what_is_listed_wakes_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")])
+    assert await woken(cluster, monkeypatch) == [PETS]
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED"])
+async def test_an_event_wakes_the_owner(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    stream = [WatchEvent(kind, child("cars", "2", "11"))]
+    cluster = ScriptedCluster(lists=[Listing([], "10")], streams=[stream])
+    assert await woken(cluster, monkeypatch) == [CARS]
+
+
+async def test_a_stream_that_ended_goes_on_from_the_last_bookmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = ScriptedCluster(lists=[Listing([], "10")], streams=[[bookmark("15")]])
+    assert await woken(cluster, monkeypatch) == []
+    assert cluster.watched_from == ["10", "15"]
+
+
+@pytest.mark.parametrize("error", [GoneError("too old", status=410), UnreachableError("silent")])
+async def test_a_child_that_vanished_unseen_wakes_its_owner(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    lists = [Listing([child("pets", "1")], "10"), Listing([], "20")]
+    cluster = ScriptedCluster(lists=lists, streams=[[error]])
+    assert await woken(cluster, monkeypatch) == [PETS, PETS]
+    assert cluster.watched_from == ["10", "20"]
+
+
+async def test_a_child_that_lost_its_owner_wakes_the_one_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan = child("pets", "1", "11")
+    orphan["metadata"]["ownerReferences"] = []
+    stream = [WatchEvent("MODIFIED", orphan)]
+    cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")], streams=[stream])
+    assert await woken(cluster, monkeypatch) == [PETS, PETS]
+
+
+async def test_an_error_that_nobody_foresaw_ends_the_watch() -> None:
+    cluster = ScriptedCluster(lists=[ZeroDivisionError()])
+    watch = ChildWatch(cluster, DEPLOYMENTS, namespace=None, notify=lambda _: None, metrics=Metrics())
+    with pytest.raises(ZeroDivisionError):
+        await watch.run()
