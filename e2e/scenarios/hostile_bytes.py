@@ -69,7 +69,7 @@ def png_rows(width: int, height: int, channels: int, *, interlaced: bool = False
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     row = b"".join(struct.pack(">H", (x * 40503) & 0xFF00) * channels for x in range(width))
     packer = zlib.compressobj(6)
-    parts = []
+    parts: list[bytes] = []
     passes = ((0, 0, 1, 1),)
     if interlaced:
         passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # type: ignore[assignment]

@@ -127,7 +127,7 @@ def _geometry(
 
 
 def _pair(name: str, value: dict[str, Any]) -> tuple[int, int]:
-    if set(value) < {"height", "width"}:
+    if not {"height", "width"} <= set(value):
         raise _invalid(f"{name} must have shortest_edge, or height and width; it has {sorted(value)}")
     return _pixels(f"{name}.height", value["height"]), _pixels(f"{name}.width", value["width"])
 

@@ -32,7 +32,8 @@ _MULTIPART = "multipart/form-data"
 _RAW = "application/octet-stream"
 _FORM_OVERHEAD = 64 * 1024
 _WORK_SECONDS = 30.0
-_DISCARD_SECONDS = 5.0
+_DISCARD_SECONDS = 10.0
+_DISCARD_BYTES = 64 * 1024 * 1024
 
 
 class Classify:
@@ -52,7 +53,7 @@ class Classify:
         except RequestError as error:
             self._state.metrics.rejected.labels(error.reason).inc()
             response = problems.of_error(error)
-            return response if reader.complete else EarlyResponse(response, reader, self._body_limit(form=True))
+            return response if reader.complete else EarlyResponse(response, reader)
         finally:
             if not lease.handed_over:
                 lease.release()
@@ -118,17 +119,16 @@ class EarlyResponse(Response):
     unread data in it is reset, and many clients then never see the answer. The connection ends after it.
     """
 
-    def __init__(self, response: Response, reader: BodyReader, limit: int) -> None:
+    def __init__(self, response: Response, reader: BodyReader) -> None:
         super().__init__(response.body, response.status_code, dict(response.headers), response.media_type)
         self._reader = reader
-        self._limit = 2 * limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer, then discard the body within bounds."""
         headers = [*self.raw_headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        await self._reader.discard(limit=self._limit, seconds=_DISCARD_SECONDS)
+        await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

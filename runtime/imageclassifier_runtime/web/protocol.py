@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.settings import ServeSettings
 
 _MAX_HEADER_BYTES = 32 * 1024
+_TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
@@ -23,15 +24,16 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
     class BoundedProtocol(HttpToolsProtocol):
         _header_bytes = 0
+        _field_bytes = 0
         _in_headers = True
-        _header_timer: asyncio.TimerHandle | None = None
+        _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > settings.max_connections:
-                self._refuse(503, "Too many connections.", "Retry-After: 1\r\n")
-                return
-            self._await_headers()
+                self._refuse(503, "Too many connections.", "retry-after: 1\r\n")
+            else:
+                self._start_timer()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
@@ -41,20 +43,23 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
             if self.transport.is_closing():
                 return
             if self._in_headers:
-                if self._header_timer is None:
-                    self._await_headers()
+                if self._timer is None:
+                    self._start_timer()
                 self._header_bytes += len(data)
             super().data_received(data)
             if self._in_headers and self._header_bytes > _MAX_HEADER_BYTES:
-                self._refuse(431, f"The headers have more than {_MAX_HEADER_BYTES} bytes.")
+                self._refuse(431, _TOO_LONG)
 
         def on_message_begin(self) -> None:
-            self._in_headers, self._header_bytes = True, 0
+            self._field_bytes = 0
             super().on_message_begin()
 
         def on_header(self, name: bytes, value: bytes) -> None:
-            # A block of headers that came in one piece is seen here only.
-            self._field_bytes = getattr(self, "_field_bytes", 0) + len(name) + len(value)
+            # Trailers after a chunked body come here too.
+            self._field_bytes += len(name) + len(value)
+            if self._field_bytes > _MAX_HEADER_BYTES:
+                self._refuse(431, _TOO_LONG)
+                raise ValueError(_TOO_LONG)
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
@@ -66,19 +71,26 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def on_message_complete(self) -> None:
             self._in_headers = True
+            self._stop_timer()
             super().on_message_complete()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self._in_headers and not self.transport.is_closing():
+                # Answered before its body was read: the rest is thrown away, but not for ever.
+                self._start_timer()
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(400, msg)
 
-        def _await_headers(self) -> None:
+        def _start_timer(self) -> None:
             self._stop_timer()
-            self._header_timer = self.loop.call_later(settings.header_timeout_seconds, self.transport.close)
+            self._timer = self.loop.call_later(settings.header_timeout_seconds, self.transport.close)
 
         def _stop_timer(self) -> None:
-            if self._header_timer is not None:
-                self._header_timer.cancel()
-                self._header_timer = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
         def _refuse(self, status: int, detail: str, headers: str = "") -> None:
             if self.transport.is_closing():

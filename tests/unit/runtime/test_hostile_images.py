@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from e2e.scenarios.hostile_images import cases
 
 if TYPE_CHECKING:
-    from conftest import Running
+    from tests.unit.runtime.support import Running
 
 
 async def test_every_hostile_image_gets_an_answer_that_is_right_for_it(server: Running) -> None:

@@ -1,0 +1,66 @@
+"""The address guard, judged on addresses however they are written."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+import pytest
+from imageclassifier_runtime.errors import ADDRESS_REFUSED, ModelError
+from imageclassifier_runtime.fetch import addresses
+
+REFUSED = (
+    "169.254.169.254",
+    "169.254.0.1",
+    "fe80::1",
+    "fd00:ec2::254",
+    "100.100.100.200",
+    "168.63.129.16",
+    "127.0.0.1",
+    "127.255.0.9",
+    "::1",
+    "0.0.0.0",
+    "0.1.2.3",
+    "::",
+    "224.0.0.1",
+    "ff02::1",
+    "255.255.255.255",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:0.0.0.0",
+    "::127.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:1::",
+)
+ALLOWED = ("10.0.0.7", "192.168.1.1", "172.16.5.5", "100.64.0.9", "fd12:3456::1", "93.184.216.34", "2606:2800::1")
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_refused(text: str) -> None:
+    assert addresses.refusal(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+def test_allowed(text: str) -> None:
+    assert addresses.refusal(ipaddress.ip_address(text)) is None
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_loopback_can_be_allowed_for_development(text: str) -> None:
+    assert addresses.refusal(ipaddress.ip_address(text), allow_loopback=True) is None
+
+
+def test_allowing_loopback_allows_nothing_else() -> None:
+    for text in ("169.254.169.254", "0.0.0.0", "::", "::ffff:169.254.169.254"):
+        assert addresses.refusal(ipaddress.ip_address(text), allow_loopback=True)
+
+
+def test_a_name_with_one_refused_address_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolver(*_: object, **__: object) -> list[tuple[object, ...]]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, ("10.0.0.1", 80)), (*kind, ("169.254.169.254", 80))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    with pytest.raises(ModelError, match=r"169\.254\.169\.254") as caught:
+        addresses.resolve("two-faced.example", 80)
+    assert caught.value.reason == ADDRESS_REFUSED

@@ -1,0 +1,176 @@
+"""Room is given out in order, never twice, and never waited for without end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from imageclassifier_runtime.admission import Admission, Lease, Pool, Sizes
+from imageclassifier_runtime.budget import Memory, divide
+from imageclassifier_runtime.errors import SettingsError, TooLargeError, UnavailableError
+from imageclassifier_runtime.metrics import Metrics
+from imageclassifier_runtime.settings import MIB, ServeSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SOON = 0.05
+
+
+def soon() -> float:
+    return asyncio.get_running_loop().time() + SOON
+
+
+def later() -> float:
+    return asyncio.get_running_loop().time() + 30
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def admission(executor: ThreadPoolExecutor, *, max_queue: int = 2, timeout: float = 30) -> Admission:
+    return Admission(
+        sizes=Sizes(bodies=100, pixels=100),
+        workers=1,
+        max_queue=max_queue,
+        queue_timeout=timeout,
+        executor=executor,
+        metrics=Metrics(),
+    )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - state of a thread, which sets no event
+            await asyncio.sleep(0)
+
+
+async def test_a_pool_serves_in_the_order_of_asking() -> None:
+    pool, order = Pool(10), []
+
+    async def take(name: str, amount: int) -> None:
+        await pool.acquire(amount, later())
+        order.append(name)
+
+    await pool.acquire(10, later())
+    tasks = []
+    for name, amount in (("large", 9), ("small", 1), ("other", 5)):
+        tasks.append(asyncio.create_task(take(name, amount)))
+        await asyncio.sleep(0)
+    pool.release(5)
+    await asyncio.sleep(0)
+    assert order == []  # the small one does not overtake the large one
+    pool.release(5)
+    await until(lambda: len(order) == 2)
+    pool.release(9)
+    await asyncio.gather(*tasks)
+    assert order == ["large", "small", "other"]
+
+
+async def test_one_who_gives_up_lets_the_next_one_in() -> None:
+    pool = Pool(10)
+    await pool.acquire(5, later())
+    gives_up = asyncio.create_task(pool.acquire(10, soon()))
+    await asyncio.sleep(0)
+    behind = asyncio.create_task(pool.acquire(5, later()))
+    with pytest.raises(TimeoutError):
+        await gives_up
+    await behind
+    assert pool.free == 0
+
+
+async def test_a_cancelled_wait_loses_no_units() -> None:
+    pool = Pool(10)
+    await pool.acquire(10, later())
+    waiting = asyncio.create_task(pool.acquire(4, later()))
+    await asyncio.sleep(0)
+    pool.release(10)  # granted, but cancelled before it runs again
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert pool.free == 10
+
+
+async def test_a_lease_gives_back_once() -> None:
+    pool, lease = Pool(10), Lease()
+    await lease.take(pool, 4, later())
+    lease.release()
+    lease.release()
+    assert pool.free == 10
+
+
+async def test_more_than_the_queue_holds_is_refused_at_once(
+    executor: ThreadPoolExecutor,
+) -> None:
+    room, release = admission(executor), threading.Event()
+    leases = [Lease() for _ in range(4)]
+    running = [asyncio.create_task(room.run(lease, peak=10, work=release.wait, limit=30)) for lease in leases[:3]]
+    await until(lambda: room.waiting == 2)
+    with pytest.raises(UnavailableError) as caught:
+        await room.run(leases[3], peak=10, work=release.wait, limit=30)
+    assert (caught.value.reason, caught.value.retry_after) == ("queue-full", 1)
+    release.set()
+    assert await asyncio.gather(*running) == [True] * 3
+    assert (room.pixels.free, room.workers.free, room.waiting) == (100, 1, 0)
+
+
+async def test_waiting_has_an_end(executor: ThreadPoolExecutor) -> None:
+    room, release = admission(executor, timeout=SOON), threading.Event()
+    busy = asyncio.create_task(room.run(Lease(), peak=100, work=release.wait, limit=30))
+    await until(lambda: room.running == 1)
+    with pytest.raises(UnavailableError) as caught:
+        await room.run(Lease(), peak=1, work=release.wait, limit=30)
+    assert caught.value.reason == "queue-timeout"
+    release.set()
+    await busy
+
+
+async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(executor: ThreadPoolExecutor) -> None:
+    room, release, lease = admission(executor), threading.Event(), Lease()
+    with pytest.raises(UnavailableError) as caught:
+        await room.run(lease, peak=60, work=release.wait, limit=SOON)
+    assert caught.value.reason == "work-timeout"
+    assert (room.pixels.free, room.workers.free) == (40, 0)
+    release.set()
+    await until(lambda: room.pixels.free == 100 and room.workers.free == 1)
+
+
+async def test_what_could_never_fit_is_too_large_rather_than_waited_for(executor: ThreadPoolExecutor) -> None:
+    room = admission(executor)
+    with pytest.raises(TooLargeError):
+        await room.run(Lease(), peak=101, work=lambda: None, limit=1)
+    with pytest.raises(TooLargeError):
+        await room.admit_body(Lease(), 101)
+
+
+async def test_waiting_bodies_never_keep_a_decode_from_starting(executor: ThreadPoolExecutor) -> None:
+    room, lease = admission(executor), Lease()
+    await room.admit_body(lease, 100)
+    assert await room.run(lease, peak=100, work=lambda: "done", limit=30) == "done"
+
+
+@pytest.mark.parametrize("image_bytes", [MIB, 10 * MIB, 50 * MIB])
+@pytest.mark.parametrize("pixels", [1_000_000, 25_000_000, 100_000_000])
+def test_a_spec_that_the_operator_accepts_has_room_for_one_largest_image(image_bytes: int, pixels: int) -> None:
+    settings = ServeSettings(max_image_bytes=image_bytes, max_image_pixels=pixels)
+    limit = 160 * MIB + image_bytes + 8 * pixels
+    sizes = divide(Memory(limit=limit, used=125 * MIB, available=0), settings)
+    assert sizes.bodies >= image_bytes
+    assert sizes.pixels >= 4.2 * pixels + 12 * MIB or sizes.pixels >= 7.5 * pixels
+    assert sizes.bodies + sizes.pixels + 125 * MIB < limit
+
+
+def test_a_limit_below_what_the_process_needs_is_a_clear_error() -> None:
+    with pytest.raises(SettingsError, match="memory limit of 128 MiB is too small"):
+        divide(Memory(limit=128 * MIB, used=120 * MIB, available=0), ServeSettings())
+
+
+def test_without_a_limit_half_of_what_is_free_is_used_at_most() -> None:
+    sizes = divide(Memory(limit=None, used=0, available=1024 * MIB), ServeSettings())
+    assert sizes.bodies + sizes.pixels == 512 * MIB

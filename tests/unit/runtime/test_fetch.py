@@ -1,0 +1,313 @@
+"""The init step over real HTTP on loopback: what it places, what it refuses, and what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_runtime.errors import (
+    ADDRESS_REFUSED,
+    DIGEST_MISMATCH,
+    INVALID,
+    NOT_FOUND,
+    TOO_LARGE,
+    UNREACHABLE,
+    ModelError,
+)
+from imageclassifier_runtime.fetch import run, transport
+from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.settings import FetchSettings
+
+from tests.unit.runtime.support import LABELS, colour_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MODEL = colour_model().SerializeToString()
+IMAGENET = colour_model(classes=1000).SerializeToString()
+LABELS_TEXT = ("\n".join(LABELS) + "\n").encode()
+
+
+class Store:
+    """A model store that answers as a test says, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.seen: list[tuple[str, str | None]] = []
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                store.seen.append((self.path, self.headers.get("Authorization")))
+                if self.path in store.answers:
+                    store.answers[self.path](self)
+                elif self.path in store.files:
+                    send(self, 200, store.files[self.path])
+                else:
+                    send(self, 404)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in ({"Content_Length": str(len(body))} | headers).items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def redirect(location: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    return lambda handler: send(handler, 302, Location=location)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    store = Store()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FetchSettings:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    return FetchSettings(
+        model_dir=tmp_path / "model",
+        allow_loopback=True,
+        timeout_seconds=20,
+        read_seconds=5,
+        termination_log=tmp_path / "termination-log",
+    )
+
+
+def fetch(settings: FetchSettings, *uris: str, **changes: Any) -> model_folder.ModelInfo:
+    return run.fetch(dataclasses.replace(settings, uris=uris, **changes))
+
+
+def refused(settings: FetchSettings, *uris: str, **changes: Any) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        fetch(settings, *uris, **changes)
+    leftovers = list(settings.model_dir.iterdir()) if settings.model_dir.exists() else []
+    assert leftovers == []
+    return caught.value
+
+
+def test_a_bare_imagenet_model_gets_labels_and_preprocessing(store: Store, settings: FetchSettings) -> None:
+    store.files["/models/net.v1.onnx"] = IMAGENET
+    digest = hashlib.sha256(IMAGENET).hexdigest()
+    info = fetch(settings, f"{store.url}/models/net.v1.onnx", sha256=digest)
+    assert (info.name, info.sha256, info.classes, info.input_size) == ("net.v1", digest, 1000, 32)
+    loaded = model_folder.load(settings.model_dir)
+    assert loaded.info == info
+    assert loaded.labels[281] == "tabby, tabby cat"
+    assert (loaded.preprocessing.shortest_edge, loaded.preprocessing.crop) == (37, (32, 32))
+    assert sorted(path.name for path in settings.model_dir.iterdir()) == [
+        "labels.txt",
+        "model.onnx",
+        "model_info.json",
+        "preprocessor_config.json",
+    ]
+
+
+def test_a_folder_is_identified_by_the_digest_of_its_sha256sum_lines(
+    store: Store, settings: FetchSettings
+) -> None:
+    store.files |= {"/m/model.onnx": MODEL, "/m/labels.txt": LABELS_TEXT}
+    lines = "".join(
+        f"{hashlib.sha256(body).hexdigest()}  {name}\n"
+        for name, body in (("labels.txt", LABELS_TEXT), ("model.onnx", MODEL))
+    )
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    info = fetch(settings, f"{store.url}/m/", sha256=digest, model_name="colours")
+    assert (info.name, info.sha256, info.classes) == ("colours", digest, 4)
+    assert model_folder.load(settings.model_dir).labels == LABELS
+
+
+def test_a_wrong_digest_names_both_in_full_and_places_nothing(store: Store, settings: FetchSettings) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    error = refused(settings, f"{store.url}/m.onnx", sha256="5" * 64)
+    assert error.reason == DIGEST_MISMATCH
+    assert error.message == f"want {'5' * 64} got {hashlib.sha256(IMAGENET).hexdigest()}"
+
+
+def test_success_and_failure_are_told_in_the_termination_message(store: Store, settings: FetchSettings) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    good = dataclasses.replace(settings, uris=(f"{store.url}/m.onnx",), model_name="net")
+    assert run.main(good) == 0
+    digest = hashlib.sha256(IMAGENET).hexdigest()
+    told = json.loads(settings.termination_log.read_text())
+    assert told == {"name": "net", "sha256": digest, "precision": "FP32", "classes": 1000}
+    assert run.main(dataclasses.replace(good, sha256="0" * 64)) == 1
+    told = json.loads(settings.termination_log.read_text())
+    assert told == {"reason": DIGEST_MISMATCH, "message": f"want {'0' * 64} got {digest}"}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_missing_model_is_not_tried_again(store: Store, settings: FetchSettings, status: int) -> None:
+    store.answers["/m.onnx"] = lambda handler: send(handler, status)
+    assert refused(settings, f"{store.url}/m.onnx").reason == NOT_FOUND
+    assert len(store.seen) == 1
+
+
+def test_a_failing_server_is_tried_again_and_then_unreachable(store: Store, settings: FetchSettings) -> None:
+    store.answers["/m.onnx"] = lambda handler: send(handler, 503)
+    error = refused(settings, f"{store.url}/m.onnx")
+    assert (error.reason, len(store.seen)) == (UNREACHABLE, settings.attempts)
+    assert "503" in error.message
+
+
+def test_an_attempt_that_fails_once_is_made_up_for(store: Store, settings: FetchSettings) -> None:
+    def flaky(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, *((502,) if len(store.seen) == 1 else (200, IMAGENET)))
+
+    store.answers["/m.onnx"] = flaky
+    assert fetch(settings, f"{store.url}/m.onnx").classes == 1000
+
+
+def test_a_connection_that_ends_early_is_never_a_model(store: Store, settings: FetchSettings) -> None:
+    def cut(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, 200, IMAGENET[:500], Content_Length=str(len(IMAGENET)))
+        handler.close_connection = True
+
+    store.answers["/m.onnx"] = cut
+    assert refused(settings, f"{store.url}/m.onnx").reason == UNREACHABLE
+
+
+def test_nobody_listening_is_unreachable(settings: FetchSettings) -> None:
+    gone = Store()
+    gone.close()
+    assert refused(settings, f"{gone.url}/m.onnx").reason == UNREACHABLE
+
+
+def test_a_server_that_stalls_is_cut_off_at_the_deadline(store: Store, settings: FetchSettings) -> None:
+    release = threading.Event()
+
+    def stall(handler: BaseHTTPRequestHandler) -> None:
+        release.wait(20)
+        handler.close_connection = True
+
+    store.answers["/m.onnx"] = stall
+    error = refused(settings, f"{store.url}/m.onnx", timeout_seconds=0.5)
+    release.set()
+    assert error.reason == UNREACHABLE
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_model_above_the_limit_is_refused_however_it_is_sent(
+    store: Store, settings: FetchSettings, declared: bool
+) -> None:
+    def big(handler: BaseHTTPRequestHandler) -> None:
+        if declared:
+            send(handler, 200, b"", Content_Length=str(1 << 40))
+            return
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"1000\r\n" + bytes(0x1000) + b"\r\n0\r\n\r\n")
+
+    store.answers["/m.onnx"] = big
+    assert refused(settings, f"{store.url}/m.onnx", max_model_bytes=2000).reason == TOO_LARGE
+
+
+def test_redirects_are_followed_five_times_and_no_more(store: Store, settings: FetchSettings) -> None:
+    store.files["/5"] = IMAGENET
+    store.answers |= {f"/{hop}": redirect(f"/{hop + 1}") for hop in range(5)}
+    assert fetch(settings, f"{store.url}/0").classes == 1000
+    store.answers["/start"] = redirect("/0")
+    with pytest.raises(ModelError, match="more than 5 redirects"):
+        fetch(settings, f"{store.url}/start")
+
+
+def test_a_redirect_to_a_metadata_service_is_refused(store: Store, settings: FetchSettings) -> None:
+    store.answers["/m.onnx"] = redirect("http://169.254.169.254/latest/meta-data/")
+    error = refused(settings, f"{store.url}/m.onnx")
+    assert error.reason == ADDRESS_REFUSED
+    assert "169.254.169.254" in error.message
+
+
+def test_loopback_is_refused_where_it_was_not_allowed(store: Store, settings: FetchSettings) -> None:
+    error = refused(settings, f"{store.url}/m.onnx", allow_loopback=False)
+    assert error.reason == ADDRESS_REFUSED
+    assert store.seen == []
+
+
+def test_credentials_are_sent_to_their_own_host_only(store: Store, settings: FetchSettings) -> None:
+    other = Store()
+    other.files["/m.onnx"] = IMAGENET
+    store.answers["/m.onnx"] = redirect("/moved")
+    store.answers["/moved"] = redirect(f"{other.url}/m.onnx")
+    fetch(settings, f"http://user:secret@127.0.0.1:{store.port}/m.onnx")
+    other.close()
+    assert [authorization is not None for _, authorization in store.seen] == [True, True]
+    assert other.seen == [("/m.onnx", None)]
+
+
+def test_https_never_becomes_http() -> None:
+    with pytest.raises(ModelError, match="https to http") as caught:
+        transport.redirected(transport.parse("https://models.example/m"), "http://models.example/m")
+    assert caught.value.reason == ADDRESS_REFUSED
+
+
+def test_a_target_never_shows_credentials_or_query() -> None:
+    target = transport.parse("https://user:secret@models.example/m.onnx?signature=abc")
+    assert str(target) == "https://models.example/m.onnx"
+
+
+@pytest.mark.parametrize("uri", ["ftp://h/m.onnx", "file:///etc/passwd", "m.onnx", "http://", "http://h:99999/"])
+def test_other_schemes_and_broken_urls_are_refused(settings: FetchSettings, uri: str) -> None:
+    assert refused(settings, uri).reason == UNREACHABLE
+
+
+def test_mirrors_are_tried_in_order(store: Store, settings: FetchSettings) -> None:
+    store.files["/second.onnx"] = IMAGENET
+    assert fetch(settings, f"{store.url}/first.onnx", f"{store.url}/second.onnx").name == "second"
+
+
+def test_when_all_mirrors_fail_the_most_telling_cause_is_reported(store: Store, settings: FetchSettings) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    error = refused(settings, f"{store.url}/m.onnx", f"{store.url}/gone.onnx", sha256="1" * 64)
+    assert error.reason == DIGEST_MISMATCH
+    assert "404" in error.message
+
+
+def test_an_unknown_bundled_model_is_not_found(settings: FetchSettings) -> None:
+    assert refused(settings, "bundled:../../etc").reason == NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [(b"<html>login</html>" * 50, "not an ONNX model"), (b"", "not an ONNX model"), (MODEL, "labels.txt")],
+)
+def test_what_is_no_usable_model_is_refused_with_a_remedy(
+    store: Store, settings: FetchSettings, body: bytes, hint: str
+) -> None:
+    store.files["/m.onnx"] = body
+    error = refused(settings, f"{store.url}/m.onnx")
+    assert error.reason == INVALID
+    assert hint in error.message
+
+
+def test_labels_that_do_not_match_the_classes_are_refused(store: Store, settings: FetchSettings) -> None:
+    store.files |= {"/m/model.onnx": MODEL, "/m/labels.txt": b"one\ntwo\n"}
+    error = refused(settings, f"{store.url}/m/")
+    assert (error.reason, error.message) == (INVALID, "labels.txt has 2 lines, but the model has 4 classes")

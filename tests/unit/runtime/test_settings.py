@@ -1,0 +1,62 @@
+"""Settings come from the environment, and a bad one is named with what it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.settings import FetchSettings, ServeSettings
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = ServeSettings.from_env({})
+    assert (settings.port, settings.max_image_bytes, settings.max_image_pixels) == (8080, 10 << 20, 25_000_000)
+    assert (settings.max_queue_size, settings.drain_seconds, settings.model_dir) == (64, 10.0, None)
+
+
+def test_every_fixed_name_is_read() -> None:
+    env = {
+        "IMAGECLASSIFIER_MODEL_DIR": "/model",
+        "IMAGECLASSIFIER_MODEL_NAME": "pets",
+        "IMAGECLASSIFIER_PORT": "9000",
+        "IMAGECLASSIFIER_MAX_IMAGE_BYTES": "2048",
+        "IMAGECLASSIFIER_MAX_IMAGE_PIXELS": "4096",
+        "IMAGECLASSIFIER_MAX_QUEUE_SIZE": "3",
+        "IMAGECLASSIFIER_DRAIN_SECONDS": "0",
+    }
+    settings = ServeSettings.from_env(env)
+    assert settings.model_dir == Path("/model")
+    assert (settings.model_name, settings.port, settings.max_image_bytes) == ("pets", 9000, 2048)
+    assert (settings.max_image_pixels, settings.max_queue_size, settings.drain_seconds) == (4096, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("MAX_IMAGE_BYTES", "10Mi"),
+        ("MAX_QUEUE_SIZE", "0"),
+        ("DRAIN_SECONDS", "-1"),
+        ("DRAIN_SECONDS", "nan"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"IMAGECLASSIFIER_{name} must be"):
+        ServeSettings.from_env({f"IMAGECLASSIFIER_{name}": value})
+
+
+def test_several_uris_are_mirrors_in_order() -> None:
+    settings = FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_URI": " https://a/m.onnx  bundled:x "})
+    assert settings.uris == ("https://a/m.onnx", "bundled:x")
+
+
+@pytest.mark.parametrize("digest", ["abc", "g" * 64, "0" * 63])
+def test_a_digest_that_is_none_is_refused(digest: str) -> None:
+    with pytest.raises(SettingsError, match="64 hexadecimal digits"):
+        FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": digest})
+
+
+def test_a_digest_in_capitals_is_the_same_digest() -> None:
+    assert FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": "AB" * 32}).sha256 == "ab" * 32
