@@ -17,7 +17,10 @@ NAME = "imageclassifier-local"
 def write_files(state: Path) -> None:
     """Configuration of kubelet and kube-proxy."""
     (state / "kubelet.json").write_text(json.dumps(kubelet_configuration(state), indent=1))
-    (state / "kube-proxy.json").write_text(json.dumps(kube_proxy_configuration(state), indent=1))
+    proxy, text = state / "kube-proxy.json", json.dumps(kube_proxy_configuration(state), indent=1)
+    # It watches its file, and ends itself when that is written, also with what it held before.
+    if not proxy.exists() or proxy.read_text() != text:
+        proxy.write_text(text)
     # Only what pods are to see: not the machine's own name servers, which are outside.
     (state / "resolv.conf").write_text(f"nameserver {ADDRESS}\n")
 
