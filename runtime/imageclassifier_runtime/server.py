@@ -54,6 +54,12 @@ class Server(uvicorn.Server):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that requests are taken once they are, and signals with them."""
+        await super().startup(sockets)
+        self._lifecycle.ready = True
+        log(_logger, "Serving", port=self.servers[0].sockets[0].getsockname()[1])
+
     def _on_signal(self, number: signal.Signals) -> None:
         """First SIGTERM: drain. SIGINT, or a second signal: finish what is in flight. A third: stop now."""
         self._signals += 1
@@ -119,7 +125,5 @@ def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
         timeout_graceful_shutdown=int(settings.finish_seconds),
     )
     server = Server(config, lifecycle, settings.drain_seconds)
-    lifecycle.ready = True
-    log(_logger, "Serving", port=sock.getsockname()[1])
     server.run(sockets=[sock])
     log(_logger, "Stopped")

@@ -47,6 +47,7 @@ class ServeSettings:
         """Read every setting that is there; a bad value is named with what it should be."""
         read = _Reader(env)
         model_dir = folder or read.path("MODEL_DIR", None)
+        max_queue_size = read.integer("MAX_QUEUE_SIZE", cls.max_queue_size, 1, 10_000)
         return cls(
             model_dir=model_dir,
             model_name=read.text("MODEL_NAME", None),
@@ -54,11 +55,14 @@ class ServeSettings:
             port=read.integer("PORT", cls.port, 0, 65_535),
             max_image_bytes=read.integer("MAX_IMAGE_BYTES", cls.max_image_bytes, 1024, 1024 * MIB),
             max_image_pixels=read.integer("MAX_IMAGE_PIXELS", cls.max_image_pixels, 1024, 268_435_456),
-            max_queue_size=read.integer("MAX_QUEUE_SIZE", cls.max_queue_size, 1, 10_000),
-            max_connections=read.integer("MAX_CONNECTIONS", cls.max_connections, 8, 65_536),
+            max_queue_size=max_queue_size,
+            max_connections=read.integer(
+                "MAX_CONNECTIONS", max(cls.max_connections, 4 * max_queue_size), 8, 65_536
+            ),
             drain_seconds=read.seconds("DRAIN_SECONDS", cls.drain_seconds, 0, 600),
             queue_timeout_seconds=read.seconds("QUEUE_TIMEOUT_SECONDS", cls.queue_timeout_seconds, 0.1, 300),
             body_timeout_seconds=read.seconds("BODY_TIMEOUT_SECONDS", cls.body_timeout_seconds, 0.1, 600),
+            header_timeout_seconds=read.seconds("HEADER_TIMEOUT_SECONDS", cls.header_timeout_seconds, 0.1, 600),
             threads=read.integer("THREADS", 0, 0, 256),
             memory_limit_bytes=read.integer("MEMORY_LIMIT_BYTES", 0, 0, 2**50),
             termination_log=read.path("TERMINATION_LOG", Path(TERMINATION_LOG)) or Path(TERMINATION_LOG),

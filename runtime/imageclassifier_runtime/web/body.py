@@ -18,6 +18,7 @@ class BodyReader:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.started = False
         self.complete = False
 
     async def read(self, *, limit: int, seconds: float, idle_seconds: float) -> bytearray:
@@ -49,6 +50,7 @@ class BodyReader:
             return
 
     async def _next(self) -> bytes:
+        self.started = True
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect

@@ -53,7 +53,9 @@ class Classify:
         except RequestError as error:
             self._state.metrics.rejected.labels(error.reason).inc()
             response = problems.of_error(error)
-            return response if reader.complete else EarlyResponse(response, reader)
+            # A client that waits for leave to send its body has sent none.
+            waits = not reader.started and request.headers.get("expect", "").lower() == "100-continue"
+            return response if reader.complete or waits else EarlyResponse(response, reader)
         finally:
             if not lease.handed_over:
                 lease.release()

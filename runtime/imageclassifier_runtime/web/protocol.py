@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _MAX_HEADER_BYTES = 32 * 1024
 _TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
+_CROWDED = "Too many connections. Try again shortly."
+# Beyond the limit only these are answered, since a failing probe would have the whole server restarted.
+_ALWAYS = (b"/api/v1/health", b"/metrics")
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
@@ -26,12 +29,14 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
         _header_bytes = 0
         _field_bytes = 0
         _in_headers = True
+        _crowded = False
         _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(self.connections) > settings.max_connections:
-                self._refuse(503, "Too many connections.", "retry-after: 1\r\n")
+            self._crowded = len(self.connections) > settings.max_connections
+            if len(self.connections) > 2 * settings.max_connections:
+                self._refuse(503, _CROWDED, "retry-after: 1\r\n")
             else:
                 self._start_timer()
 
@@ -63,6 +68,9 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            if self._crowded and not self.url.startswith(_ALWAYS):
+                self._refuse(503, _CROWDED, "retry-after: 1\r\n")
+                raise ValueError(_CROWDED)
             self._in_headers, self._header_bytes = False, 0
             self._stop_timer()
             super().on_headers_complete()

@@ -147,6 +147,7 @@ async def test_model_info_has_the_facts_of_the_model(server: Running) -> None:
 
 async def test_a_request_id_is_kept_or_made(server: Running) -> None:
     kept = await server.client.get("/api/v1/health", headers={"X-Request-ID": "trace-1.2"})
+    assert kept.headers["x-request-id"] == "trace-1.2"
     headers = [("X-Request-ID", "not with spaces")]
     made = await server.client.get("/api/v1/health", headers=headers)
     assert len(made.headers["x-request-id"]) == 32

@@ -1,0 +1,143 @@
+"""What happens on the wire, below the application: headers, connections, and answers that come early."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.runtime.process import Served
+from tests.unit.runtime.support import image_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLASSIFY = "/api/v1/classify"
+HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+
+
+@pytest.fixture(scope="module")
+def served(model_path: Path) -> Iterator[Served]:
+    served = Served(MODEL_DIR=model_path, MAX_CONNECTIONS=20, HEADER_TIMEOUT_SECONDS=0.5, MAX_IMAGE_BYTES=100_000)
+    yield served
+    served.kill()
+
+
+def exchange(served: Served, *parts: bytes) -> bytes:
+    """Send bytes and return all that comes back until the server closes the connection."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as raw:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for part in parts:
+                raw.sendall(part)
+        with contextlib.suppress(ConnectionError):
+            while chunk := raw.recv(65536):
+                answer += chunk
+        return answer
+
+
+def is_well(served: Served) -> bool:
+    return served.get("/api/v1/health/ready") == 200
+
+
+def test_endless_headers_are_cut_off(served: Served) -> None:
+    flood = [b"GET / HTTP/1.1\r\n", *[b"X-A: " + b"b" * 1000 + b"\r\n"] * 1000]
+    answer = exchange(served, *flood)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+    assert is_well(served)
+
+
+def test_an_endless_header_line_is_cut_off(served: Served) -> None:
+    answer = exchange(served, b"GET / HTTP/1.1\r\nX-A: ", b"a" * 40_000)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer
+
+
+def test_headers_that_never_end_lose_their_connection(served: Served) -> None:
+    assert exchange(served, b"GET / HTTP/1.1\r\nHost: h\r\n") == b""
+
+
+def test_endless_trailers_are_cut_off(served: Served) -> None:
+    chunk = b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    answer = exchange(served, HEAD + chunk, *[b"X-T: " + b"b" * 1000 + b"\r\n"] * 200)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+    assert is_well(served)
+
+
+def test_what_is_no_http_is_400_as_problem_details(served: Served) -> None:
+    answer = exchange(served, b"\x16\x03\x01\x02\x00\x01hello\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+
+
+def test_more_bytes_than_declared_are_taken_for_a_bad_request(served: Served) -> None:
+    image = image_bytes()
+    head = HEAD + b"Content-Length: %d\r\n\r\n" % len(image)
+    assert b"HTTP/1.1 400 " in exchange(served, head + image + b"\x00garbage\r\n\r\n")
+    assert is_well(served)
+
+
+def test_a_refusal_reaches_a_client_that_is_still_sending(served: Served) -> None:
+    connection = served.connect()
+    connection.request("POST", CLASSIFY, bytes(5_000_000), {"Content-Type": "image/png"})
+    response = connection.getresponse()
+    assert (response.status, response.headers["Connection"]) == (413, "close")
+    assert b"100000 bytes" in response.read()
+    connection.close()
+
+
+def test_a_client_that_asks_first_is_refused_without_sending(served: Served) -> None:
+    answer = exchange(served, HEAD + b"Content-Length: 5000000\r\nExpect: 100-continue\r\n\r\n")
+    assert b"413" in answer.split(b"\r\n", 1)[0] or b"\r\nHTTP/1.1 413" in answer
+
+
+def test_connections_beyond_the_limit_are_told_to_come_again(served: Served) -> None:
+    held: list[socket.socket] = []
+    try:
+        answers = []
+        for _ in range(25):
+            raw = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+            held.append(raw)
+            raw.sendall(b"GET /docs HTTP/1.1\r\nHost: h\r\n\r\n")
+            answers.append(raw.recv(65536).split(b"\r\n", 1)[0])
+        assert answers[0] == b"HTTP/1.1 200 OK"
+        assert answers[-1] == b"HTTP/1.1 503 Service Unavailable"
+        assert is_well(served)  # probes are answered all the same
+    finally:
+        for raw in held:
+            raw.close()
+    while served.get("/docs") == 503:
+        pass
+
+
+def test_a_kept_connection_answers_again_and_again(served: Served) -> None:
+    connection = served.connect()
+    for _ in range(3):
+        connection.request("POST", CLASSIFY, image_bytes(), {"Content-Type": "image/png"})
+        response = connection.getresponse()
+        assert response.status == 200
+        response.read()
+        assert isinstance(connection.sock, socket.socket)
+    connection.close()
+
+
+def test_requests_sent_ahead_are_answered_in_order(served: Served) -> None:
+    image = image_bytes()
+    one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image) + image
+    last = b"GET /api/v1/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+    answer = exchange(served, one + one + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3
+    assert answer.endswith(b'{"status": "alive"}')
+
+
+def test_http_1_0_is_answered(served: Served) -> None:
+    answer = exchange(served, b"GET /api/v1/health/live HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_unread_body_of_an_unknown_path_does_not_hold_its_connection(served: Served) -> None:
+    answer = exchange(served, b"POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n", b"x" * 10)
+    assert answer.startswith(b"HTTP/1.1 404 ")

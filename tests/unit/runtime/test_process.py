@@ -1,0 +1,160 @@
+"""The process from start to end: ready only when warm, drained on SIGTERM, plain about what stops it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.runtime.process import PROGRAM, Served, environment
+from tests.unit.runtime.support import image_bytes, write_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CLASSIFY = "/api/v1/classify"
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture
+def start(model_path: Path) -> Iterator[Callable[..., Served]]:
+    started: list[Served] = []
+
+    def start(**settings: object) -> Served:
+        started.append(Served(MODEL_DIR=model_path, **settings))
+        return started[-1]
+
+    yield start
+    for served in started:
+        served.kill()
+
+
+class Client(threading.Thread):
+    """Posts one image after the other, keeping its connection for as long as the server lets it."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__()
+        self.failures: list[str] = []
+        self.answers = 0
+        self.stop = False
+        self._served = served
+
+    def run(self) -> None:
+        connection = self._served.connect()
+        image = image_bytes()
+        while not self.stop:
+            try:
+                connection.request("POST", CLASSIFY, image, PNG)
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(repr(error))
+                return
+            self.answers += 1
+            if response.status != 200:
+                self.failures.append(str(response.status))
+        connection.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def refuses_connections(served: Served) -> bool:
+    try:
+        served.get("/api/v1/health/live")
+    except OSError:
+        return True
+    return False
+
+
+def test_no_request_is_lost_in_the_drain_and_the_process_ends_by_itself(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=1.5)
+    assert served.get("/api/v1/health/ready") == 200
+    clients = [Client(served) for _ in range(4)]
+    for client in clients:
+        client.start()
+    until(lambda: all(client.answers > 3 for client in clients))
+    served.process.send_signal(signal.SIGTERM)
+    until(lambda: served.get("/api/v1/health/ready") == 503)
+    before = [client.answers for client in clients]
+    assert served.get("/api/v1/health/live") == 200
+    until(lambda: all(client.answers > count + 3 for client, count in zip(clients, before, strict=True)))
+    for client in clients:
+        client.stop = True
+    for client in clients:
+        client.join()
+    assert [client.failures for client in clients] == [[]] * 4
+    assert served.end() == 0
+
+
+def test_a_request_in_flight_when_the_drain_ends_is_still_answered(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=0)
+    image = image_bytes()
+    connection = served.connect()
+    connection.putrequest("POST", CLASSIFY)
+    connection.putheader("Content-Type", "image/png")
+    connection.putheader("Content-Length", str(len(image)))
+    connection.endheaders(image[:20])
+    assert served.get("/api/v1/health/live") == 200  # by now the loop has seen the other request too
+    served.process.send_signal(signal.SIGTERM)
+    until(lambda: refuses_connections(served))
+    connection.send(image[20:])
+    response = connection.getresponse()
+    assert response.status == 200
+    response.read()
+    connection.close()
+    assert served.end() == 0
+
+
+def test_an_interrupt_ends_it_without_a_drain(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=600)
+    served.process.send_signal(signal.SIGINT)
+    assert served.end() == 0
+
+
+def test_a_second_signal_ends_the_drain(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=600)
+    served.process.send_signal(signal.SIGTERM)
+    served.wait_for("Draining")
+    served.process.send_signal(signal.SIGTERM)
+    assert served.end() == 0
+
+
+def test_a_model_that_cannot_be_loaded_is_told_in_the_termination_message(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    (folder / "labels.txt").write_text("one\n")
+    log = tmp_path / "termination-log"
+    env = environment(MODEL_DIR=folder, TERMINATION_LOG=log, PORT=0)
+    assert subprocess.run([PROGRAM, "serve"], env=env, check=False, stdout=subprocess.DEVNULL).returncode == 1
+    told = json.loads(log.read_text())
+    assert told == {"reason": "ModelInvalid", "message": "labels.txt has 1 lines, but the model has 4 classes"}
+
+
+def test_a_bad_setting_ends_with_status_2_and_its_name() -> None:
+    env = environment(PORT="eighty")
+    ended = subprocess.run([PROGRAM, "serve"], env=env, check=False, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "IMAGECLASSIFIER_PORT must be a whole number" in ended.stdout
+
+
+def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Path) -> None:
+    def run(command: str, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        env = environment(TERMINATION_LOG=tmp_path / "log", **settings)
+        return subprocess.run([PROGRAM, command, *arguments], env=env, check=False, capture_output=True, text=True)
+
+    model = tmp_path / "model"
+    assert run("fetch", MODEL_DIR=model).returncode == 0
+    told = json.loads((tmp_path / "log").read_text())
+    assert (told["name"], told["classes"]) == ("cifar10-mobilenet-v2", 10)
+    assert run("digest", str(model)).stdout.strip() == told["sha256"]
