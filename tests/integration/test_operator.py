@@ -133,7 +133,8 @@ def test_switching_autoscaling_on_and_off_never_drops_the_count(bench: Bench, ap
 
 
 def fields_of(api: Api, manager: str) -> str:
-    live = json.loads(api.run("get", "deployment", "pets", "-o", "json", "--show-managed-fields"))
+    path = f"/apis/apps/v1/namespaces/{api.namespace}/deployments/pets"  # newer kubectl leaves the fields out
+    live = json.loads(api.run("get", "--raw", path))
     return json.dumps([entry for entry in live["metadata"]["managedFields"] if entry["manager"] == manager])
 
 
