@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +140,9 @@ def removal(table: str, saved: str) -> str:
     jumps = []
     for line in saved.splitlines():
         if line.startswith("-A ") and not OWN_CHAIN.match(line.split()[1]):
-            target = re.search(r" -[jg] (\S+)", line)
-            if target and OWN_CHAIN.match(target.group(1)):
+            # A rule's comment is one word here, whatever it says.
+            words = shlex.split(line)
+            if any(flag in {"-j", "-g"} and OWN_CHAIN.match(target) for flag, target in pairwise(words)):
                 jumps.append(f"-D {line.removeprefix('-A ')}")
     lines = [f"*{table}", *jumps, *(f"-F {chain}" for chain in ours), *(f"-X {chain}" for chain in ours), "COMMIT"]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ _SAVED = """*nat
 :KUBE-SVC-ABC - [0:0]
 :CNI-HOSTPORT-DNAT - [0:0]
 -A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A PREROUTING -m comment --comment "not -j KUBE-SERVICES" -j DOCKER
 -A PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT
 -A DOCKER -i docker0 -j RETURN
 -A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -j KUBE-SVC-ABC
