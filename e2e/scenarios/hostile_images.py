@@ -257,7 +257,7 @@ def hostile_jpeg() -> Iterator[Case]:
     yield Case("jpeg-lossless-frame", start + make.jpeg_frame(8, 8, marker=0xC3) + scan, bad)
     yield Case("jpeg-255-components", start + make.jpeg_frame(8, 8, components=255) + scan, bad)
     yield Case("jpeg-2-components", start + make.jpeg_frame(8, 8, components=2) + scan, bad)
-    yield Case("jpeg-scan-flood", make.jpeg_scans(2000), bad)
+    yield Case("jpeg-scan-flood", make.jpeg_scans(2000), frozenset({LARGE}))
     yield Case("jpeg-exif-overlapping", extra(segment(0xE1, make.overlapping_fields(4_000, 60_000))), ok)
     yield Case("jpeg-exif-loop", extra(segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(40))), ok)
     yield Case("jpeg-exif-huge", extra(segment(0xE1, b"Exif\0\0" + app[:-6]) * 100), ok)
@@ -304,6 +304,11 @@ def hostile_others() -> Iterator[Case]:
     yield Case("bmp-offset-beyond-file", make.bmp(8, 8, offset=2**31), bad)
     yield Case("bmp-no-pixels", make.bmp(800, 800, pixels=b""), bad)
     yield Case("bmp-run-length-large", make.bmp(4900, 4900, bits=8, compression=1, pixels=b"\0\1"), large)
+    yield Case(
+        "bmp-run-length-slow",
+        make.bmp(1900, 1900, bits=8, compression=1, pixels=b"\1\5" * 3_000_000),
+        large,
+    )
     yield Case("bmp-run-length-overrun", make.bmp(4, 4, bits=8, compression=1, pixels=b"\xff\1" * 500), either)
     yield Case("bmp-unknown-compression", make.bmp(8, 8, compression=99), bad)
     yield Case("webp-canvas-16777216", make.riff(make.webp_canvas(2**24, 2**24), (b"VP8 ", webp[20:])), large)

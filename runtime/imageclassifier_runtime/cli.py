@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from imageclassifier_runtime import __version__, logs
+from imageclassifier_runtime import __version__, logs, termination
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.settings import PREFIX, FetchSettings, ServeSettings
+from imageclassifier_runtime.settings import PREFIX, TERMINATION_LOG, FetchSettings, ServeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return serve.main(ServeSettings.from_env(env, folder=options.model))
     except SettingsError as error:
         logging.getLogger(__name__).error("Settings: %s", error)  # noqa: TRY400 - written for people
+        log_file = Path(env.get(f"{PREFIX}TERMINATION_LOG") or TERMINATION_LOG)
+        termination.write(log_file, {"reason": "SettingsInvalid", "message": str(error)})
         return 2
     except KeyboardInterrupt:
         return 130

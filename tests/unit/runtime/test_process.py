@@ -141,11 +141,13 @@ def test_a_model_that_cannot_be_loaded_is_told_in_the_termination_message(tmp_pa
     assert told == {"reason": "ModelInvalid", "message": "labels.txt has 1 lines, but the model has 4 classes"}
 
 
-def test_a_bad_setting_ends_with_status_2_and_its_name() -> None:
-    env = environment(PORT="eighty")
+def test_a_bad_setting_ends_with_status_2_and_its_name(tmp_path: Path) -> None:
+    log = tmp_path / "termination-log"
+    env = environment(PORT="eighty", TERMINATION_LOG=log)
     ended = subprocess.run([PROGRAM, "serve"], env=env, check=False, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "IMAGECLASSIFIER_PORT must be a whole number" in ended.stdout
+    assert json.loads(log.read_text())["reason"] == "SettingsInvalid"
 
 
 def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ _CORE, _INFO = 12, 40
 _RUN_LENGTH = frozenset({1, 2})
 # Run-length coded bitmaps are decoded in Python, a run at a time.
 _MAX_RUN_LENGTH_PIXELS = 4_000_000
+_MAX_RUN_LENGTH_BYTES = 1024 * 1024
 
 
 def parse(data: Data) -> Container:
@@ -32,7 +33,12 @@ def parse(data: Data) -> Container:
     height = abs(height)
     if width < 0:
         raise broken("BMP", "its width is negative")
-    if compression in _RUN_LENGTH and width * height > _MAX_RUN_LENGTH_PIXELS:
-        raise TooLargeError(f"Run-length coded BMP files are taken up to {_MAX_RUN_LENGTH_PIXELS} pixels.")
+    if compression in _RUN_LENGTH and (
+        width * height > _MAX_RUN_LENGTH_PIXELS or len(view) > _MAX_RUN_LENGTH_BYTES
+    ):
+        raise TooLargeError(
+            f"Run-length coded BMP files are taken up to {_MAX_RUN_LENGTH_PIXELS} pixels and "
+            f"{_MAX_RUN_LENGTH_BYTES} bytes."
+        )
     per_pixel = 8 if compression in _RUN_LENGTH else 1 if bits <= 8 else 4
     return Container("BMP", width, height, (view,), width * height * per_pixel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imageclassifier_runtime.errors import TooLargeError
 from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
 from imageclassifier_runtime.stages.containers.exif import orientation
 
@@ -16,6 +17,8 @@ _SCAN, _EXIF = 0xDA, 0xE1
 _MAX_SEGMENTS = 4096
 # Each scan is a pass over the whole image: a progressive file of thousands of empty scans would run for hours.
 _MAX_SCANS = 100
+# 20 scans of 25 million pixels; Pillow itself writes 10, and 18 for CMYK.
+_MAX_SCANNED_PIXELS = 500_000_000
 
 
 def parse(data: Data) -> Container:
@@ -77,9 +80,11 @@ def _container(
     marker, header = frame
     if len(header) < 6 or len(header) < 6 + 3 * header[5] or not header[5] or not scan:
         raise truncated("JPEG")
-    if scans > _MAX_SCANS:
-        raise broken("JPEG", f"it has {scans} scans, at most {_MAX_SCANS} are taken")
     height, width = header[1] << 8 | header[2], header[3] << 8 | header[4]
+    if scans > _MAX_SCANS or (scans > 1 and scans * width * height > _MAX_SCANNED_PIXELS):
+        raise TooLargeError(
+            f"The JPEG has {scans} scans, more than are taken for its size.", reason="too-many-scans"
+        )
     components = header[5]
     per_pixel = 1.0 if components == 1 else 4.0
     if marker in _PROGRESSIVE or scan[0] < components:
