@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 IMAGES = ("runtime", "operator")
 _KEEP = 3
+_KEEP_LAYERS = 200
 
 
 def version() -> str:
@@ -96,6 +97,9 @@ def _forget_old(image: str) -> None:
     archives = sorted((cache_dir() / "images").glob(f"{image}-*.tar"), key=lambda path: path.stat().st_mtime)
     for archive in archives[:-_KEEP]:
         archive.unlink()
+    # Layers that no image has any more also are what the next build begins from, so they go only now and then.
+    if len(buildah.run("images", "--all", "--quiet").split()) > _KEEP_LAYERS:
+        buildah.run("rmi", "--prune", "--force")
 
 
 def push(image: str, registry: str, *, insecure: bool) -> str:
