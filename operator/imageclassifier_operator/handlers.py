@@ -20,6 +20,10 @@ def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: 
     def _login(**kwargs: Any) -> Any:
         return login(**kwargs)
 
+    @kopf.on.cleanup(registry=registry)
+    async def _stopped(**_: Any) -> None:
+        controller.stop()  # else kopf waits 5 s for tasks that it takes for its own and hanging
+
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def _changed(event: kopf.RawEvent, namespace: str | None, name: str | None, **_: Any) -> None:
         if namespace is not None and name is not None:

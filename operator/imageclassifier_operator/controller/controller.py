@@ -58,6 +58,8 @@ class Controller:
         self._versions: dict[Key, str] = {}
         self._unheard: dict[Key, tuple[str | None, float]] = {}
         self._capabilities: Capabilities | None = None
+        self._parts: asyncio.Task[None] | None = None
+        self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
 
     @property
@@ -73,8 +75,23 @@ class Controller:
             self._versions[key] = resource_version
         self._queue.notify(key)
 
+    def stop(self) -> None:
+        """End `run` in an orderly way; what a reconcile has not done yet, the next process does."""
+        self._stopping = True
+        if self._parts is not None:
+            self._parts.cancel()
+
     async def run(self) -> None:
-        """Reconcile until cancelled; the end of any part ends them all, and with them the process."""
+        """Reconcile until stopped; the end of any part ends them all, and with them the process."""
+        self._parts = asyncio.create_task(self._run_parts(), name="controller")
+        try:
+            await self._parts
+        except asyncio.CancelledError:
+            self._parts.cancel()
+            if not self._stopping:
+                raise
+
+    async def _run_parts(self) -> None:
         self._capabilities = await self._first_discovery()
         watched = [SERVICE_ACCOUNTS, DEPLOYMENTS, SERVICES, PODS, SERVICE_MONITORS]
         watched.append(autoscalers(self._capabilities.autoscaling_version))
