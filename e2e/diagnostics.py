@@ -1,0 +1,41 @@
+"""What a person would look at first when a scenario fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e.install import NAMESPACE, OPERATOR
+from e2e.kube import KubectlError
+
+if TYPE_CHECKING:
+    from e2e.kube import Kube
+
+
+def dump(kube: Kube, namespace: str) -> str:
+    """Objects, events and logs of a namespace, and the operator's own log."""
+    inside = f"--namespace={namespace}"
+    questions = (
+        ("get", "imageclassifiers,deployments,replicasets,pods,services,endpoints,hpa", inside, "-o", "wide"),
+        ("get", "imageclassifiers", inside, "-o", "yaml"),
+        ("describe", "pods", inside),
+        ("get", "events", inside, "--sort-by=.lastTimestamp"),
+        (
+            "logs",
+            inside,
+            "-l",
+            "app.kubernetes.io/name=imageclassifier",
+            "--all-containers",
+            "--tail=40",
+            "--prefix",
+        ),
+        ("logs", f"--namespace={NAMESPACE}", f"deploy/{OPERATOR}", "--tail=60"),
+        ("get", "pods", f"--namespace={NAMESPACE}", "-o", "wide"),
+    )
+    return "\n".join(f"$ kubectl {' '.join(question)}\n{_ask(kube, *question)}" for question in questions)
+
+
+def _ask(kube: Kube, *question: str) -> str:
+    try:
+        return kube.kubectl(*question, seconds=30)
+    except KubectlError as error:
+        return str(error)

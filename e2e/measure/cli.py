@@ -1,0 +1,70 @@
+"""The measurements' command line; the cluster must be up, with the operator in it, as the demo leaves it."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+
+from e2e import audit
+from e2e.cluster.errors import ClusterError
+from e2e.install import OPERATOR_USER, wait_operator
+from e2e.kube import open_kube
+from e2e.measure.answer import apply_to_answer
+from e2e.measure.rest import SPECS, at_rest
+from e2e.target import target_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from e2e.kube import Kube
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure one thing and print it; the exit status is 1 where that could not be done."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.measure", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    answer = commands.add_parser("apply-to-answer", help="seconds from kubectl apply to the first 200")
+    answer.add_argument("--runs", type=int, default=5)
+    answer.set_defaults(run=_answer)
+    rest = commands.add_parser("rest", help="requests to the API server while nothing happens")
+    rest.add_argument("--seconds", type=float, default=300)
+    rest.set_defaults(run=_rest)
+    options = parser.parse_args(arguments)
+    try:
+        with open_kube(target_from()) as kube:
+            wait_operator(kube, seconds=30)
+            with _namespace(kube) as namespace:
+                options.run(kube, namespace, options)
+    except (ClusterError, httpx.HTTPError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _answer(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
+    taken = apply_to_answer(kube, namespace=namespace, runs=options.runs)
+    print("from kubectl apply to the first 200:", ", ".join(f"{seconds:.1f} s" for seconds in taken))
+    print(f"median {statistics.median(taken):.1f} s")
+
+
+def _rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
+    counted = at_rest(kube, namespace=namespace, seconds=options.seconds)
+    print(audit.table(counted))
+    written = audit.writes(counted, OPERATOR_USER).total()
+    print(f"{len(SPECS)} objects, {options.seconds:.0f} s at rest: {written} writes by {OPERATOR_USER}")
+
+
+@contextmanager
+def _namespace(kube: Kube) -> Iterator[str]:
+    name = f"measure-{int(time.time())}"
+    kube.create("namespaces", {"metadata": {"name": name}})
+    try:
+        yield name
+    finally:
+        kube.delete("namespaces", name)

@@ -1,0 +1,70 @@
+"""What is asked of the API server while nothing happens: at rest, the operator writes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from e2e import audit
+from e2e.classifiers import condition, delete, manifest, wait_for, wait_ready
+from e2e.cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+
+    from e2e.kube import Kube, Object
+
+SPECS: tuple[Mapping[str, Any], ...] = (
+    {"rollout": {"drainSeconds": 0}},
+    {"rollout": {"drainSeconds": 0}, "monitoring": {"serviceMonitor": "Disabled"}},
+    {
+        "rollout": {"drainSeconds": 0},
+        "autoscaling": {
+            "minReplicas": 1,
+            "maxReplicas": 3,
+            "targetCPUUtilization": 80,
+            "targetMemoryUtilization": 90,
+        },
+    },
+)
+"""Objects that between them have every child; 1.20 gives the last one's metrics back in another order."""
+
+_SETTLE_SECONDS = 5.0
+
+
+def at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.Asked]:
+    """Make the objects, wait until all is Ready, then count every request for so long."""
+    log = kube.target.audit_log
+    if log is None:
+        raise ClusterError("only the local cluster's audit log can be read from here")
+    names = [f"rest-{number}" for number in range(len(SPECS))]
+    for name, spec in zip(names, SPECS, strict=True):
+        kube.apply(manifest(name, namespace=namespace, spec=spec))
+    for name in names:
+        wait_ready(kube, name, namespace=namespace)
+        # The autoscaler's own controller looks every 15 s, and what it says is written down once.
+        wait_for(kube, name, namespace=namespace, what="what its autoscaler says", probe=_autoscaler_has_spoken)
+    _wait_for_quiet(kube, namespace)
+    began = audit.mark(log)
+    time.sleep(seconds)
+    counted = audit.count(audit.lines_since(log, began))
+    for name in names:
+        delete(kube, name, namespace=namespace)
+    return counted
+
+
+def _autoscaler_has_spoken(live: Object) -> bool:
+    return condition(live, "AutoscalingReady").get("status") in {"True", "False"}
+
+
+def _wait_for_quiet(kube: Kube, namespace: str) -> None:
+    """Until nothing of the objects has changed for a while: their autoscaler and Deployments settle, too."""
+    last, since = "", time.monotonic()
+    end = since + 60
+    while time.monotonic() - since < _SETTLE_SECONDS and time.monotonic() < end:
+        found = kube.list("imageclassifiers", namespace=namespace) + kube.list("deployments", namespace=namespace)
+        now = ",".join(item["metadata"]["resourceVersion"] for item in found)
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.2)

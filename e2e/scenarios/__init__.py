@@ -1,0 +1,1 @@
+"""What must hold on a real cluster: real objects, real pods, real HTTP."""

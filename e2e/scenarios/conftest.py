@@ -1,0 +1,104 @@
+"""One cluster and one operator for all scenarios, a namespace for each, and what was so where one fails."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e import modelstore
+from e2e.cluster.cluster import Cluster
+from e2e.diagnostics import dump
+from e2e.install import bring_images, install, install_service_monitor_crd
+from e2e.kube import open_kube
+from e2e.measure.answer import PHOTOGRAPH
+from e2e.target import target_from
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from e2e.kube import Kube
+
+_LONGEST_SECONDS = 900
+"""For one scenario, the cluster and the images that the first one may have to wait for included."""
+
+_REPORTS = pytest.StashKey[dict[str, bool]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rest-seconds", type=float, default=60, help="how long to look at the cluster at rest (60)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LONGEST_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash.setdefault(_REPORTS, {})[report.when] = report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def images() -> Mapping[str, str]:
+    """The images in the cluster, and the cluster, which is brought up where it is the local one."""
+    target = target_from()
+    if target.local and os.geteuid() != 0:
+        reason = "the local cluster needs root, and E2E_KUBECONFIG names no other"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    if target.local:
+        Cluster().up()
+    return bring_images(target)
+
+
+@pytest.fixture(scope="session")
+def kube(images: Mapping[str, str]) -> Iterator[Kube]:
+    """The cluster, with the operator in it."""
+    with open_kube(target_from()) as opened:
+        install_service_monitor_crd(opened)
+        install(opened, images)
+        yield opened
+
+
+@pytest.fixture
+def namespace(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of its own, gone afterwards together with all that is in it."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    kube.create("namespaces", {"metadata": {"name": name}})
+    yield name
+    if any(request.node.stash.get(_REPORTS, {}).values()):
+        print(dump(kube, name))
+    kube.delete("namespaces", name)
+
+
+@pytest.fixture
+def other_namespace(kube: Kube) -> Iterator[str]:
+    """A second one."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    kube.create("namespaces", {"metadata": {"name": name}})
+    yield name
+    kube.delete("namespaces", name)
+
+
+@pytest.fixture
+def photograph() -> bytes:
+    """A small photograph of a cat."""
+    return PHOTOGRAPH.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def store(kube: Kube, images: Mapping[str, str]) -> Iterator[str]:
+    """The namespace of a model store that has the bundled model as a folder."""
+    name = f"e2e-store-{uuid.uuid4().hex[:8]}"
+    kube.create("namespaces", {"metadata": {"name": name}})
+    kube.apply(*modelstore.manifests(name, images["runtime"]))
+    modelstore.wait_store(kube, name)
+    yield name
+    kube.delete("namespaces", name)

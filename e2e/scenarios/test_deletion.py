@@ -1,0 +1,44 @@
+"""What belongs to an object goes with it, with the operator or without; what does not is never touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e.classifiers import CHILDREN, children, condition, delete, manifest, wait_ready, wait_reason
+from e2e.install import scale_operator
+
+if TYPE_CHECKING:
+    from e2e.kube import Kube
+
+SPEC = {"rollout": {"drainSeconds": 0}, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+
+
+def test_a_deleted_object_takes_every_child_along(kube: Kube, namespace: str) -> None:
+    kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
+    live = wait_ready(kube, "pets", namespace=namespace)
+    assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
+    delete(kube, "pets", namespace=namespace)
+
+
+def test_a_deleted_object_takes_every_child_along_while_the_operator_is_down(kube: Kube, namespace: str) -> None:
+    kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
+    live = wait_ready(kube, "pets", namespace=namespace)
+    assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
+    scale_operator(kube, 0)
+    try:
+        kube.kubectl("delete", "ic", "pets", f"--namespace={namespace}", "--timeout=20s")
+        delete(kube, "pets", namespace=namespace)
+    finally:
+        scale_operator(kube, 1)
+
+
+def test_a_foreign_object_of_the_name_is_told_and_never_touched(kube: Kube, namespace: str) -> None:
+    foreign = {"metadata": {"name": "pets"}, "spec": {"ports": [{"port": 81}], "selector": {"app": "other"}}}
+    made = kube.create("services", foreign, namespace=namespace)
+    kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
+    live = wait_reason(kube, "pets", "NameConflict", namespace=namespace)
+    assert "Service pets exists already" in condition(live, "Ready")["message"]
+    kube.delete("imageclassifiers", "pets", namespace=namespace)
+    left = kube.get("services", "pets", namespace=namespace) or {}
+    assert left["metadata"]["uid"] == made["metadata"]["uid"]
+    assert left["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]

@@ -1,0 +1,40 @@
+"""A model is served only if it is the very one that the spec names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e import modelstore
+from e2e.classifiers import condition, manifest, pods, wait_answer, wait_door, wait_ready, wait_reason
+
+if TYPE_CHECKING:
+    from e2e.kube import Kube
+
+WRONG = "0123456789abcdef" * 4
+
+
+def test_a_wrong_digest_is_refused_and_told_and_the_right_one_serves(
+    kube: Kube, namespace: str, store: str, photograph: bytes
+) -> None:
+    right = modelstore.bundled_digest(kube, store)
+    uri = modelstore.url(store, f"{modelstore.BUNDLED}/")
+    spec = {"model": {"uri": uri, "sha256": WRONG}}
+    kube.apply(manifest("pets", namespace=namespace, spec=spec))
+    live = wait_reason(kube, "pets", "ModelDigestMismatch", namespace=namespace)
+    ready = condition(live, "Ready")
+    assert ready["status"] == "False"
+    assert WRONG in ready["message"]
+    assert right in ready["message"]
+    assert condition(live, "Stalled")["status"] == "True"
+    assert condition(live, "Available")["status"] == "False"
+    (pod,) = pods(kube, "pets", namespace=namespace)
+    assert "running" not in pod["status"]["containerStatuses"][0]["state"]
+    assert "ModelDigestMismatch" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}")
+
+    spec["model"]["sha256"] = right
+    kube.apply(manifest("pets", namespace=namespace, spec=spec))
+    live = wait_ready(kube, "pets", namespace=namespace)
+    assert live["status"]["model"]["sha256"] == right
+    assert condition(live, "Stalled")["status"] == "False"
+    answer = wait_answer(wait_door(kube, "pets", namespace=namespace), photograph)
+    assert answer["model"]["sha256"] == right

@@ -1,0 +1,56 @@
+"""A ServiceMonitor is made where the cluster knows what that is, and only there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.classifiers import condition, current, manifest, wait_for, wait_ready
+from e2e.install import OURS, SERVICE_MONITOR_CRD, install_service_monitor_crd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.kube import Kube
+
+
+@pytest.fixture
+def removable_crd(kube: Kube) -> Iterator[None]:
+    """The ServiceMonitor CRD, if it is ours to take away; it is there again afterwards."""
+    live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD) or {}
+    if OURS not in (live["metadata"].get("labels") or {}):
+        pytest.skip("this cluster has the Prometheus operator's own ServiceMonitor CRD, which stays")
+    yield
+    install_service_monitor_crd(kube)
+
+
+@pytest.mark.usefixtures("removable_crd")
+def test_a_service_monitor_comes_and_goes_with_its_crd(kube: Kube, namespace: str) -> None:
+    kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
+    wait_ready(kube, "pets", namespace=namespace)
+    monitor = kube.get("servicemonitors", "pets", namespace=namespace) or {}
+    assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "15s"}]
+
+    kube.delete("customresourcedefinitions", SERVICE_MONITOR_CRD)
+    live = wait_for(
+        kube,
+        "pets",
+        namespace=namespace,
+        what="MonitoringReady CRDNotInstalled",
+        probe=lambda live: current(live, "MonitoringReady").get("reason") == "CRDNotInstalled",
+        seconds=90,
+    )
+    assert condition(live, "Ready")["status"] == "True"
+
+    install_service_monitor_crd(kube)
+    live = wait_for(
+        kube,
+        "pets",
+        namespace=namespace,
+        what="MonitoringReady True",
+        probe=lambda live: current(live, "MonitoringReady").get("status") == "True",
+        seconds=90,
+    )
+    assert condition(live, "Ready")["status"] == "True"
+    assert kube.get("servicemonitors", "pets", namespace=namespace) is not None

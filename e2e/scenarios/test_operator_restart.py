@@ -1,0 +1,38 @@
+"""An operator that dies in the middle of a rollout goes on where the world is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e.classifiers import manifest, pods, wait_for, wait_ready
+from e2e.install import NAMESPACE, wait_operator
+
+if TYPE_CHECKING:
+    from e2e.kube import Kube
+
+
+def test_an_operator_killed_during_a_rollout_finishes_it(kube: Kube, namespace: str) -> None:
+    spec = {"replicas": 2, "rollout": {"drainSeconds": 1}}
+    kube.apply(manifest("pets", namespace=namespace, spec=spec))
+    wait_ready(kube, "pets", namespace=namespace)
+    change = {"spec": {"limits": {"maxQueueSize": 32}, "service": {"port": 8000}}}
+    kube.patch("imageclassifiers", "pets", change, namespace=namespace)
+    wait_for(
+        kube,
+        "pets",
+        namespace=namespace,
+        what="a rollout under way",
+        probe=lambda live: live["status"].get("observedGeneration") == live["metadata"]["generation"],
+    )
+    kube.kubectl(
+        "delete", "pods", "--all", f"--namespace={NAMESPACE}", "--grace-period=0", "--force", "--wait=false"
+    )
+    # Changed once more while nobody looks.
+    kube.patch("imageclassifiers", "pets", {"spec": {"replicas": 1}}, namespace=namespace)
+    wait_operator(kube)
+    live = wait_ready(kube, "pets", namespace=namespace)
+    assert live["status"]["readySummary"] == "1/1"
+    assert live["status"]["url"] == f"http://pets.{namespace}.svc:8000"
+    (pod,) = pods(kube, "pets", namespace=namespace)
+    settings = {variable["name"]: variable["value"] for variable in pod["spec"]["containers"][0]["env"]}
+    assert settings["IMAGECLASSIFIER_MAX_QUEUE_SIZE"] == "32"

@@ -1,0 +1,98 @@
+"""One object becomes a served model that people can look at with kubectl."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.classifiers import (
+    CHILDREN,
+    children,
+    classify,
+    condition,
+    manifest,
+    pods,
+    wait_answer,
+    wait_door,
+    wait_ready,
+)
+
+if TYPE_CHECKING:
+    from e2e.kube import Kube
+
+
+@pytest.fixture
+def pets(kube: Kube, namespace: str) -> str:
+    """An object with an empty spec, Ready."""
+    kube.apply(manifest("pets", namespace=namespace))
+    wait_ready(kube, "pets", namespace=namespace)
+    return "pets"
+
+
+def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: bytes) -> None:
+    live = wait_ready(kube, pets, namespace=namespace)
+    status = live["status"]
+    assert status["readySummary"] == "1/1"
+    assert status["url"] == f"http://pets.{namespace}.svc"
+    assert status["model"]["classes"] == 10
+    answer = wait_answer(wait_door(kube, pets, namespace=namespace), photograph)
+    assert len(answer["predictions"]) == 5
+    assert answer["model"] == {key: status["model"][key] for key in ("name", "sha256")}
+    owned = children(kube, live["metadata"]["uid"], namespace=namespace)
+    assert set(owned) == set(CHILDREN) - {"horizontalpodautoscalers"}
+    assert condition(live, "MonitoringReady")["status"] == "True"
+    assert condition(live, "AutoscalingReady")["reason"] == "NotRequested"
+    _reads_well(kube, namespace)
+    _logs_and_exec(kube, namespace, status["url"])
+
+
+def _reads_well(kube: Kube, namespace: str) -> None:
+    inside = f"--namespace={namespace}"
+    table = kube.kubectl("get", "ic", inside)
+    heading, row = (line.split() for line in table.splitlines())
+    assert heading == ["NAME", "READY", "REASON", "MODEL", "REPLICAS", "URL", "AGE"]
+    assert row[:6] == [
+        "pets",
+        "True",
+        "AllReplicasReady",
+        "cifar10-mobilenet-v2",
+        "1/1",
+        f"http://pets.{namespace}.svc",
+    ]
+    wide = kube.kubectl("get", "icl", inside, "-o", "wide").splitlines()
+    assert wide[0].split()[-2:] == ["PRECISION", "IMAGE"]
+    assert wide[1].split()[-2] == "FP32"
+    described = kube.kubectl("describe", "ic", "pets", inside)
+    assert "AllReplicasReady" in described
+    assert "Events:" in described
+    assert "sha256" in kube.kubectl("explain", "ic.spec.model")
+
+
+def _logs_and_exec(kube: Kube, namespace: str, url: str) -> None:
+    inside = f"--namespace={namespace}"
+    (pod,) = pods(kube, "pets", namespace=namespace)
+    name = pod["metadata"]["name"]
+    assert "/api/v1/classify" in kube.kubectl("logs", inside, name, "--container=server")
+    assert kube.kubectl("logs", inside, name, "--container=model")
+    program = f"import urllib.request as u; print(u.urlopen('{url}/api/v1/health').status)"
+    said = kube.kubectl("exec", inside, name, "--container=server", "--", "/app/bin/python", "-c", program)
+    assert said.strip() == "200"
+
+
+def test_two_objects_of_one_name_in_two_namespaces_are_apart(
+    kube: Kube, namespace: str, other_namespace: str, photograph: bytes
+) -> None:
+    for where in (namespace, other_namespace):
+        kube.apply(manifest("pets", namespace=where))
+    ways = []
+    for where in (namespace, other_namespace):
+        wait_ready(kube, "pets", namespace=where)
+        ways.append(wait_door(kube, "pets", namespace=where))
+        wait_answer(ways[-1], photograph)
+    assert ways[0].url != ways[1].url
+    kube.delete("imageclassifiers", "pets", namespace=namespace)
+    with ways[1].client() as client:
+        assert classify(client, photograph).status_code == 200
+    live = wait_ready(kube, "pets", namespace=other_namespace)
+    assert live["status"]["readySummary"] == "1/1"
