@@ -1,0 +1,83 @@
+"""Requests are counted once each, from a mark on, by who asked for what."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.audit import Asked, Mark, count, lines_since, mark, table, writes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPERATOR = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
+
+
+def _event(number: int, verb: str = "get", *, user: str = OPERATOR, **target: str) -> str:
+    event: dict[str, Any] = {"auditID": str(number), "verb": verb, "user": {"username": user}}
+    event |= {"objectRef": target} if target else {"requestURI": "/version?timeout=32s"}
+    return json.dumps(event) + "\n"
+
+
+def test_counts_by_user_verb_and_resource() -> None:
+    lines = [
+        _event(1, resource="services"),
+        _event(2, resource="services"),
+        _event(3, "patch", resource="imageclassifiers", subresource="status"),
+        _event(4, user="admin"),
+    ]
+    assert count(lines) == {
+        Asked(OPERATOR, "get", "services"): 2,
+        Asked(OPERATOR, "patch", "imageclassifiers/status"): 1,
+        Asked("admin", "get", "/version"): 1,
+    }
+
+
+def test_a_watch_with_two_stages_counts_once() -> None:
+    assert count([_event(1, "watch", resource="pods")] * 2).total() == 1
+
+
+def test_only_writes_of_the_one_user_are_writes() -> None:
+    counted = count(
+        [
+            _event(1, "watch", resource="pods"),
+            _event(2, "create", resource="events"),
+            _event(3, "update", user="other", resource="leases"),
+        ]
+    )
+    assert writes(counted, OPERATOR) == {Asked(OPERATOR, "create", "events"): 1}
+
+
+def test_lines_from_a_mark_on(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text("old\n")
+    since = mark(log)
+    with log.open("a") as file:
+        file.write("new\nhalf a li")
+    assert list(lines_since(log, since)) == ["new\n"]
+
+
+def test_lines_from_a_mark_on_also_when_the_log_was_turned_over(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text("old\n")
+    since = mark(log)
+    with log.open("a") as file:
+        file.write("last of the first\n")
+    turned = log.rename(tmp_path / "audit-2026-11-21T09-00-00.000.log")
+    log.write_text("first of the second\n")
+    assert turned.exists()
+    assert list(lines_since(log, since)) == ["last of the first\n", "first of the second\n"]
+
+
+def test_a_mark_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text("new\n")
+    with pytest.raises(ValueError, match="turned over"):
+        list(lines_since(log, Mark(inode=0, offset=0)))
+
+
+def test_the_table_has_a_line_for_each() -> None:
+    lines = table(count([_event(1, resource="pods"), _event(2, user="a")])).splitlines()
+    assert [line.split() for line in lines] == [["1", "a", "get", "/version"], ["1", OPERATOR, "get", "pods"]]

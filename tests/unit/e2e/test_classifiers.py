@@ -1,0 +1,44 @@
+"""What an object says is taken only for the generation that it speaks of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from e2e.classifiers import condition, current, manifest, told
+
+
+def _live(*, generation: int, observed: int) -> dict[str, Any]:
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "AllReplicasReady",
+        "message": "All 2 replicas serve this generation",
+        "observedGeneration": observed,
+    }
+    return {"metadata": {"generation": generation}, "status": {"conditions": [ready]}}
+
+
+def test_a_condition_of_the_newest_generation_counts() -> None:
+    assert current(_live(generation=2, observed=2))["status"] == "True"
+
+
+def test_a_condition_of_an_older_generation_does_not() -> None:
+    live = _live(generation=3, observed=2)
+    assert current(live) == {}
+    assert condition(live, "Ready")["status"] == "True"
+
+
+def test_told_is_one_line() -> None:
+    live = _live(generation=2, observed=2)
+    assert told(live) == "Ready=True AllReplicasReady: All 2 replicas serve this generation"
+    assert told(None) == "not there"
+    assert told({"metadata": {}}) == "not seen by the operator yet"
+
+
+def test_a_manifest_has_all_that_apply_needs() -> None:
+    assert manifest("pets", namespace="vision", spec={"replicas": 2}) == {
+        "apiVersion": "imageclassifier.dev/v1alpha1",
+        "kind": "ImageClassifier",
+        "metadata": {"name": "pets", "namespace": "vision"},
+        "spec": {"replicas": 2},
+    }

@@ -1,0 +1,58 @@
+"""Which cluster is worked on is never guessed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.cluster.errors import ClusterError
+from e2e.kube import kubectl_command
+from e2e.target import target_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_without_a_word_it_is_the_local_cluster_whatever_the_ambient_kubeconfig() -> None:
+    target = target_from({"KUBECONFIG": "/home/me/.kube/config"})
+    assert target.local
+    assert target.context == "imageclassifier-local"
+    assert str(target.kubeconfig).endswith("imageclassifier-cluster/kubeconfig")
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> str:
+    path = tmp_path / "config"
+    path.write_text("{}")
+    return str(path)
+
+
+def test_a_named_cluster_is_taken_as_it_is_named(kubeconfig: str) -> None:
+    env = {"E2E_KUBECONFIG": kubeconfig, "E2E_CONTEXT": "kind-a", "E2E_REGISTRY": "registry.example.org/team/"}
+    target = target_from(env)
+    assert not target.local
+    assert target.registry == "registry.example.org/team"
+    assert not target.insecure_registry
+    command = kubectl_command(target, "get", "pods")
+    assert command == ["kubectl", f"--kubeconfig={kubeconfig}", "--context=kind-a", "get", "pods"]
+
+
+def test_a_kubeconfig_without_a_context_is_refused(kubeconfig: str) -> None:
+    with pytest.raises(ClusterError, match="go together"):
+        target_from({"E2E_KUBECONFIG": kubeconfig})
+
+
+def test_a_context_without_a_kubeconfig_is_refused() -> None:
+    with pytest.raises(ClusterError, match="go together"):
+        target_from({"E2E_CONTEXT": "kind-a"})
+
+
+def test_a_registry_alone_is_refused() -> None:
+    with pytest.raises(ClusterError, match="E2E_REGISTRY"):
+        target_from({"E2E_REGISTRY": "registry.example.org"})
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="there is no file"):
+        target_from({"E2E_KUBECONFIG": str(tmp_path / "none"), "E2E_CONTEXT": "kind-a"})
