@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIMIT = 2048
-_MESSAGE_LIMIT = 1200
+_SHORTENED = (1500, 700, 300)
 
 
 def write(path: Path, content: dict[str, object]) -> None:
@@ -20,13 +20,15 @@ def write(path: Path, content: dict[str, object]) -> None:
     command by hand as root leaves nothing behind in /dev.
     """
     text = json.dumps(content, ensure_ascii=False)
-    if len(text.encode()) > _LIMIT:
-        content = {
-            key: value[:_MESSAGE_LIMIT] + "…" if isinstance(value, str) and len(value) > _MESSAGE_LIMIT else value
-            for key, value in content.items()
-        }
-        text = json.dumps(content)[: _LIMIT * 2]
+    for longest in _SHORTENED:
+        if len(text.encode()) <= _LIMIT:
+            break
+        text = json.dumps({key: _cut(value, longest) for key, value in content.items()}, ensure_ascii=False)
     if path.is_relative_to("/dev") and not path.exists():
         return
     with contextlib.suppress(OSError):
         path.write_text(text, encoding="utf-8")
+
+
+def _cut(value: object, longest: int) -> object:
+    return value[:longest] + "…" if isinstance(value, str) and len(value) > longest else value
