@@ -37,7 +37,7 @@ def name(image: str) -> str:
 
 def inputs(image: str) -> list[Path]:
     """Files that go into an image, relative to the repository; what `.dockerignore` lets through for it."""
-    fixed = [f"Dockerfile.{image}", ".dockerignore", "pyproject.toml", "README.md", f"requirements/{image}.txt"]
+    fixed = [f"Dockerfile.{image}", ".dockerignore", "pyproject.toml", f"requirements/{image}.txt"]
     found = [Path(path) for path in fixed if (REPOSITORY / path).is_file()]
     return found + sorted(_sources(REPOSITORY / image / f"imageclassifier_{image}"))
 
