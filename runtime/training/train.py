@@ -228,10 +228,11 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder for checkpoint.pt; taken up again if there"
     )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--peak-rate", type=float, default=Recipe.peak_rate)
     parser.add_argument("--stop-after", type=int, help="leave off after so many epochs, to go on another time")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     arguments = parser.parse_args()
-    recipe = Recipe(epochs=arguments.epochs, seed=arguments.seed)
+    recipe = Recipe(epochs=arguments.epochs, seed=arguments.seed, peak_rate=arguments.peak_rate)
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     (out / "rendezvous").unlink(missing_ok=True)
