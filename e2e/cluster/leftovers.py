@@ -28,7 +28,7 @@ def find(state: Path) -> list[str]:
     if network.bridge_exists():
         found.append(f"bridge {network.BRIDGE}")
     found += network.own_rules()
-    found += [f"file {path}" for path in _cni_results()]
+    found += [f"file {path}" for path in cni_results(state)]
     if state.exists():
         found.append(f"folder {state}")
     return found
@@ -93,7 +93,7 @@ def remove_cgroups() -> None:
 
 def remove_files(state: Path, *, pod_logs: bool) -> None:
     """Delete the state folder and what lies outside it at fixed places."""
-    for path in _cni_results():
+    for path in cni_results(state):
         path.unlink(missing_ok=True)
     if pod_logs:
         for folder in POD_LOGS:
@@ -117,8 +117,9 @@ def _pod_cgroups() -> list[Path]:
     return [path for path in [_CGROUPS / "kubepods", *_CGROUPS.glob("*/kubepods")] if path.is_dir()]
 
 
-def _cni_results() -> list[Path]:
-    return sorted(_CNI_RESULTS.glob(f"{containerd.CNI_NETWORK}-*"))
+def cni_results(state: Path, folder: Path = _CNI_RESULTS) -> list[Path]:
+    """The CNI plugins' notes about pods of this cluster: those that name a network namespace in its folder."""
+    return sorted(path for path in folder.glob("*") if f'"{state}/' in _read(path)) if folder.is_dir() else []
 
 
 def _read(path: Path) -> str:

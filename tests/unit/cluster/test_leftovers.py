@@ -1,0 +1,25 @@
+"""What is cleared away belongs to the cluster, and to no other container network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from e2e.cluster.leftovers import cni_results
+
+_STATE = Path("/var/lib/state")
+
+
+def test_notes_about_other_networks_pods_are_left_alone(tmp_path: Path) -> None:
+    for name, sandbox in (
+        ("ours-eth0", f"{_STATE}/netns/a"),
+        ("other-eth0", "/run/netns/b"),
+        ("near", f"{_STATE}2/c"),
+    ):
+        note = {"result": {"interfaces": [{"name": "lo", "sandbox": sandbox}]}}
+        (tmp_path / name).write_text(json.dumps(note, separators=(",", ":")))
+    assert cni_results(_STATE, tmp_path) == [tmp_path / "ours-eth0"]
+
+
+def test_a_machine_without_container_networks_has_none(tmp_path: Path) -> None:
+    assert cni_results(_STATE, tmp_path / "results") == []
