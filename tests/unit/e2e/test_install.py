@@ -10,6 +10,7 @@ import yaml
 
 from e2e.cluster.paths import REPOSITORY
 from e2e.install import overlay, service_monitor_crd, with_images
+from tests.openapi import SHARED
 
 DEPLOYMENT = REPOSITORY / "operator" / "deploy" / "base" / "deployment.yaml"
 IMAGES = {"operator": "registry.example.org/o:1", "runtime": "registry.example.org/r:1"}
@@ -49,3 +50,28 @@ def test_the_cut_down_service_monitor_is_marked_as_ours() -> None:
     crd = service_monitor_crd()
     assert crd["metadata"]["name"] == "servicemonitors.monitoring.coreos.com"
     assert crd["metadata"]["labels"] == {"imageclassifier.dev/cut-down-for-tests": "true"}
+
+
+def test_the_cut_down_service_monitor_has_nothing_that_the_full_one_has_not() -> None:
+    if not SHARED.is_dir():
+        pytest.skip(f"the full CRD is not in {SHARED}: set IMAGECLASSIFIER_SHARED")
+    full = yaml.safe_load((SHARED / "crds" / "servicemonitors.yaml").read_text())
+    assert _foreign(_schema(service_monitor_crd()), _schema(full)) == []
+
+
+def _schema(crd: dict[str, Any]) -> dict[str, Any]:
+    (version,) = (version for version in crd["spec"]["versions"] if version["name"] == "v1")
+    found: dict[str, Any] = version["schema"]["openAPIV3Schema"]
+    return found
+
+
+def _foreign(ours: dict[str, Any], full: dict[str, Any], path: str = "") -> list[str]:
+    """Where the cut-down schema says something else; that it knows fewer properties is the point of it."""
+    found = []
+    for key, value in ours.items():
+        here = f"{path}.{key}"
+        if isinstance(value, dict) and isinstance(full.get(key), dict):
+            found += _foreign(value, full[key], here)
+        elif value != full.get(key):
+            found.append(here)
+    return found
