@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import selector_text
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api import ImageClassifier
 
 _LONGEST_MESSAGE = 2000
+_LONGEST_REASON = 100
 
 
 def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
@@ -117,10 +119,17 @@ def _conditions(
             {
                 "type": kind,
                 "status": verdict.status,
-                "reason": verdict.reason,
+                "reason": _camel_case(verdict.reason),
                 "message": verdict.message[:_LONGEST_MESSAGE],
                 "lastTransitionTime": last["lastTransitionTime"] if same else now,
                 "observedGeneration": generation,
             }
         )
     return conditions
+
+
+def _camel_case(reason: str) -> str:
+    """Return a reason as the API takes it; the word of a pod or of an admission webhook can be any text."""
+    words = re.findall(r"[A-Za-z0-9]+", reason)
+    word = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
+    return word[:_LONGEST_REASON] or "Unknown"

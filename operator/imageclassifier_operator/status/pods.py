@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -142,5 +142,18 @@ def model_facts(pods: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
             except ValueError:
                 continue
             if isinstance(facts, dict) and "sha256" in facts:
-                return {key: facts[key] for key in ("name", "sha256", "precision", "classes") if key in facts}
+                return {key: facts[key] for key, fits in _FACTS.items() if key in facts and fits(facts[key])}
     return None
+
+
+def _is_text(value: Any, longest: int) -> bool:
+    return isinstance(value, str) and len(value) <= longest
+
+
+_FACTS: Mapping[str, Callable[[Any], bool]] = {
+    "name": lambda value: _is_text(value, 253),
+    "sha256": lambda value: _is_text(value, 64),
+    "precision": lambda value: _is_text(value, 32),
+    "classes": lambda value: type(value) is int and 0 <= value < 2**31,
+}
+"""What the schema of the status takes: one fact of another form would have the whole status refused."""
