@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.kube import EVENTS, Cluster, KubeError
+from imageclassifier_operator.naming import child_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def _event(live: Mapping[str, Any], ready: Mapping[str, Any], *, warning: bool) 
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:12]}",
+            "name": f"{child_name(metadata['name'])}.{uuid.uuid4().hex[:12]}",
             "namespace": metadata["namespace"],
         },
         "involvedObject": {

@@ -99,7 +99,10 @@ class ChildWatch:
 
 
 def owner_key(item: Mapping[str, Any]) -> Key | None:
-    """Return the ImageClassifier that a child or pod belongs to, by its owner or its instance label."""
+    """Return the ImageClassifier that a child or pod belongs to, by its owner or its instance label.
+
+    The label holds the name of the children, which for a long or dotted name is not the object's own.
+    """
     metadata = item["metadata"]
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("kind") == KIND and owner.get("controller"):
