@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
-from imageclassifier_operator.apply import MANAGER, apply_children
+from imageclassifier_operator.apply import MANAGER, apply_children, difference
 from imageclassifier_operator.events import report
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
 from imageclassifier_operator.manifests import build_all
@@ -32,10 +32,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a reconcile came to: seconds until the next one is due (None: when something happens)."""
+    """What a reconcile came to: seconds until the next one is due (None: when something happens).
+
+    `again` asks for another one at once, and later and later where that does not help.
+    """
 
     requeue_after: float | None
     result: str
+    again: bool = False
 
 
 def _now() -> str:
@@ -76,18 +80,17 @@ async def reconcile(
     status = compute(ic, seen, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
     if applied.again:
-        return Outcome(requeue_after=0.0, result="again")
-    if applied.problems:
+        return Outcome(requeue_after=None, result="again", again=True)
+    if any(not problem.passing for problem in applied.problems):
         return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
-    if status["conditions"][0]["status"] == "True":
+    if status["conditions"][0]["status"] == "True" and not applied.problems:
         return Outcome(requeue_after=None, result="ready")
     return Outcome(requeue_after=LOOK_AGAIN_SECONDS, result="waiting")
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Mapping[str, Any]) -> None:
     """Patch the status where it differs, and tell of it in an Event where Ready's reason is another one."""
-    previous = live.get("status") or {}
-    if previous == status:
+    if difference({"status": status}, live, manager=STATUS_MANAGER, subresource="status") is None:
         return
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
     body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status}
@@ -96,4 +99,5 @@ async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Mappi
     except (NotFoundError, ConflictError):
         logger.info("ImageClassifier went away meanwhile: %s/%s", metadata["namespace"], metadata["name"])
         return
+    previous = live.get("status") or {}
     await report(cluster, live, before=previous.get("conditions") or [], after=status["conditions"])

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.api import KIND
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, created, handover
 from imageclassifier_operator.kube import (
@@ -79,8 +80,10 @@ def _child_resources(capabilities: Capabilities) -> list[Resource]:
 async def _guarded(applied: Applied, kind: str, step: Any) -> None:
     try:
         await step
-    except UnreachableError:
-        raise
+    except UnreachableError as error:
+        if not _by_webhook(error):
+            raise
+        applied.problems.append(Problem(kind=kind, reason="WebhookFailed", message=error.message, passing=True))
     except ConflictError as error:
         logger.info("Object changed while it was written, another pass follows: %s", error.message)
         applied.again = True
@@ -89,6 +92,11 @@ async def _guarded(applied: Applied, kind: str, step: Any) -> None:
     except KubeError as error:
         reason = error.reason or "Rejected"
         applied.problems.append(Problem(kind=kind, reason=reason, message=f"{kind}: {error.message}"))
+
+
+def _by_webhook(error: KubeError) -> bool:
+    """Say whether the API server answered, but could not ask a webhook: that stops one child, not the others."""
+    return error.status == 500 and "webhook" in error.message
 
 
 async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource, applied: Applied) -> None:
@@ -111,10 +119,10 @@ async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any
         applied.again |= body is not wanted and body != wanted
         return
     if not _controlled(live, ic.uid):
-        applied.problems.append(_name_conflict(live, kind))
+        applied.problems.append(_predecessors(live, ic, kind) or _name_conflict(live, kind))
         return
     if live["metadata"].get("deletionTimestamp") is not None:
-        applied.again = True  # its successor can be made only once it is gone
+        applied.problems.append(_terminating(live, kind))
         return
     if kind == DEPLOYMENTS.kind:
         taking = handover(live, ic.spec.autoscaling, manager=MANAGER)
@@ -135,6 +143,27 @@ def _fenced(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any
 def _controlled(live: Mapping[str, Any], uid: str) -> bool:
     owners = live["metadata"].get("ownerReferences") or []
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+
+
+def _terminating(live: Mapping[str, Any], kind: str) -> Problem:
+    """Its successor can be made only once it is gone, of which an event tells."""
+    waits = ", ".join(live["metadata"].get("finalizers") or [])
+    message = f"{kind} {live['metadata']['name']} is being deleted, it is made anew once it is gone"
+    if waits:
+        message += f"; that waits for its finalizers: {waits}"
+    return Problem(kind=kind, reason="Terminating", message=message, passing=True)
+
+
+def _predecessors(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Problem | None:
+    """What an object of the same name has left behind is on its way out: its owner is gone."""
+    owners = live["metadata"].get("ownerReferences") or []
+    if not any(o.get("controller") and (o["kind"], o["name"]) == (KIND, ic.name) for o in owners):
+        return None
+    message = (
+        f"{kind} {live['metadata']['name']} belongs to a deleted ImageClassifier of the same name, "
+        "it is made anew once the cluster has removed it"
+    )
+    return Problem(kind=kind, reason="Terminating", message=message, passing=True)
 
 
 def _name_conflict(live: Mapping[str, Any], kind: str) -> Problem:

@@ -25,6 +25,7 @@ _LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "ownerReferences": (("uid",),),
     "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
     "imagePullSecrets": (("name",),),
+    "conditions": (("type",),),
 }
 """The lists that the API merges by key (`x-kubernetes-list-map-keys`); every other list is compared whole."""
 
@@ -33,7 +34,9 @@ _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
 _IDENTITY = frozenset({"name", "namespace", "uid"})
 
 
-def difference(wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str) -> str | None:
+def difference(
+    wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
+) -> str | None:
     """Return the path of the first field that makes a write necessary, None where nothing does."""
     for part in wanted:
         if part in {"apiVersion", "kind"}:
@@ -44,7 +47,7 @@ def difference(wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: s
         differing = _differs(want, have, (part,))
         if differing is not None:
             return ".".join(differing)
-    for owned in _owned(live, manager):
+    for owned in _owned(live, manager, subresource):
         if not _is_wanted(wanted, owned):
             return ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
     return None
@@ -120,13 +123,18 @@ def _equal(want: Any, have: Any, path: tuple[str, ...]) -> bool:
         return False
 
 
-def _owned(live: Mapping[str, Any], manager: str) -> Iterator[tuple[str | dict[str, Any], ...]]:
+def _owned(
+    live: Mapping[str, Any], manager: str, subresource: str | None = None
+) -> Iterator[tuple[str | dict[str, Any], ...]]:
     """Yield the leaves that a manager applied; a step is a field's name, or the key of a list's item.
 
     The form is `metav1.FieldsV1`: `f:<field>`, `k:<item's key as JSON>`, `v:<item of a set>`, `.` for the item.
+    Servers before 1.22 do not say through which subresource a field was applied.
     """
     for entry in live["metadata"].get("managedFields") or []:
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if entry.get("manager") != manager or entry.get("operation") != "Apply":
+            continue
+        if entry.get("subresource") in {None, "", subresource}:
             yield from _leaves(entry.get("fieldsV1") or {}, ())
 
 

@@ -22,6 +22,7 @@ from imageclassifier_operator.kube import (
     KubeError,
     autoscalers,
 )
+from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Controller:
         self._metrics = metrics
         self._queue = WorkQueue()
         self._versions: dict[Key, str] = {}
+        self._by_child: dict[Key, Key] = {}
         self._unheard: dict[Key, tuple[str | None, float]] = {}
         self._capabilities: Capabilities | None = None
         self._parts: asyncio.Task[None] | None = None
@@ -69,11 +71,18 @@ class Controller:
 
     def seen(self, key: Key, *, resource_version: str, deleted: bool = False) -> None:
         """Take note of an event of an ImageClassifier and make it due."""
+        child = Key(key.namespace, child_name(key.name))
         if deleted:
             self._versions.pop(key, None)
+            self._by_child.pop(child, None)
         else:
             self._versions[key] = resource_version
+            self._by_child[child] = key
         self._queue.notify(key)
+
+    def wake(self, key: Key) -> None:
+        """Make an object due by its own name, or by that of its children, which is all that a pod knows."""
+        self._queue.notify(key if key in self._versions else self._by_child.get(key, key))
 
     def stop(self) -> None:
         """End `run` in an orderly way; what a reconcile has not done yet, the next process does."""
@@ -102,7 +111,7 @@ class Controller:
                         self._cluster,
                         resource,
                         namespace=namespace,
-                        notify=self._queue.notify,
+                        notify=self.wake,
                         metrics=self._metrics,
                     )
                     group.create_task(watch.run(), name=f"watch of {resource.plural} in {namespace or 'all'}")
@@ -146,9 +155,12 @@ class Controller:
             self._metrics.reconciles.labels(result="bug").inc()
             logger.exception("Reconcile broke: %s/%s; again in %.1f s", key.namespace, key.name, wait)
         else:
-            self._queue.done(key)
             self._metrics.reconciles.labels(result=outcome.result).inc()
             self._metrics.last_success.set_to_current_time()
+            if outcome.again:  # as after a failure, so that a conflict that stays makes no busy loop
+                self._queue.failed(key)
+                return
+            self._queue.done(key)
             if outcome.requeue_after is not None:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:

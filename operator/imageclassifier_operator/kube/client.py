@@ -138,7 +138,7 @@ class KubeClient:
                     yield _event_of(json.loads(line))
             finally:
                 response.close()
-        except (TimeoutError, aiohttp.ClientError, ValueError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise UnreachableError(f"watch of {resource.plural}: {error or type(error).__name__}") from error
 
     async def _json(
@@ -156,7 +156,7 @@ class KubeClient:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 response = await self._send(method, url, body=body, accept=accept, content=content)
                 answer: dict[str, Any] = json.loads(await response.read())
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # or no JSON: a proxy's page
             raise UnreachableError(f"{method} {path}: {error or type(error).__name__}") from error
         return answer
 

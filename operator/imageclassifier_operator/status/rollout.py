@@ -63,8 +63,12 @@ def _children_in_shape(seen: Observation) -> Verdict | None:
     ]
     if not hard:
         return None
+    hard.sort(key=lambda problem: problem.passing)  # what a person must see to comes first
     message = "; ".join(problem.message for problem in hard)
-    return Verdict(status="False", reason=hard[0].reason, message=message, stalled=True)
+    passing = hard[0].passing
+    return Verdict(
+        status="False", reason=hard[0].reason, message=message, stalled=not passing, progressing=passing
+    )
 
 
 def _deployment_there(seen: Observation) -> Verdict | None:

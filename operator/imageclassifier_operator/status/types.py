@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A child that could not be brought into shape: which kind, and the condition's reason and message."""
+    """A child that could not be brought into shape: which kind, and the condition's reason and message.
+
+    `passing` says that it ends without a person, as a rule.
+    """
 
     kind: str
     reason: str
     message: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,3 +148,24 @@ def test_owns_tells_an_applied_field_from_one_of_another_manager() -> None:
     assert owns(live, ("spec", "replicas"), manager=MANAGER)
     assert not owns(live, ("spec", "replicas"), manager="kubectl")
     assert not owns(live, ("spec", "paused"), manager=MANAGER)
+
+
+def status_of(*conditions: str, **fields: Any) -> dict[str, Any]:
+    return {"status": {**fields, "conditions": [{"type": kind, "status": "True"} for kind in conditions]}}
+
+
+def with_status(status: dict[str, Any], fields: dict[str, Any], **entry: Any) -> dict[str, Any]:
+    return {"metadata": {"managedFields": owned({"f:status": fields}, **entry)}, **status}
+
+
+@pytest.mark.parametrize("kinds", [("Ready", "Foreign"), ("Foreign", "Ready")])
+def test_a_condition_of_somebody_else_makes_no_difference(kinds: tuple[str, ...]) -> None:
+    live = with_status(status_of(*kinds, url="u"), {"f:url": {}}, subresource="status")
+    assert difference(status_of("Ready", url="u"), live, manager=MANAGER, subresource="status") is None
+
+
+@pytest.mark.parametrize("entry", [{"subresource": "status"}, {}], ids=["since 1.22", "before 1.22"])
+def test_a_part_of_the_status_that_is_no_longer_so_is_taken_back(entry: dict[str, str]) -> None:
+    live = with_status(status_of("Ready", image="i"), {"f:image": {}}, **entry)
+    found = difference(status_of("Ready"), live, manager=MANAGER, subresource="status")
+    assert found == "status.image"

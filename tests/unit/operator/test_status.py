@@ -282,3 +282,33 @@ def test_memory_that_alone_holds_the_count_is_told() -> None:
 
 def test_an_autoscaler_that_works_is_ready() -> None:
     assert scaling(autoscaler(ABLE, ACTIVE, currentReplicas=2, desiredReplicas=2))["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [("must have an owner", "MustHaveAnOwner"), ("K8sRequired-Labels", "K8sRequiredLabels"), ("403", "Unknown")],
+)
+def test_a_reason_of_any_form_becomes_one_that_the_api_takes(said: str, reason: str) -> None:
+    seen = world(problems=[Problem(kind="Service", reason=said, message="no")])
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    assert status["conditions"][0]["reason"] == reason
+
+
+def test_facts_that_the_schema_refuses_are_left_out() -> None:
+    facts = {"name": "n" * 300, "sha256": SHA, "precision": 32, "classes": "ten"}
+    told = {"initContainerStatuses": [ended(json.dumps(facts), code=0)]}
+    status = compute(classifier(), world(pod("a", **told)), previous={}, now=NOW)
+    assert status["model"] == {"sha256": SHA}
+
+
+def test_a_problem_that_passes_asks_for_nobody() -> None:
+    passing = Problem(kind="Service", reason="Terminating", message="soon", passing=True)
+    status = compute(classifier(), world(problems=[passing]), previous={}, now=NOW)
+    found = {entry["type"]: (entry["status"], entry["reason"]) for entry in status["conditions"]}
+    assert found["Ready"] == ("False", "Terminating")
+    assert found["Progressing"] == ("True", "Terminating")
+    assert found["Stalled"][0] == "False"
+    hard = Problem(kind="Deployment", reason="Forbidden", message="no")
+    status = compute(classifier(), world(problems=[passing, hard]), previous={}, now=NOW)
+    assert status["conditions"][0]["reason"] == "Forbidden"
+    assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Stalled"] == "True"

@@ -1,0 +1,92 @@
+"""What a pass over the children makes of objects in its way, and of an API server that refuses one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
+from imageclassifier_operator.apply import Applied, apply_children
+from imageclassifier_operator.kube import KubeError, Resource, UnreachableError
+from imageclassifier_operator.manifests import Capabilities, build_all
+
+from tests.unit.operator.scripted_cluster import ScriptedCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CAPABILITIES = Capabilities(autoscaling_version="autoscaling/v2", service_monitors=False)
+SOURCE = ModelSource(name="pets", uris=("bundled:pets",), sha256="a" * 64)
+PETS = ImageClassifier(namespace="vision", name="pets", uid="1", generation=1, spec=Spec(model=SOURCE))
+
+
+class StoredCluster(ScriptedCluster):
+    """Holds what is applied, by kind; a kind can be refused."""
+
+    def __init__(self, *live: dict[str, Any], refused: Mapping[str, KubeError] | None = None) -> None:
+        super().__init__()
+        self.live = {item["kind"]: item for item in live}
+        self.refused = refused or {}
+
+    async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.live.get(resource.kind)
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    ) -> dict[str, Any]:
+        if resource.kind in self.refused:
+            raise self.refused[resource.kind]
+        self.live[resource.kind] = {**manifest, "metadata": {"uid": "9", **manifest["metadata"]}}
+        return self.live[resource.kind]
+
+
+def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
+    reference = {"kind": "ImageClassifier", "name": "pets", "uid": owner, "controller": True}
+    return {"kind": "Service", "metadata": {"name": "pets", "ownerReferences": [reference], **metadata}}
+
+
+async def one_pass(cluster: StoredCluster) -> Applied:
+    wanted = build_all(PETS, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES)
+    return await apply_children(cluster, PETS, wanted, capabilities=CAPABILITIES)
+
+
+async def test_a_child_that_waits_for_its_finalizers_is_told_and_waited_for() -> None:
+    leaving = service(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.org/lb"])
+    cluster = StoredCluster(leaving)
+    applied = await one_pass(cluster)
+    [problem] = applied.problems
+    assert (problem.reason, problem.passing) == ("Terminating", True)
+    assert "example.org/lb" in problem.message
+    assert not applied.again, "another pass at once would be a busy loop until it is gone"
+    assert cluster.live["Service"] is leaving
+
+
+async def test_what_a_predecessor_left_behind_is_no_conflict() -> None:
+    cluster = StoredCluster(service(owner="0"))
+    [problem] = (await one_pass(cluster)).problems
+    assert (problem.reason, problem.passing) == ("Terminating", True)
+    assert cluster.live["Service"]["metadata"]["ownerReferences"][0]["uid"] == "0"
+
+
+@pytest.mark.parametrize("owners", [[], [{"kind": "Gateway", "name": "pets", "uid": "2", "controller": True}]])
+async def test_an_object_of_somebody_else_is_a_conflict(owners: list[dict[str, Any]]) -> None:
+    cluster = StoredCluster(service(ownerReferences=owners))
+    [problem] = (await one_pass(cluster)).problems
+    assert (problem.reason, problem.passing) == ("NameConflict", False)
+
+
+async def test_a_webhook_that_does_not_answer_stops_one_child_only() -> None:
+    text = 'Internal error occurred: failed calling webhook "check.example.org": connection refused'
+    failed = UnreachableError(text, status=500, reason="InternalError")
+    cluster = StoredCluster(refused={"Deployment": failed})
+    [problem] = (await one_pass(cluster)).problems
+    assert (problem.kind, problem.reason, problem.message) == ("Deployment", "WebhookFailed", text)
+    assert "Service" in cluster.live
+
+
+@pytest.mark.parametrize("status", [0, 429, 500, 503])
+async def test_a_server_that_does_not_answer_ends_the_pass(status: int) -> None:
+    cluster = StoredCluster(refused={"Deployment": UnreachableError("etcdserver: timed out", status=status)})
+    with pytest.raises(UnreachableError):
+        await one_pass(cluster)
+    assert "Service" not in cluster.live

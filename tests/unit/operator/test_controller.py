@@ -1,0 +1,66 @@
+"""Which object an event makes due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imageclassifier_operator.api import OperatorConfig
+from imageclassifier_operator.controller import Controller, Key
+from imageclassifier_operator.controller import controller as module
+from imageclassifier_operator.manifests import Capabilities
+from imageclassifier_operator.metrics import Metrics
+from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.reconcile import Outcome
+
+from tests.unit.operator.scripted_cluster import ScriptedCluster
+
+if TYPE_CHECKING:
+    import pytest
+
+DOTTED = Key("vision", "pets.v2")
+OF_ITS_PODS = Key("vision", child_name(DOTTED.name))
+
+
+def new_controller() -> Controller:
+    config = OperatorConfig(runtime_image="i")
+    return Controller(ScriptedCluster(), config=config, namespaces=[None], metrics=Metrics())
+
+
+async def due(controller: Controller) -> list[Key]:
+    queue = controller._queue
+    return [await queue.take() for _ in range(len(queue))]
+
+
+async def test_a_pod_wakes_an_object_whose_children_are_called_otherwise() -> None:
+    controller = new_controller()
+    controller.seen(DOTTED, resource_version="1")
+    await due(controller)
+    controller._queue.done(DOTTED)
+    controller.wake(OF_ITS_PODS)
+    assert await due(controller) == [DOTTED]
+
+
+async def test_an_object_that_is_called_like_the_children_of_another_is_woken_itself() -> None:
+    controller = new_controller()
+    for key in (DOTTED, OF_ITS_PODS):
+        controller.seen(key, resource_version="1")
+    for key in await due(controller):
+        controller._queue.done(key)
+    controller.wake(OF_ITS_PODS)
+    assert await due(controller) == [OF_ITS_PODS]
+
+
+async def test_a_conflict_that_stays_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = new_controller()
+    controller._capabilities = Capabilities(autoscaling_version="autoscaling/v2", service_monitors=False)
+
+    async def conflict(*_: object, **__: object) -> Outcome:
+        return Outcome(requeue_after=None, result="again", again=True)
+
+    monkeypatch.setattr(module, "reconcile", conflict)
+    controller.seen(DOTTED, resource_version="1")
+    for failures in range(1, 4):
+        controller._queue._due.clear()
+        await controller._reconcile(DOTTED)
+        assert controller._queue._failures[DOTTED] == failures
+        assert len(controller._queue) == 1
