@@ -296,8 +296,8 @@ def test_a_reason_of_any_form_becomes_one_that_the_api_takes(said: str, reason: 
 
 def test_facts_that_the_schema_refuses_are_left_out() -> None:
     facts = {"name": "n" * 300, "sha256": SHA, "precision": 32, "classes": "ten"}
-    told = {"initContainerStatuses": [ended(json.dumps(facts), code=0)]}
-    status = compute(classifier(), world(pod("a", **told)), previous={}, now=NOW)
+    told = pod("a", initContainerStatuses=[ended(json.dumps(facts), code=0)])
+    status = compute(classifier(), world(told), previous={}, now=NOW)
     assert status["model"] == {"sha256": SHA}
 
 
