@@ -182,11 +182,12 @@ def wait_answer(way: Door, image: bytes, *, seconds: float = 60, top_k: int = 5)
 
 
 def delete(kube: Kube, name: str, *, namespace: str, seconds: float = 60) -> None:
-    """Delete an ImageClassifier and wait until nothing of it is left."""
+    """Delete an ImageClassifier and wait until nothing of it is left but pods that are ending."""
     kube.delete("imageclassifiers", name, namespace=namespace)
 
     def gone() -> bool:
         selector = f"app.kubernetes.io/instance={name}"
-        return not any(kube.list(kind, namespace=namespace, selector=selector) for kind in (*CHILDREN, "pods"))
+        left = any(kube.list(kind, namespace=namespace, selector=selector) for kind in CHILDREN)
+        return not left and not pods(kube, name, namespace=namespace)
 
     until(gone, seconds=seconds, what=f"the end of all that {name} had", every=0.2)

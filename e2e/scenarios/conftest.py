@@ -17,7 +17,7 @@ from e2e.measure.answer import PHOTOGRAPH
 from e2e.target import target_from
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from e2e.kube import Kube
 
@@ -25,6 +25,7 @@ _LONGEST_SECONDS = 900
 """For one scenario, the cluster and the images that the first one may have to wait for included."""
 
 _REPORTS = pytest.StashKey[dict[str, bool]]()
+_FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +36,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_LONGEST_SECONDS))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_FIGURES] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[_FIGURES]:
+        terminalreporter.section("what was measured")
+        for line in config.stash[_FIGURES]:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Keeps a line for the end of the run, where people look."""
+    return request.config.stash[_FIGURES].append
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,6 +8,8 @@ from e2e.classifiers import condition, current, manifest, wait_for, wait_ready
 from e2e.readiness import watching
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from e2e.kube import Kube, Object
 
 
@@ -21,7 +23,9 @@ def _wait_count(kube: Kube, namespace: str, count: int) -> Object:
     return wait_for(kube, "pets", namespace=namespace, what=f"Ready with {summary}", probe=reached)
 
 
-def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(kube: Kube, namespace: str) -> None:
+def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
+    kube: Kube, namespace: str, figure: Callable[[str], None]
+) -> None:
     spec: dict[str, Any] = {"replicas": 3, "rollout": {"drainSeconds": 1}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     wait_ready(kube, "pets", namespace=namespace)
@@ -39,7 +43,10 @@ def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(kube: K
             kube.patch("imageclassifiers", "pets", {"spec": change}, namespace=namespace)
             # Also when all are Ready: a count above the maximum is for the autoscaler to lower, in its own time.
             live = _wait_count(kube, namespace, wanted)
-        print(f"{text}: {count} -> {wanted}, never fewer than {seen.fewest} of {len(seen.counts)} states")
+        states = len(seen.counts)
+        figure(
+            f"autoscaling {text}: {count} -> {wanted} pods, never fewer than {seen.fewest} ready ({states} states)"
+        )
         assert live["status"]["readyReplicas"] == wanted, text
         assert seen.fewest >= min(count, wanted), (text, seen.counts)
         autoscaler = kube.get("horizontalpodautoscalers", "pets", namespace=namespace)

@@ -10,6 +10,8 @@ from e2e.load import steady
 from e2e.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from e2e.kube import Kube, Object
 
 RESTORED_SECONDS = 10.0
@@ -26,7 +28,9 @@ def test_kubectl_scale_sets_the_number_of_pods(kube: Kube, namespace: str) -> No
         assert len(pods(kube, "pets", namespace=namespace)) == wanted
 
 
-def test_new_resources_roll_with_no_failed_request(kube: Kube, namespace: str, photograph: bytes) -> None:
+def test_new_resources_roll_with_no_failed_request(
+    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"replicas": 2}))
     wait_ready(kube, "pets", namespace=namespace)
     before = {pod["metadata"]["uid"] for pod in pods(kube, "pets", namespace=namespace)}
@@ -39,7 +43,7 @@ def test_new_resources_roll_with_no_failed_request(kube: Kube, namespace: str, p
         wait_ready(kube, "pets", namespace=namespace)
         # The old pods go on for as long as they drain; the load outlives them.
         until(lambda: _all_there(kube, namespace) == 2, seconds=60, what="the end of the old pods")
-    print(report)
+    figure(f"rollout under load: {report}")
     after = pods(kube, "pets", namespace=namespace)
     assert not before & {pod["metadata"]["uid"] for pod in after}
     assert {pod["spec"]["containers"][0]["resources"]["limits"]["memory"] for pod in after} == {"640Mi"}
@@ -51,7 +55,9 @@ def _all_there(kube: Kube, namespace: str) -> int:
     return len(kube.list("pods", namespace=namespace, selector="app.kubernetes.io/instance=pets"))
 
 
-def test_what_was_deleted_or_edited_by_hand_is_restored(kube: Kube, namespace: str, photograph: bytes) -> None:
+def test_what_was_deleted_or_edited_by_hand_is_restored(
+    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+) -> None:
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
     inside = f"--namespace={namespace}"
@@ -67,7 +73,7 @@ def test_what_was_deleted_or_edited_by_hand_is_restored(kube: Kube, namespace: s
         seconds=RESTORED_SECONDS,
         what="the Service to come back",
     )
-    print(f"Service restored in {time.monotonic() - began:.2f} s")
+    figure(f"Service restored in {time.monotonic() - began:.2f} s")
 
     edit = '{"spec":{"replicas":3,"template":{"spec":{"terminationGracePeriodSeconds":5}}}}'
     kube.kubectl("patch", "deployment", "pets", inside, "--type=merge", f"--patch={edit}")
@@ -79,7 +85,7 @@ def test_what_was_deleted_or_edited_by_hand_is_restored(kube: Kube, namespace: s
         return bool(live["spec"]["replicas"] == 1 and pod["terminationGracePeriodSeconds"] == 30)
 
     until(restored, seconds=RESTORED_SECONDS, what="the Deployment to be as it was")
-    print(f"Deployment restored in {time.monotonic() - began:.2f} s")
+    figure(f"Deployment restored in {time.monotonic() - began:.2f} s")
     wait_ready(kube, "pets", namespace=namespace)
     assert wait_answer(wait_door(kube, "pets", namespace=namespace), photograph, seconds=10)
 

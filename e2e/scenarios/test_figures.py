@@ -13,21 +13,31 @@ from e2e.measure.answer import LONGEST_MEDIAN_SECONDS, apply_to_answer
 from e2e.measure.rest import at_rest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from e2e.kube import Kube
 
 
-def test_the_first_answer_comes_soon_after_apply(kube: Kube, namespace: str) -> None:
+def test_the_first_answer_comes_soon_after_apply(
+    kube: Kube, namespace: str, figure: Callable[[str], None]
+) -> None:
     spec = {"rollout": {"drainSeconds": 0}}
     taken = apply_to_answer(kube, namespace=namespace, runs=5, spec=spec)
-    print(f"from kubectl apply to the first 200: {', '.join(f'{seconds:.1f} s' for seconds in taken)}")
+    figure(f"from kubectl apply to the first 200: {', '.join(f'{seconds:.1f} s' for seconds in taken)}")
     assert statistics.median(taken) <= LONGEST_MEDIAN_SECONDS
 
 
-def test_the_operator_writes_nothing_at_rest(kube: Kube, namespace: str, request: pytest.FixtureRequest) -> None:
+def test_the_operator_writes_nothing_at_rest(
+    kube: Kube, namespace: str, request: pytest.FixtureRequest, figure: Callable[[str], None]
+) -> None:
     if kube.target.audit_log is None:
         pytest.skip("only the local cluster's audit log can be read from here")
     seconds: float = request.config.getoption("--rest-seconds")
     counted = at_rest(kube, namespace=namespace, seconds=seconds)
     print(audit.table(counted))
     assert counted.total() > 0
-    assert not audit.writes(counted, OPERATOR_USER)
+    written = audit.writes(counted, OPERATOR_USER)
+    figure(
+        f"at rest for {seconds:.0f} s: {written.total()} writes by the operator, {counted.total()} requests in all"
+    )
+    assert not written

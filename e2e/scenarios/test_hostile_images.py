@@ -14,7 +14,7 @@ from e2e.classifiers import CLASSIFY, manifest, pods, restarts, wait_answer, wai
 from e2e.scenarios.hostile_images import cases, largest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from e2e.classifiers import Door
     from e2e.kube import Kube, Object
@@ -46,7 +46,9 @@ print(json.dumps({
 """
 
 
-def test_hostile_images_never_break_a_pod(kube: Kube, namespace: str, photograph: bytes) -> None:
+def test_hostile_images_never_break_a_pod(
+    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+) -> None:
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
     way = wait_door(kube, "pets", namespace=namespace)
@@ -55,10 +57,10 @@ def test_hostile_images_never_break_a_pod(kube: Kube, namespace: str, photograph
     assert len(small) >= 200
 
     one_by_one = asyncio.run(_send(way, small, clients=1))
-    print(f"one at a time: {_told(one_by_one)}")
+    figure(f"hostile images, one at a time: {_told(one_by_one)}")
     # The largest lie close together, so that as many of them as possible are in the pod at once.
     both = asyncio.run(_send(way, [*large * (CLIENTS // len(large) + 1), *small, *large], clients=CLIENTS))
-    print(f"{CLIENTS} clients at once: {_told(both)}")
+    figure(f"hostile images, {CLIENTS} clients at once: {_told(both)}")
 
     wrong = [line for answers in (one_by_one, both) for line in answers[1]]
     assert not wrong, wrong[:20]
@@ -66,7 +68,10 @@ def test_hostile_images_never_break_a_pod(kube: Kube, namespace: str, photograph
     assert not one_by_one[0][BUSY]
     assert restarts(kube, "pets", namespace=namespace) == 0
     memory = _memory(kube, namespace)
-    print(", ".join(f"{key} {value / 2**20:.0f} MiB" for key, value in memory.items() if key != "kills"))
+    sizes = ", ".join(
+        f"{key} {value / 2**20:.0f} MiB" for key, value in memory.items() if key != "kills" and value
+    )
+    figure(f"hostile images, memory: {sizes}")
     assert memory["kills"] == 0
     assert memory["peak_resident"] < memory["limit"]
     assert wait_answer(way, photograph, seconds=10)
