@@ -112,6 +112,9 @@ async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource, appl
 async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any], applied: Applied) -> None:
     resource, kind = resource_of(wanted), wanted["kind"]
     live = await cluster.get(resource, namespace=ic.namespace, name=wanted["metadata"]["name"])
+    if live is None and resource == SERVICE_MONITORS and not await cluster.serves(resource):
+        applied.problems.append(_crd_terminating(kind))
+        return
     if live is None:
         logger.info("Created %s %s/%s", kind, ic.namespace, wanted["metadata"]["name"])
         body = created(wanted, ic.spec.autoscaling) if kind == DEPLOYMENTS.kind else wanted
@@ -152,6 +155,11 @@ def _terminating(live: Mapping[str, Any], kind: str) -> Problem:
     if waits:
         message += f"; that waits for its finalizers: {waits}"
     return Problem(kind=kind, reason="Terminating", message=message, passing=True)
+
+
+def _crd_terminating(kind: str) -> Problem:
+    """One made now, which the API server does let through, would hold up the CRD's deletion for a minute."""
+    return Problem(kind=kind, reason="CRDTerminating", message=f"The CRD of {kind} is being deleted", passing=True)
 
 
 def _predecessors(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Problem | None:

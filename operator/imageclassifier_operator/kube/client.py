@@ -116,7 +116,11 @@ class KubeClient:
             body = await self._json("GET", f"{root}/{resource.group_version}")
         except NotFoundError:
             return False
-        return any(entry["name"] == resource.plural for entry in body.get("resources") or [])
+        # an API that is being taken away is still listed, to read and to delete
+        return any(
+            entry["name"] == resource.plural and "create" in entry.get("verbs", ())
+            for entry in body.get("resources") or []
+        )
 
     async def watch(
         self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str

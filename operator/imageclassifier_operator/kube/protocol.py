@@ -53,7 +53,7 @@ class Cluster(Protocol):
         """Delete the object of this UID; one that is gone already is no error."""
 
     async def serves(self, resource: Resource) -> bool:
-        """Say whether the API server offers this resource at this version."""
+        """Say whether objects of this resource can be made at this version."""
 
     def watch(
         self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str

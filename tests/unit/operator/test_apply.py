@@ -28,6 +28,9 @@ class StoredCluster(ScriptedCluster):
         self.live = {item["kind"]: item for item in live}
         self.refused = refused or {}
 
+    async def serves(self, resource: Resource) -> bool:
+        return False
+
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
         return self.live.get(resource.kind)
 
@@ -45,9 +48,9 @@ def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
     return {"kind": "Service", "metadata": {"name": "pets", "ownerReferences": [reference], **metadata}}
 
 
-async def one_pass(cluster: StoredCluster) -> Applied:
-    wanted = build_all(PETS, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES)
-    return await apply_children(cluster, PETS, wanted, capabilities=CAPABILITIES)
+async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPABILITIES) -> Applied:
+    wanted = build_all(PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
+    return await apply_children(cluster, PETS, wanted, capabilities=capabilities)
 
 
 async def test_a_child_that_waits_for_its_finalizers_is_told_and_waited_for() -> None:
@@ -90,3 +93,11 @@ async def test_a_server_that_does_not_answer_ends_the_pass(status: int) -> None:
     with pytest.raises(UnreachableError):
         await one_pass(cluster)
     assert "Service" not in cluster.live
+
+
+async def test_nothing_is_made_of_an_api_that_is_being_taken_away() -> None:
+    cluster = StoredCluster()
+    before = Capabilities(autoscaling_version="autoscaling/v2", service_monitors=True)
+    [problem] = (await one_pass(cluster, capabilities=before)).problems
+    assert (problem.kind, problem.reason, problem.passing) == ("ServiceMonitor", "CRDTerminating", True)
+    assert "ServiceMonitor" not in cluster.live

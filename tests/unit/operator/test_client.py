@@ -1,0 +1,78 @@
+"""The client goes on by the token that its pod has now, and takes no garbage for an answer."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import certifi
+import pytest
+from aiohttp import web
+from imageclassifier_operator.kube import SERVICE_MONITORS, UnreachableError
+from imageclassifier_operator.kube.client import KubeClient, connect
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import incluster_config
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class Later(datetime.datetime):
+    """A clock that is two minutes on."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Later:
+        return super().now(tz) + datetime.timedelta(minutes=2)
+
+
+async def test_a_token_that_was_rotated_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tmp_path / "token"
+    token.write_text("first")
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", certifi.where())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+    async with await connect(kubeconfig=None, context=None) as client:
+        assert (await client.configuration.auth_settings())["BearerToken"]["value"] == "bearer first"
+        token.write_text("second")
+        clock = SimpleNamespace(datetime=Later, timedelta=datetime.timedelta)
+        monkeypatch.setattr(incluster_config, "datetime", clock)
+        assert (await client.configuration.auth_settings())["BearerToken"]["value"] == "bearer second"
+
+
+@pytest.fixture
+async def client(answer: str) -> AsyncIterator[KubeClient]:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text=answer)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with KubeClient(ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))) as found:
+        yield found
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("answer", ["<html>Try later</html>", '{"resources": ['])
+async def test_an_answer_that_is_no_json_is_none(client: KubeClient) -> None:
+    with pytest.raises(UnreachableError):
+        await client.serves(SERVICE_MONITORS)
+
+
+def api_of(*verbs: str) -> str:
+    return json.dumps({"resources": [{"name": "servicemonitors", "verbs": verbs}]})
+
+
+@pytest.mark.parametrize("answer", [api_of("get", "list", "create", "patch")])
+async def test_an_api_that_is_there_is_served(client: KubeClient) -> None:
+    assert await client.serves(SERVICE_MONITORS)
+
+
+@pytest.mark.parametrize("answer", [api_of("get", "list", "delete", "watch"), '{"resources": []}'])
+async def test_an_api_that_is_being_taken_away_is_not_served(client: KubeClient) -> None:
+    assert not await client.serves(SERVICE_MONITORS)
