@@ -207,6 +207,7 @@ class Controller:
                 self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
             if heard == metadata["resourceVersion"]:
                 continue
+            self._queue.notify(key)  # its event may be late, or never come
             before = self._unheard.get(key)
             # any event since the last look shows that the watch is alive, if behind
             unheard[key] = before if before is not None and before[0] == heard else (heard, now)

@@ -143,7 +143,7 @@ class KubeClient:
             finally:
                 response.close()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise UnreachableError(f"watch of {resource.plural}: {error or type(error).__name__}") from error
+            raise UnreachableError(f"watch of {resource.plural}: {str(error) or type(error).__name__}") from error
 
     async def _json(
         self,
@@ -161,7 +161,7 @@ class KubeClient:
                 response = await self._send(method, url, body=body, accept=accept, content=content)
                 answer: dict[str, Any] = json.loads(await response.read())
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # or no JSON: a proxy's page
-            raise UnreachableError(f"{method} {path}: {error or type(error).__name__}") from error
+            raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
         return answer
 
     async def _send(

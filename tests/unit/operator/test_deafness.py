@@ -23,14 +23,17 @@ def listing(version: str) -> Listing:
     return Listing([item], "99")
 
 
+def new_controller(cluster: ScriptedCluster) -> Controller:
+    config = OperatorConfig(runtime_image="i")
+    return Controller(cluster, config=config, namespaces=[None], metrics=Metrics())
+
+
 async def look_on(
     monkeypatch: pytest.MonkeyPatch, lists: list[Listing], *, heard: dict[int, str]
 ) -> type[BaseException]:
     """Run the clock over the lists; `heard` tells before which look which version is heard of."""
     cluster = ScriptedCluster(lists=lists)
-    metrics = Metrics()
-    config = OperatorConfig(runtime_image="i")
-    controller = Controller(cluster, config=config, namespaces=[None], metrics=metrics)
+    controller = new_controller(cluster)
     looks = 0
     now = 0.0
 
@@ -72,3 +75,12 @@ async def test_an_object_that_keeps_changing_is_not_taken_for_a_dead_watch(
 ) -> None:
     lists = [listing(str(version)) for version in range(2, 10)]
     assert await look_on(monkeypatch, lists, heard={n: str(n) for n in range(9)}) is ScriptEndedError
+
+
+@pytest.mark.parametrize(("listed", "due"), [("1", 0), ("2", 1)])
+async def test_an_object_whose_event_is_missing_is_looked_at_all_the_same(listed: str, due: int) -> None:
+    controller = new_controller(ScriptedCluster(lists=[listing(listed)]))
+    controller.seen(PETS, resource_version="1")
+    controller._queue.done(await controller._queue.take())
+    await controller._look_over(None, resync=False)
+    assert len(controller._queue) == due
