@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 PREFIX = "IMAGECLASSIFIER_OPERATOR_"
 
+ENDING_SECONDS = 5.0
+"""How long a part may take to end after another one did."""
+
 logger = logging.getLogger("imageclassifier_operator")
 
 
@@ -195,10 +198,15 @@ def _login(cluster: KubeClient, **_: object) -> kopf.ConnectionInfo:
 
 
 async def _until_first(*parts: Coroutine[None, None, None]) -> None:
-    """Run the parts until one of them ends, then end the others; an error of any is raised."""
+    """Run the parts until one of them ends, then end the others; an error of any is raised.
+
+    One that ended without an error may have been stopped by another that is failing: that one is heard out.
+    """
     tasks = [asyncio.create_task(part) for part in parts]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if rest and not any(task.exception() for task in done):
+            done |= (await asyncio.wait(rest, timeout=ENDING_SECONDS))[0]
         for task in done:
             task.result()
     finally:
