@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -91,8 +92,8 @@ class Bench:
         return api
 
     @contextmanager
-    def operator(self) -> Iterator[subprocess.Popen[str]]:
-        """Run the operator as its own service account; it has to end by itself on SIGTERM."""
+    def operator(self, *, killed: bool = False) -> Iterator[subprocess.Popen[str]]:
+        """Run the operator as its own service account; it has to end by itself on SIGTERM, unless `killed`."""
         probe, metrics = free_ports(2)
         command = [
             str(REPOSITORY / ".venv/bin/imageclassifier-operator"),
@@ -111,9 +112,9 @@ class Bench:
             try:
                 yield process
             finally:
-                process.terminate()
+                process.send_signal(signal.SIGKILL if killed else signal.SIGTERM)
                 code = process.wait(20)
-        assert code == 0, log.read_text()
+        assert code == (-signal.SIGKILL if killed else 0), log.read_text()
         assert '"ERROR"' not in log.read_text(), log.read_text()
 
     def operator_writes(self, *, since: int = 0) -> list[tuple[str, str]]:
