@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import functools
 import logging
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
 
 PREFIX = "IMAGECLASSIFIER_OPERATOR_"
 
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+
 ENDING_SECONDS = 5.0
 """How long a part may take to end after another one did."""
 
 logger = logging.getLogger("imageclassifier_operator")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """What the command line and the environment say; an empty `namespaces` means all of them."""
 
@@ -96,6 +98,8 @@ def _options(arguments: Sequence[str] | None) -> Options:
             raise ValueError(f"--{flag} is required, or the variable {PREFIX}{required.upper()}")
     if bool(parsed.kubeconfig) != bool(parsed.context):
         raise ValueError("--kubeconfig and --context go together: no context is ever guessed")
+    if parsed.image_pull_policy not in PULL_POLICIES:
+        raise ValueError(f"--image-pull-policy is one of {', '.join(PULL_POLICIES)}")
     config = OperatorConfig(
         runtime_image=parsed.runtime_image,
         image_pull_policy=parsed.image_pull_policy,
@@ -171,8 +175,8 @@ async def _listen(options: Options, controller: Controller, cluster: KubeClient)
     """Run kopf, which ends after SIGTERM or SIGINT."""
     registry = kopf.OperatorRegistry()
     in_cluster = options.kubeconfig is None
-    login = kopf.login_with_service_account if in_cluster else functools.partial(_login, cluster)
-    register(registry, controller, login=login)
+    login = _login_in_cluster if in_cluster else _login
+    register(registry, controller, login=functools.partial(login, cluster))
     await kopf.operator(
         registry=registry,
         settings=settings(),
@@ -182,6 +186,12 @@ async def _listen(options: Options, controller: Controller, cluster: KubeClient)
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
     )
+
+
+def _login_in_cluster(cluster: KubeClient, **known: Any) -> kopf.ConnectionInfo | None:
+    """Give kopf the token that the pod has now, and our own client's address, which needs no DNS."""
+    found = kopf.login_with_service_account(**known)
+    return None if found is None else dataclasses.replace(found, server=cluster.configuration.host)
 
 
 def _login(cluster: KubeClient, **_: object) -> kopf.ConnectionInfo:
