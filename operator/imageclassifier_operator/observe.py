@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imageclassifier_operator.kube import DEPLOYMENTS, PODS, REPLICA_SETS, Cluster
+from imageclassifier_operator.kube import DEPLOYMENTS, PODS, REPLICA_SETS, Cluster, ForbiddenError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import child_name
-from imageclassifier_operator.status import Observation
+from imageclassifier_operator.status import Observation, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
-
-    from imageclassifier_operator.status import Problem
 
 
 async def observe(
@@ -35,9 +33,13 @@ async def observe(
     pods: Sequence[Mapping[str, Any]] = ()
     if deployment is not None:
         selector = selector_text(name)
-        listing = await cluster.list(REPLICA_SETS, namespace=namespace, selector=selector)
-        replica_sets = [item for item in listing.items if _owned_by(item, deployment["metadata"]["uid"])]
-        pods = (await cluster.list(PODS, namespace=namespace, selector=selector)).items
+        try:
+            listing = await cluster.list(REPLICA_SETS, namespace=namespace, selector=selector)
+            replica_sets = [item for item in listing.items if _owned_by(item, deployment["metadata"]["uid"])]
+            pods = (await cluster.list(PODS, namespace=namespace, selector=selector)).items
+        except ForbiddenError as error:  # else the last status, of an older generation, would stay for good
+            problem = Problem(kind=PODS.kind, reason="Forbidden", message=f"Pods: {error.message}")
+            problems = [*problems, problem]
     return Observation(
         deployment=deployment,
         replica_sets=replica_sets,
