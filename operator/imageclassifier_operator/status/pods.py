@@ -79,6 +79,8 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
     reason = waiting.get("reason") or ""
     if reason in _IMAGE_REASONS:
         detail = waiting.get("message") or container.get("image") or ""
+        # the kubelet alternates between the two; one reason keeps conditions and Events calm
+        reason = "ImagePullBackOff" if reason == "ErrImagePull" else reason
         return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
         return Cause(rank=1, reason=reason, message=f"{pod}: {waiting.get('message') or reason}", stalled=True)
@@ -91,7 +93,8 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
     if ended.get("reason") == "OOMKilled":
         message = f"{pod}: container {container['name']} was killed for memory; raise spec.resources.limits.memory"
         return Cause(rank=0, reason="OOMKilled", message=message, stalled=True)
-    return _crash_cause(pod, container, ended, looping=reason == "CrashLoopBackOff")
+    looping = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 0
+    return _crash_cause(pod, container, ended, looping=looping)
 
 
 def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any] | None:

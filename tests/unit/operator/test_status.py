@@ -141,6 +141,17 @@ def test_an_image_that_cannot_be_pulled_is_named_with_its_remedy() -> None:
     assert "check the image" in found["message"]
 
 
+def test_a_cause_that_the_kubelet_words_by_turns_keeps_one_reason() -> None:
+    pulls = [ready(world(pod("p", containerStatuses=[waiting(w)]))) for w in ("ErrImagePull", "ImagePullBackOff")]
+    assert {found["reason"] for found in pulls} == {"ImagePullBackOff"}
+    end = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    again = {"name": "server", "ready": False, "restartCount": 2, "state": end}
+    crashes = [waiting("CrashLoopBackOff", lastState=end, restartCount=2), again]
+    assert {ready(world(pod("p", containerStatuses=[crash])))["reason"] for crash in crashes} == {
+        "CrashLoopBackOff"
+    }
+
+
 def test_a_container_killed_for_memory_is_named() -> None:
     end = {"exitCode": 137, "reason": "OOMKilled"}
     found = ready(world(pod("p", containerStatuses=[waiting("CrashLoopBackOff", lastState={"terminated": end})])))
