@@ -229,10 +229,16 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument("--peak-rate", type=float, default=Recipe.peak_rate)
+    parser.add_argument("--hole-epochs", type=int, default=Recipe.hole_epochs)
     parser.add_argument("--stop-after", type=int, help="leave off after so many epochs, to go on another time")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     arguments = parser.parse_args()
-    recipe = Recipe(epochs=arguments.epochs, seed=arguments.seed, peak_rate=arguments.peak_rate)
+    recipe = Recipe(
+        epochs=arguments.epochs,
+        seed=arguments.seed,
+        peak_rate=arguments.peak_rate,
+        hole_epochs=arguments.hole_epochs,
+    )
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     (out / "rendezvous").unlink(missing_ok=True)
