@@ -29,7 +29,7 @@ def errors(manifest: dict[str, Any]) -> list[str]:
 
     Skips the test where the folder with the schemas is not there.
     """
-    if not SHARED.is_dir():
+    if not (SHARED / "openapi-1.36").is_dir():
         pytest.skip(f"no schemas in {SHARED}: set IMAGECLASSIFIER_SHARED")
     if manifest["apiVersion"] == _SERVICE_MONITORS:
         validator = _custom_validator(SHARED / "crds" / "servicemonitors.yaml")
