@@ -9,7 +9,8 @@ import pytest
 
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.errors import ClusterError
-from tests.integration.operator_harness import REPOSITORY, SHA, Api, Bench, service_account_kubeconfig
+from e2e.cluster.paths import REPOSITORY
+from tests.integration.operator_harness import SHA, Api, Bench, service_account_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,19 +10,19 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from e2e.cluster.controlplane import free_ports
+from e2e.cluster.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from e2e.cluster.controlplane import ControlPlane
 
 T = TypeVar("T")
 
-REPOSITORY = Path(__file__).parents[2]
 OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
 SHA = "5" * 64
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})

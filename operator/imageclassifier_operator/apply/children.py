@@ -64,7 +64,7 @@ async def apply_children(
     by_kind = {manifest["kind"]: manifest for manifest in wanted}
     for resource in _child_resources(capabilities):
         if resource.kind not in by_kind:
-            await _guarded(applied, resource.kind, _prune(cluster, ic, resource, applied))
+            await _guarded(applied, resource.kind, _prune(cluster, ic, resource))
     for manifest in wanted:
         if manifest["kind"] == SERVICE_MONITORS.kind and not capabilities.service_monitors:
             continue  # a condition says so; it is made once the API is there
@@ -99,7 +99,7 @@ def _by_webhook(error: KubeError) -> bool:
     return error.status == 500 and "webhook" in error.message
 
 
-async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource, applied: Applied) -> None:
+async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> None:
     name = child_name(ic.name)
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
     if live is None or not _controlled(live, ic.uid):
@@ -119,7 +119,7 @@ async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any
         logger.info("Created %s %s/%s", kind, ic.namespace, wanted["metadata"]["name"])
         body = created(wanted, ic.spec.autoscaling) if kind == DEPLOYMENTS.kind else wanted
         applied.live[kind] = await cluster.apply(resource, body, manager=MANAGER)
-        applied.again |= body is not wanted and body != wanted
+        applied.again |= body != wanted
         return
     if not _controlled(live, ic.uid):
         applied.problems.append(_predecessors(live, ic, kind) or _name_conflict(live, kind))

@@ -1,10 +1,8 @@
 """The model that ships: its files fit together, and it knows the test pictures."""
 
 import json
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,8 +12,8 @@ from imageclassifier_runtime.model import digest
 from training.dataset import CLASSES
 from training.evaluate import BUNDLED, count, from_folder, read_pictures, sample
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-SHARED = Path(os.environ.get("IMAGECLASSIFIER_SHARED", REPOSITORY.parent / "shared"))
+from tests.openapi import SHARED
+
 ARCHIVE = SHARED / "data" / "cifar10-jpeg.tar.xz"
 
 
