@@ -1,13 +1,15 @@
 """MobileNetV2 for 32x32 pictures: the network of Sandler et al. (2018), with strides moved for small inputs.
 
-The paper's network shrinks a 224 pixel picture 32 times. Here the stem and the 32 channel stage keep their
-resolution, so that 32 pixels end as a 4x4 map: the strides are 1, 1, 2, 1, 2, 1, 2, 1.
+The paper's network shrinks a 224 pixel picture 32 times. Here the stem and the 24 channel stage keep their
+resolution, so that 32 pixels end as a 4x4 map: the strides are 1, 1, 1, 2, 2, 1, 2, 1.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from training import fused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +24,8 @@ class Stage:
 
 STAGES = (
     Stage(expand=1, channels=16, blocks=1, stride=1),
-    Stage(expand=6, channels=24, blocks=2, stride=2),
-    Stage(expand=6, channels=32, blocks=3, stride=1),
+    Stage(expand=6, channels=24, blocks=2, stride=1),
+    Stage(expand=6, channels=32, blocks=3, stride=2),
     Stage(expand=6, channels=64, blocks=4, stride=2),
     Stage(expand=6, channels=96, blocks=3, stride=1),
     Stage(expand=6, channels=160, blocks=3, stride=2),
@@ -52,6 +54,23 @@ class ConvNorm(nn.Sequential):  # type: ignore[misc, unused-ignore]
         if relu:
             layers.append(nn.ReLU6(inplace=True))
         super().__init__(*layers)
+        self.relu = relu
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Apply the layers; in training in bfloat16, with norm and ReLU6 as one."""
+        convolution, norm = self[0], self[1]
+        if not self.training:
+            out: Tensor = super().forward(pictures)
+            return out
+        assert isinstance(norm, nn.BatchNorm2d)
+        if convolution.groups > 1 and convolution.stride[0] > 1:
+            # The gradient of these in bfloat16 takes twenty times as long as in single precision.
+            with torch.autocast("cpu", enabled=False):
+                found = convolution(pictures.float()).bfloat16()
+        else:
+            with torch.autocast("cpu", torch.bfloat16):
+                found = convolution(pictures)
+        return fused.norm_relu6(norm, found, relu=self.relu)
 
 
 class InvertedResidual(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -92,7 +111,7 @@ class MobileNetV2(nn.Module):  # type: ignore[misc, unused-ignore]
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits of a batch."""
-        logits: Tensor = self.classifier(self.features(pictures).mean(dim=(2, 3)))
+        logits: Tensor = self.classifier(self.features(pictures).float().mean(dim=(2, 3)))
         return logits
 
 

@@ -18,7 +18,7 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import augment
+from training import augment, fused
 from training.dataset import decoded, read_examples
 from training.network import MobileNetV2
 
@@ -28,10 +28,10 @@ class Recipe:
     """All that decides what comes out."""
 
     seed: int = 20260
-    epochs: int = 28
-    small_epochs: int = 10
+    epochs: int = 60
+    small_epochs: int = 15
     small_size: int = 24
-    hole_epochs: int = 6
+    hole_epochs: int = 40
     size: int = 32
     batch: int = 128
     processes: int = 2
@@ -41,7 +41,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
-    average_decay: float = 0.995
+    average_decay: float = 0.998
     average_every: int = 4
 
 
@@ -243,6 +243,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / "rendezvous").unlink(missing_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    fused.check()
     say("reading the pictures")
     data = load(arguments.data)
     say(f"training on {len(data['train_labels'])} pictures: {recipe}")
