@@ -36,6 +36,12 @@ integration: setup ## Run the tests against a real API server with no nodes
 e2e: setup ## Run the scenarios against a real cluster
 	@$(RUN) e2e.run_tests e2e --pytest="$(PYTEST)"
 
+# More options for the benchmark: make bench-runtime BENCH="--quick", or "--memory-curve 100000 --assert"
+BENCH ?=
+.PHONY: bench-runtime
+bench-runtime: setup ## Measure the model server: its limit, itself, and a tutorial's app, in turn
+	@$(RUN) runtime.bench $(BENCH)
+
 .PHONY: images cluster-up cluster-down kubeconfig
 images: setup ## Build the two images, where something in them changed
 	@$(RUN) e2e.images build

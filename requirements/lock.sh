@@ -8,6 +8,6 @@ compile() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
         --no-header --no-annotate "$@" pyproject.toml --output-file "requirements/$output"
 }
-compile dev.txt --extra operator --extra runtime --group lint --group test
+compile dev.txt --extra operator --extra runtime --group lint --group test --group bench
 compile operator.txt --extra operator --constraint requirements/dev.txt
 compile runtime.txt --extra runtime --constraint requirements/dev.txt

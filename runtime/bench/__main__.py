@@ -1,0 +1,191 @@
+"""The command: `python -m runtime.bench` measures, prints a table, and writes `results.json` and `results.png`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import platform
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_runtime import cgroup
+
+from e2e.steps import say
+from runtime.bench import bars, measure, results, table, workload
+from runtime.bench.errors import BenchError
+from runtime.bench.plan import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_OUT = workload.REPOSITORY / "build" / "bench"
+_QUICK = Options(clients=(1, 8), rounds=2, seconds=2.0, warmup=0.5, starts=1, memory_seconds=2.0)
+_PACKAGES = ("onnxruntime", "pillow", "numpy", "uvicorn", "fastapi")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and report; 1 where --assert and a bar was missed, 2 where it could not be measured."""
+    command = _parser().parse_args(arguments)
+    out: Path = command.out
+    try:
+        if command.report:
+            found = results.read(command.report)
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
+                found = _measure(command, Path(work))
+            found.write(out / "results.json")
+        return _report(found, out, judged=command.judge)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _measure(command: argparse.Namespace, work: Path) -> results.Results:
+    options = _options(command)
+    if options.cpus:
+        os.sched_setaffinity(0, options.cpus)
+    prepared = workload.prepare(
+        work, model=command.model, photographs=command.photographs, wanted=options.precisions
+    )
+    for precision in options.precisions:
+        if precision not in prepared.precisions:
+            say(
+                f"{precision} left out: {prepared.model} holds no {workload.GRAPHS[precision]}. "
+                "Make a folder that does with `imageclassifier quantize`, and give it with --model"
+            )
+    found = results.Results(facts=_facts(options, prepared, quick=command.quick))
+    say(found.facts["workload"])
+    say(f"{found.facts['machine']}; {found.facts['how']}")
+    say(f"about {options.estimate(len(prepared.precisions)) / 60:.0f} minutes")
+    measure.Bench(prepared, options, found, work).run()
+    return found
+
+
+def _options(command: argparse.Namespace) -> Options:
+    options = _QUICK if command.quick else Options()
+    named = {field.name for field in dataclasses.fields(Options)}
+    given = {name: value for name, value in vars(command).items() if name in named and value is not None}
+    if command.body is not None:
+        given["form"] = command.body == "form"
+    return dataclasses.replace(options, **given)
+
+
+def _facts(options: Options, prepared: workload.Workload, *, quick: bool) -> dict[str, Any]:
+    threads = cgroup.thread_count()
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    body = "pictures in a form" if options.form else "ours gets the raw body, the baseline a form"
+    shared = (
+        "the load generator has CPUs of its own" if options.generator_cpus else "load generator on the same CPUs"
+    )
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "workload": prepared.describe(),
+        "pictures": prepared.picture_facts,
+        "precisions_asked": list(options.precisions),
+        "machine": f"{_processor()}, CPUs: {threads}, Python {platform.python_version()}",
+        "versions": versions,
+        "how": f"{options.rounds} slices of {options.seconds:g} s each, {body}, {shared}",
+        "threads": threads,
+        "rounds": options.rounds,
+        "quick": quick,
+        "options": dataclasses.asdict(options),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _report(found: results.Results, out: Path, *, judged: bool) -> int:
+    # Pillow is loaded only now: before, its pages would have been shared with the servers'.
+    from runtime.bench import plot  # noqa: PLC0415
+
+    print(f"\n{table.render(found)}\n")
+    out.mkdir(parents=True, exist_ok=True)
+    picture = out / "results.png"
+    plot.draw(found, picture)
+    print(f"{out / 'results.json'}\n{picture}")
+    if not judged:
+        return 0
+    all_bars = bars.judge(found)
+    print("\n" + "\n".join(bar.line() for bar in all_bars))
+    missed = sum(bar.verdict == "MISSED" for bar in all_bars)
+    unknown = sum(bar.verdict == "not judged" for bar in all_bars)
+    quick = " (a quick run: too short to go by)" if found.facts.get("quick") else ""
+    print(f"\n{len(all_bars) - missed - unknown} held, {missed} missed, {unknown} not judged{quick}")
+    return 1 if missed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m runtime.bench", description=__doc__)
+    add = parser.add_argument
+    add(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help="model folder or ONNX file (default: ImageNet's, or the bundled)",
+    )
+    add("--photographs", type=Path, metavar="FOLDER", help="its 500x375 JPEG files are sent")
+    add("--precision", dest="precisions", type=_precisions, metavar="LIST", help="FP32, INT8 or both: FP32,INT8")
+    add("--clients", type=_numbers, metavar="LIST", help="for example 1,8,50,200")
+    add("--rounds", type=_positive, metavar="N", help="slices of each target under each load (default: 7)")
+    add("--seconds", type=_seconds, metavar="S", help="of one slice (default: 6)")
+    add("--warmup", type=_seconds, metavar="S", help="before each slice, not counted (default: 1)")
+    add("--quick", action="store_true", help="a short run that shows that all works; its figures mean little")
+    add("--starts", type=_positive, metavar="N", help="starts of each server (default: 5)")
+    add("--memory-seconds", type=_seconds, metavar="S", help="load before memory is read (default: 10)")
+    add("--memory-curve", type=_positive, metavar="REQUESTS", help="also follow memory over so many requests")
+    add("--body", choices=("form", "raw"), help="how our server is sent pictures (default: form, as the baseline)")
+    add(
+        "--baseline", dest="baseline_style", choices=("best", "async", "sync"), help="its endpoint (default: best)"
+    )
+    add("--impatient", action="store_true", default=None, help="clients do not wait for Retry-After")
+    add("--cpus", type=_numbers, metavar="LIST", help="run everything on these CPUs, for example 0,1")
+    add("--generator-cpus", type=_numbers, metavar="LIST", help="and the load generator on these instead")
+    add("--out", type=Path, default=_OUT, metavar="FOLDER", help="for results.json and results.png (build/bench)")
+    add("--report", type=Path, metavar="FILE", help="measure nothing: show a results.json again")
+    add("--assert", dest="judge", action="store_true", help="judge by the bars; status 1 where one is missed")
+    return parser
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    numbers = tuple(sorted({int(part) for part in text.split(",")}))
+    if not numbers or numbers[0] < 0 or numbers[-1] > 10_000:
+        raise argparse.ArgumentTypeError(f"not a list of whole numbers up to 10000: {text!r}")
+    return numbers
+
+
+def _precisions(text: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(part.strip().upper() for part in text.split(",")))
+    if not set(found) <= set(workload.GRAPHS):
+        raise argparse.ArgumentTypeError(f"FP32, INT8 or FP32,INT8, not {text!r}")
+    return found
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 3600:
+        raise argparse.ArgumentTypeError("from 0 to 3600 seconds")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

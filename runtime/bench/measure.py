@@ -1,0 +1,293 @@
+"""The run: every server alone first, then all in alternating slices, then the memory curve."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from e2e.steps import Progress, say
+from runtime.bench import procfs, servers
+from runtime.bench.errors import BenchError
+from runtime.bench.jobs import Limit, LimitJob, Load, LoadJob
+from runtime.bench.plan import MAIN_CLIENTS, Options, Target, order, targets
+from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Footprint, Results, Slice
+from runtime.bench.workload import MODEL_INFO, REPOSITORY, Workload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_CURVE_POINTS = 50
+_SMALLEST_PORTION = 60
+_NO_BOUND = 1_000_000_000
+_CEILING_SECONDS = 3.0
+# What a portion of the curve may take; its end is a number of answers, not a time.
+_PORTION_SECONDS = 600.0
+_GRACE_SECONDS = 180.0
+# What our server and the baseline import from others; onnx only where it has to look into the graph itself.
+SERVER_IMPORTS = (
+    *("onnxruntime", "numpy", "PIL.Image", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
+    *("PIL.PngImagePlugin", "PIL.WebPImagePlugin", "prometheus_client", "fastapi", "starlette.responses"),
+    *("uvicorn", "uvicorn.protocols.http.httptools_impl", "httptools", "uvloop"),
+)
+BASELINE_IMPORTS = (
+    *("onnxruntime", "numpy", "PIL.Image", "PIL.JpegImagePlugin", "fastapi", "python_multipart"),
+    *("uvicorn", "uvicorn.protocols.http.httptools_impl", "httptools", "uvloop"),
+)
+
+
+class Bench:
+    """One run over one workload; `results` grows while it runs."""
+
+    def __init__(self, workload: Workload, options: Options, results: Results, work: Path) -> None:
+        self.workload = workload
+        self.options = options
+        self.results = results
+        self._logs = work / "logs"
+        self._logs.mkdir()
+        self._picture = min(workload.pictures.glob("*.jpg")).read_bytes()
+
+    def run(self) -> None:
+        """Measure everything; raises BenchError."""
+        style = self._style_and_ceiling()
+        self._footprints(style)
+        self._slices(style)
+        if self.options.memory_curve:
+            for precision in self.workload.precisions:
+                self._curve(precision)
+
+    def _style_and_ceiling(self) -> str:
+        """Find the generator's ceiling, and which way of writing the baseline's endpoint is the quicker."""
+        with servers.Server(servers.null(), self._logs) as server:
+            load = self._load(server, MAIN_CLIENTS, seconds=min(_CEILING_SECONDS, self.options.seconds))
+        self.results.ceiling = _slice(Target("null", "-"), MAIN_CLIENTS, 0, load)
+        ceiling = self.results.ceiling.throughput
+        say(f"load generator's ceiling: {ceiling:.0f} requests/s to a server that does nothing")
+        if self.options.baseline_style != "best":
+            self.results.facts["baseline_style"] = self.options.baseline_style
+            return self.options.baseline_style
+        rates = {}
+        for style in ("async", "sync"):
+            with servers.Server(servers.baseline(self.workload, style=style), self._logs) as server:
+                server.ask(self._picture)
+                load = self._load(server, MAIN_CLIENTS)
+                rates[style] = load.answers / load.seconds
+        best = max(rates, key=lambda style: rates[style])
+        said = ", ".join(f"{style} def {rate:.0f}/s" for style, rate in rates.items())
+        say(f"baseline's endpoint: {said}; compared with: {best} def")
+        self.results.facts["baseline_style"] = best
+        return best
+
+    def _kind(self, target: Target, style: str) -> servers.Kind:
+        if target.name == SERVER:
+            return servers.ours(self.workload, target.precision)
+        return servers.baseline(self.workload, style=style)
+
+    def _footprints(self, style: str) -> None:
+        """Measure each server alone on the machine: pages that two of them share would count by halves."""
+        for target in targets(self.workload.precisions):
+            if target.name == LIMIT:
+                continue
+            starts, imports = [], []
+            self._import_seconds(target.name)  # from then on the files are in memory for both
+            for attempt in range(self.options.starts):
+                imports.append(self._import_seconds(target.name))
+                with servers.Server(self._kind(target, style), self._logs) as server:
+                    server.ask(self._picture)
+                    starts.append(time.perf_counter() - server.started_at)
+                    if attempt < self.options.starts - 1:
+                        continue
+                    load = self._load(server, MAIN_CLIENTS, seconds=self.options.memory_seconds)
+                    memory = procfs.memory(server.pid)
+            entry = Footprint(
+                target=target.name,
+                precision=target.precision,
+                starts=starts,
+                imports=imports,
+                pss=memory.pss,
+                rss=memory.rss,
+                answers=load.answers,
+            )
+            self.results.footprints.append(entry)
+            say(
+                f"{target.name} {target.precision} alone: {min(starts):.2f} s to the first answer, "
+                f"{memory.pss / 1e6:.0f} MB PSS after {load.answers} answers"
+            )
+
+    def _import_seconds(self, target: str) -> float:
+        names = list(SERVER_IMPORTS if target == SERVER else BASELINE_IMPORTS)
+        if target == SERVER and not (self.workload.folder / MODEL_INFO).is_file():
+            names.append("onnx")
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {', '.join(names)}"], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise BenchError(f"the bare import failed:\n{done.stderr.strip()}")
+        return time.perf_counter() - began
+
+    def _slices(self, style: str) -> None:
+        """Run every target in turn, round after round; the servers stay up and idle between their turns."""
+        everyone = targets(self.workload.precisions)
+        options = self.options
+        total = options.rounds * len(options.clients) * len(everyone)
+        progress = Progress()
+        with ExitStack() as stack:
+            running = {
+                target: stack.enter_context(servers.Server(self._kind(target, style), self._logs))
+                for target in everyone
+                if target.name != LIMIT
+            }
+            self._compare_answers(running)
+            for clients in options.clients:
+                for number in range(options.rounds):
+                    for target in order(everyone, number):
+                        entry = self._slice(target, running.get(target), clients, number)
+                        self.results.slices.append(entry)
+                        done = len(self.results.slices)
+                        progress.show(
+                            f"slice {done} of {total}: {target.name} {target.precision}, {clients} clients: "
+                            f"{entry.throughput:.1f}/s, p50 {entry.p50:.0f} ms, p99 {entry.p99:.0f} ms"
+                        )
+        progress.close()
+
+    def _slice(self, target: Target, server: servers.Server | None, clients: int, number: int) -> Slice:
+        if server is not None:
+            return _slice(target, clients, number, self._load(server, clients))
+        done = self._limit(target.precision, alone=clients == 1)
+        return Slice(
+            target=target.name,
+            precision=target.precision,
+            clients=clients,
+            round=number,
+            seconds=done.seconds,
+            answers=done.answers,
+            statuses={"200": done.answers},
+            p50=done.p50,
+            p95=done.p95,
+            p99=done.p99,
+            cpu_seconds=done.cpu_seconds,
+            generator_cpu_seconds=0.0,
+        )
+
+    def _compare_answers(self, running: dict[Target, servers.Server]) -> None:
+        """See whether the servers name the pictures as the baseline does, so that none is quick by being wrong."""
+        pictures = [file.read_bytes() for file in sorted(self.workload.pictures.glob("*.jpg"))]
+        top1 = {
+            target: [server.ask(picture)[0]["class_id"] for picture in pictures]
+            for target, server in running.items()
+        }
+        wanted = next(answers for target, answers in top1.items() if target.name == BASELINE)
+        for target, answers in top1.items():
+            if target.name == BASELINE:
+                continue
+            said = running[target].get("/api/v1/model/info").get("precision")
+            if said != target.precision:
+                raise BenchError(f"the server was asked for {target.precision} but serves {said}")
+            same = sum(one == other for one, other in zip(answers, wanted, strict=True))
+            self.results.agreements.append(
+                Agreement(target=target.name, precision=target.precision, same=same, pictures=len(wanted))
+            )
+            say(f"{target.name} {target.precision} gives {same} of {len(wanted)} pictures the baseline's class")
+
+    def _curve(self, precision: str) -> None:
+        """Follow one server's memory, alone on the machine, over many requests."""
+        wanted = self.options.memory_curve
+        portion = max(_SMALLEST_PORTION, wanted // _CURVE_POINTS)
+        points, answers = [], 0
+        progress = Progress()
+        with servers.Server(servers.ours(self.workload, precision), self._logs) as server:
+            self._load(server, MAIN_CLIENTS)
+            points.append((0, procfs.memory(server.pid).pss))
+            while answers < wanted:
+                load = self._load(server, MAIN_CLIENTS, seconds=_PORTION_SECONDS, warmup=0.0, max_answers=portion)
+                if not load.answers:
+                    raise BenchError(f"no answers any more after {answers}\n{server.log_tail()}")
+                answers += load.answers
+                points.append((answers, procfs.memory(server.pid).pss))
+                progress.show(f"memory curve {precision}: {answers} of {wanted}, {points[-1][1] / 1e6:.1f} MB")
+        progress.close()
+        self.results.curves.append(Curve(precision=precision, points=points))
+
+    def _load(
+        self,
+        server: servers.Server,
+        clients: int,
+        *,
+        seconds: float | None = None,
+        warmup: float | None = None,
+        max_answers: int = _NO_BOUND,
+    ) -> Load:
+        options = self.options
+        job = LoadJob(
+            port=server.port,
+            path=server.kind.path,
+            pictures=str(self.workload.pictures),
+            clients=clients,
+            seconds=options.seconds if seconds is None else seconds,
+            warmup=options.warmup if warmup is None else warmup,
+            max_answers=max_answers,
+            form=options.form or not server.kind.name.startswith(SERVER),
+            impatient=options.impatient,
+            server_pid=server.pid,
+            cpus=options.generator_cpus,
+        )
+        server.check_alive()
+        load = Load(**_job("runtime.bench.loadgen", dataclasses.asdict(job), job.seconds))
+        server.check_alive()
+        return load
+
+    def _limit(self, precision: str, *, alone: bool) -> Limit:
+        threads = self.results.facts["threads"]
+        job = LimitJob(
+            folder=str(self.workload.folder),
+            graph=str(self.workload.graph(precision)),
+            pictures=str(self.workload.pictures),
+            loops=1 if alone else threads,
+            session_threads=threads if alone else 1,
+            seconds=self.options.seconds,
+            warmup=self.options.warmup,
+        )
+        return Limit(**_job("runtime.bench.limit", dataclasses.asdict(job), job.seconds))
+
+
+def _slice(target: Target, clients: int, number: int, load: Load) -> Slice:
+    return Slice(
+        target=target.name,
+        precision=target.precision,
+        clients=clients,
+        round=number,
+        seconds=load.seconds,
+        answers=load.answers,
+        statuses=load.statuses,
+        p50=load.p50,
+        p95=load.p95,
+        p99=load.p99,
+        cpu_seconds=load.server_cpu_seconds,
+        generator_cpu_seconds=load.generator_cpu_seconds,
+        unfinished=load.unfinished,
+    )
+
+
+def _job(module: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Run one job in a process of its own and return what it found out."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            cwd=REPOSITORY,
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + _GRACE_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{module} did not end in time") from None
+    if done.returncode != 0:
+        raise BenchError(f"{module} failed:\n{done.stderr.strip()[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result

@@ -1,0 +1,61 @@
+"""Fills a folder with JPEG files of one size: photographs where there are some, else pictures that are made here.
+
+    python -m runtime.bench.pictures OUT [--photographs FOLDER]
+
+A process of its own, because the driver is to share no library with the servers whose memory it measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter, JpegImagePlugin
+
+SIZE = (500, 375)
+MADE = 48
+
+
+def choose(photographs: Path, out: Path) -> int:
+    """Link the photographs that are JPEG files of SIZE into `out`; return how many there are."""
+    count = 0
+    for file in sorted(photographs.iterdir()):
+        if file.suffix.lower() not in {".jpg", ".jpeg"}:
+            continue
+        with Image.open(file) as image:
+            if isinstance(image, JpegImagePlugin.JpegImageFile) and image.size == SIZE:
+                (out / f"{file.stem}.jpg").symlink_to(file.resolve())
+                count += 1
+    return count
+
+
+def make(out: Path, count: int = MADE) -> int:
+    """Write pictures as costly to decode as photographs: soft shapes and fine grain, about 100 KB each."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        shapes = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
+        grain = Image.fromarray(random.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8))
+        grain = grain.filter(ImageFilter.GaussianBlur(0.8))
+        Image.blend(shapes, grain, 0.3).save(out / f"made-{number:03}.jpg", quality=92)
+    return count
+
+
+def main() -> None:
+    """Fill the folder and say with what, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--photographs", type=Path)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    chosen = choose(options.photographs, options.out) if options.photographs else 0
+    kind = "photographs" if chosen else "made pictures"
+    count = chosen or make(options.out)
+    size = sum(file.stat().st_size for file in options.out.glob("*.jpg")) // count
+    print(json.dumps({"kind": kind, "count": count, "width": SIZE[0], "height": SIZE[1], "mean_bytes": size}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Each bar is held by a good run, and missed by a run that is worse in just that."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runtime.bench import bars
+from runtime.bench.results import SERVER, Curve, Results
+from tests.unit.bench.support import good_results
+
+
+def missed(results: Results) -> list[str]:
+    return [bar.text for bar in bars.judge(results) if bar.verdict == "MISSED"]
+
+
+def change(results: Results, clients: int, target: str = SERVER, **values: Any) -> Results:
+    results.slices = [
+        dataclasses.replace(entry, **values) if (entry.target, entry.clients) == (target, clients) else entry
+        for entry in results.slices
+    ]
+    return results
+
+
+def test_a_good_run_holds_every_bar() -> None:
+    verdicts = {bar.verdict for bar in bars.judge(good_results(("FP32", "INT8")))}
+    assert verdicts == {"held"}
+
+
+@pytest.mark.parametrize(
+    ("worsen", "wanted"),
+    [
+        (lambda run: change(run, 50, answers=84, cpu_seconds=0.84), "FP32, 50 clients: images/s / limit's"),
+        (lambda run: change(run, 8, cpu_seconds=1.2), "FP32, 8 clients: CPU per answer / limit's"),
+        (
+            lambda run: change(run, 8, "baseline", answers=90),
+            "FP32, 8 clients: images/s / baseline's",
+        ),
+        (lambda run: change(run, 50, p99=13.1), "FP32, 50 clients: p99 / own p50"),
+        (lambda run: change(run, 200, p99=13.1), "FP32, 200 clients: p99 / own p50"),
+        (lambda run: change(run, 1, p50=15.1, p99=16.0), "FP32, 1 client: p50 / baseline's"),
+        (
+            lambda run: change(run, 50, statuses={"200": 99, "503": 1}),
+            "FP32, 50 clients: answers other than 200",
+        ),
+        (
+            lambda run: change(run, 200, statuses={"200": 99, "reset": 1}),
+            "FP32, 200 clients: answers other than 200 and 503",
+        ),
+        (lambda run: change(run, 8, unfinished=1), "FP32, 8 clients: answers other than 200"),
+    ],
+)
+def test_a_run_that_is_worse_in_one_thing_misses_that_bar_alone(
+    worsen: Callable[[Results], Results], wanted: str
+) -> None:
+    assert missed(worsen(good_results())) == [wanted]
+
+
+def test_clients_that_are_shed_with_503_at_200_are_no_error() -> None:
+    assert missed(change(good_results(), 200, statuses={"200": 100, "503": 900})) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ({"pss": 180_100_000}, "FP32: PSS after the load"),
+        ({"starts": [1.01, 1.02]}, "FP32: start to first answer, above the bare import"),
+    ],
+)
+def test_a_server_that_is_large_or_slow_to_start_misses_that_bar_alone(
+    values: dict[str, Any], wanted: str
+) -> None:
+    results = good_results()
+    results.footprints[0] = dataclasses.replace(results.footprints[0], **values)
+    assert missed(results) == [wanted]
+
+
+def test_memory_after_no_answer_at_all_is_not_judged() -> None:
+    results = good_results()
+    results.footprints[0] = dataclasses.replace(results.footprints[0], answers=0)
+    assert [bar.text for bar in bars.judge(results) if bar.verdict == "not judged"] == ["FP32: PSS after the load"]
+
+
+def test_memory_that_grows_misses_its_bar() -> None:
+    results = good_results()
+    results.curves = [
+        Curve(precision="FP32", points=[(n * 10_000, 120_000_000 + n * 1_000_000) for n in range(11)])
+    ]
+    assert missed(results) == ["FP32: PSS at the end / early on, over 100000 answers"]
+
+
+def test_what_was_not_measured_is_said_and_is_neither_held_nor_missed() -> None:
+    results = good_results()
+    results.facts["precisions_asked"] = ["FP32", "INT8"]
+    results.curves = [Curve(precision="FP32", points=[(0, 1), (500, 1)])]
+    lines = [bar.line() for bar in bars.judge(results) if bar.verdict == "not judged"]
+    assert any("INT8, 50 clients: images/s / limit's: wanted at least 0.85" in line for line in lines)
+    assert any("FP32: PSS at the end" in line for line in lines)
+    assert missed(results) == []
+
+
+def test_a_missed_bar_says_by_how_much() -> None:
+    bar = bars.Bar(text="x", value=0.8, bound=0.85, at_most=False)
+    assert bar.line() == "MISSED      x: 0.8, wanted at least 0.85, missed by 0.05"
