@@ -146,7 +146,6 @@ class Run:
         for client in self._clients:
             self.connect(client)
         self.loop.call_later(job.warmup, self._begin)
-        self.loop.call_later(job.warmup + job.seconds, self._end)
         self.loop.call_later(1.0, self._watch)
         await self._ended.wait()
         self._see_whether_idle()
@@ -190,6 +189,8 @@ class Run:
     def _begin(self) -> None:
         self._measuring = True
         self._mark()
+        # From here, not from the start: on a busy machine this may come late, and the window is to stay whole.
+        self.loop.call_later(self.job.seconds, self._end)
 
     def _end(self) -> None:
         if self._measuring:

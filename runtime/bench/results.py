@@ -141,7 +141,8 @@ def read(path: Path) -> Results:
 
 
 def _slice(entry: dict[str, Any]) -> Slice:
-    return Slice(**{name: math.nan if value is None else value for name, value in entry.items()})
+    values: dict[str, Any] = {name: math.nan if value is None else value for name, value in entry.items()}
+    return Slice(**values)
 
 
 def _without_nan(value: Any) -> Any:
