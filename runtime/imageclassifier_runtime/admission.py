@@ -70,11 +70,17 @@ class Pool:
 
 
 class Lease:
-    """What one request holds; given back once, by whoever finishes last."""
+    """What one request holds; given back once.
 
-    def __init__(self) -> None:
+    A lease `under` another keeps that one's room taken: a body that a thread still reads outlives its request.
+    """
+
+    def __init__(self, under: Lease | None = None) -> None:
         self._held: list[tuple[Pool, int]] = []
-        self.handed_over = False
+        self._under = under
+        self._users = 1
+        if under is not None:
+            under._users += 1
 
     async def take(self, pool: Pool, amount: int, deadline: float) -> None:
         """Take from a pool until `release`; raises TimeoutError."""
@@ -82,10 +88,15 @@ class Lease:
         self._held.append((pool, amount))
 
     def release(self) -> None:
-        """Give everything back; a second call does nothing."""
+        """Give everything back, once no lease under this one is left; to be called once by each owner."""
+        self._users -= 1
+        if self._users:
+            return
         held, self._held = self._held, []
         for pool, amount in reversed(held):
             pool.release(amount)
+        if self._under is not None:
+            self._under.release()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,8 +159,8 @@ class Admission:
     async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float) -> T:
         """Run `work` in a worker thread once there is room for its `peak` bytes.
 
-        The answer is waited for `limit` seconds at most; the lease is kept until the thread ends, because a
-        thread cannot be stopped. Raises UnavailableError, TooLargeError.
+        The answer is waited for `limit` seconds at most; that room, and what `lease` holds, stays taken until the
+        thread ends, because a thread cannot be stopped. Raises UnavailableError, TooLargeError.
         """
         if peak > self.pixels.capacity:
             raise TooLargeError(
@@ -157,15 +168,18 @@ class Admission:
                 f"{self.pixels.capacity >> 20} MiB for it. Send a smaller version.",
                 reason="memory",
             )
-        with self._queued() as deadline:
-            await lease.take(self.pixels, peak, deadline)
-            await lease.take(self.workers, 1, deadline)
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, work)
-        lease.handed_over = True
+        room = Lease(lease)
+        try:
+            with self._queued() as deadline:
+                await room.take(self.pixels, peak, deadline)
+                await room.take(self.workers, 1, deadline)
+            future = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except BaseException:
+            room.release()
+            raise
         self.running += 1
         self._metrics.in_flight.set(self.running)
-        future.add_done_callback(lambda done: self._finished(lease, done))
+        future.add_done_callback(lambda done: self._finished(room, done))
         try:
             return await asyncio.wait_for(asyncio.shield(future), limit)
         except TimeoutError:
@@ -173,9 +187,9 @@ class Admission:
                 f"The image was not classified within {limit:g} s.", reason="work-timeout"
             ) from None
 
-    def _finished(self, lease: Lease, done: asyncio.Future[T]) -> None:
+    def _finished(self, room: Lease, done: asyncio.Future[T]) -> None:
         if not done.cancelled():
             done.exception()  # seen here, also when nobody waits for it any more
         self.running -= 1
         self._metrics.in_flight.set(self.running)
-        lease.release()
+        room.release()

@@ -49,6 +49,24 @@ class UnsupportedTypeError(RequestError):
     status, slug, title = 415, "unsupported-type", "Not a type that this server takes"
 
 
+class TensorError(RequestError):
+    """A tensor that is not what the model takes."""
+
+    status, slug, title = 400, "tensor-invalid", "The tensor is not what the model takes"
+
+
+class NotFoundError(RequestError):
+    """A model or version that is not served here."""
+
+    status, slug, title = 404, "not-found", "Not found"
+
+
+class RefusedError(RequestError):
+    """Understood, and not to be done through this server."""
+
+    status, slug, title = 403, "refused", "Refused"
+
+
 class ParameterError(RequestError):
     """A parameter outside its range."""
 

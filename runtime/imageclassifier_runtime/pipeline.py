@@ -1,4 +1,4 @@
-"""One classification from container to named classes: the stages in order, each timed."""
+"""One classification, from a container or a tensor to named classes: the stages in order, each timed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imageclassifier_runtime.errors import TensorError
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.stages.infer import Session, open_session
 from imageclassifier_runtime.stages.postprocess import Prediction, softmax, top
@@ -18,6 +19,7 @@ from imageclassifier_runtime.stages.preprocess import preprocess
 if TYPE_CHECKING:
     from imageclassifier_runtime.model.folder import ModelFolder
     from imageclassifier_runtime.stages.containers import Container
+    from imageclassifier_runtime.stages.infer import FloatArray
 
 # What a resize holds beside the decoded image: strips, the narrowed image, and the model's input.
 WORKSPACE = 12 * 1024 * 1024
@@ -25,9 +27,10 @@ WORKSPACE = 12 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """The likeliest classes, and the seconds that each stage took."""
+    """The likeliest classes, the model's raw scores [C], and the seconds that each stage took."""
 
     predictions: list[Prediction]
+    scores: FloatArray
     seconds: dict[str, float]
 
 
@@ -57,6 +60,21 @@ class Classifier:
         for future in wait([executor.submit(self._session.run, batch) for _ in range(workers)]).done:
             future.result()
 
+    @property
+    def classes(self) -> int:
+        """Return how many classes the model tells apart."""
+        return self._session.classes
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Return the shape of one input without its batch axis: 3, height, width."""
+        return 3, self._session.input_size, self._session.input_size
+
+    @property
+    def tensor_names(self) -> tuple[str, str]:
+        """Return the graph's own names of its input and of its scores."""
+        return self._session.names
+
     def classify(self, container: Container, count: int) -> Outcome:
         """Decode, prepare, infer, and name the `count` likeliest classes; raises ImageUndecodableError."""
         marks = [time.perf_counter()]
@@ -65,11 +83,25 @@ class Classifier:
         batch = preprocess(image, container.orientation, self.model.preprocessing)
         del image
         marks.append(time.perf_counter())
+        return self._outcome(batch, count, ("decode", "preprocess"), marks)
+
+    def infer(self, tensor: FloatArray, count: int) -> Outcome:
+        """Name the `count` likeliest classes of a prepared input [3, S, S]; raises TensorError."""
+        if not np.isfinite(tensor).all():
+            raise TensorError("The tensor holds NaN or an infinity, or a number that is too large for FP32.")
+        # What comes from a request's body may lie at any address, and in a foreign byte order's type.
+        batch = np.require(tensor[np.newaxis], np.float32, ("C", "A"))
+        return self._outcome(batch, count, (), [time.perf_counter()])
+
+    def _outcome(self, batch: FloatArray, count: int, names: tuple[str, ...], marks: list[float]) -> Outcome:
+        """Infer and name; `marks` are the times at which the stages `names` began, and the last one ended."""
         scores = self._session.run(batch)[0]
+        if not np.isfinite(scores).all():
+            raise TensorError("The model's scores for this input are not finite numbers.")
         marks.append(time.perf_counter())
         probabilities = scores if self._session.gives_probabilities else softmax(scores)
         predictions = top(probabilities, self.model.labels, count)
         marks.append(time.perf_counter())
-        names = ("decode", "preprocess", "inference", "postprocess")
-        seconds = {name: after - before for name, (before, after) in zip(names, pairwise(marks), strict=True)}
-        return Outcome(predictions, seconds)
+        stages = (*names, "inference", "postprocess")
+        seconds = {name: after - before for name, (before, after) in zip(stages, pairwise(marks), strict=True)}
+        return Outcome(predictions, scores, seconds)

@@ -26,6 +26,11 @@ class Session:
         self.input_size = input_size
         self.classes, self.gives_probabilities = self._probe()
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Return the graph's own names of its input and of the output that is read."""
+        return self._input, self._output
+
     def run(self, batch: FloatArray) -> FloatArray:
         """Return the scores [N, C] of a batch [N, 3, S, S]."""
         scores: FloatArray = self._session.run([self._output], {self._input: batch})[0]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -14,27 +13,19 @@ from starlette.responses import HTMLResponse, Response
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.metrics import CONTENT_TYPE
 from imageclassifier_runtime.web import openapi
+from imageclassifier_runtime.web.answers import error_answer, json_answer
 from imageclassifier_runtime.web.classify import Classify
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.observe import Observe
+from imageclassifier_runtime.web.paths import API, V1, V2, protocol_of
 from imageclassifier_runtime.web.problems import problem
+from imageclassifier_runtime.web.routes import adder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
-
     from starlette.types import ASGIApp
 
+    from imageclassifier_runtime.web.routes import Add
     from imageclassifier_runtime.web.state import ServerState
-
-API = "/api/v1"
-
-
-class BareRoute(APIRoute):
-    """A route that is in the OpenAPI document but calls its endpoint with nothing in between."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint itself: requests are checked by hand, answers are made by hand."""
-        return self.endpoint
 
 
 def create_app(state: ServerState) -> ASGIApp:
@@ -48,34 +39,26 @@ def create_app(state: ServerState) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.router.route_class = BareRoute
-    _add_api(app, state)
+    add = adder(app)
+    _add_api(add, state)
     _add_pages(app, state)
     _add_error_handlers(app)
     return Observe(app, state)
 
 
-def _add_api(app: FastAPI, state: ServerState) -> None:
-    def add(path: str, endpoint: Callable[..., Awaitable[Response]], method: str = "GET", **extra: Any) -> None:
-        app.router.add_api_route(
-            path, endpoint, methods=[method], response_model=None, response_class=Response, **extra
-        )
-
+def _add_api(add: Add, state: ServerState) -> None:
     async def live(_: Request) -> Response:
-        return _json({"status": "alive"})
+        return json_answer({"status": "alive"})
 
     async def ready(_: Request) -> Response:
         return _health(state)
 
     async def info(_: Request) -> Response:
-        return _json(model_info(state))
+        return json_answer(model_info(state))
 
     classify = Classify(state)
-
-    async def classify_image(request: Request) -> Response:
-        return await classify(request)
-
-    add(f"{API}/classify", classify_image, "POST", **openapi.classify(state.settings))
+    add(f"{API}/classify", classify.one, "POST", **openapi.classify(state.settings))
+    add(f"{API}/classify/batch", classify.batch, "POST", **openapi.classify_batch(state))
     add(f"{API}/health", ready, **openapi.health("Summary of the server's health"))
     add(f"{API}/health/ready", ready, **openapi.health("Whether requests should be sent here"))
     add(f"{API}/health/live", live, **openapi.live())
@@ -87,7 +70,7 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
         return Response(state.metrics.render(), media_type=CONTENT_TYPE)
 
     async def document(_: Request) -> Response:
-        return _json(app.openapi())
+        return json_answer(app.openapi())
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(render(app.openapi()))
@@ -97,19 +80,23 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
+    def answer(request: Request, status: int, detail: str, headers: dict[str, str]) -> Response:
+        if protocol_of(request.url.path) in {V1, V2}:
+            return error_answer(status, detail, headers)
+        return problem(status, detail=detail, headers=headers)
+
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         detail = f"There is no {request.url.path[:200]} here; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
             detail = f"{request.method[:20]} is not allowed for {request.url.path[:200]}; see /docs."
-        headers = dict(error.headers or {})
-        return problem(error.status_code, detail=detail or str(error.detail), headers=headers)
+        return answer(request, error.status_code, detail or str(error.detail), dict(error.headers or {}))
 
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it; the log line shows it
 
-    async def fault(_: Request, __: Exception) -> Response:
-        return problem(500, detail="A fault of the server; its log has the cause under this request's id.")
+    async def fault(request: Request, _: Exception) -> Response:
+        return answer(request, 500, "A fault of the server; its log has the cause under this request's id.", {})
 
     app.add_exception_handler(Exception, fault)
     app.add_exception_handler(HTTPException, http_error)
@@ -118,17 +105,13 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 def _health(state: ServerState) -> Response:
     lifecycle = state.lifecycle
-    up = lifecycle.ready and not lifecycle.draining
     content = {
         "status": lifecycle.state,
         "model": state.classifier.model.info.name,
         "waiting": state.admission.waiting,
         "running": state.admission.running,
     }
-    response = _json(content, 200 if up else 503)
-    if not up:
-        response.headers["Retry-After"] = "1"
-    return response
+    return json_answer(content) if lifecycle.up else json_answer(content, 503, {"Retry-After": "1"})
 
 
 def model_info(state: ServerState) -> dict[str, object]:
@@ -145,7 +128,3 @@ def model_info(state: ServerState) -> dict[str, object]:
             "max_queue_size": settings.max_queue_size,
         },
     }
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(json.dumps(content, ensure_ascii=False).encode(), status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Reading request bodies: counted as they arrive, whatever their headers say, and within a deadline."""
+"""Request bodies: counted as they arrive, whatever their headers say, within a deadline, or thrown away."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 
 from imageclassifier_runtime.errors import BodyInvalidError, BodyTimeoutError, TooLargeError
 
 if TYPE_CHECKING:
-    from starlette.types import Receive
+    from starlette.types import Receive, Scope, Send
+
+_DISCARD_SECONDS = 10.0
+_DISCARD_BYTES = 64 * 1024 * 1024
 
 
 class BodyReader:
@@ -57,6 +61,26 @@ class BodyReader:
         self.complete = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         return chunk
+
+
+class EarlyResponse(Response):
+    """An answer given before the request's body was read.
+
+    The whole answer is sent at once, then the rest of the body is read and forgotten: a connection closed with
+    unread data in it is reset, and many clients then never see the answer. The connection ends after it.
+    """
+
+    def __init__(self, response: Response, reader: BodyReader) -> None:
+        super().__init__(response.body, response.status_code, dict(response.headers), response.media_type)
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer, then discard the body within bounds."""
+        headers = [*self.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def declared_length(headers: dict[bytes, bytes]) -> int | None:

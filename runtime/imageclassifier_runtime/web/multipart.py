@@ -1,4 +1,4 @@
-"""A bounded reader of multipart/form-data: one file and a few short fields, found without copying the file."""
+"""A bounded reader of multipart/form-data: files and a few short fields, found without copying the files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from imageclassifier_runtime.errors import BodyInvalidError, ParameterError
 
 FILE = "file"
-_MAX_PARTS = 5
+_MAX_FIELDS = 4
 _MAX_HEADERS = 8 * 1024
 _MAX_VALUE = 1024
 _BOUNDARY = re.compile(r';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))\s*(?:;|$)', re.IGNORECASE)
@@ -17,9 +17,9 @@ _DISPOSITION = re.compile(rb"^content-disposition:\s*form-data\b([^\r\n]*)", re.
 
 
 class Form(NamedTuple):
-    """Where the file is in the body (start, end), and the other fields."""
+    """Where the files are in the body (start, end), in order, and the other fields."""
 
-    file: tuple[int, int]
+    files: list[tuple[int, int]]
     fields: dict[str, str]
 
 
@@ -31,16 +31,17 @@ def boundary_of(content_type: str) -> bytes:
     return (match[1] or match[2]).encode("latin-1", "replace")
 
 
-def parse(body: bytes | bytearray, boundary: bytes) -> Form:
+def parse(body: bytes | bytearray, boundary: bytes, max_files: int = 1) -> Form:
     """Find the parts of a form; raises BodyInvalidError, ParameterError."""
+    max_parts = max_files + _MAX_FIELDS
     delimiter = b"--" + boundary
     position = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter, 0, 1024) + 2
     if position == 1:
         raise BodyInvalidError("The form does not begin with its boundary.")
     position += len(delimiter)
-    file: tuple[int, int] | None = None
+    files: list[tuple[int, int]] = []
     fields: dict[str, str] = {}
-    for _ in range(_MAX_PARTS + 1):
+    for _ in range(max_parts + 1):
         if body[position : position + 2] == b"--":
             break
         start, name = _headers(body, position)
@@ -48,19 +49,23 @@ def parse(body: bytes | bytearray, boundary: bytes) -> Form:
         if end < 0:
             raise BodyInvalidError("The form ends inside a part.")
         if name == FILE:
-            if file is not None:
-                raise ParameterError("The form has more than one `file`: send one image at a time.")
-            file = start, end
+            if len(files) == max_files:
+                raise ParameterError(
+                    "The form has more than one `file`: send one image at a time."
+                    if max_files == 1
+                    else f"The form has more than {max_files} fields `file`: send fewer images at a time."
+                )
+            files.append((start, end))
         elif end - start > _MAX_VALUE:
             raise ParameterError(f"The form field `{name[:40]}` is too long; the image belongs in `file`.")
         else:
             fields[name] = body[start:end].decode("utf-8", "replace")
         position = end + 2 + len(delimiter)
     else:
-        raise BodyInvalidError(f"The form has more than {_MAX_PARTS} parts.")
-    if file is None:
+        raise BodyInvalidError(f"The form has more than {max_parts} parts.")
+    if not files:
         raise ParameterError("The form has no field `file` with the image.")
-    return Form(file, fields)
+    return Form(files, fields)
 
 
 def _headers(body: bytes | bytearray, position: int) -> tuple[int, str]:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.web.paths import is_probe, protocol_of
 from imageclassifier_runtime.web.problems import problem
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.web.state import ServerState
 
-_QUIET = ("/api/v1/health", "/metrics")
-_NATIVE = "/api/v1/classify"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _CLIENT_GONE = 499
 _logger = logging.getLogger("imageclassifier_runtime.access")
@@ -65,9 +64,9 @@ class Observe:
 
     def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         path = scope["path"]
-        if path.startswith(_QUIET):
+        if is_probe(scope["method"], path):
             return
-        protocol = "native" if path.startswith(_NATIVE) else "other"
+        protocol = protocol_of(path)
         self._metrics.requests.labels(protocol, str(status)).inc()
         self._metrics.duration.labels(protocol).observe(seconds)
         client = scope.get("client")

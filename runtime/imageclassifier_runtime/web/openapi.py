@@ -4,76 +4,55 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_runtime.web.problems import MEDIA_TYPE
+from imageclassifier_runtime.web import openapi_parts as parts
+from imageclassifier_runtime.web.passage import MAX_ITEMS, batch_bytes
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.web.state import ServerState
 
 DESCRIPTION = "Answers classification requests: an image in, the likeliest classes out."
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "application/octet-stream")
-_TOP_K = {
-    "type": "integer",
-    "minimum": 1,
-    "maximum": 10,
-    "default": 5,
-    "description": "How many classes to return",
-}
-_REQUEST_ID = {
-    "name": "X-Request-ID",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "maxLength": 128},
-    "description": "Returned with the answer and written to the log; made up where absent",
-}
-
-
-def _object(required: dict[str, Any], **extra: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": {**required, **extra}}
-
-
-_STRING, _INTEGER, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
-_PROBLEM = _object({"type": _STRING, "title": _STRING, "status": _INTEGER, "detail": _STRING}, reason=_STRING)
-_PREDICTION = _object(
-    {"class_id": _INTEGER, "class_name": _STRING, "probability": {"type": "number", "minimum": 0, "maximum": 1}}
-)
-_ANSWER = _object(
+_ANSWER = parts.object_of(
     {
-        "predictions": {"type": "array", "items": _PREDICTION, "description": "Likeliest first"},
-        "model": _object({"name": _STRING, "sha256": _STRING}),
-        "timings_ms": {"type": "object", "additionalProperties": _NUMBER},
+        "predictions": {"type": "array", "items": parts.PREDICTION, "description": "Likeliest first"},
+        "model": parts.object_of({"name": parts.STRING, "sha256": parts.STRING}),
+        "timings_ms": {"type": "object", "additionalProperties": parts.NUMBER},
     }
 )
-_HEALTH = _object(
+_RESULT = parts.object_of(
+    {},
+    predictions={"type": "array", "items": parts.PREDICTION},
+    timings_ms={"type": "object", "additionalProperties": parts.NUMBER},
+    problem=parts.PROBLEM,
+)
+_BATCH = parts.object_of(
+    {
+        "results": {"type": "array", "items": _RESULT, "description": "In the order of the images"},
+        "model": parts.object_of({"name": parts.STRING, "sha256": parts.STRING}),
+        "timings_ms": {"type": "object", "additionalProperties": parts.NUMBER},
+    }
+)
+_HEALTH = parts.object_of(
     {
         "status": {"type": "string", "enum": ["ok", "starting", "draining"]},
-        "model": _STRING,
-        "waiting": _INTEGER,
-        "running": _INTEGER,
+        "model": parts.STRING,
+        "waiting": parts.INTEGER,
+        "running": parts.INTEGER,
     }
 )
-_INFO = _object(
+_INFO = parts.object_of(
     {
-        "name": _STRING,
-        "sha256": _STRING,
-        "precision": _STRING,
-        "classes": _INTEGER,
-        "input_size": _INTEGER,
-        "labels": {"type": "array", "items": _STRING},
+        "name": parts.STRING,
+        "sha256": parts.STRING,
+        "precision": parts.STRING,
+        "classes": parts.INTEGER,
+        "input_size": parts.INTEGER,
+        "labels": {"type": "array", "items": parts.STRING},
         "preprocessing": {"type": "object"},
-        "limits": {"type": "object", "additionalProperties": _INTEGER},
+        "limits": {"type": "object", "additionalProperties": parts.INTEGER},
     }
 )
-
-
-def _json(schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
-def _problem(description: str, *, retry: bool = False) -> dict[str, Any]:
-    answer: dict[str, Any] = {"description": description, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
-    if retry:
-        answer["headers"] = {"Retry-After": {"schema": _INTEGER, "description": "Seconds to wait"}}
-    return answer
 
 
 def classify(settings: ServeSettings) -> dict[str, Any]:
@@ -82,7 +61,7 @@ def classify(settings: ServeSettings) -> dict[str, Any]:
     form = {
         "type": "object",
         "required": ["file"],
-        "properties": {"file": {**binary, "description": "The image"}, "top_k": _TOP_K},
+        "properties": {"file": {**binary, "description": "The image"}, "top_k": parts.TOP_K},
     }
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
     content.update({media: {"schema": binary} for media in _IMAGE_TYPES})
@@ -96,17 +75,57 @@ def classify(settings: ServeSettings) -> dict[str, Any]:
             "transparency laid on white."
         ),
         "responses": {
-            200: _json(_ANSWER, "The likeliest classes"),
-            400: _problem("The image cannot be decoded, or the form is malformed"),
-            408: _problem("The body did not arrive in time"),
-            413: _problem(f"More than {most}"),
-            415: _problem("Not an image type that this server takes"),
-            422: _problem("A parameter is not valid"),
-            503: _problem("No room in the queue or in memory, or shutting down", retry=True),
+            200: parts.json_of(_ANSWER, "The likeliest classes"),
+            400: parts.problem_of("The image cannot be decoded, or the form is malformed"),
+            408: parts.problem_of("The body did not arrive in time"),
+            413: parts.problem_of(f"More than {most}"),
+            415: parts.problem_of("Not an image type that this server takes"),
+            422: parts.problem_of("A parameter is not valid"),
+            503: parts.problem_of("No room in the queue or in memory, or shutting down", retry=True),
         },
         "openapi_extra": {
-            "parameters": [{"name": "top_k", "in": "query", "required": False, "schema": _TOP_K}, _REQUEST_ID],
+            "parameters": [
+                {"name": "top_k", "in": "query", "required": False, "schema": parts.TOP_K},
+                parts.REQUEST_ID,
+            ],
             "requestBody": {"required": True, "content": content},
+        },
+    }
+
+
+def classify_batch(state: ServerState) -> dict[str, Any]:
+    """Return the arguments of `add_api_route` for several images at once."""
+    files = {
+        "type": "array",
+        "maxItems": MAX_ITEMS,
+        "items": {"type": "string", "format": "binary"},
+        "description": f"The images, each in a field `file` of its own, at most {MAX_ITEMS}",
+    }
+    form = {"type": "object", "required": ["file"], "properties": {"file": files, "top_k": parts.TOP_K}}
+    most = batch_bytes(state)
+    return {
+        "operation_id": "classify_batch",
+        "summary": f"Classify up to {MAX_ITEMS} images",
+        "description": (
+            "Every image has its own result, in the order of the form: `predictions`, or a `problem` that says "
+            f"why there are none. The whole body may have {most} bytes on this server, each image as many as by "
+            "itself."
+        ),
+        "responses": {
+            200: parts.json_of(_BATCH, "A result for each image; all of them may be problems"),
+            400: parts.problem_of("The form is malformed"),
+            408: parts.problem_of("The body did not arrive in time"),
+            413: parts.problem_of(f"The body has more than {most} bytes"),
+            415: parts.problem_of("Not a form"),
+            422: parts.problem_of(f"A parameter is not valid, or there are no images or more than {MAX_ITEMS}"),
+            503: parts.problem_of("No room for any of the images, or shutting down", retry=True),
+        },
+        "openapi_extra": {
+            "parameters": [
+                {"name": "top_k", "in": "query", "required": False, "schema": parts.TOP_K},
+                parts.REQUEST_ID,
+            ],
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
         },
     }
 
@@ -116,8 +135,8 @@ def health(summary: str) -> dict[str, Any]:
     return {
         "summary": summary,
         "responses": {
-            200: _json(_HEALTH, "Loaded, warmed up and not draining"),
-            503: _json(_HEALTH, "Not to be sent requests now"),
+            200: parts.json_of(_HEALTH, "Loaded, warmed up and not draining"),
+            503: parts.json_of(_HEALTH, "Not to be sent requests now"),
         },
     }
 
@@ -126,7 +145,7 @@ def live() -> dict[str, Any]:
     """Return the arguments of `add_api_route` for liveness."""
     return {
         "summary": "Whether the event loop runs",
-        "responses": {200: _json(_object({"status": _STRING}), "Alive")},
+        "responses": {200: parts.json_of(parts.object_of({"status": parts.STRING}), "Alive")},
     }
 
 
@@ -134,5 +153,5 @@ def model_info() -> dict[str, Any]:
     """Return the arguments of `add_api_route` for the model's facts."""
     return {
         "summary": "The model that is served, and what this server takes",
-        "responses": {200: _json(_INFO, "The model")},
+        "responses": {200: parts.json_of(_INFO, "The model")},
     }

@@ -25,6 +25,26 @@ def problem(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Return an answer of type `application/problem+json`."""
+    content = _content(status, detail=detail, slug=slug, title=title, reason=reason)
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def content_of(error: RequestError) -> dict[str, object]:
+    """Return the problem details of a typed error."""
+    return _content(error.status, detail=error.detail, slug=error.slug, title=error.title, reason=error.reason)
+
+
+def of_error(error: RequestError) -> Response:
+    """Return the answer to a request that failed with a typed error."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    body = json.dumps(content_of(error), ensure_ascii=False).encode()
+    return Response(body, error.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _content(
+    status: int, *, detail: str, slug: str | None, title: str | None, reason: str | None
+) -> dict[str, object]:
     content: dict[str, object] = {
         "type": _TYPE + slug if slug else "about:blank",
         "title": title or HTTPStatus(status).phrase,
@@ -33,18 +53,4 @@ def problem(
     }
     if reason:
         content["reason"] = reason
-    body = json.dumps(content, ensure_ascii=False).encode()
-    return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
-
-
-def of_error(error: RequestError) -> Response:
-    """Return the answer to a request that failed with a typed error."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return problem(
-        error.status,
-        detail=error.detail,
-        slug=error.slug,
-        title=error.title,
-        reason=error.reason,
-        headers=headers,
-    )
+    return content

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from imageclassifier_runtime.web.paths import is_probe
 from imageclassifier_runtime.web.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 _MAX_HEADER_BYTES = 32 * 1024
 _TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
 _CROWDED = "Too many connections. Try again shortly."
-# Beyond the limit only these are answered, since a failing probe would have the whole server restarted.
-_ALWAYS = (b"/api/v1/health", b"/metrics")
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
@@ -68,7 +67,8 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            if self._crowded and not self.url.startswith(_ALWAYS):
+            # Probes are answered all the same, since a failing one would have the whole server restarted.
+            if self._crowded and not is_probe(*self._asked()):
                 self._refuse(503, _CROWDED, "retry-after: 1\r\n")
                 raise ValueError(_CROWDED)
             self._in_headers, self._header_bytes = False, 0
@@ -90,6 +90,10 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(400, msg)
+
+        def _asked(self) -> tuple[str, str]:
+            path = self.url.partition(b"?")[0].decode("ascii", "replace")
+            return self.parser.get_method().decode("ascii"), path
 
         def _start_timer(self) -> None:
             self._stop_timer()

@@ -21,6 +21,11 @@ class Lifecycle:
     stopping: bool = False
 
     @property
+    def up(self) -> bool:
+        """Return whether requests should be sent here."""
+        return self.ready and not self.draining
+
+    @property
     def state(self) -> str:
         """Return one word for people."""
         if self.stopping or self.draining:

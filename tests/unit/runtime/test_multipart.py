@@ -13,7 +13,7 @@ def test_the_file_is_found_byte_for_byte() -> None:
     image = b"\r\n--fron\r\n\x00\xff--frontie\r\n"
     body = form(("top_k", b"3"), ("file", image))
     found = multipart.parse(body, b"frontier")
-    assert body[slice(*found.file)] == image
+    assert body[slice(*found.files[0])] == image
     assert found.fields == {"top_k": "3"}
 
 

@@ -1,0 +1,28 @@
+"""Answers in JSON, and errors as the protocols v1 and v2 have them: `{"error": …}`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.errors import RequestError
+
+
+def json_answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return an answer of type `application/json`."""
+    body = json.dumps(content, ensure_ascii=False).encode()
+    return Response(body, status, headers=headers, media_type="application/json")
+
+
+def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the answer to a request that failed."""
+    return json_answer({"error": message}, status, headers)
+
+
+def of_error(error: RequestError) -> Response:
+    """Return the answer to a request that failed with a typed error."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return error_answer(error.status, error.detail, headers)

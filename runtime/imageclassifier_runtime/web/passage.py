@@ -1,0 +1,189 @@
+"""The one way to an answer, whatever the protocol: from a request's body to outcomes, with every bound on it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from imageclassifier_runtime.admission import Lease
+from imageclassifier_runtime.budget import BODY_OVERHEAD
+from imageclassifier_runtime.errors import RequestError, UnavailableError
+from imageclassifier_runtime.pipeline import WORKSPACE, Outcome
+from imageclassifier_runtime.stages import containers
+from imageclassifier_runtime.web.body import BodyReader, EarlyResponse, declared_length, too_many_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from imageclassifier_runtime.stages.containers.base import Data
+    from imageclassifier_runtime.stages.infer import FloatArray
+    from imageclassifier_runtime.web.state import ServerState
+
+T = TypeVar("T")
+
+# How many images or tensors one request may carry.
+MAX_ITEMS = 32
+# A request with several images may have this many times the bytes of one, where there is memory for it.
+_BATCH_IMAGES = 4
+# Such a body is paid for twice: what is taken out of it (files, decoded base64, numbers) is there beside it.
+_BATCH_COST = 2
+_WORK_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Image:
+    """An image file, not yet looked at."""
+
+    data: Data
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tensor:
+    """One prepared input [3, S, S], not yet checked for NaN; it may be a view of the body."""
+
+    values: FloatArray
+
+
+Item = Image | Tensor
+
+
+class Passage:
+    """One request on its way; `pass_through` makes it and sees it off."""
+
+    def __init__(self, state: ServerState, request: Request) -> None:
+        self.started = time.perf_counter()
+        self.receive_seconds = 0.0
+        self.request = request
+        self.reader = BodyReader(request.receive)
+        self.lease = Lease()
+        self._state = state
+
+    async def read(self, *, limit: int, told: int, factor: int = 1) -> bytearray:
+        """Return the body once there is room for `factor` times its bytes.
+
+        `limit` is how many are read; an honest client is told that it may send `told`.
+        """
+        settings = self._state.settings
+        length = declared_length(dict(self.request.scope["headers"]))
+        if length is not None and length > limit:
+            raise too_many_bytes(told)
+        size = factor * (limit if length is None else length)
+        await self._state.admission.admit_body(self.lease, size + BODY_OVERHEAD - (limit - told))
+        body = await self.reader.read(
+            limit=limit, seconds=settings.body_timeout_seconds, idle_seconds=settings.body_idle_seconds
+        )
+        self.receive_seconds = time.perf_counter() - self.started
+        self._state.metrics.stages.labels("receive").observe(self.receive_seconds)
+        return body
+
+    async def read_batch(self) -> bytearray:
+        """Return a body that may hold several images or tensors."""
+        limit = batch_bytes(self._state)
+        return await self.read(limit=limit, told=limit, factor=_BATCH_COST)
+
+    @property
+    def pixel_room(self) -> int:
+        """Return how many bytes of work there can be room for at all."""
+        return self._state.admission.pixels.capacity
+
+    async def work(self, work: Callable[[], T], peak: int) -> T:
+        """Return what `work` returns, done in a worker with room for `peak` bytes."""
+        return await self._state.admission.run(self.lease, peak=peak, work=work, limit=_WORK_SECONDS)
+
+    async def answer(self, item: Item, count: int) -> Outcome:
+        """Return the outcome of one image or tensor, its time in the queue included."""
+        started = time.perf_counter()
+        outcome = await (self._image(item, count) if isinstance(item, Image) else self._tensor(item, count))
+        seconds = outcome.seconds
+        seconds["queue"] = max(0.0, time.perf_counter() - started - sum(seconds.values()))
+        for stage, value in seconds.items():
+            self._state.metrics.stages.labels(stage).observe(value)
+        return outcome
+
+    async def answer_each(self, items: Sequence[Item], count: int) -> list[Outcome | RequestError]:
+        """Return an outcome or an error for each item, in order.
+
+        No more of them are under way at once than there are workers: one client's batch takes no more places
+        in the queue than that, and the images of others come in between.
+        """
+        results: list[Outcome | RequestError] = [_LATE] * len(items)
+        pending = iter(enumerate(items))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._state.settings.queue_timeout_seconds + _WORK_SECONDS
+
+        async def next_ones() -> None:
+            for index, item in pending:
+                if loop.time() > deadline:
+                    return
+                try:
+                    results[index] = await self.answer(item, count)
+                except RequestError as error:
+                    results[index] = error
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(items), self._state.admission.workers.capacity)):
+                group.create_task(next_ones())
+        return results
+
+    async def answer_all(self, items: Sequence[Item], count: int) -> list[Outcome]:
+        """Return an outcome for each item, in order; raises the error of the first that has none."""
+        if len(items) == 1:
+            return [await self.answer(items[0], count)]
+        outcomes = []
+        for index, result in enumerate(await self.answer_each(items, count)):
+            if isinstance(result, RequestError):
+                raise type(result)(f"Number {index + 1} of {len(items)}: {result.detail}", reason=result.reason)
+            outcomes.append(result)
+        return outcomes
+
+    async def _image(self, image: Image, count: int) -> Outcome:
+        settings, classifier = self._state.settings, self._state.classifier
+        if len(image.data) > settings.max_image_bytes:
+            raise too_many_bytes(settings.max_image_bytes)
+        container = containers.read(image.data)
+        containers.check_limits(container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side)
+        peak = container.peak + min(WORKSPACE, 16 * container.pixels)
+        return await self.work(lambda: classifier.classify(container, count), peak)
+
+    async def _tensor(self, tensor: Tensor, count: int) -> Outcome:
+        classifier = self._state.classifier
+        return await self.work(lambda: classifier.infer(tensor.values, count), 2 * tensor.values.nbytes)
+
+
+_LATE = UnavailableError("The images before this one took all the time that a request has.", reason="work-timeout")
+
+
+async def pass_through(
+    state: ServerState,
+    request: Request,
+    handle: Callable[[Passage], Awaitable[Response]],
+    render: Callable[[RequestError], Response],
+) -> Response:
+    """Answer one request with `handle`; `render` makes the answer of every error that a client can cause."""
+    passage = Passage(state, request)
+    reader = passage.reader
+    try:
+        if state.lifecycle.stopping:
+            raise UnavailableError(
+                "This server is shutting down. Try again: another one will answer.", reason="draining"
+            )
+        return await handle(passage)
+    except RequestError as error:
+        state.metrics.rejected.labels(error.reason).inc()
+        response = render(error)
+        # A client that waits for leave to send its body has sent none.
+        waits = not reader.started and request.headers.get("expect", "").lower() == "100-continue"
+        return response if reader.complete or waits else EarlyResponse(response, reader)
+    finally:
+        passage.lease.release()
+
+
+def batch_bytes(state: ServerState) -> int:
+    """Return how many bytes a body with several images or tensors may have: what the room for bodies allows."""
+    room = (state.admission.bodies.capacity - BODY_OVERHEAD) // _BATCH_COST
+    return min(_BATCH_IMAGES * state.settings.max_image_bytes, room)

@@ -1,0 +1,27 @@
+"""What a path stands for: which protocol it belongs to, and whether a probe asks it."""
+
+from __future__ import annotations
+
+API = "/api/v1"
+NATIVE, V1, V2, OTHER = "native", "v1", "v2", "other"
+_QUIET = (f"{API}/health", "/metrics", "/v2/health/")
+
+
+def protocol_of(path: str) -> str:
+    """Return the value of the label `protocol` for a path."""
+    if path.startswith(f"{API}/classify"):
+        return NATIVE
+    if path == "/v2" or path.startswith("/v2/"):
+        return V2
+    return V1 if path.startswith("/v1/") else OTHER
+
+
+def is_probe(method: str, path: str) -> bool:
+    """Return whether this is what kubelet or Prometheus ask: always answered, never logged or counted."""
+    if path.startswith(_QUIET):
+        return True
+    if method != "GET":
+        return False
+    if path.startswith("/v2/models/"):
+        return path.endswith("/ready")
+    return path.startswith("/v1/models/") and ":" not in path and not path.endswith("/metadata")
