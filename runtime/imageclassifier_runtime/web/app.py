@@ -20,6 +20,8 @@ from imageclassifier_runtime.web.observe import Observe
 from imageclassifier_runtime.web.paths import API, V1, V2, protocol_of
 from imageclassifier_runtime.web.problems import problem
 from imageclassifier_runtime.web.routes import adder
+from imageclassifier_runtime.web.v1 import PredictProtocol
+from imageclassifier_runtime.web.v2 import InferenceProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -41,6 +43,8 @@ def create_app(state: ServerState) -> ASGIApp:
     )
     add = adder(app)
     _add_api(add, state)
+    InferenceProtocol(state).add_routes(add)
+    PredictProtocol(state).add_routes(add)
     _add_pages(app, state)
     _add_error_handlers(app)
     return Observe(app, state)

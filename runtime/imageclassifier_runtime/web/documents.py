@@ -1,0 +1,103 @@
+"""JSON from strangers: counted before it is parsed, because few bytes of it can become many in memory.
+
+A list of floats takes up to 11 times its text, `[[0],[0],…]` and `[{"":0},…]` about 30 times. So the characters
+that make objects are counted first, each count has a bound, and room for what they can become is taken from that
+for pixels.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from imageclassifier_runtime.errors import BodyInvalidError, TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imageclassifier_runtime.web.passage import Passage
+
+T = TypeVar("T")
+
+MAX_NUMBERS = 1 << 20
+_MAX_DEPTH = 16
+_MAX_CONTAINERS = 1 << 16
+_MAX_STRINGS = 2048
+_SPARE_COMMAS = 8192
+# What each can take at most: a float, its places in two lists; an empty dict or a list's first places; a string's
+# head and its place as a dict's first key.
+_NUMBER_BYTES, _CONTAINER_BYTES, _STRING_BYTES = 56, 400, 320
+# Parsed at once, on the event loop: quicker than the way to a worker, and too small to matter in memory.
+_SMALL = 64 * 1024
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def cost(text: bytes | bytearray, *, numbers: int) -> int:
+    """Return how many bytes parsing the text can take at most; raises TooLargeError beyond the bounds.
+
+    `numbers` is how many numbers one input tensor has: one always fits, however large.
+    """
+    most = max(MAX_NUMBERS, numbers)
+    commas, quotes = text.count(b","), text.count(b'"')
+    containers = text.count(b"[") + text.count(b"{")
+    if commas > most + _SPARE_COMMAS:
+        raise TooLargeError(
+            f"The JSON has more than {most} numbers. Send fewer tensors at a time, or send them in binary form.",
+            reason="json",
+        )
+    if containers > _MAX_CONTAINERS or quotes > 2 * _MAX_STRINGS:
+        raise TooLargeError(
+            f"The JSON has more than {_MAX_CONTAINERS} lists and objects or {_MAX_STRINGS} strings.", reason="json"
+        )
+    # The text is decoded, and its strings are copied out of it; outside of ASCII a character may take four bytes.
+    width = 1 if text.isascii() else 4
+    return (
+        2 * width * len(text)
+        + _NUMBER_BYTES * commas
+        + _CONTAINER_BYTES * containers
+        + _STRING_BYTES * quotes // 2
+    )
+
+
+def parse(text: bytes | bytearray) -> Any:
+    """Return what the JSON says; raises BodyInvalidError also for NaN, Infinity and deep nesting."""
+    depth = 0
+    for match in _STRUCTURE.finditer(text):
+        character = text[match.start()]
+        if character != 0x22:
+            depth += 1 if character in b"[{" else -1
+            if depth > _MAX_DEPTH:
+                raise BodyInvalidError(f"The JSON is nested more than {_MAX_DEPTH} deep.")
+    try:
+        return json.loads(text.decode(), parse_constant=_constant)
+    except ValueError as error:
+        raise BodyInvalidError(f"The body is not valid JSON: {_cause(error)}.") from None
+
+
+async def convert(passage: Passage, text: bytes | bytearray, *, numbers: int, read: Callable[[], T]) -> T:
+    """Return what `read` makes of the text, done where there is room for it."""
+    peak = cost(text, numbers=numbers)
+    if len(text) <= _SMALL:
+        return read()
+    room = passage.pixel_room
+    if peak > room:
+        raise TooLargeError(
+            f"Reading this JSON takes up to {peak >> 20} MiB, and this server has {room >> 20} MiB for it. "
+            "Send less at a time, or send it in binary form.",
+            reason="memory",
+        )
+    return await passage.work(read, peak)
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _cause(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 at byte {error.start}"
+    # The other two: a constant, or an integer of more digits than Python converts.
+    return "it has an integer of too many digits" if "digits" in str(error) else str(error)

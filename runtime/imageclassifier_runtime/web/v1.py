@@ -1,0 +1,171 @@
+"""KServe's protocol v1 and TensorFlow Serving's REST API: one set of paths, answers that satisfy both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
+
+from imageclassifier_runtime.errors import BodyInvalidError, RequestError
+from imageclassifier_runtime.web import answers, documents, openapi_v1, tensors
+from imageclassifier_runtime.web.answers import json_answer
+from imageclassifier_runtime.web.parameters import top_k
+from imageclassifier_runtime.web.passage import Image, Item, Passage, pass_through
+from imageclassifier_runtime.web.signature import VERSION, check_encoding, check_model, signature_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.responses import Response
+
+    from imageclassifier_runtime.pipeline import Outcome
+    from imageclassifier_runtime.web.routes import Add
+    from imageclassifier_runtime.web.signature import Signature
+    from imageclassifier_runtime.web.state import ServerState
+
+_SIGNATURES = ("serving_default", "tensor")
+_STATES = {"ok": "AVAILABLE", "starting": "LOADING", "draining": "UNLOADING"}
+
+
+class PredictProtocol:
+    """The endpoints; one instance per server."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._signature = signature_of(state.classifier)
+
+    def add_routes(self, add: Add) -> None:
+        """Register every path; the first one is what KServe's client takes for liveness."""
+        add("/", self.live, **openapi_v1.live())
+        add("/v1/models", self.models, **openapi_v1.models())
+        for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
+            add(f"{path}:predict", self.predict, "POST", **openapi_v1.predict(path, self._signature))
+            add(f"{path}/metadata", self.metadata, **openapi_v1.metadata(path))
+            add(path, self.status, **openapi_v1.status(path))
+
+    async def live(self, _: Request) -> Response:
+        """Answer for as long as the event loop runs."""
+        return json_answer({"status": "alive"})
+
+    async def models(self, _: Request) -> Response:
+        """Name the model."""
+        return json_answer({"models": [self._signature.model]})
+
+    async def status(self, request: Request) -> Response:
+        """Say whether the model is ready, in KServe's words and in TensorFlow Serving's."""
+        try:
+            check_model(request, self._signature)
+        except RequestError as error:
+            return answers.of_error(error)
+        lifecycle = self._state.lifecycle
+        version = {
+            "version": VERSION,
+            "state": _STATES[lifecycle.state],
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+        content = {"name": self._signature.model, "ready": lifecycle.up, "model_version_status": [version]}
+        return json_answer(content) if lifecycle.up else json_answer(content, 503, {"Retry-After": "1"})
+
+    async def metadata(self, request: Request) -> Response:
+        """Describe the model's tensors, as TensorFlow Serving does."""
+        try:
+            check_model(request, self._signature)
+        except RequestError as error:
+            return answers.of_error(error)
+        return json_answer(_metadata(self._signature))
+
+    async def predict(self, request: Request) -> Response:
+        """Predict: images in, classes out; tensors in, scores out."""
+        return await pass_through(self._state, request, self._predict, answers.of_error)
+
+    async def _predict(self, passage: Passage) -> Response:
+        check_model(passage.request, self._signature)
+        check_encoding(passage.request)
+        count = top_k(passage.request.query_params.get("top_k"))
+        body = await passage.read_batch()
+
+        def read() -> tuple[bool, Sequence[Item]]:
+            document = documents.parse(body)
+            body.clear()  # its room is needed for what is taken out of the document
+            return _read(document, self._signature)
+
+        by_row, items = await documents.convert(passage, body, numbers=self._signature.values, read=read)
+        outcomes = await passage.answer_all(items, count)
+        of_images = isinstance(items[0], Image)
+        rows = [_classes(outcome) if of_images else outcome.scores.tolist() for outcome in outcomes]
+        if by_row:
+            return json_answer({"predictions": rows})
+        columns = {name: [row[name] for row in rows] for name in rows[0]} if of_images else rows
+        return json_answer({"outputs": columns})
+
+
+def _classes(outcome: Outcome) -> dict[str, list[Any]]:
+    return {
+        "classes": [prediction.class_name for prediction in outcome.predictions],
+        "probabilities": [prediction.probability for prediction in outcome.predictions],
+        "class_ids": [prediction.class_id for prediction in outcome.predictions],
+    }
+
+
+def _read(document: Any, signature: Signature) -> tuple[bool, Sequence[Item]]:
+    """Return whether the request is in row form, and what it holds; raises RequestError."""
+    if not isinstance(document, dict) or ("instances" in document) == ("inputs" in document):
+        raise BodyInvalidError("The request has to be an object with `instances` or with `inputs`.")
+    name = document.get("signature_name") or _SIGNATURES[0]
+    if name not in _SIGNATURES:
+        raise BodyInvalidError(f"There is no signature {str(name)[:40]!r}: there are {', '.join(_SIGNATURES)}.")
+    by_row = "instances" in document
+    values = document["instances" if by_row else "inputs"]
+    if by_row:
+        if not isinstance(values, list):
+            raise BodyInvalidError("`instances` has to be a list.")
+        values = [_unnamed(value, signature) for value in values]
+    else:
+        values = _unnamed(values, signature)
+        if not isinstance(values, list):
+            raise BodyInvalidError("`inputs` has to be a list, or an object with one list under an input's name.")
+    if not values:
+        raise BodyInvalidError("The request holds no image and no tensor.")
+    tensors.check_count(len(values))
+    if all(isinstance(value, list) for value in values):
+        return by_row, tensors.tensors(tensors.numbers(values), signature)
+    if all(isinstance(value, dict) and set(value) == {"b64"} for value in values):
+        return by_row, tensors.images(value["b64"] for value in values)
+    raise BodyInvalidError(
+        'Give images as {"b64": "…"} or tensors as nested lists of numbers, all of one kind, '
+        f"by themselves or under the name of their input, `{signature.image}` or `{signature.tensor}`."
+    )
+
+
+def _unnamed(value: Any, signature: Signature) -> Any:
+    """Return a value without the name of the input that it may be under."""
+    if isinstance(value, dict) and len(value) == 1:
+        name, inner = next(iter(value.items()))
+        if name in (signature.image, signature.tensor, "image_bytes"):
+            return inner
+    return value
+
+
+def _metadata(signature: Signature) -> dict[str, Any]:
+    image = _tensor(signature.image, "DT_STRING", -1)
+    numbers = _tensor(signature.tensor, "DT_FLOAT", -1, *signature.shape)
+    classes = {
+        "classes": _tensor("classes", "DT_STRING", -1, -1),
+        "probabilities": _tensor("probabilities", "DT_FLOAT", -1, -1),
+        "class_ids": _tensor("class_ids", "DT_INT64", -1, -1),
+    }
+    scores = {signature.scores: _tensor(signature.scores, "DT_FLOAT", -1, signature.classes)}
+    method = "tensorflow/serving/predict"
+    signatures = {
+        _SIGNATURES[0]: {"inputs": {signature.image: image}, "outputs": classes, "method_name": method},
+        _SIGNATURES[1]: {"inputs": {signature.tensor: numbers}, "outputs": scores, "method_name": method},
+    }
+    return {
+        "model_spec": {"name": signature.model, "signature_name": "", "version": VERSION},
+        "metadata": {"signature_def": {"signature_def": signatures}},
+    }
+
+
+def _tensor(name: str, dtype: str, *shape: int) -> dict[str, Any]:
+    sizes = [{"size": str(size), "name": ""} for size in shape]
+    return {"dtype": dtype, "tensor_shape": {"dim": sizes, "unknown_rank": False}, "name": name}

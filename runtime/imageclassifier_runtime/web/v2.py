@@ -1,0 +1,143 @@
+"""The Open Inference Protocol v2 over HTTP: health, metadata, repository index and inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
+
+from imageclassifier_runtime import __version__
+from imageclassifier_runtime.errors import BodyInvalidError, RefusedError, RequestError
+from imageclassifier_runtime.web import answers, documents, openapi_v2, v2_answer, v2_request
+from imageclassifier_runtime.web.answers import json_answer
+from imageclassifier_runtime.web.passage import Passage, pass_through
+from imageclassifier_runtime.web.signature import (
+    DEFAULT_CLASSES,
+    VERSION,
+    check_encoding,
+    check_model,
+    signature_of,
+)
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from imageclassifier_runtime.web.routes import Add
+    from imageclassifier_runtime.web.state import ServerState
+
+_EXTENSIONS = ["binary_tensor_data", "classification"]
+_MAX_INDEX_REQUEST = 4096
+
+
+class InferenceProtocol:
+    """The endpoints; one instance per server."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._signature = signature_of(state.classifier)
+
+    def add_routes(self, add: Add) -> None:
+        """Register every path."""
+        add("/v2", self.server, **openapi_v2.server())
+        add("/v2/health/live", self.live, **openapi_v2.live())
+        add("/v2/health/ready", self.ready, **openapi_v2.ready())
+        add("/v2/models", self.models, **openapi_v2.models())
+        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+            add(path, self.model, **openapi_v2.model(path))
+            add(f"{path}/ready", self.model_ready, **openapi_v2.model_ready(path))
+            add(f"{path}/infer", self.infer, "POST", **openapi_v2.infer(path, self._signature))
+        add("/v2/repository/index", self.index, "POST", **openapi_v2.index())
+        for action in ("load", "unload"):
+            add(f"/v2/repository/models/{{name}}/{action}", self.refuse, "POST", **openapi_v2.refused(action))
+
+    async def server(self, _: Request) -> Response:
+        """Name the server, its version and the extensions it has."""
+        return json_answer({"name": "imageclassifier", "version": __version__, "extensions": _EXTENSIONS})
+
+    async def live(self, _: Request) -> Response:
+        """Answer for as long as the event loop runs."""
+        return json_answer({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """Say whether requests should be sent here."""
+        return self._readiness({})
+
+    async def models(self, _: Request) -> Response:
+        """Name the model."""
+        return json_answer({"models": [self._signature.model]})
+
+    async def model(self, request: Request) -> Response:
+        """Describe the model's tensors."""
+        try:
+            check_model(request, self._signature)
+        except RequestError as error:
+            return answers.of_error(error)
+        return json_answer(self._metadata())
+
+    async def model_ready(self, request: Request) -> Response:
+        """Say whether the model is ready, which it is with the server."""
+        try:
+            check_model(request, self._signature)
+        except RequestError as error:
+            return answers.of_error(error)
+        return self._readiness({"name": self._signature.model})
+
+    async def index(self, request: Request) -> Response:
+        """List the model as Triton's repository index does."""
+        return await pass_through(self._state, request, self._index, answers.of_error)
+
+    async def infer(self, request: Request) -> Response:
+        """Infer: images in, classes out; tensors in, scores out."""
+        return await pass_through(self._state, request, self._infer, answers.of_error)
+
+    async def refuse(self, request: Request) -> Response:
+        """Refuse to load or unload."""
+        return await pass_through(self._state, request, self._refuse, answers.of_error)
+
+    async def _infer(self, passage: Passage) -> Response:
+        check_model(passage.request, self._signature)
+        check_encoding(passage.request)
+        request = await v2_request.read(passage, self._signature)
+        count = max((wanted.top or 0 for wanted in request.outputs), default=0) or DEFAULT_CLASSES
+        outcomes = await passage.answer_all(request.items, count)
+        return v2_answer.answer(request, outcomes, self._signature)
+
+    async def _index(self, passage: Passage) -> Response:
+        body = await passage.read(limit=_MAX_INDEX_REQUEST, told=_MAX_INDEX_REQUEST)
+        wanted = await documents.convert(passage, body, numbers=0, read=lambda: documents.parse(body or b"{}"))
+        if not isinstance(wanted, dict):
+            raise BodyInvalidError("The request has to be an object, or nothing.")
+        up = self._state.lifecycle.up
+        if wanted.get("ready") is True and not up:
+            return json_answer([])
+        reason = "" if up else self._state.lifecycle.state
+        state = "READY" if up else "UNAVAILABLE"
+        return json_answer([{"name": self._signature.model, "version": VERSION, "state": state, "reason": reason}])
+
+    async def _refuse(self, _: Passage) -> Response:
+        raise RefusedError(
+            "Models are not loaded or unloaded over HTTP: a server has one model for its life. "
+            "Change the ImageClassifier object, or the folder that `serve` is started with."
+        )
+
+    def _readiness(self, facts: dict[str, Any]) -> Response:
+        lifecycle = self._state.lifecycle
+        if lifecycle.up:
+            return json_answer({**facts, "ready": True})
+        return json_answer({**facts, "ready": False, "error": lifecycle.state}, 503, {"Retry-After": "1"})
+
+    def _metadata(self) -> dict[str, Any]:
+        signature = self._signature
+        return {
+            "name": signature.model,
+            "versions": [VERSION],
+            "platform": "onnx_onnxv1",
+            "inputs": [
+                {"name": signature.image, "datatype": "BYTES", "shape": [-1]},
+                {"name": signature.tensor, "datatype": "FP32", "shape": [-1, *signature.shape]},
+            ],
+            "outputs": [
+                {"name": signature.top, "datatype": "BYTES", "shape": [-1, -1]},
+                {"name": signature.scores, "datatype": "FP32", "shape": [-1, signature.classes]},
+            ],
+        }

@@ -1,0 +1,71 @@
+"""The answer to an inference request of v2: JSON, or JSON with binary data after it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from starlette.responses import Response
+
+from imageclassifier_runtime.stages.postprocess import top
+from imageclassifier_runtime.web import tensors
+from imageclassifier_runtime.web.answers import json_answer
+from imageclassifier_runtime.web.signature import VERSION
+from imageclassifier_runtime.web.v2_request import HEADER_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imageclassifier_runtime.pipeline import Outcome
+    from imageclassifier_runtime.stages.postprocess import Prediction
+    from imageclassifier_runtime.web.signature import Signature
+    from imageclassifier_runtime.web.v2_request import InferRequest, Wanted
+
+
+def answer(request: InferRequest, outcomes: list[Outcome], signature: Signature) -> Response:
+    """Return the outputs that were asked for, in that order."""
+    outputs, parts = [], []
+    for wanted in request.outputs:
+        output, data = _output(wanted, outcomes, signature)
+        outputs.append(output)
+        parts.append(data)
+    content: dict[str, Any] = {"model_name": signature.model, "model_version": VERSION, "outputs": outputs}
+    if request.id is not None:
+        content["id"] = request.id
+    if not any(wanted.binary for wanted in request.outputs):
+        return json_answer(content)
+    head = json.dumps(content).encode()
+    return Response(
+        b"".join((head, *parts)), headers={HEADER_LENGTH: str(len(head))}, media_type="application/octet-stream"
+    )
+
+
+def _output(wanted: Wanted, outcomes: list[Outcome], signature: Signature) -> tuple[dict[str, Any], bytes]:
+    """Return an output's description and what of it comes after the JSON."""
+    width = signature.classes if wanted.top is None else wanted.top
+    output: dict[str, Any] = {"name": wanted.name, "shape": [len(outcomes), width]}
+    data: list[Any]
+    if wanted.top is None:
+        scores = np.stack([outcome.scores for outcome in outcomes]).astype("<f4")
+        output["datatype"] = "FP32"
+        packed, data = (scores.tobytes(), []) if wanted.binary else (b"", scores.ravel().tolist())
+    else:
+        data = [text for outcome in outcomes for text in _classes(wanted, wanted.top, outcome, signature)]
+        output["datatype"] = "BYTES"
+        packed = tensors.pack(data) if wanted.binary else b""
+    if wanted.binary:
+        output["parameters"] = {"binary_data_size": len(packed)}
+    else:
+        output["data"] = data
+    return output, packed
+
+
+def _classes(wanted: Wanted, count: int, outcome: Outcome, signature: Signature) -> Iterable[str]:
+    """Return `value:index:label` of the likeliest classes; the scores' own output gives scores as values."""
+    predictions: list[Prediction]
+    if wanted.name == signature.scores:
+        predictions = top(outcome.scores, signature.labels, count)
+    else:
+        predictions = outcome.predictions[:count]
+    return [f"{value:f}:{index}:{label}" for index, label, value in predictions]
