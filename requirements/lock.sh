@@ -11,3 +11,4 @@ compile() {
 compile dev.txt --extra operator --extra runtime --group lint --group test --group bench
 compile operator.txt --extra operator --constraint requirements/dev.txt
 compile runtime.txt --extra runtime --constraint requirements/dev.txt
+compile clients.txt --group clients

@@ -23,6 +23,14 @@ _EXAMPLES = {
         "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' 'http://HOST/api/v1/classify?top_k=3'\n"
         "curl -F file=@photo.jpg -F top_k=3 http://HOST/api/v1/classify"
     ),
+    "/api/v1/classify/batch": "curl -F file=@one.jpg -F file=@two.jpg -F top_k=3 http://HOST/api/v1/classify/batch",
+    "/v2/models/{name}/infer": (
+        "curl --data-binary @photo.jpg -H 'Inference-Header-Content-Length: 0' http://HOST/v2/models/NAME/infer"
+    ),
+    "/v1/models/{name}:predict": (
+        'echo \'{"instances": [{"b64": "\'$(base64 -w0 photo.jpg)\'"}]}\' |'
+        " curl -d @- http://HOST/v1/models/NAME:predict"
+    ),
 }
 
 

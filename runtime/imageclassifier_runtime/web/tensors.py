@@ -57,7 +57,7 @@ def tensors(values: FloatArray, signature: Signature) -> list[Tensor]:
 
 def images(texts: Iterable[object]) -> list[Image]:
     """Return images from base64; raises BodyInvalidError."""
-    result = []
+    result: list[Image] = []
     for text in texts:
         data = _base64(text) if isinstance(text, str) else None
         if data is None:

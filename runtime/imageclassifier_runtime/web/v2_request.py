@@ -224,6 +224,5 @@ def _field(holder: Any, name: str, kind: type, where: str) -> Any:
         raise BodyInvalidError(f"{where} has to be an object.")
     value = holder.get(name)
     if not isinstance(value, kind):
-        kinds = {str: "a string", list: "a list"}
-        raise BodyInvalidError(f"{where} needs `{name}`, {kinds[kind]}.")
+        raise BodyInvalidError(f"{where} needs `{name}`, a {'list' if kind is list else 'string'}.")
     return value

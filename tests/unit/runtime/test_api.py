@@ -200,8 +200,29 @@ async def test_the_openapi_document_tells_the_truth_about_classify(server: Runni
     assert "HTTPValidationError" not in json.dumps(document)
 
 
+async def test_the_openapi_document_has_every_protocol_with_its_path_parameters(server: Running) -> None:
+    paths = (await server.client.get("/openapi.json")).json()["paths"]
+    for path, method in {
+        "/api/v1/classify/batch": "post",
+        "/v2": "get",
+        "/v2/health/ready": "get",
+        "/v2/models/{name}": "get",
+        "/v2/models/{name}/versions/{version}/infer": "post",
+        "/v2/repository/index": "post",
+        "/v1/models/{name}": "get",
+        "/v1/models/{name}:predict": "post",
+    }.items():
+        named = {item["name"] for item in paths[path][method].get("parameters", []) if item["in"] == "path"}
+        assert named == {name for name in ("name", "version") if f"{{{name}}}" in path}
+    answers = paths["/v2/models/{name}/infer"]["post"]["responses"]
+    assert list(answers["400"]["content"]["application/json"]["schema"]["properties"]) == ["error"]
+    identities = [operation["operationId"] for methods in paths.values() for operation in methods.values()]
+    assert len(set(identities)) == len(identities)
+
+
 async def test_the_docs_page_needs_nothing_from_outside(server: Running) -> None:
     response = await server.client.get("/docs")
+    assert "/v2/models/{name}/infer" in response.text
     assert response.headers["content-type"].startswith("text/html")
     assert CLASSIFY in response.text
     assert "src=" not in response.text

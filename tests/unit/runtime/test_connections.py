@@ -105,7 +105,10 @@ def test_connections_beyond_the_limit_are_told_to_come_again(served: Served) -> 
             answers.append(raw.recv(65536).split(b"\r\n", 1)[0])
         assert answers[0] == b"HTTP/1.1 200 OK"
         assert answers[-1] == b"HTTP/1.1 503 Service Unavailable"
-        assert is_well(served)  # probes are answered all the same
+        assert is_well(served)  # probes are answered all the same, of every protocol
+        paths = ("/v2/health/ready", "/v2/models/colours/ready?x=/infer", "/v1/models/colours")
+        assert [served.get(path) for path in paths] == [200] * 3
+        assert served.get("/v2/models/colours?/ready") == 503
     finally:
         for raw in held:
             raw.close()

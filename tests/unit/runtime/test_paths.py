@@ -1,0 +1,47 @@
+"""Which protocol a path belongs to, and which requests are probes."""
+
+from __future__ import annotations
+
+import pytest
+from imageclassifier_runtime.web.paths import is_probe, protocol_of
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        ("/api/v1/classify", "native"),
+        ("/api/v1/classify/batch", "native"),
+        ("/v2", "v2"),
+        ("/v2/models/x/infer", "v2"),
+        ("/v2x", "other"),
+        ("/v1/models/x:predict", "v1"),
+        ("/v1x", "other"),
+        ("/", "other"),
+        ("/nowhere", "other"),
+    ],
+)
+def test_the_protocol_of_a_path(path: str, protocol: str) -> None:
+    assert protocol_of(path) == protocol
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", "/api/v1/health/ready", True),
+        ("GET", "/metrics", True),
+        ("GET", "/v2/health/live", True),
+        ("GET", "/v2/models/x/ready", True),
+        ("GET", "/v2/models/x/versions/1/ready", True),
+        ("GET", "/v1/models/x", True),
+        ("GET", "/v1/models/x/versions/1", True),
+        ("GET", "/v1/models/x/metadata", False),
+        ("POST", "/v1/models/x:predict", False),
+        ("POST", "/v1/models/x", False),
+        ("POST", "/v2/models/x/ready", False),
+        ("GET", "/v2/models/x", False),
+        ("POST", "/v2/models/x/infer", False),
+        ("POST", "/api/v1/classify", False),
+    ],
+)
+def test_probes(method: str, path: str, *, expected: bool) -> None:
+    assert is_probe(method, path) is expected
