@@ -50,8 +50,9 @@ def cost(text: bytes | bytearray, *, numbers: int) -> int:
         raise TooLargeError(
             f"The JSON has more than {_MAX_CONTAINERS} lists and objects or {_MAX_STRINGS} strings.", reason="json"
         )
-    # The text is decoded, and its strings are copied out of it; outside of ASCII a character may take four bytes.
-    width = 1 if text.isascii() else 4
+    # The text is decoded, and its strings are copied out of it. One character outside of ASCII, as it is or as
+    # \u…, makes every other one of its string take up to four bytes.
+    width = 1 if text.isascii() and b"\\u" not in text else 4
     return (
         2 * width * len(text)
         + _NUMBER_BYTES * commas

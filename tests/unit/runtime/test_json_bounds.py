@@ -38,6 +38,9 @@ def many(element: str, count: int) -> bytes:
         many('{"\\u20ac":"\\ud83d\\ude00"}', 1000),
         many(f'"{"é" * 200}😀"', 500),
         many(f'"{"x" * 100_000}"', 20),
+        many('"' + "x" * 300_000 + '\\ud83d\\ude00"', 3),
+        many('"' + "\\u20ac" * 100_000 + '\\ud83d\\ude00"', 3),
+        many('"' + "\\n" * 300_000 + '"', 3),
     ],
     ids=lambda text: text[:12].decode(errors="replace"),
 )
