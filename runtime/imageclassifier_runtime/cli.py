@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _SHARED = (
     ("--model-dir", "MODEL_DIR", "folder that `fetch` writes and `serve` reads"),
     ("--model-name", "MODEL_NAME", "the model's name in answers and metrics"),
+    ("--precision", "PRECISION", "FP32, INT8, or Auto: int8 where the model folder holds it (default: FP32)"),
 )
 _SERVE = (
     ("--host", "HOST", "address to listen on (default: all)"),

@@ -30,7 +30,7 @@ def main(settings: ServeSettings) -> int:
     malloc.configure(arenas=2)
     # onnxruntime first, then the web packages: what is measured below includes both.
     try:
-        model = model_folder.load(_folder(settings), name=settings.model_name)
+        model = model_folder.load(_folder(settings), name=settings.model_name, wanted=settings.precision)
         state, executor = build(settings, model, threads=threads)
     except ModelError as error:
         _logger.error("Model not usable: %s: %s", error.reason, error.message)  # noqa: TRY400 - the cause is the message
@@ -113,6 +113,7 @@ def _facts(state: ServerState, threads: int) -> dict[str, object]:
     return {
         "model": model.model.info.name,
         "sha256": model.model.info.sha256,
+        "precision": model.model.info.precision,
         "classes": model.model.info.classes,
         "threads": threads,
         "resident_mib": cgroup.resident_memory() // mib,

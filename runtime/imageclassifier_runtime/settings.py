@@ -16,6 +16,7 @@ MIB = 1024 * 1024
 BUNDLED = "bundled:"
 DEFAULT_MODEL_URI = "bundled:cifar10-mobilenet-v2"
 TERMINATION_LOG = "/dev/termination-log"
+FP32, INT8, AUTO = PRECISIONS = ("FP32", "INT8", "Auto")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class ServeSettings:
 
     model_dir: Path | None = None
     model_name: str | None = None
+    precision: str = FP32
     host: str = ""
     port: int = 8080
     max_image_bytes: int = 10 * MIB
@@ -51,6 +53,7 @@ class ServeSettings:
         return cls(
             model_dir=model_dir,
             model_name=read.text("MODEL_NAME", None),
+            precision=read.choice("PRECISION", FP32, PRECISIONS),
             host=read.text("HOST", "") or "",
             port=read.integer("PORT", cls.port, 0, 65_535),
             max_image_bytes=read.integer("MAX_IMAGE_BYTES", cls.max_image_bytes, 1024, 1024 * MIB),
@@ -76,6 +79,7 @@ class FetchSettings:
     model_dir: Path
     uris: tuple[str, ...] = (DEFAULT_MODEL_URI,)
     model_name: str | None = None
+    precision: str = FP32
     sha256: str | None = None
     max_model_bytes: int = 512 * MIB
     timeout_seconds: float = 600.0
@@ -96,6 +100,7 @@ class FetchSettings:
             model_dir=read.path("MODEL_DIR", None) or Path("/model"),
             uris=tuple((read.text("MODEL_URI", None) or DEFAULT_MODEL_URI).split()),
             model_name=read.text("MODEL_NAME", None),
+            precision=read.choice("PRECISION", FP32, PRECISIONS),
             sha256=sha256,
             max_model_bytes=read.integer("MAX_MODEL_BYTES", cls.max_model_bytes, 1, 2**40),
             timeout_seconds=read.seconds("FETCH_TIMEOUT_SECONDS", cls.timeout_seconds, 1, 86_400),
@@ -116,6 +121,13 @@ class _Reader:
     def path(self, name: str, default: Path | None) -> Path | None:
         value = self.text(name, None)
         return Path(value) if value else default
+
+    def choice(self, name: str, default: str, values: tuple[str, ...]) -> str:
+        value = self.text(name, None) or default
+        for known in values:
+            if known.lower() == value.lower():
+                return known
+        raise SettingsError(f"{PREFIX}{name} must be one of {', '.join(values)}, not {value!r}")
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         value = self.text(name, None)

@@ -25,9 +25,8 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch.download import download
 from imageclassifier_runtime.logs import log, warn
-from imageclassifier_runtime.model import digest
+from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.model.graph import check
 from imageclassifier_runtime.settings import BUNDLED, MIB, FetchSettings
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def fetch(settings: FetchSettings) -> model_folder.ModelInfo:
             with _staging(settings.model_dir) as staging:
                 sha256 = _obtain(uri, staging, settings, deadline)
                 _verify(sha256, settings.sha256)
-                info = _complete(staging, name=settings.model_name or _name(uri), sha256=sha256)
+                info = _complete(staging, settings, name=settings.model_name or _name(uri), sha256=sha256)
                 _place(staging, settings.model_dir)
                 return info
         except ModelError as error:
@@ -94,9 +93,12 @@ def _obtain(uri: str, staging: Path, settings: FetchSettings, deadline: float) -
         limit=settings.max_model_bytes,
         deadline=deadline,
     )
-    for name in (model_folder.LABELS, model_folder.CONFIG):
+    for name in digest.MODEL_FILES:
+        if name == model_folder.GRAPH:
+            continue
+        limit = settings.max_model_bytes if name.endswith(".onnx") else _SMALL_FILE
         try:
-            download(base + name, staging / name, settings, limit=_SMALL_FILE, deadline=deadline)
+            download(base + name, staging / name, settings, limit=limit, deadline=deadline)
         except ModelError as error:
             if error.reason != NOT_FOUND:
                 raise
@@ -122,16 +124,22 @@ def _verify(got: str, want: str | None) -> None:
         raise ModelError(DIGEST_MISMATCH, f"want {want} got {got}")
 
 
-def _complete(staging: Path, *, name: str, sha256: str) -> model_folder.ModelInfo:
+def _complete(staging: Path, settings: FetchSettings, *, name: str, sha256: str) -> model_folder.ModelInfo:
     """Check the files in `staging` and add those that a bare model lacks."""
-    facts = check(staging / model_folder.GRAPH)
+    facts = model_folder.check_graphs(staging)
     classes = facts.classes
     preprocessing = model_folder.read_preprocessing(staging, facts.input_size)
     if classes is None:
         classes = _classes_by_running(staging / model_folder.GRAPH, preprocessing.crop[0])
     labels = model_folder.read_labels(staging, classes)
+    chosen = precision.choose(staging, settings.precision, preprocessing)
     info = model_folder.ModelInfo(
-        name=name, sha256=sha256, precision="FP32", classes=classes, input_size=preprocessing.crop[0]
+        name=name,
+        sha256=sha256,
+        precision=chosen,
+        graph_sha256=digest.of_file(staging / model_folder.graph_name(chosen)),
+        classes=classes,
+        input_size=preprocessing.crop[0],
     )
     if not (staging / model_folder.LABELS).exists():
         (staging / model_folder.LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
@@ -159,7 +167,10 @@ def _staging(parent: Path) -> Iterator[Path]:
 def _place(staging: Path, final: Path) -> None:
     """Move the files to their names, `model_info.json` last: it is what says that the rest is complete."""
     (final / model_folder.INFO).unlink(missing_ok=True)
-    for name in (model_folder.GRAPH, model_folder.LABELS, model_folder.CONFIG, model_folder.INFO):
+    for name in (*digest.MODEL_FILES, model_folder.INFO):
+        if not (staging / name).exists():
+            (final / name).unlink(missing_ok=True)
+            continue
         (staging / name).chmod(0o444)
         os.replace(staging / name, final / name)  # noqa: PTH105 - Path.replace says the same with a return value
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-MODEL_FILES = ("labels.txt", "model.onnx", "preprocessor_config.json")
+MODEL_FILES = ("labels.txt", "model.int8.onnx", "model.onnx", "preprocessor_config.json", "quantization.json")
 
 
 def of_file(path: Path) -> str:
@@ -18,9 +18,10 @@ def of_file(path: Path) -> str:
 
 
 def of_folder(path: Path) -> str:
-    """Return the digest of a model folder: of those of its three model files that are there.
+    """Return the digest of a model folder: of those of its five model files that are there.
 
-    The same as `cd FOLDER && sha256sum labels.txt model.onnx preprocessor_config.json | sha256sum`.
+    The same as `cd FOLDER && sha256sum labels.txt model.onnx preprocessor_config.json | sha256sum`, with
+    `model.int8.onnx` and `quantization.json` in their places by the alphabet where the folder holds them.
     """
     lines = [f"{of_file(path / name)}  {name}\n" for name in sorted(MODEL_FILES) if (path / name).is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()

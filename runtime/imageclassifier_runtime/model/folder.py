@@ -6,12 +6,14 @@ import dataclasses
 import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imageclassifier_runtime.errors import INVALID, ModelError
-from imageclassifier_runtime.model import digest, preprocessing
+from imageclassifier_runtime.model import digest, precision, preprocessing, quantization
+from imageclassifier_runtime.settings import FP32, INT8
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.model.graph import GraphFacts
     from imageclassifier_runtime.model.preprocessing import Preprocessing
 
 GRAPH, LABELS, CONFIG, INFO = "model.onnx", "labels.txt", "preprocessor_config.json", "model_info.json"
@@ -21,17 +23,30 @@ _MAX_TEXT = 16 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """The facts that the status of a fleet shows."""
+    """The facts that the status of a fleet shows.
+
+    `sha256` identifies the model (a file or the folder), `graph_sha256` the one ONNX file that is served from it.
+    """
 
     name: str
     sha256: str
     precision: str
+    graph_sha256: str
     classes: int
     input_size: int
 
     def to_dict(self) -> dict[str, object]:
         """Return the content of `model_info.json`."""
         return dataclasses.asdict(self)
+
+
+class _Stored(NamedTuple):
+    """What `fetch` found out and wrote down, so that serving need not parse the graph."""
+
+    name: str
+    sha256: str
+    classes: int
+    input_size: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +60,13 @@ class ModelFolder:
 
     @property
     def graph(self) -> Path:
-        """Return the path of the ONNX file."""
-        return self.path / GRAPH
+        """Return the path of the ONNX file that is served."""
+        return self.path / graph_name(self.info.precision)
+
+
+def graph_name(chosen: str) -> str:
+    """Return the name of the ONNX file that has this precision, FP32 or INT8."""
+    return quantization.INT8_GRAPH if chosen == INT8 else GRAPH
 
 
 def bundled(name: str) -> Path | None:
@@ -56,30 +76,44 @@ def bundled(name: str) -> Path | None:
     return folder if known else None
 
 
-def load(path: Path, *, name: str | None = None) -> ModelFolder:
-    """Read a folder for serving, with or without what `fetch` adds; raises ModelError."""
+def load(path: Path, *, name: str | None = None, wanted: str = FP32) -> ModelFolder:
+    """Read a folder for serving, with or without what `fetch` adds; raises ModelError.
+
+    `wanted` is the precision: FP32, INT8 (an error where the folder holds no accepted int8 graph) or Auto.
+    """
     if not (path / GRAPH).is_file():
         raise ModelError(INVALID, f"{path} holds no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
-    stored = _read_info(path)
-    input_size: int | None
-    classes: int | None
-    if stored is not None:
-        input_size, classes = stored.input_size, stored.classes
-    else:
-        input_size, classes = _facts(path / GRAPH)
-    config = read_preprocessing(path, input_size)
-    labels = read_labels(path, classes)
-    if stored is None:
-        stored = ModelInfo(
-            name=name or path.resolve().name,
-            sha256=digest.of_folder(path),
-            precision="FP32",
-            classes=len(labels),
-            input_size=config.crop[0],
-        )
-    elif name:
-        stored = dataclasses.replace(stored, name=name)
-    return ModelFolder(path=path, labels=labels, preprocessing=config, info=stored)
+    stored = _read_stored(path)
+    facts = stored or check_graphs(path)
+    config = read_preprocessing(path, facts.input_size)
+    labels = read_labels(path, facts.classes)
+    chosen = precision.choose(path, wanted, config)
+    info = ModelInfo(
+        name=name or (stored.name if stored else path.resolve().name),
+        sha256=stored.sha256 if stored else digest.of_folder(path),
+        precision=chosen,
+        graph_sha256=digest.of_file(path / graph_name(chosen)),
+        classes=len(labels),
+        input_size=config.crop[0],
+    )
+    return ModelFolder(path=path, labels=labels, preprocessing=config, info=info)
+
+
+def check_graphs(path: Path) -> GraphFacts:
+    """Check the graphs of a folder, the int8 one too where there is one, and return the facts of the fp32 one."""
+    from imageclassifier_runtime.model.graph import check  # noqa: PLC0415 - imports onnx
+
+    facts = check(path / GRAPH)
+    if (path / quantization.INT8_GRAPH).is_file():
+        try:
+            other = check(path / quantization.INT8_GRAPH)
+        except ModelError as error:
+            raise ModelError(error.reason, f"{quantization.INT8_GRAPH}: {error.message}") from error
+        if any(None not in pair and len(set(pair)) > 1 for pair in zip(other, facts, strict=True)):
+            raise ModelError(
+                INVALID, f"{quantization.INT8_GRAPH} has {other.text()}, but {GRAPH} has {facts.text()}"
+            )
+    return facts
 
 
 def read_preprocessing(path: Path, input_size: int | None) -> Preprocessing:
@@ -117,22 +151,15 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _facts(graph: Path) -> tuple[int | None, int | None]:
-    from imageclassifier_runtime.model.graph import check  # noqa: PLC0415 - imports onnx
-
-    return check(graph)
-
-
-def _read_info(path: Path) -> ModelInfo | None:
+def _read_stored(path: Path) -> _Stored | None:
     file = path / INFO
     if not file.is_file():
         return None
     try:
         document = json.loads(_text(file))
-        return ModelInfo(
+        return _Stored(
             name=str(document["name"]),
             sha256=str(document["sha256"]),
-            precision=str(document["precision"]),
             classes=int(document["classes"]),
             input_size=int(document["input_size"]),
         )

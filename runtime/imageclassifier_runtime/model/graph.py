@@ -20,6 +20,11 @@ class GraphFacts(NamedTuple):
     input_size: int | None
     classes: int | None
 
+    def text(self) -> str:
+        """Return the facts in words."""
+        size, classes = self.input_size or "?", self.classes or "?"
+        return f"{size} x {size} pixels and {classes} classes"
+
 
 def check(path: Path) -> GraphFacts:
     """Parse an ONNX file and return its facts; raises ModelError (ModelInvalid) that says what is wrong."""

@@ -45,7 +45,8 @@ _INFO = parts.object_of(
     {
         "name": parts.STRING,
         "sha256": parts.STRING,
-        "precision": parts.STRING,
+        "precision": {"type": "string", "enum": ["FP32", "INT8"]},
+        "graph_sha256": parts.STRING,
         "classes": parts.INTEGER,
         "input_size": parts.INTEGER,
         "labels": {"type": "array", "items": parts.STRING},

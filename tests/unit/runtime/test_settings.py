@@ -40,11 +40,20 @@ def test_every_fixed_name_is_read() -> None:
         ("MAX_QUEUE_SIZE", "0"),
         ("DRAIN_SECONDS", "-1"),
         ("DRAIN_SECONDS", "nan"),
+        ("PRECISION", "FP16"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"IMAGECLASSIFIER_{name} must be"):
         ServeSettings.from_env({f"IMAGECLASSIFIER_{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "precision"), [("", "FP32"), ("auto", "Auto"), ("Int8", "INT8"), ("FP32", "FP32")]
+)
+def test_precision_is_one_of_three_however_it_is_written(value: str, precision: str) -> None:
+    env = {"IMAGECLASSIFIER_PRECISION": value}
+    assert ServeSettings.from_env(env).precision == FetchSettings.from_env(env).precision == precision
 
 
 def test_several_uris_are_mirrors_in_order() -> None:

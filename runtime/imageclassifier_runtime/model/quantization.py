@@ -1,0 +1,101 @@
+"""`quantization.json`: the record that a folder's int8 graph was measured and accepted, and for which bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.model import digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imageclassifier_runtime.model.preprocessing import Preprocessing
+
+INT8_GRAPH, RECORD = "model.int8.onnx", "quantization.json"
+_FORMAT = 1
+_MAX_BYTES = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What the int8 graph belongs to, and what it was accepted for.
+
+    The digests are sha256; that of the preprocessing is of `Preprocessing.to_json()`, since ranges measured on
+    pictures that were prepared in one way say nothing about another. `same` of `pictures` got the fp32 graph's
+    top-1 class.
+    """
+
+    model_sha256: str
+    int8_sha256: str
+    preprocessing_sha256: str
+    same: int
+    pictures: int
+    required: float
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the agreement reaches what was required."""
+        return 0 <= self.same <= self.pictures != 0 and self.same / self.pictures >= self.required
+
+    def to_json(self) -> str:
+        """Return the file's text; equal records give equal bytes."""
+        document = {
+            "format": _FORMAT,
+            "model_sha256": self.model_sha256,
+            "int8_sha256": self.int8_sha256,
+            "preprocessing_sha256": self.preprocessing_sha256,
+            "agreement": {"same": self.same, "pictures": self.pictures, "required": self.required},
+            **self.details,
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+def preprocessing_digest(how: Preprocessing) -> str:
+    """Return the sha256 of a preprocessing, the same whether a file says it or it is the default."""
+    return hashlib.sha256(how.to_json().encode()).hexdigest()
+
+
+def read(path: Path) -> Record:
+    """Read a `quantization.json`; raises ModelError that says what is wrong with it."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise ModelError(INVALID, f"{RECORD} is larger than {_MAX_BYTES} bytes")
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != _FORMAT:
+            raise ModelError(INVALID, f"{RECORD} has format {document['format']!r}; this version reads {_FORMAT}")
+        agreement = document["agreement"]
+        return Record(
+            model_sha256=str(document["model_sha256"]),
+            int8_sha256=str(document["int8_sha256"]),
+            preprocessing_sha256=str(document["preprocessing_sha256"]),
+            same=int(agreement["same"]),
+            pictures=int(agreement["pictures"]),
+            required=float(agreement["required"]),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelError(INVALID, f"{RECORD} cannot be read: {error!r}") from error
+
+
+def why_not(folder: Path, how: Preprocessing) -> str | None:
+    """Return why the folder's int8 graph must not be served, or None where its record stands for these bytes."""
+    missing = [name for name in (INT8_GRAPH, RECORD) if not (folder / name).is_file()]
+    if missing:
+        return f"it holds no {' and no '.join(missing)}"
+    try:
+        record = read(folder / RECORD)
+    except ModelError as error:
+        return error.message
+    if not record.accepted:
+        return f"{RECORD} says {record.same} of {record.pictures} alike, which is less than {record.required:.1%}"
+    if digest.of_file(folder / "model.onnx") != record.model_sha256:
+        return f"{RECORD} is for another model.onnx"
+    if digest.of_file(folder / INT8_GRAPH) != record.int8_sha256:
+        return f"{RECORD} is for another {INT8_GRAPH}"
+    if preprocessing_digest(how) != record.preprocessing_sha256:
+        return f"{RECORD} is for another preprocessing"
+    return None
