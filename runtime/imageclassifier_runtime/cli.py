@@ -1,4 +1,4 @@
-"""The command line: `imageclassifier serve` and `imageclassifier fetch`."""
+"""The command line: `imageclassifier serve`, `fetch`, `digest` and `quantize`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from imageclassifier_runtime import __version__, logs, termination
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.quantize import arguments as quantize_arguments
 from imageclassifier_runtime.settings import PREFIX, TERMINATION_LOG, FetchSettings, ServeSettings
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ _FETCH = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
+    if options.command == "quantize":
+        # For people at a terminal, not for a pod: its report is text.
+        return quantize_arguments.run(options)
     logs.configure()
     # As PID 1 in a container a process has no default action for SIGTERM: it would be ignored.
     signal.signal(signal.SIGTERM, _terminated)
@@ -85,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser("fetch", help="get a model, check it, and place it in the model folder")
     digest = commands.add_parser("digest", help="print the digest of a model file or folder, as `fetch` checks it")
     digest.add_argument("path", type=Path)
+    quantize = commands.add_parser("quantize", help="make a model folder that also holds an int8 graph, measured")
+    quantize_arguments.add(quantize)
     for command, flags in ((serve, _SHARED + _SERVE), (fetch, _SHARED + _FETCH)):
         for flag, name, text in flags:
             command.add_argument(flag, dest=f"env_{name}", metavar=name.rsplit("_", 1)[-1], help=text)

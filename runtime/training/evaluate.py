@@ -104,13 +104,13 @@ def sample(pictures: Sequence[Picture], size: int | None, seed: int) -> list[Pic
     return list(pictures) if size is None else random.Random(seed).sample(list(pictures), size)  # noqa: S311
 
 
-def from_folder(model: Path) -> Classify:
+def from_folder(model: Path, precision: str = "FP32") -> Classify:
     """A function that classifies a file as the server does, with the model of a folder."""
     from imageclassifier_runtime.model import folder  # noqa: PLC0415 - not needed to measure a server
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.stages import containers  # noqa: PLC0415
 
-    classifier = Classifier.load(folder.load(model), threads=1)
+    classifier = Classifier.load(folder.load(model, wanted=precision), threads=1)
     return lambda jpeg: classifier.classify(containers.read(jpeg), 1).predictions[0].class_name
 
 
@@ -147,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=BUNDLED, help="model folder (default: the bundled one)")
+    parser.add_argument("--precision", choices=("FP32", "INT8", "Auto"), default="FP32", help="which graph of it")
     parser.add_argument("--url", help="measure this server instead, for example http://127.0.0.1:8080")
     parser.add_argument("--threads", type=int, default=4, help="pictures under way at once")
     parser.add_argument("--sample", type=int, help="only so many pictures, drawn by --seed")
@@ -154,7 +155,7 @@ def main() -> None:
     parser.add_argument("--at-least", type=float, default=0.0, help="exit 1 when top-1 is below this, 0 to 1")
     arguments = parser.parse_args()
     pictures = sample(read_pictures(arguments.pictures), arguments.sample, arguments.seed)
-    classify = from_server(arguments.url) if arguments.url else from_folder(arguments.model)
+    classify = from_server(arguments.url) if arguments.url else from_folder(arguments.model, arguments.precision)
     started = time.monotonic()
     with ThreadPoolExecutor(arguments.threads) as pool:
         found = list(pool.map(classify, (picture.jpeg for picture in pictures)))

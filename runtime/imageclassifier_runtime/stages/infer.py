@@ -52,8 +52,8 @@ class Session:
         return outputs[0].shape[1], certain
 
 
-def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
-    """Load a graph with `threads` threads for one inference; raises ModelError where it cannot be run."""
+def session_options(threads: int) -> Any:
+    """Return ONNX Runtime's options as serving has them, with `threads` threads for one inference."""
     import onnxruntime  # noqa: PLC0415 - slow to import, and the fetch step seldom needs it
 
     options = onnxruntime.SessionOptions()
@@ -64,6 +64,14 @@ def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.log_severity_level = 3
+    return options
+
+
+def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
+    """Load a graph with `threads` threads for one inference; raises ModelError where it cannot be run."""
+    import onnxruntime  # noqa: PLC0415
+
+    options = session_options(threads)
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         return Session(session, input_size=input_size)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from imageclassifier_runtime import serve
+from imageclassifier_runtime.cli import main
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.settings import ServeSettings
 from imageclassifier_runtime.web.app import create_app
 
-from tests.unit.runtime.support import Running, write_model
+from tests.unit.runtime.support import Running, write_model, write_pictures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "colours")
+
+
+@pytest.fixture(scope="session")
+def quantized_path(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with an int8 graph beside it, made by the command from plain pictures."""
+    pictures = write_pictures(tmp_path_factory.mktemp("pictures"))
+    out = tmp_path_factory.mktemp("quantized") / "colours"
+    arguments = ["--pictures", str(pictures), "--out", str(out), "--calibrate", "12", "--min-speedup", "0"]
+    assert main(["quantize", str(model_path), *arguments, "--labels-from-folders"]) == 0
+    return out
 
 
 @pytest.fixture

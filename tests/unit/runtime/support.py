@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import httpx
@@ -63,6 +64,22 @@ def image_bytes(colour: str = "red", kind: str = "PNG", size: tuple[int, int] = 
     file = io.BytesIO()
     Image.new("RGB", size, colour).save(file, kind, **options)
     return file.getvalue()
+
+
+def write_pictures(path: Path, each: int = 8) -> Path:
+    """Write `each` plain pictures of every class of the tiny model, as <class>/<number>.png."""
+    shades: dict[str, Callable[[int], tuple[int, int, int]]] = {
+        "red": lambda step: (255 - step, step, 0),
+        "lime": lambda step: (step, 255 - step, 0),
+        "blue": lambda step: (0, step, 255 - step),
+        "dark": lambda step: (step, step, step),
+    }
+    for name, shade in shades.items():
+        (path / name).mkdir(parents=True)
+        for number in range(each):
+            picture = Image.new("RGB", (40, 32), shade(4 * number))
+            picture.save(path / name / f"{number}.png")
+    return path
 
 
 @dataclasses.dataclass

@@ -21,6 +21,7 @@ from imageclassifier_runtime.errors import (
     ModelError,
 )
 from imageclassifier_runtime.fetch import run, transport
+from imageclassifier_runtime.model import digest as digests
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.settings import FetchSettings
 
@@ -311,3 +312,43 @@ def test_labels_that_do_not_match_the_classes_are_refused(store: Store, settings
     store.files |= {"/m/model.onnx": MODEL, "/m/labels.txt": b"one\ntwo\n"}
     error = refused(settings, f"{store.url}/m/")
     assert (error.reason, error.message) == (INVALID, "labels.txt has 2 lines, but the model has 4 classes")
+
+
+@pytest.fixture
+def int8_folder(store: Store, quantized_path: Path) -> str:
+    for name in digests.MODEL_FILES:
+        store.files[f"/m/{name}"] = (quantized_path / name).read_bytes()
+    return f"{store.url}/m/"
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("Auto", "INT8"), ("INT8", "INT8"), ("FP32", "FP32")])
+def test_a_folder_with_int8_is_fetched_whole_and_its_precision_told(
+    int8_folder: str, settings: FetchSettings, quantized_path: Path, wanted: str, told: str
+) -> None:
+    sha256 = digests.of_folder(quantized_path)
+    asked = dataclasses.replace(settings, uris=(int8_folder,), sha256=sha256, precision=wanted)
+    assert run.main(asked) == 0
+    facts = json.loads(settings.termination_log.read_text())
+    assert facts == {"name": "m", "sha256": sha256, "precision": told, "classes": 4}
+    assert digests.of_folder(settings.model_dir) == sha256
+    assert model_folder.load(settings.model_dir, wanted=wanted).info.precision == told
+
+
+def test_int8_of_a_model_without_it_is_refused_before_any_pod_serves(
+    store: Store, settings: FetchSettings
+) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    assert fetch(settings, f"{store.url}/m.onnx", precision="Auto").precision == "FP32"
+    with pytest.raises(ModelError, match="imageclassifier quantize") as caught:
+        fetch(settings, f"{store.url}/m.onnx", precision="INT8")
+    assert caught.value.reason == INVALID
+
+
+def test_a_model_without_int8_leaves_nothing_of_one_that_had_it(
+    store: Store, int8_folder: str, settings: FetchSettings
+) -> None:
+    fetch(settings, int8_folder)
+    store.files |= {"/n/model.onnx": MODEL, "/n/labels.txt": LABELS_TEXT}
+    fetch(settings, f"{store.url}/n/")
+    assert not (settings.model_dir / "model.int8.onnx").exists()
+    assert not (settings.model_dir / "quantization.json").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from imageclassifier_runtime.model import digest
+from imageclassifier_runtime.model import digest, folder
 from training.dataset import CLASSES
 from training.evaluate import BUNDLED, count, from_folder, read_pictures, sample
 
@@ -63,6 +63,11 @@ def test_the_preprocessing_gives_what_the_graph_takes() -> None:
 
 def test_the_model_card_states_the_digest_of_these_files() -> None:
     assert digest.of_folder(BUNDLED) in (BUNDLED / "README.md").read_text()
+
+
+@pytest.mark.xfail(strict=True, reason="int8 is made when the weights are final: see runtime/training/README.md")
+def test_the_int8_graph_that_ships_is_accepted_for_these_files() -> None:
+    assert folder.load(BUNDLED, wanted="INT8").info.precision == "INT8"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,165 @@
+"""`imageclassifier quantize`: read pictures, calibrate, search, judge, and write the folder or refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime.errors import ModelError, SettingsError
+from imageclassifier_runtime.model import digest, quantization
+from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.quantize import calibrate, pictures, report
+from imageclassifier_runtime.quantize.convert import prepare
+from imageclassifier_runtime.quantize.search import Material, search
+from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.stages import decode
+from imageclassifier_runtime.stages.infer import open_session
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.model.folder import ModelFolder
+    from imageclassifier_runtime.quantize.search import Candidate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizeOptions:
+    """What the command was given; `calibrate` is a number of pictures or a file that lists them."""
+
+    folder: Path
+    pictures: Path
+    out: Path
+    labels: Path | None = None
+    labels_from_folders: bool = False
+    calibrate: int | Path = 100
+    judge: int = 1000
+    seed: int = 0
+    min_agreement: float = 0.975
+    min_speedup: float = 1.0
+
+
+def main(options: QuantizeOptions) -> int:
+    """Quantize and print the report: 0 where the int8 graph was accepted and written, 1 refused, 2 wrong input."""
+    try:
+        return quantize(options)
+    except SettingsError as error:
+        print(f"imageclassifier quantize: {error}", file=sys.stderr)
+        return 2
+    except ModelError as error:
+        print(f"imageclassifier quantize: {error.message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def quantize(options: QuantizeOptions) -> int:
+    """Do what the command says; returns 0 or 1, raises SettingsError, ModelError."""
+    _check_out(options)
+    decode.configure(ServeSettings.max_image_pixels)
+    model = model_folder.load(options.folder)
+    calibration, judging = pictures.split(
+        _labelled(options, model), calibrate=options.calibrate, judge=options.judge, seed=options.seed
+    )
+    with tempfile.TemporaryDirectory(prefix="quantize-") as scratch:
+        workspace, how = Path(scratch), model.preprocessing
+        _say(f"{len(calibration)} pictures to calibrate with, {len(judging)} others to judge by")
+        material = _material(
+            model,
+            pictures.prepare(options.pictures, calibration, how, workspace / "calibration.npy"),
+            pictures.prepare(options.pictures, judging, how, workspace / "judging.npy"),
+            workspace,
+        )
+        left_out = (*material.calibration.left_out, *material.judging.left_out)
+        for line in left_out:
+            _say(f"left out: {line}")
+        chosen, tried = search(material, min_speedup=options.min_speedup, tell=_say)
+        print(report.table(tried, chosen))
+        if chosen is None:
+            _say(f"refused: no int8 graph runs {options.min_speedup:g} times as fast as fp32 on this machine")
+            return 1
+        print("\n".join(report.summary(chosen.agreement, options.min_agreement)))
+        if chosen.agreement.share < options.min_agreement:
+            _say("refused: too few pictures get the same class; nothing was written")
+            return 1
+        _write(options, model, material, chosen, report.to_json(tried, chosen, left_out))
+    print(f"{options.out}: accepted, sha256 of the folder {digest.of_folder(options.out)}")
+    return 0
+
+
+def _material(
+    model: ModelFolder, calibration: pictures.Prepared, judging: pictures.Prepared, workspace: Path
+) -> Material:
+    fp32 = open_session(model.graph, input_size=model.preprocessing.crop[0], threads=1)
+    prepared = prepare(model.graph, workspace)
+    return Material(
+        prepared=prepared,
+        histograms=calibrate.histograms(prepared, calibration.batch, workspace),
+        fp32=fp32,
+        calibration=calibration,
+        judging=judging,
+        workspace=workspace,
+    )
+
+
+def _labelled(options: QuantizeOptions, model: ModelFolder) -> list[pictures.Picture]:
+    found = pictures.find(options.pictures)
+    if options.labels is not None:
+        return pictures.label_by_file(found, options.labels, model.labels)
+    return pictures.label_by_folder(found, model.labels) if options.labels_from_folders else found
+
+
+def _check_out(options: QuantizeOptions) -> None:
+    """Refuse an --out whose files would not belong together afterwards, before any work is done."""
+    if not options.out.exists():
+        return
+    if not options.out.is_dir():
+        raise SettingsError(f"--out {options.out} is not a folder")
+    if options.out.samefile(options.folder):
+        if (options.folder / model_folder.INFO).exists():
+            raise SettingsError(
+                f"{options.folder} was written by `imageclassifier fetch`, and its {model_folder.INFO} states the "
+                "digest that it had: give another --out"
+            )
+    elif any(options.out.iterdir()):
+        raise SettingsError(f"--out {options.out} is not empty: give a new folder, or the model folder itself")
+
+
+def _write(
+    options: QuantizeOptions, model: ModelFolder, material: Material, chosen: Candidate, document: str
+) -> None:
+    """Write the folder, the record last: without it no int8 graph is served."""
+    out = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    if not out.samefile(options.folder):
+        for name in (model_folder.GRAPH, model_folder.LABELS, model_folder.CONFIG):
+            if (options.folder / name).is_file():
+                shutil.copyfile(options.folder / name, out / name)
+    record = report.record(
+        chosen,
+        required=options.min_agreement,
+        digests=(
+            digest.of_file(model.graph),
+            digest.of_file(chosen.graph),
+            quantization.preprocessing_digest(model.preprocessing),
+        ),
+        calibration=len(material.calibration.pictures),
+        seed=options.seed,
+    )
+    (out / quantization.RECORD).unlink(missing_ok=True)
+    _replace(out / quantization.INT8_GRAPH, chosen.graph.read_bytes())
+    _replace(out / report.REPORT, document.encode())
+    _replace(out / quantization.RECORD, record.to_json().encode())
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    new = file.with_name(f".{file.name}.new")
+    new.write_bytes(content)
+    os.replace(new, file)  # noqa: PTH105 - Path.replace says the same with a return value
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,145 @@
+"""The search over ways to quantize: each is converted, run and timed, and the choice falls on what was measured.
+
+What decides is the divergence on the pictures used for calibration. The pictures to judge by have no part in the
+choice, so what they say of the chosen graph is not flattered by it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime.errors import ModelError
+from imageclassifier_runtime.quantize import judge, settings
+from imageclassifier_runtime.quantize.convert import convert, quantizes
+from imageclassifier_runtime.stages.infer import open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import onnx
+
+    from imageclassifier_runtime.quantize.judge import Agreement, FloatArray, Speed
+    from imageclassifier_runtime.quantize.pictures import Prepared
+    from imageclassifier_runtime.quantize.ranges import Histogram
+    from imageclassifier_runtime.quantize.settings import QuantSettings
+    from imageclassifier_runtime.stages.infer import Session
+
+# A layer that stays float32 costs time; it has to lower the divergence by this part to be worth it.
+_FLOAT_LAYER_PRICE = 0.1
+# Types differ in the kernels that they run in, by half and more. What is nearer than this is noise of the clock.
+_TYPES_SLACK = 1.15
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One way that was tried, and what came of it."""
+
+    settings: QuantSettings
+    graph: Path
+    divergence: float
+    agreement: Agreement
+    speed: Speed
+
+    @property
+    def cost(self) -> float:
+        """What the choice makes small."""
+        return self.divergence * (1 + _FLOAT_LAYER_PRICE * len(self.settings.kept_float))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Material:
+    """What every candidate is made from and compared with."""
+
+    prepared: onnx.ModelProto
+    histograms: Mapping[str, Histogram]
+    fp32: Session
+    calibration: Prepared
+    judging: Prepared
+    workspace: Path
+
+
+def choose(candidates: Sequence[Candidate], min_speedup: float, *, slack: float = math.inf) -> Candidate | None:
+    """Return the candidate nearest to fp32 of those that are fast enough, None where none is.
+
+    Fast enough is `min_speedup` times as fast as fp32, and at most `slack` times as slow as the fastest. With a
+    `min_speedup` of 0 time has no say, and the choice is the same on every machine.
+    """
+    fast = [candidate for candidate in candidates if candidate.speed.gain >= min_speedup]
+    if min_speedup and fast:
+        most = max(candidate.speed.gain for candidate in fast)
+        fast = [candidate for candidate in fast if candidate.speed.gain * slack >= most]
+    return min(fast, key=lambda candidate: candidate.cost, default=None)
+
+
+def search(
+    material: Material, *, min_speedup: float, tell: Callable[[str], None]
+) -> tuple[Candidate | None, list[Candidate]]:
+    """Return the chosen candidate, None where none is fast enough, and all that work, in their order.
+
+    One question after the other: how numbers are represented, how ranges are found, what stays float32. Each keeps
+    the best answer of the one before.
+    """
+    trials = _Trials(material, tell)
+    best: Candidate | None = None
+    start = settings.QuantSettings()
+    questions = (
+        (settings.types, _TYPES_SLACK),
+        (settings.activation_ranges, math.inf),
+        (settings.float_layers, math.inf),
+    )
+    for question, slack in questions:
+        options = question(best.settings if best else start)
+        answers = [trials.of(option) for option in options if quantizes(material.prepared, option)]
+        best = choose([answer for answer in answers if answer is not None], min_speedup, slack=slack)
+        if best is None:
+            break
+    return best, [candidate for candidate in trials.done.values() if candidate is not None]
+
+
+class _Trials:
+    """Tries settings, each once."""
+
+    def __init__(self, material: Material, tell: Callable[[str], None]) -> None:
+        self._material = material
+        self._tell = tell
+        self._calibration = judge.probabilities(material.fp32, material.calibration.batch)
+        self._judging = judge.probabilities(material.fp32, material.judging.batch)
+        self.done: dict[QuantSettings, Candidate | None] = {}
+
+    def of(self, option: QuantSettings) -> Candidate | None:
+        """Return what came of these settings, None where they do not work for this graph."""
+        if option not in self.done:
+            try:
+                self.done[option] = candidate = self._try(option)
+            except ModelError as error:
+                self.done[option] = None
+                self._tell(f"{option}: does not work here: {error.message}")
+            else:
+                self._tell(
+                    f"{option}: divergence {candidate.divergence:.5f}, {candidate.speed.gain:.2f} times as fast"
+                )
+        return self.done[option]
+
+    def _try(self, option: QuantSettings) -> Candidate:
+        material = self._material
+        graph = material.workspace / f"candidate{len(self.done)}.onnx"
+        model = convert(material.prepared, material.histograms, option)
+        graph.write_bytes(model.SerializeToString(deterministic=True))
+        session = open_session(graph, input_size=material.fp32.input_size, threads=1)
+        return Candidate(
+            settings=option,
+            graph=graph,
+            divergence=self._divergence(session, material.calibration.batch),
+            agreement=judge.agreement(
+                self._judging,
+                judge.probabilities(session, material.judging.batch),
+                [picture.label for picture in material.judging.pictures],
+            ),
+            speed=judge.speed(material.fp32, session, material.judging.batch[:1]),
+        )
+
+    def _divergence(self, session: Session, batch: FloatArray) -> float:
+        return judge.divergence(self._calibration, judge.probabilities(session, batch))
