@@ -142,7 +142,8 @@ def prepare(folder: Path, pictures: Sequence[Picture], how: Preprocessing, file:
     """
     shape = (len(pictures), 3, *how.crop)
     batch = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
-    kept, left_out = [], []
+    kept: list[Picture] = []
+    left_out: list[str] = []
     limits = ServeSettings()
     for picture in pictures:
         try:

@@ -35,7 +35,7 @@ class Histogram(NamedTuple):
     def centres(self) -> npt.NDArray[np.float64]:
         """Return the middle of each bin [BINS]."""
         width = (self.high - self.low) / BINS
-        return self.low + width * (np.arange(BINS) + 0.5)
+        return self.low + width * np.arange(0.5, BINS, dtype=np.float64)
 
 
 def find(histogram: Histogram, method: str) -> Range:
