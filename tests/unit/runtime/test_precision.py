@@ -42,7 +42,7 @@ def _append(name: str) -> Callable[[Path], None]:
     return change
 
 
-BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no record": (lambda folder: (folder / "quantization.json").unlink(), "holds no quantization.json"),
     "no graph": (lambda folder: (folder / "model.int8.onnx").unlink(), "holds no model.int8.onnx"),
     "another fp32 graph": (_append("model.onnx"), "is for another model.onnx"),
