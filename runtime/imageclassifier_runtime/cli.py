@@ -37,10 +37,19 @@ _FETCH = (
     (
         "--model-uri",
         "MODEL_URI",
-        "http(s)://….onnx, http(s)://…/folder/ or bundled:NAME; several are tried in order",
+        (
+            "a file or, ending in a slash, a folder: http(s)://…, s3://bucket/…, hf://owner/repo@commit[/…], "
+            "pvc://claim/…, file:///…; or bundled:NAME. Several are tried in order"
+        ),
     ),
     ("--model-sha256", "MODEL_SHA256", "the digest that the model must have"),
     ("--max-model-bytes", "MAX_MODEL_BYTES", "largest model in bytes (default: 536870912)"),
+    ("--fetch-timeout-seconds", "FETCH_TIMEOUT_SECONDS", "for all attempts together (default: 600)"),
+    ("--file-roots", "FILE_ROOTS", "folders that file:// may read from, separated by colons (default: none)"),
+    ("--s3-endpoint", "S3_ENDPOINT", "http(s)://host[:port] of a store other than AWS"),
+    ("--s3-region", "S3_REGION", "region of the bucket (default: us-east-1)"),
+    ("--s3-addressing", "S3_ADDRESSING", "where the bucket goes: path, virtual (the host name) or auto"),
+    ("--hf-endpoint", "HF_ENDPOINT", "http(s)://host of another hub (default: https://huggingface.co)"),
 )
 
 

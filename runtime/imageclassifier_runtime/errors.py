@@ -96,6 +96,8 @@ class SettingsError(Exception):
 DIGEST_MISMATCH = "ModelDigestMismatch"
 NOT_FOUND = "ModelNotFound"
 UNREACHABLE = "ModelUnreachable"
+ACCESS_DENIED = "ModelAccessDenied"
+CREDENTIALS_MISSING = "ModelCredentialsMissing"
 ADDRESS_REFUSED = "ModelAddressRefused"
 TOO_LARGE = "ModelTooLarge"
 INVALID = "ModelInvalid"

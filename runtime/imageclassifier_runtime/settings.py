@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.fetch.credentials import Credentials
+from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +92,14 @@ class FetchSettings:
     attempts: int = 4
     allow_loopback: bool = False
     termination_log: Path = Path(TERMINATION_LOG)
+    file_roots: tuple[Path, ...] = ()
+    volumes_dir: Path = Path("/volumes")
+    s3_endpoint: str | None = None
+    s3_region: str = "us-east-1"
+    s3_addressing: str = "auto"
+    hf_endpoint: str = "https://huggingface.co"
+    credentials: Credentials = dataclasses.field(default_factory=Credentials)
+    credentials_secret: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> FetchSettings:
@@ -98,7 +110,8 @@ class FetchSettings:
             raise SettingsError(f"{PREFIX}MODEL_SHA256 must be 64 hexadecimal digits, not {sha256!r}")
         return cls(
             model_dir=read.path("MODEL_DIR", None) or Path("/model"),
-            uris=tuple((read.text("MODEL_URI", None) or DEFAULT_MODEL_URI).split()),
+            # only what ASCII calls a space ends an address: the API lets no other through in one
+            uris=tuple(re.findall(r"[^ \t\r\n]+", read.text("MODEL_URI", None) or DEFAULT_MODEL_URI)),
             model_name=read.text("MODEL_NAME", None),
             precision=read.choice("PRECISION", FP32, PRECISIONS),
             sha256=sha256,
@@ -106,6 +119,16 @@ class FetchSettings:
             timeout_seconds=read.seconds("FETCH_TIMEOUT_SECONDS", cls.timeout_seconds, 1, 86_400),
             allow_loopback=read.flag("ALLOW_LOOPBACK"),
             termination_log=read.path("TERMINATION_LOG", Path(TERMINATION_LOG)) or Path(TERMINATION_LOG),
+            file_roots=read.folders("FILE_ROOTS"),
+            volumes_dir=read.path("VOLUMES_DIR", None) or cls.volumes_dir,
+            s3_endpoint=read.endpoint("S3_ENDPOINT", None, path=False),
+            s3_region=read.matching("S3_REGION", cls.s3_region, r"[a-z0-9-]{1,63}", "such as eu-central-1"),
+            s3_addressing=read.matching(
+                "S3_ADDRESSING", cls.s3_addressing, "auto|path|virtual", "auto, path or virtual"
+            ),
+            hf_endpoint=read.endpoint("HF_ENDPOINT", cls.hf_endpoint) or cls.hf_endpoint,
+            credentials=credentials_from_env(env),
+            credentials_secret=read.text("CREDENTIALS_SECRET", None),
         )
 
 
@@ -128,6 +151,30 @@ class _Reader:
             if known.lower() == value.lower():
                 return known
         raise SettingsError(f"{PREFIX}{name} must be one of {', '.join(values)}, not {value!r}")
+
+    def folders(self, name: str) -> tuple[Path, ...]:
+        found = tuple(Path(part) for part in (self.text(name, None) or "").split(":") if part)
+        for folder in found:
+            if not folder.is_absolute() or ".." in folder.parts:
+                raise SettingsError(f"{PREFIX}{name} must be absolute paths separated by colons, not {folder}")
+        return found
+
+    def endpoint(self, name: str, default: str | None, *, path: bool = True) -> str | None:
+        value = self.text(name, default)
+        if value is None:
+            return None
+        value = value.rstrip("/")
+        parts = urlsplit(value)
+        odd = parts.query or parts.fragment or "@" in value or (parts.path and not path)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
+            raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {value.rpartition('@')[2]!r}")
+        return value
+
+    def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:
+        value = self.text(name, None) or default
+        if not re.fullmatch(pattern, value):
+            raise SettingsError(f"{PREFIX}{name} must be {wanted}, not {value!r}")
+        return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         value = self.text(name, None)

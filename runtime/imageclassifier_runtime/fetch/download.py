@@ -1,100 +1,98 @@
-"""Download one file of a model: bounded in size and time, tried again where that may help, hashed on the way."""
+"""Download one file of a model: bounded in size and time, continued where the line broke, hashed on the way."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import random
+import re
 import time
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.errors import TOO_LARGE, UNREACHABLE, ModelError
+from imageclassifier_runtime.errors import TOO_LARGE, ModelError
 from imageclassifier_runtime.fetch import transport
-from imageclassifier_runtime.fetch.transport import TransientError
-from imageclassifier_runtime.logs import log, warn
+from imageclassifier_runtime.fetch.partial import Partial
+from imageclassifier_runtime.fetch.progress import Progress
+from imageclassifier_runtime.fetch.retry import retrying
+from imageclassifier_runtime.fetch.transport import RangeRefusedError, TransientError
 
 if TYPE_CHECKING:
     import http.client
     from pathlib import Path
 
+    from imageclassifier_runtime.fetch.transport import Target
     from imageclassifier_runtime.settings import FetchSettings
 
 _CHUNK = 256 * 1024
-_PROGRESS_SECONDS = 2.0
-_logger = logging.getLogger(__name__)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
-def download(uri: str, path: Path, settings: FetchSettings, *, limit: int, deadline: float) -> str:
-    """Fetch `uri` into `path` and return the sha256 of what came; raises ModelError.
+def download(target: Target, path: Path, settings: FetchSettings, *, limit: int, deadline: float) -> bool:
+    """Fetch `target` into `path`; raises ModelError.
 
-    `limit` is in bytes, `deadline` in `time.monotonic()` seconds. `path` is only ever a temporary name.
+    `limit` is in bytes, `deadline` in `time.monotonic()` seconds. Returns whether the file was put
+    together from several answers: only then can one more attempt from the first byte mend a digest that is wrong.
     """
-    target = transport.parse(uri)
-    for attempt in range(1, settings.attempts + 1):
+    partial = Partial(path)
+
+    def attempt() -> None:
         try:
-            return _once(target, path, settings, limit=limit, deadline=deadline)
-        except TransientError as error:
-            pause = random.uniform(0.5, 1.0) * min(8.0, 0.5 * 2**attempt)  # noqa: S311 - jitter, no secret
-            if attempt == settings.attempts or time.monotonic() + pause >= deadline:
-                raise ModelError(UNREACHABLE, f"{error.message} (after {attempt} attempts)") from error
-            warn(_logger, "Attempt failed", url=str(target), attempt=attempt, cause=error.message, pause_s=pause)
-            time.sleep(pause)
-    raise AssertionError("the last attempt returns or raises")
+            _once(target, partial, settings, limit=limit, deadline=deadline)
+        except RangeRefusedError:
+            partial.forget()
+            raise
+
+    retrying(attempt, settings, deadline, progress=lambda: partial.most)
+    partial.finish()
+    return partial.spliced
 
 
-def _once(target: transport.Target, path: Path, settings: FetchSettings, *, limit: int, deadline: float) -> str:
-    log(_logger, "Downloading", url=str(target))
-    started = time.monotonic()
-    with transport.get(target, settings, deadline) as response:
-        declared = _declared_length(response)
-        if declared is not None and declared > limit:
-            raise _too_large(target, declared, limit)
-        digest, received = _copy(target, response, path, limit=limit, total=declared)
-    if declared is not None and received != declared:
-        raise TransientError(f"{target}: the connection ended after {received} of {declared} bytes")
-    log(_logger, "Downloaded", url=str(target), bytes=received, seconds=round(time.monotonic() - started, 3))
-    return digest
+def _once(target: Target, partial: Partial, settings: FetchSettings, *, limit: int, deadline: float) -> None:
+    with transport.get(target, settings, deadline, headers=partial.continuation) as response:
+        if response.status == 206:
+            _check_rest(target, response, partial)
+        else:
+            partial.restart(etag=response.headers.get("ETag"), total=_declared_length(response))
+        if partial.total is not None and partial.total > limit:
+            raise too_large(str(target), partial.total, limit)
+        progress = Progress(str(target), already=partial.received)
+        while chunk := response.read1(_CHUNK):
+            if partial.received + len(chunk) > limit:
+                raise too_large(str(target), partial.received + len(chunk), limit)
+            partial.append(chunk)
+            progress.at(partial.received, partial.total)
+            if time.monotonic() >= deadline:
+                break
+    if time.monotonic() >= deadline and partial.received != partial.total:
+        raise TransientError(f"{target}: {partial.received} bytes came")
+    if partial.total is not None and partial.received < partial.total:
+        raise TransientError(f"{target}: the connection ended after {partial.received} of {partial.total} bytes")
+    if partial.total is not None and partial.received > partial.total:
+        raise RangeRefusedError(f"{target}: {partial.received} bytes came of a file of {partial.total}")
+    progress.done(partial.received)
 
 
-def _copy(
-    target: transport.Target, response: http.client.HTTPResponse, path: Path, *, limit: int, total: int | None
-) -> tuple[str, int]:
-    """Write the body to `path` and return (sha256, bytes received)."""
-    hasher, received, reported = hashlib.sha256(), 0, time.monotonic()
-    try:
-        with path.open("wb") as file:
-            while chunk := response.read1(_CHUNK):
-                received += len(chunk)
-                if received > limit:
-                    raise _too_large(target, received, limit)
-                hasher.update(chunk)
-                _write(file, chunk)
-                if time.monotonic() - reported > _PROGRESS_SECONDS:
-                    reported = time.monotonic()
-                    percent = round(100 * received / total, 1) if total else None
-                    log(_logger, "Downloading", url=str(target), bytes=received, of=total, percent=percent)
-    except _DiskError as error:
-        raise ModelError(TOO_LARGE, f"cannot write the model to {path.parent}: {error}") from error
-    return hasher.hexdigest(), received
-
-
-class _DiskError(Exception):
-    """The disk's failures, kept apart from the network's, which are OSErrors too."""
-
-
-def _write(file: BinaryIO, chunk: bytes) -> None:
-    try:
-        file.write(chunk)
-    except OSError as error:
-        raise _DiskError(str(error)) from error
+def _check_rest(target: Target, response: http.client.HTTPResponse, partial: Partial) -> None:
+    """Refuse a rest that does not begin where ours ends, or is of another file (RFC 9110, 14.4 and 15.3.7)."""
+    said = response.headers.get("Content-Range", "")
+    found = _CONTENT_RANGE.fullmatch(said.strip())
+    if found is None:
+        raise RangeRefusedError(f"{target}: asked for the rest, got the range {said[:100]!r}")
+    start, end, total = (int(text) for text in found.groups())
+    if start != partial.received or end < start or end >= total or partial.total not in {None, total}:
+        raise RangeRefusedError(
+            f"{target}: asked for the rest from byte {partial.received} on, got {said[:100]!r}"
+        )
+    etag = response.headers.get("ETag")
+    if etag is not None and etag != partial.etag:
+        raise RangeRefusedError(f"{target}: the file was replaced while it was fetched")
+    partial.continued(total)
 
 
 def _declared_length(response: http.client.HTTPResponse) -> int | None:
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
-def _too_large(target: transport.Target, size: int, limit: int) -> ModelError:
+def too_large(source: str, size: int, limit: int) -> ModelError:
+    """Return the error of a file above its bound; both are in bytes."""
     return ModelError(
-        TOO_LARGE, f"{target} has {size} bytes or more, the limit is {limit} (IMAGECLASSIFIER_MAX_MODEL_BYTES)"
+        TOO_LARGE, f"{source} has {size} bytes or more, the limit is {limit} (IMAGECLASSIFIER_MAX_MODEL_BYTES)"
     )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
-import shutil
-import tempfile
 import time
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from imageclassifier_runtime import termination
 from imageclassifier_runtime.errors import (
+    ACCESS_DENIED,
     ADDRESS_REFUSED,
+    CREDENTIALS_MISSING,
     DIGEST_MISMATCH,
     INVALID,
     NOT_FOUND,
@@ -24,17 +21,31 @@ from imageclassifier_runtime.errors import (
     ModelError,
 )
 from imageclassifier_runtime.fetch.download import download
+from imageclassifier_runtime.fetch.local import copy
+from imageclassifier_runtime.fetch.sources import LocalFile, Model, locate
+from imageclassifier_runtime.fetch.staging import alone, clear, empty, staging
 from imageclassifier_runtime.logs import log, warn
 from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings import BUNDLED, MIB, FetchSettings
+from imageclassifier_runtime.settings import MIB, FetchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imageclassifier_runtime.fetch.transport import Target
 
 _SMALL_FILE = 16 * MIB
 # With several mirrors the cause that says most is reported, not the last one met.
-_TELLING = (DIGEST_MISMATCH, INVALID, TOO_LARGE, ADDRESS_REFUSED, NOT_FOUND, UNREACHABLE)
+_TELLING = (
+    DIGEST_MISMATCH,
+    INVALID,
+    TOO_LARGE,
+    ADDRESS_REFUSED,
+    CREDENTIALS_MISSING,
+    ACCESS_DENIED,
+    NOT_FOUND,
+    UNREACHABLE,
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -56,65 +67,71 @@ def main(settings: FetchSettings) -> int:
 def fetch(settings: FetchSettings) -> model_folder.ModelInfo:
     """Try each URI in turn and place the first model that passes every check; raises ModelError."""
     deadline = time.monotonic() + settings.timeout_seconds
+    try:
+        with alone(settings.model_dir):
+            # without a digest nothing would tell a model that was put together wrongly
+            clear(settings.model_dir, keep=[_key(uri, settings) for uri in settings.uris if settings.sha256])
+            info = _first_usable(settings, deadline)
+            clear(settings.model_dir)
+            return info
+    except OSError as error:
+        raise ModelError(INVALID, f"cannot write to {settings.model_dir}: {error}") from error
+
+
+def _first_usable(settings: FetchSettings, deadline: float) -> model_folder.ModelInfo:
     failures: list[ModelError] = []
     for uri in settings.uris:
         try:
-            with _staging(settings.model_dir) as staging:
-                sha256 = _obtain(uri, staging, settings, deadline)
+            model = locate(uri, settings, deadline)
+            with staging(settings.model_dir, _key(uri, settings)) as folder:
+                sha256 = _obtain(model, folder, settings, deadline)
                 _verify(sha256, settings.sha256)
-                info = _complete(staging, settings, name=settings.model_name or _name(uri), sha256=sha256)
-                _place(staging, settings.model_dir)
+                info = _complete(folder, settings, name=settings.model_name or model.name, sha256=sha256)
+                _place(folder, settings.model_dir)
                 return info
         except ModelError as error:
             failures.append(error)
             if len(settings.uris) > 1:
                 warn(_logger, "Source failed", reason=error.reason, cause=error.message)
-        except OSError as error:
-            raise ModelError(INVALID, f"cannot write to {settings.model_dir}: {error}") from error
     if len(failures) == 1:
         raise failures[0]
     reason = min((error.reason for error in failures), key=_TELLING.index)
     raise ModelError(reason, "; ".join(error.message for error in failures))
 
 
-def _obtain(uri: str, staging: Path, settings: FetchSettings, deadline: float) -> str:
-    """Bring the files of a model into `staging` and return the digest that identifies it."""
-    if uri.startswith(BUNDLED):
-        return _copy_bundled(uri.removeprefix(BUNDLED), staging)
-    if not urlsplit(uri).path.endswith("/"):
-        return download(
-            uri, staging / model_folder.GRAPH, settings, limit=settings.max_model_bytes, deadline=deadline
-        )
-    base = uri.split("?", 1)[0]
-    download(
-        base + model_folder.GRAPH,
-        staging / model_folder.GRAPH,
-        settings,
-        limit=settings.max_model_bytes,
-        deadline=deadline,
-    )
-    for name in digest.MODEL_FILES:
-        if name == model_folder.GRAPH:
-            continue
-        limit = settings.max_model_bytes if name.endswith(".onnx") else _SMALL_FILE
+def _key(uri: str, settings: FetchSettings) -> str:
+    return f"{uri} {settings.sha256}"
+
+
+def _obtain(model: Model, folder: Path, settings: FetchSettings, deadline: float) -> str:
+    """Bring the files of a model into `folder` and return the digest that identifies it."""
+    sha256, spliced = _bring_all(model, folder, settings, deadline)
+    if spliced and settings.sha256 not in {None, sha256}:
+        warn(_logger, "Put together from several answers, the digest is wrong: fetching anew", sha256=sha256)
+        empty(folder)
+        sha256, _ = _bring_all(model, folder, settings, deadline)
+    return sha256
+
+
+def _bring_all(model: Model, folder: Path, settings: FetchSettings, deadline: float) -> tuple[str, bool]:
+    """Return the digest of what came, and whether any file was put together from several answers."""
+    spliced = False
+    for wanted in model.files:
+        limit = settings.max_model_bytes if wanted.name.endswith(".onnx") else _SMALL_FILE
         try:
-            download(base + name, staging / name, settings, limit=limit, deadline=deadline)
+            spliced |= _bring(wanted.origin, folder / wanted.name, settings, limit=limit, deadline=deadline)
         except ModelError as error:
-            if error.reason != NOT_FOUND:
+            if wanted.required or error.reason != NOT_FOUND:
                 raise
-            log(_logger, "Not in the folder", file=name)
-            (staging / name).unlink(missing_ok=True)
-    return digest.of_folder(staging)
+            log(_logger, "Not in the folder", file=wanted.name)
+    return digest.of_folder(folder) if model.folder else digest.of_file(folder / model_folder.GRAPH), spliced
 
 
-def _copy_bundled(name: str, staging: Path) -> str:
-    source = model_folder.bundled(name)
-    if source is None:
-        raise ModelError(NOT_FOUND, f"there is no bundled model {name!r}")
-    for file in digest.MODEL_FILES:
-        if (source / file).is_file():
-            shutil.copyfile(source / file, staging / file)
-    return digest.of_folder(staging)
+def _bring(origin: Target | LocalFile, to: Path, settings: FetchSettings, *, limit: int, deadline: float) -> bool:
+    if isinstance(origin, LocalFile):
+        copy(origin.root, origin.path, to, limit=limit, deadline=deadline)
+        return False
+    return download(origin, to, settings, limit=limit, deadline=deadline)
 
 
 def _verify(got: str, want: str | None) -> None:
@@ -156,14 +173,6 @@ def _classes_by_running(graph: Path, input_size: int) -> int:
     return open_session(graph, input_size=input_size, threads=1).classes
 
 
-@contextlib.contextmanager
-def _staging(parent: Path) -> Iterator[Path]:
-    """Yield a folder beside the final files, on the same filesystem; gone afterwards."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=parent) as folder:
-        yield Path(folder)
-
-
 def _place(staging: Path, final: Path) -> None:
     """Move the files to their names, `model_info.json` last: it is what says that the rest is complete."""
     (final / model_folder.INFO).unlink(missing_ok=True)
@@ -173,9 +182,3 @@ def _place(staging: Path, final: Path) -> None:
             continue
         (staging / name).chmod(0o444)
         os.replace(staging / name, final / name)  # noqa: PTH105 - Path.replace says the same with a return value
-
-
-def _name(uri: str) -> str:
-    """Return the model's name where none was given: the last part of the path, without suffix."""
-    path = uri.removeprefix(BUNDLED) if uri.startswith(BUNDLED) else urlsplit(uri).path
-    return PurePosixPath(path.rstrip("/")).stem or "model"

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
+import email.utils
 import http.client
+import re
 import socket
 import ssl
 import threading
 import time
 import urllib.parse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.errors import (
+    ACCESS_DENIED,
     ADDRESS_REFUSED,
     NOT_FOUND,
     UNREACHABLE,
     ModelError,
 )
+from imageclassifier_runtime.fetch import credentials
 from imageclassifier_runtime.fetch.addresses import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from imageclassifier_runtime.settings import FetchSettings
 
@@ -31,35 +34,58 @@ MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset({408, 425, 429})
 _PORTS = {"http": 80, "https": 443}
+_ERROR_BODY = 4096
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
+# What S3 answers with status 400 to credentials that are not good (any more).
+_DENIED_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+
+
+Authorize: TypeAlias = "Callable[[Target, Mapping[str, str]], dict[str, str]]"
+"""Returns the headers of a request together with those that prove who asks."""
 
 
 class TransientError(ModelError):
-    """A failure that another attempt may not meet; reported as ModelUnreachable when all attempts are used up."""
+    """A failure that another attempt may not meet; reported as ModelUnreachable when all attempts are used up.
 
-    def __init__(self, message: str) -> None:
+    `retry_after` is how long the server asks to be left alone, in seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(UNREACHABLE, message)
+        self.retry_after = retry_after
+
+
+class RangeRefusedError(TransientError):
+    """The rest of a file cannot be had as asked for, so it has to be fetched from its first byte."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A parsed http or https URL; `str()` of it shows no credentials."""
+    """A parsed http or https URL; `str()` of it shows no credentials.
+
+    `authorize` stays with this origin.
+    """
 
     scheme: str
     host: str
     port: int
     path: str
-    authorization: str | None = None
+    authorize: Authorize | None = dataclasses.field(default=None, repr=False)
 
     @property
     def origin(self) -> tuple[str, str, int]:
         """Return what credentials are bound to."""
         return self.scheme, self.host, self.port
 
+    @property
+    def authority(self) -> str:
+        """Return host and port as the `Host` header has them."""
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return (f"[{self.host}]" if ":" in self.host else self.host) + port
+
     def __str__(self) -> str:
         """Return the URL without credentials and without the query, which may hold a signature."""
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}{port}{self.path.partition('?')[0]}"
+        return f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}"
 
 
 def parse(uri: str) -> Target:
@@ -72,14 +98,19 @@ def parse(uri: str) -> Target:
         raise ModelError(UNREACHABLE, f"the model's URL is not valid: {error}") from error
     if parts.scheme not in _PORTS or not host:
         raise ModelError(UNREACHABLE, f"models are fetched by http:// and https:// only, not {parts.scheme!r}")
-    authorization = None
+    authorize = None
     if parts.username is not None:
-        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+        user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
+        authorize = authorization(credentials.basic(user, password))
     path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         path += "?" + urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
-    return Target(parts.scheme, host, port or _PORTS[parts.scheme], path, authorization)
+    return Target(parts.scheme, host, port or _PORTS[parts.scheme], path, authorize)
+
+
+def authorization(value: str) -> Authorize:
+    """Return what adds one and the same `Authorization` header to every request."""
+    return lambda _target, headers: {**headers, "Authorization": value}
 
 
 def redirected(current: Target, location: str) -> Target:
@@ -88,45 +119,78 @@ def redirected(current: Target, location: str) -> Target:
     following = parse(urllib.parse.urljoin(base, location))
     if current.scheme == "https" and following.scheme != "https":
         raise ModelError(ADDRESS_REFUSED, f"{current} redirects from https to {following.scheme}: refused")
-    kept = current.authorization if following.origin == current.origin else None
-    return dataclasses.replace(following, authorization=kept)
+    kept = current.authorize if following.origin == current.origin else None
+    return dataclasses.replace(following, authorize=kept)
 
 
 @contextlib.contextmanager
-def get(target: Target, settings: FetchSettings, deadline: float) -> Iterator[http.client.HTTPResponse]:
-    """GET a URL, following at most five redirects, and yield the answer with status 200.
+def get(
+    target: Target, settings: FetchSettings, deadline: float, *, headers: Mapping[str, str] | None = None
+) -> Iterator[http.client.HTTPResponse]:
+    """GET a URL, following at most five redirects, and yield the answer: status 200, or 206 to a `Range`.
 
     Raises ModelError: TransientError where another attempt may help. `deadline` is in `time.monotonic()` seconds.
     """
+    asked = headers or {}
     for _hop in range(MAX_REDIRECTS + 1):
-        with _exchange(target, settings, deadline) as response:
-            if response.status == 200:
+        with _exchange(target, settings, deadline, asked) as response:
+            if response.status == 200 or (response.status == 206 and "Range" in asked):
                 encoding = response.headers.get("Content-Encoding", "identity")
                 if encoding.lower() != "identity":
                     raise ModelError(UNREACHABLE, f"{target} answers with Content-Encoding {encoding}: not taken")
                 yield response
                 return
-            if response.status not in _REDIRECTS:
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
                 raise _status_error(target, response)
-            target = redirected(target, response.headers.get("Location", ""))
+            target = redirected(target, location)
     raise ModelError(UNREACHABLE, f"{target}: more than {MAX_REDIRECTS} redirects")
 
 
 def _status_error(target: Target, response: http.client.HTTPResponse) -> ModelError:
-    text = f"{target} answers {response.status} {response.reason}".strip()
+    """Return the error of an answer, with the word that S3 (in the body) and Hugging Face (in a header) add."""
+    body = b""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        body = response.read(_ERROR_BODY)
+    found = _ERROR_CODE.search(body)
+    code = found[1].decode() if found else response.headers.get("X-Error-Code", "")[:64]
+    text = f"{target} answers {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
+    region = response.headers.get("x-amz-bucket-region")
+    if region and response.status in {301, 400}:
+        return ModelError(UNREACHABLE, f"{text}: the bucket is in the region {region[:64]}")
     if response.status in {404, 410}:
         return ModelError(NOT_FOUND, text)
+    if response.status in {401, 403} or code in _DENIED_CODES:
+        return ModelError(ACCESS_DENIED, text)
+    if response.status == 416:
+        return RangeRefusedError(text)
     if response.status >= 500 or response.status in _RETRIED:
-        return TransientError(text)
+        return TransientError(text, retry_after=_retry_after(response))
     return ModelError(UNREACHABLE, text)
 
 
+def _retry_after(response: http.client.HTTPResponse) -> float | None:
+    """Return the `Retry-After` of an answer in seconds: it is a number of them, or a date (RFC 9110, 10.2.3)."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
 @contextlib.contextmanager
-def _exchange(target: Target, settings: FetchSettings, deadline: float) -> Iterator[http.client.HTTPResponse]:
+def _exchange(
+    target: Target, settings: FetchSettings, deadline: float, asked: Mapping[str, str]
+) -> Iterator[http.client.HTTPResponse]:
     """Send one request and yield its answer; any failure of the network on the way is a TransientError."""
     raw = _connect(target, settings, deadline)
-    # A server that drips single bytes never meets the socket's own timeout, so the deadline cuts the connection.
-    cutter = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (raw,))
+    # A server that drips single bytes never meets the socket's own timeout, so the deadline cuts the connection:
+    # through a handle of its own, because TLS takes the socket over and leaves the first one empty.
+    handle = raw.dup()
+    cutter = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (handle,))
     cutter.daemon = True
     cutter.start()
     try:
@@ -134,19 +198,16 @@ def _exchange(target: Target, settings: FetchSettings, deadline: float) -> Itera
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = stream
         try:
-            connection.request("GET", target.path, headers=_headers(target))
+            connection.request("GET", target.path, headers=_headers(target, asked))
             yield connection.getresponse()
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        if time.monotonic() >= deadline:
-            raise ModelError(
-                UNREACHABLE, f"{target}: not fetched within {settings.timeout_seconds:g} s"
-            ) from error
         raise TransientError(f"{target}: {_cause(error)}") from error
     finally:
         cutter.cancel()
         raw.close()
+        handle.close()
 
 
 def _connect(target: Target, settings: FetchSettings, deadline: float) -> socket.socket:
@@ -174,16 +235,16 @@ def _secured(raw: socket.socket, target: Target) -> socket.socket:
     return ssl.create_default_context().wrap_socket(raw, server_hostname=target.host)
 
 
-def _headers(target: Target) -> dict[str, str]:
+def _headers(target: Target, asked: Mapping[str, str]) -> dict[str, str]:
     headers = {
+        "Host": target.authority,
         "Accept": "application/octet-stream, */*",
         "Accept-Encoding": "identity",
         "Connection": "close",
         "User-Agent": f"imageclassifier-fetch/{__version__}",
+        **asked,
     }
-    if target.authorization:
-        headers["Authorization"] = target.authorization
-    return headers
+    return target.authorize(target, headers) if target.authorize else headers
 
 
 def _cut(raw: socket.socket) -> None:

@@ -6,9 +6,7 @@ import dataclasses
 import hashlib
 import json
 import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.errors import (
@@ -23,94 +21,15 @@ from imageclassifier_runtime.errors import (
 from imageclassifier_runtime.fetch import run, transport
 from imageclassifier_runtime.model import digest as digests
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings import FetchSettings
 
-from tests.unit.runtime.support import LABELS, colour_model
+from tests.unit.runtime.fetch.fetching import IMAGENET, LABELS_TEXT, MODEL, fetch, refused
+from tests.unit.runtime.fetch.model_store import Store, redirect, send
+from tests.unit.runtime.support import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from http.server import BaseHTTPRequestHandler
 
-MODEL = colour_model().SerializeToString()
-IMAGENET = colour_model(classes=1000).SerializeToString()
-LABELS_TEXT = ("\n".join(LABELS) + "\n").encode()
-
-
-class Store:
-    """A model store that answers as a test says, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.seen: list[tuple[str, str | None]] = []
-        store = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                store.seen.append((self.path, self.headers.get("Authorization")))
-                if self.path in store.answers:
-                    store.answers[self.path](self)
-                elif self.path in store.files:
-                    send(self, 200, store.files[self.path])
-                else:
-                    send(self, 404)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def send(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in ({"Content_Length": str(len(body))} | headers).items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def redirect(location: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    return lambda handler: send(handler, 302, Location=location)
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    store = Store()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FetchSettings:
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    return FetchSettings(
-        model_dir=tmp_path / "model",
-        allow_loopback=True,
-        timeout_seconds=20,
-        read_seconds=5,
-        termination_log=tmp_path / "termination-log",
-    )
-
-
-def fetch(settings: FetchSettings, *uris: str, **changes: Any) -> model_folder.ModelInfo:
-    return run.fetch(dataclasses.replace(settings, uris=uris, **changes))
-
-
-def refused(settings: FetchSettings, *uris: str, **changes: Any) -> ModelError:
-    with pytest.raises(ModelError) as caught:
-        fetch(settings, *uris, **changes)
-    leftovers = list(settings.model_dir.iterdir()) if settings.model_dir.exists() else []
-    assert leftovers == []
-    return caught.value
+    from imageclassifier_runtime.settings import FetchSettings
 
 
 def test_a_bare_imagenet_model_gets_labels_and_preprocessing(store: Store, settings: FetchSettings) -> None:
@@ -274,7 +193,7 @@ def test_a_target_never_shows_credentials_or_query() -> None:
     assert str(target) == "https://models.example/m.onnx"
 
 
-@pytest.mark.parametrize("uri", ["ftp://h/m.onnx", "file:///etc/passwd", "m.onnx", "http://", "http://h:99999/"])
+@pytest.mark.parametrize("uri", ["ftp://h/m.onnx", "gopher://h/m.onnx", "m.onnx", "http://", "http://h:99999/"])
 def test_other_schemes_and_broken_urls_are_refused(settings: FetchSettings, uri: str) -> None:
     assert refused(settings, uri).reason == UNREACHABLE
 

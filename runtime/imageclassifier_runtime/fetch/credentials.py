@@ -1,0 +1,88 @@
+"""Credentials of model sources: their environment variables are called like the keys of the Secret in the spec."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "hf": ("HF_TOKEN",),
+    "http": ("HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"),
+    "https": ("HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"),
+}
+"""What each scheme takes; a source is only ever handed its own."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class S3Keys:
+    """The two halves of an access key, and the token that a temporary one has besides."""
+
+    access_key: str
+    secret_key: str = dataclasses.field(repr=False)
+    session_token: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What the environment holds; each None where a source is read anonymously."""
+
+    s3: S3Keys | None = None
+    hf_token: str | None = dataclasses.field(default=None, repr=False)
+    http_authorization: str | None = dataclasses.field(default=None, repr=False)
+
+    def has(self, scheme: str) -> bool:
+        """Tell whether there are any for a scheme."""
+        kinds = {"s3": self.s3, "hf": self.hf_token}
+        return kinds.get(scheme, self.http_authorization) is not None
+
+
+def from_env(env: Mapping[str, str]) -> Credentials:
+    """Read the variables; halves without their other half are refused. An empty value counts as absent."""
+    values = {name: env.get(name, "").strip() for names in KEYS.values() for name in names}
+    for name, value in values.items():
+        if not value.isprintable():
+            raise SettingsError(f"{name} holds a line break or another control character: write it anew without")
+    return Credentials(
+        s3=_s3(values),
+        hf_token=values["HF_TOKEN"] or None,
+        http_authorization=_http(values),
+    )
+
+
+def _s3(values: Mapping[str, str]) -> S3Keys | None:
+    _both(values, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    if not values["AWS_ACCESS_KEY_ID"]:
+        return None
+    return S3Keys(
+        access_key=values["AWS_ACCESS_KEY_ID"],
+        secret_key=values["AWS_SECRET_ACCESS_KEY"],
+        session_token=values["AWS_SESSION_TOKEN"] or None,
+    )
+
+
+def _http(values: Mapping[str, str]) -> str | None:
+    token = values["HTTP_BEARER_TOKEN"]
+    if token and values["HTTP_USERNAME"]:
+        raise SettingsError("HTTP_BEARER_TOKEN and HTTP_USERNAME are both given: a server is sent one of them")
+    if token:
+        return f"Bearer {token}"
+    _both(values, "HTTP_USERNAME", "HTTP_PASSWORD")
+    return basic(values["HTTP_USERNAME"], values["HTTP_PASSWORD"]) if values["HTTP_USERNAME"] else None
+
+
+def basic(user: str, password: str) -> str:
+    """Return the Authorization header of HTTP's basic scheme (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def _both(values: Mapping[str, str], one: str, other: str) -> None:
+    for given, missing in ((one, other), (other, one)):
+        if values[given] and not values[missing]:
+            raise SettingsError(f"{given} is given without {missing}: both go together")

@@ -1,0 +1,86 @@
+"""A real S3 server for tests: moto's, in an environment of its own, because its libraries hold others back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from imageclassifier_runtime.fetch.credentials import S3Keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REQUIREMENTS = Path(__file__).parents[4] / "requirements" / "s3-server.txt"
+_PROGRAM = Path(__file__).with_name("moto_program.py")
+_INSTALL_SECONDS = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """A server with one bucket `models`, and a key that may read it."""
+
+    url: str
+    keys: S3Keys
+
+    def put(self, key: str, body: bytes, **headers: str) -> None:
+        """Place an object; before `check_from_now_on` anybody may."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"{self.url}/models/{urllib.parse.quote(key)}"
+        httpx.put(url, content=body, headers=named).raise_for_status()
+
+    def check_from_now_on(self, *, check: bool = True) -> None:
+        """Have the server check who asks, by signature and policy, or let it be."""
+        httpx.post(f"{self.url}/moto-api/reset-auth", content="0" if check else "inf").raise_for_status()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Cloud]:
+    """Start the server and end it; skips where its environment cannot be made, but never in CI."""
+    command = [_interpreter(), str(_PROGRAM)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told: dict[str, Any] = json.loads(process.stdout.readline())
+        keys = S3Keys(access_key=told["access_key"], secret_key=told["secret_key"])
+        try:
+            yield Cloud(told["url"], keys)
+        finally:
+            process.stdin.close()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _interpreter() -> str:
+    """Return the interpreter that has moto; the environment is made once for each state of its lock file."""
+    state = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    home = Path(sys.prefix) / "s3-server" / state
+    python, complete = home / "bin" / "python", home / "complete"
+    if complete.exists():
+        return str(python)
+    uv = str(Path(sys.prefix) / "bin" / "uv")
+    for command in (
+        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)],
+        [uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(python), "-r", str(REQUIREMENTS)],
+    ):
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
+        except (OSError, subprocess.SubprocessError) as error:
+            reason = f"no environment for moto: {getattr(error, 'stderr', None) or error}"
+            if os.environ.get("CI"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+    complete.touch()
+    return str(python)

@@ -1,0 +1,206 @@
+"""Models from S3: against moto's server, which checks signatures, and against servers that only look like one."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_runtime.errors import (
+    ACCESS_DENIED,
+    NOT_FOUND,
+    TOO_LARGE,
+    UNREACHABLE,
+    ModelError,
+)
+from imageclassifier_runtime.fetch import s3
+from imageclassifier_runtime.fetch.credentials import Credentials, S3Keys
+
+from tests.unit.runtime.fetch import s3_server
+from tests.unit.runtime.fetch.fetching import IMAGENET, LABELS_TEXT, MODEL, fetch, refused
+from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imageclassifier_runtime.settings import FetchSettings
+
+    from tests.unit.runtime.fetch.s3_server import Cloud
+
+pytestmark = pytest.mark.timeout(900)  # the first run makes an environment for the server
+
+DIGEST = hashlib.sha256(IMAGENET).hexdigest()
+EMPTY = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></ListBucketResult>'
+
+
+@pytest.fixture(scope="module")
+def one_cloud() -> Iterator[Cloud]:
+    with s3_server.running() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(one_cloud: Cloud) -> Iterator[Cloud]:
+    yield one_cloud
+    one_cloud.check_from_now_on(check=False)
+
+
+@pytest.fixture
+def reading(settings: FetchSettings, cloud: Cloud) -> FetchSettings:
+    return dataclasses.replace(settings, s3_endpoint=cloud.url, credentials=Credentials(s3=cloud.keys))
+
+
+@pytest.mark.parametrize("key", ["net.onnx", "zoo/net v1+ü.onnx", "a&b=c;d~e'(f)!.onnx", "per%20cent.onnx"])
+def test_an_object_is_fetched_with_a_signature_that_the_server_checks(
+    reading: FetchSettings, cloud: Cloud, key: str
+) -> None:
+    cloud.put(key, IMAGENET)
+    cloud.check_from_now_on()
+    assert fetch(reading, f"s3://models/{key}", sha256=DIGEST).sha256 == DIGEST
+
+
+def test_a_prefix_is_listed_and_its_model_fetched(reading: FetchSettings, cloud: Cloud) -> None:
+    cloud.put("pets/v 2/model.onnx", MODEL)
+    cloud.put("pets/v 2/labels.txt", LABELS_TEXT)
+    cloud.put("pets/v 2/README.md", b"not ours")
+    cloud.put("pets/v 2/old/preprocessor_config.json", b"not of this folder")
+    lines = "".join(
+        f"{hashlib.sha256(body).hexdigest()}  {name}\n"
+        for name, body in (("labels.txt", LABELS_TEXT), ("model.onnx", MODEL))
+    )
+    digest = hashlib.sha256(lines.encode()).hexdigest()
+    cloud.check_from_now_on()
+    info = fetch(reading, "s3://models/pets/v 2/", sha256=digest)
+    assert (info.sha256, info.classes, info.name) == (digest, 4, "v 2")
+
+
+@pytest.mark.parametrize("wrong", [{"access_key": "AKIANOSUCHKEY"}, {"secret_key": "not-the-secret"}])
+def test_bad_keys_are_an_access_that_is_denied(
+    reading: FetchSettings,
+    cloud: Cloud,
+    wrong: dict[str, str],
+) -> None:
+    key = f"private-{'-'.join(wrong)}.onnx"  # moto lets nobody but the owner write an object again
+    cloud.put(key, IMAGENET)
+    used = dataclasses.replace(cloud.keys, **wrong)
+    cloud.check_from_now_on()
+    for uri in (f"s3://models/{key}", "s3://models/"):
+        error = refused(reading, uri, credentials=Credentials(s3=used))
+        assert error.reason == ACCESS_DENIED
+        assert cloud.keys.secret_key not in error.message
+
+
+def test_without_keys_what_is_public_is_read_and_nothing_else(reading: FetchSettings, cloud: Cloud) -> None:
+    cloud.put("hidden.onnx", IMAGENET)
+    cloud.put("public.onnx", IMAGENET, x_amz_acl="public-read")
+    anonymous = dataclasses.replace(reading, credentials=Credentials())
+    assert refused(anonymous, "s3://models/hidden.onnx").reason == ACCESS_DENIED
+    assert fetch(anonymous, "s3://models/public.onnx").classes == 1000
+
+
+def test_what_is_missing_is_told_with_what_is_there(reading: FetchSettings, cloud: Cloud) -> None:
+    cloud.put("half/labels.txt", LABELS_TEXT)
+    cloud.put("other/notes.txt", b"")
+    missing = refused(reading, "s3://models/gone.onnx")
+    assert (missing.reason, "NoSuchKey" in missing.message) == (NOT_FOUND, True)
+    bucket = refused(reading, "s3://no-such-bucket/m.onnx")
+    assert (bucket.reason, "NoSuchBucket" in bucket.message) == (NOT_FOUND, True)
+    half = refused(reading, "s3://models/half/")
+    assert (half.reason, half.message.endswith("holds labels.txt, but no model.onnx")) == (NOT_FOUND, True)
+    other = refused(reading, "s3://models/other/")
+    assert (other.reason, other.message.endswith("it has notes.txt")) == (NOT_FOUND, True)
+    assert refused(reading, "s3://models/nothing/").message.endswith("it is empty")
+
+
+def test_a_listing_of_many_pages_is_read_to_the_name_that_is_wanted(
+    reading: FetchSettings, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "_PAGE_KEYS", 3)
+    for number in range(7):
+        cloud.put(f"many/a{number}.txt", b"")
+    cloud.put("many/model.onnx", IMAGENET)
+    assert fetch(reading, "s3://models/many/").classes == 1000
+    monkeypatch.setattr(s3, "_MOST_PAGES", 2)
+    with pytest.raises(ModelError, match="more than 6 objects") as caught:
+        fetch(reading, "s3://models/many/")
+    assert caught.value.reason == TOO_LARGE
+
+
+def test_a_broken_line_is_continued_with_a_signature_of_its_own(store: Store, settings: FetchSettings) -> None:
+    store.answers["/models/m.onnx"] = Resumable(IMAGENET, cuts=[1500])
+    keys = S3Keys(access_key="AK", secret_key="SK", session_token="ST")
+    fetch(settings, "s3://models/m.onnx", s3_endpoint=store.url, credentials=Credentials(s3=keys), sha256=DIGEST)
+    assert store.ranges == [None, "bytes=1500-"]
+    first, second = (headers["Authorization"] for headers in store.headers)
+    assert "SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token," in first
+    assert "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date;x-amz-security-token," in second
+    assert [headers["x-amz-security-token"] for headers in store.headers] == ["ST", "ST"]
+
+
+def test_keys_never_reach_another_host(store: Store, settings: FetchSettings) -> None:
+    other = Store()
+    other.files["/m.onnx"] = IMAGENET
+    store.answers["/models/m.onnx"] = redirect(f"{other.url}/m.onnx")
+    keys = S3Keys(access_key="AK", secret_key="SK", session_token="ST")
+    fetch(settings, "s3://models/m.onnx", s3_endpoint=store.url, credentials=Credentials(s3=keys))
+    other.close()
+    assert [name for name in other.headers[0] if name.lower().startswith(("x-amz", "auth"))] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b"<html></html>", "but html"),
+        (b"{}", "no listing of S3"),
+        (b"", "no listing of S3"),
+        (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult>&a;</ListBucketResult>', "DTD"),
+        (EMPTY, "it is empty"),
+        (b"<ListBucketResult>" + b" " * (4 << 20) + b"</ListBucketResult>", "more than"),
+    ],
+)
+def test_what_is_no_listing_is_never_believed(
+    store: Store, settings: FetchSettings, body: bytes, hint: str
+) -> None:
+    query = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F"
+    store.files[f"/models/?{query}"] = body
+    error = refused(settings, "s3://models/p/", s3_endpoint=store.url)
+    assert hint in error.message
+
+
+def test_a_listing_that_never_ends_is_left(store: Store, settings: FetchSettings) -> None:
+    page = b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>%s"
+    query = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F"
+    body = page % b"</ListBucketResult>"
+    store.files |= {f"/models/?{query}": body, f"/models/?continuation-token=t&{query}": body}
+    error = refused(settings, "s3://models/p/", s3_endpoint=store.url)
+    assert (error.reason, len(store.seen)) == (TOO_LARGE, 10)
+
+
+def test_the_region_of_the_bucket_is_told_where_it_is_another(store: Store, settings: FetchSettings) -> None:
+    store.answers["/models/m.onnx"] = lambda handler: send(
+        handler, 301, b"<Error><Code>PermanentRedirect</Code></Error>", x_amz_bucket_region="eu-west-3"
+    )
+    error = refused(settings, "s3://models/m.onnx", s3_endpoint=store.url)
+    assert (error.reason, error.message.endswith("the bucket is in the region eu-west-3")) == (UNREACHABLE, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "bucket", "want"),
+    [
+        ({}, "models", "https://models.s3.us-east-1.amazonaws.com/k"),
+        ({"s3_region": "cn-north-1"}, "models", "https://models.s3.cn-north-1.amazonaws.com.cn/k"),
+        ({}, "with.dots", "https://s3.us-east-1.amazonaws.com/with.dots/k"),
+        ({"s3_addressing": "path"}, "models", "https://s3.us-east-1.amazonaws.com/models/k"),
+        ({"s3_endpoint": "http://minio:9000"}, "models", "http://minio:9000/models/k"),
+        ({"s3_endpoint": "https://o.example", "s3_addressing": "virtual"}, "models", "https://models.o.example/k"),
+    ],
+)
+def test_where_an_object_is(settings: FetchSettings, changes: dict[str, Any], bucket: str, want: str) -> None:
+    assert str(s3.target(bucket, "k", dataclasses.replace(settings, **changes))) == want
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3://models", "s3://Models/k", "s3://a/k", "s3://me:pw@models/k"])
+def test_other_forms_are_refused(uri: str) -> None:
+    with pytest.raises(ModelError, match="write s3://bucket/key"):
+        s3.bucket_and_key(uri)

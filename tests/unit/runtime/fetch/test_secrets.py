@@ -1,0 +1,144 @@
+"""Credentials: read from the environment, sent to their own host alone, and never told to anybody."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from imageclassifier_runtime.errors import CREDENTIALS_MISSING, ModelError, SettingsError
+from imageclassifier_runtime.fetch import credentials
+from imageclassifier_runtime.settings import FetchSettings
+
+from tests.unit.runtime.fetch.fetching import IMAGENET, fetch, refused
+from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, send
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
+ENV = {
+    "AWS_ACCESS_KEY_ID": "AKIAPUBLIC",
+    "AWS_SECRET_ACCESS_KEY": "the-secret-key",
+    "AWS_SESSION_TOKEN": "the-session-token",
+    "HF_TOKEN": "hf_the-token",
+    "HTTP_USERNAME": "me",
+    "HTTP_PASSWORD": "the-password",
+}
+SECRETS = ("the-secret-key", "the-session-token", "hf_the-token", "the-password", "bWU6dGhlLXBhc3N3b3Jk")
+
+
+def test_every_variable_is_read_and_none_is_shown() -> None:
+    found = FetchSettings.from_env(ENV)
+    assert found.credentials.s3 is not None
+    assert found.credentials.s3.session_token == "the-session-token"
+    assert found.credentials.hf_token == "hf_the-token"
+    assert found.credentials.http_authorization == "Basic bWU6dGhlLXBhc3N3b3Jk"
+    assert [secret for secret in SECRETS if secret in repr(found)] == []
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert credentials.from_env(dict.fromkeys(ENV, " ")) == credentials.Credentials()
+
+
+@pytest.mark.parametrize(
+    ("env", "hint"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "a"}, "AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_SECRET_ACCESS_KEY": "a-secret"}, "AWS_SECRET_ACCESS_KEY is given without AWS_ACCESS_KEY_ID"),
+        ({"HTTP_USERNAME": "a"}, "HTTP_USERNAME is given without HTTP_PASSWORD"),
+        ({"HTTP_BEARER_TOKEN": "a-secret", "HTTP_USERNAME": "a", "HTTP_PASSWORD": "b"}, "are both given"),
+        ({"HF_TOKEN": "a-secret\nX-Injected: 1"}, "HF_TOKEN holds a line break"),
+    ],
+)
+def test_halves_and_line_breaks_are_refused_without_showing_them(env: dict[str, str], hint: str) -> None:
+    with pytest.raises(SettingsError, match=hint) as caught:
+        FetchSettings.from_env(env)
+    assert "a-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("env", "sent"),
+    [
+        ({"HTTP_BEARER_TOKEN": "tok"}, "Bearer tok"),
+        ({"HTTP_USERNAME": "me", "HTTP_PASSWORD": "pw"}, "Basic bWU6cHc="),
+        ({}, None),
+    ],
+)
+def test_a_web_server_gets_what_the_environment_has(
+    store: Store, settings: FetchSettings, env: dict[str, str], sent: str | None
+) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    fetch(settings, f"{store.url}/m.onnx", credentials=credentials.from_env(env))
+    assert store.seen == [("/m.onnx", sent)]
+
+
+def test_a_token_stays_with_the_first_host(store: Store, settings: FetchSettings) -> None:
+    mirror, elsewhere = Store(), Store()
+    elsewhere.files["/m.onnx"] = IMAGENET
+    store.answers["/m.onnx"] = lambda handler: send(handler, 404)
+    mirror.answers["/m.onnx"] = redirect(f"{elsewhere.url}/m.onnx")
+    found = credentials.from_env({"HTTP_BEARER_TOKEN": "tok"})
+    fetch(settings, f"{store.url}/m.onnx", f"{mirror.url}/m.onnx", credentials=found)
+    mirror.close()
+    elsewhere.close()
+    assert (store.seen, mirror.seen, elsewhere.seen) == (
+        [("/m.onnx", "Bearer tok")],
+        [("/m.onnx", None)],
+        [("/m.onnx", None)],
+    )
+
+
+def test_a_token_does_not_come_back_from_another_host(store: Store, settings: FetchSettings) -> None:
+    other = Store()
+    store.files["/final.onnx"] = IMAGENET
+    store.answers["/m.onnx"] = redirect(f"{other.url}/back")
+    other.answers["/back"] = redirect(f"{store.url}/final.onnx")
+    fetch(settings, f"{store.url}/m.onnx", credentials=credentials.from_env({"HTTP_BEARER_TOKEN": "tok"}))
+    other.close()
+    assert store.seen == [("/m.onnx", "Bearer tok"), ("/final.onnx", None)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "keys"),
+    [
+        ("https://models.example/m.onnx", "HTTP_BEARER_TOKEN, HTTP_USERNAME, HTTP_PASSWORD"),
+        ("s3://models/m.onnx", "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN"),
+        (f"hf://owner/repo@{'0' * 40}", "HF_TOKEN"),
+    ],
+)
+def test_a_secret_that_has_nothing_for_the_source_is_told_before_anything_is_asked(
+    settings: FetchSettings, uri: str, keys: str
+) -> None:
+    error = refused(settings, uri, credentials_secret="model-store")
+    assert error.reason == CREDENTIALS_MISSING
+    assert error.message == f"the Secret model-store is not there or has none of {keys}"
+
+
+def test_no_log_line_and_no_error_holds_a_secret(
+    store: Store, settings: FetchSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, 503 if len(store.seen) < 3 else 403)
+
+    store.answers["/models/m.onnx"] = answer
+    with_keys = dataclasses.replace(settings, s3_endpoint=store.url, credentials=credentials.from_env(ENV))
+    with caplog.at_level(logging.DEBUG), pytest.raises(ModelError) as caught:
+        fetch(with_keys, "s3://models/m.onnx")
+    told = caught.value.message + "".join(repr(vars(record)) for record in caplog.records)
+    assert "/models/m.onnx" in told
+    assert [secret for secret in SECRETS if secret in told] == []
+
+
+def test_progress_is_told_in_bytes_total_and_rate(
+    store: Store, settings: FetchSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imageclassifier_runtime.fetch.progress._EVERY_SECONDS", 0.0)
+    store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[1000])
+    with caplog.at_level(logging.INFO):
+        fetch(settings, f"{store.url}/m.onnx")
+    lines = [vars(record)["fields"] for record in caplog.records if record.name.endswith("progress")]
+    moving = [line for line in lines if "percent" in line]
+    assert moving[-1].items() >= {"bytes": len(IMAGENET), "total": len(IMAGENET), "percent": 100.0}.items()
+    assert all(line["bytes_per_second"] > 0 for line in moving)
+    assert 1000 in [line["bytes"] for line in lines]

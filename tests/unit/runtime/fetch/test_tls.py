@@ -1,0 +1,118 @@
+"""The init step over TLS: the deadline holds there too, and a certificate that nobody vouches for is no server."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from imageclassifier_runtime.errors import UNREACHABLE
+
+from tests.unit.runtime.fetch.fetching import IMAGENET, fetch, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from imageclassifier_runtime.settings import FetchSettings
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "store")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path / "store.pem"
+    file.write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@contextlib.contextmanager
+def serving(certificate: Path, answer: Callable[[ssl.SSLSocket, threading.Event], None]) -> Iterator[str]:
+    """Answer every TLS connection by `answer`, which stops once its event is set."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    stop = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                raw, _ = listener.accept()
+                threading.Thread(target=one, args=(raw,), daemon=True).start()
+
+    def one(raw: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as stream:
+            stream.recv(65536)
+            answer(stream, stop)
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def whole(stream: ssl.SSLSocket, _stop: threading.Event) -> None:
+    stream.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(IMAGENET)}\r\n\r\n".encode() + IMAGENET)
+
+
+def headers_without_end(stream: ssl.SSLSocket, stop: threading.Event) -> None:
+    stream.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while not stop.wait(0.05):
+        stream.sendall(b"x")
+
+
+def test_a_model_comes_over_tls(
+    settings: FetchSettings, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(certificate, whole) as url:
+        assert fetch(settings, f"{url}/m.onnx").classes == 1000
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(settings: FetchSettings, certificate: Path) -> None:
+    with serving(certificate, whole) as url:
+        error = refused(settings, f"{url}/m.onnx")
+    assert (error.reason, "certificate verify failed" in error.message) == (UNREACHABLE, True)
+
+
+def test_headers_that_drip_for_ever_end_at_the_deadline(
+    settings: FetchSettings, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    began = time.monotonic()
+    with serving(certificate, headers_without_end) as url:
+        error = refused(settings, f"{url}/m.onnx", timeout_seconds=1.5)
+    assert (error.reason, "not fetched within 1.5 s" in error.message) == (UNREACHABLE, True)
+    assert time.monotonic() - began < 30
