@@ -15,6 +15,7 @@ from imageclassifier_operator.api.types import (
     Monitoring,
     Resources,
     Rollout,
+    S3Store,
     Service,
     Spec,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "OperatorConfig",
     "Resources",
     "Rollout",
+    "S3Store",
     "Service",
     "Spec",
     "parse",

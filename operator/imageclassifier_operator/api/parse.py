@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
+from imageclassifier_operator.api.source import own_source, source_problems
 from imageclassifier_operator.api.types import (
     Autoscaling,
     ImageClassifier,
@@ -38,8 +38,6 @@ SERVER_BASE_BYTES = 160 * MEBIBYTE
 DECODE_BYTES_PER_PIXEL = 8
 """The most that decoding one pixel takes at its peak, over all formats and colour modes."""
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_NAME = 63
 _LABEL_KEY = re.compile(
     r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
     r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
@@ -124,28 +122,16 @@ def _renamed(raw: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
 
 
 def _model(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -> ModelSource | None:
-    name, uri, sha256 = raw.get("name"), raw.get("uri"), raw.get("sha256")
-    if uri:
-        if name:
-            problems.append("spec.model: give name or uri, never both")
-        if not sha256:
-            problems.append("spec.model: sha256 is required with uri; get it with sha256sum")
-        return ModelSource(name=_name_of(uri), uris=(uri,), sha256=(sha256 or "").lower())
-    if sha256:
-        problems.append("spec.model: sha256 goes only with uri; a catalogue entry brings its own digest")
-    wanted = name or config.default_model
+    problems.extend(source_problems(raw))
+    if raw.get("uri"):
+        return own_source(raw)
+    wanted = raw.get("name") or config.default_model
     entry = config.catalogue.get(wanted)
     if entry is None:
         known = ", ".join(sorted(config.catalogue)) or "nothing"
         problems.append(f"spec.model.name: {wanted} is not in the operator's catalogue, which has {known}")
         return None
     return ModelSource(name=wanted, uris=entry.uris, sha256=entry.sha256)
-
-
-def _name_of(uri: str) -> str:
-    """Return the last part of the path, without its suffix: what answers and `kubectl get` call the model."""
-    last = urlsplit(uri).path.rstrip("/").rpartition("/")[2].removesuffix(".onnx")
-    return _NOT_IN_NAMES.sub("-", last)[:_LONGEST_NAME].strip("-.") or "model"
 
 
 def _resources(raw: Mapping[str, Any], problems: _Problems) -> Resources:

@@ -15,16 +15,37 @@ PLURAL = "imageclassifiers"
 
 
 @dataclass(frozen=True, kw_only=True)
+class S3Store:
+    """Where a bucket is: at AWS where `endpoint` is None."""
+
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    addressing: str = "Auto"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSource:
     """Where the model comes from, resolved against the catalogue.
 
     `uris` are mirrors of the same bytes, tried in order; `sha256` is the digest of the file, or of the
-    folder's sorted `sha256sum` lines.
+    folder's sorted `sha256sum` lines. `credentials_secret` is the name of a Secret in the object's namespace.
     """
 
     name: str
     uris: tuple[str, ...]
     sha256: str
+    credentials_secret: str | None = None
+    s3: S3Store | None = None
+
+    @property
+    def scheme(self) -> str:
+        """Return what kind of source it is: http, https, s3, hf, pvc, bundled."""
+        return self.uris[0].partition(":")[0]
+
+    @property
+    def claim(self) -> str | None:
+        """Return the PersistentVolumeClaim that has to be mounted, None where the model is not in one."""
+        return self.uris[0].partition("://")[2].partition("/")[0] if self.scheme == "pvc" else None
 
 
 @dataclass(frozen=True, kw_only=True)

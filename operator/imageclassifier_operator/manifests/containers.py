@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.manifests import source
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,8 +24,12 @@ def model_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, An
         "MODEL_NAME": model.name,
         "MODEL_URI": " ".join(model.uris),
         "MODEL_SHA256": model.sha256,
+        **source.settings(model),
     }
-    return _container("model", "fetch", ic, config, settings=settings, model_read_only=False)
+    container = _container("model", "fetch", ic, config, settings=settings, model_read_only=False)
+    container["env"] += source.secret_env(model)
+    container["volumeMounts"] += source.mounts(model)
+    return container
 
 
 def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
@@ -47,11 +53,12 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
     }
 
 
-def volumes() -> list[dict[str, Any]]:
-    """Return what the containers may write to; everything else of them is read-only."""
+def volumes(ic: ImageClassifier) -> list[dict[str, Any]]:
+    """Return what the containers may write to, and the claim that the model is in; all else is read-only."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        *source.volumes(ic.spec.model),
     ]
 
 

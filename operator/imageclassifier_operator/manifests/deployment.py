@@ -66,7 +66,7 @@ def _pod(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
         ],
         "initContainers": [model_container(ic, config)],
         "containers": [server_container(ic, config)],
-        "volumes": volumes(),
+        "volumes": volumes(ic),
     }
 
 

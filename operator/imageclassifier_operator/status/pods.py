@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,15 @@ if TYPE_CHECKING:
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_KEYS_REMEDY = "spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys of its source"
+_CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _IMAGE_REMEDY = "check the image's name and that the nodes can pull it"
 
 _MODEL_REMEDIES = {
     "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source",
     "ModelNotFound": "check spec.model",
+    "ModelAccessDenied": "check what spec.model.credentialsSecretRef names, and what its keys may read",
+    "ModelCredentialsMissing": "create that Secret in this namespace, with the keys that its source takes",
     "ModelUnreachable": "check that the source answers from inside the namespace; it is tried again",
     "ModelAddressRefused": "serve the model from another address",
     "ModelTooLarge": "serve a smaller model",
@@ -66,9 +71,20 @@ def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             reason = condition.get("reason") or "Unschedulable"
-            message = f"{name}: {condition.get('message') or reason}; lower spec.resources.requests or add nodes"
-            return Cause(rank=4, reason=reason, message=message, stalled=False)
+            said = condition.get("message") or reason
+            remedy, stalled = _scheduling_remedy(said)
+            return Cause(rank=4, reason=reason, message=f"{name}: {said}; {remedy}", stalled=stalled)
     return None
+
+
+def _scheduling_remedy(said: str) -> tuple[str, bool]:
+    """Return what to do, and whether nothing but a person can: in the scheduler's own words."""
+    missing = _CLAIM_NOT_FOUND.search(said)
+    if missing is not None:
+        return f"create the claim {missing[1]} in this namespace, or correct spec.model.uri", True
+    if "PersistentVolumeClaim" in said or "volume" in said:
+        return "check that a volume fits the claim of spec.model.uri, and that a node may use it", False
+    return "lower spec.resources.requests or add nodes", False
 
 
 def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
@@ -83,7 +99,10 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
         reason = "ImagePullBackOff" if reason == "ErrImagePull" else reason
         return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
-        return Cause(rank=1, reason=reason, message=f"{pod}: {waiting.get('message') or reason}", stalled=True)
+        said = waiting.get("message") or reason
+        from_secret = container.get("name") == "model" and "secret" in said.lower()
+        message = f"{pod}: {said}; {_KEYS_REMEDY}" if from_secret else f"{pod}: {said}"
+        return Cause(rank=1, reason=reason, message=message, stalled=True)
     ended = _last_end(container)
     if ended is None or ended.get("exitCode") == 0:
         return None

@@ -166,6 +166,64 @@ def test_a_crash_loop_gives_the_last_words_of_the_container() -> None:
     assert "last words" in found["message"]
 
 
+@pytest.mark.parametrize(
+    "said", ['secret "model-store" not found', "couldn't find key HF_TOKEN in Secret vision/model-store"]
+)
+def test_a_secret_of_the_source_that_is_missing_is_told_with_its_remedy(said: str) -> None:
+    blocked = waiting("CreateContainerConfigError", said, name="model")
+    seen = world(pod("p", initContainerStatuses=[blocked]), deployment=deployment(ready=0))
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    found = condition(status, "Ready")
+    assert found["reason"] == "CreateContainerConfigError"
+    assert found["message"].startswith(f"p: {said}; spec.model.credentialsSecretRef needs that Secret")
+    assert condition(status, "Stalled")["status"] == "True"
+
+
+def test_another_configuration_that_is_wrong_gets_no_remedy_that_is_not_its_own() -> None:
+    blocked = waiting("CreateContainerConfigError", 'secret "other" not found')
+    assert ready(world(pod("p", containerStatuses=[blocked])))["message"].endswith('secret "other" not found')
+
+
+@pytest.mark.parametrize("reason", ["ModelAccessDenied", "ModelCredentialsMissing"])
+def test_a_source_that_refuses_us_asks_for_a_person_and_names_the_field(reason: str) -> None:
+    told = json.dumps({"reason": reason, "message": "http://minio/models answers 403 (AccessDenied)"})
+    seen = world(pod("p", initContainerStatuses=[ended(told)]), deployment=deployment(ready=0))
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    assert condition(status, "Ready")["reason"] == reason
+    assert "answers 403 (AccessDenied); c" in condition(status, "Ready")["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy", "stalled"),
+    [
+        (
+            '0/3 nodes are available: persistentvolumeclaim "models" not found. preemption: none',
+            "create the claim models in this namespace",
+            "True",
+        ),
+        ('persistentvolumeclaim "models" not found', "create the claim models in this namespace", "True"),
+        (
+            "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+            "check that a volume fits the claim",
+            "False",
+        ),
+        (
+            "0/3 nodes are available: 3 node(s) had volume node affinity conflict.",
+            "check that a volume fits",
+            "False",
+        ),
+        ("0/3 nodes are available: 3 Insufficient cpu.", "lower spec.resources.requests or add nodes", "False"),
+    ],
+)
+def test_what_keeps_a_pod_from_a_node_is_told_with_its_own_remedy(said: str, remedy: str, stalled: str) -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    seen = world(pod("p", conditions=[unscheduled]), deployment=deployment(ready=0))
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    assert condition(status, "Ready")["message"].startswith(f"p: {said}; {remedy}")
+    assert condition(status, "Stalled")["status"] == stalled
+
+
 def test_a_pod_that_cannot_be_scheduled_is_named() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
     found = ready(world(pod("p", conditions=[unscheduled])))

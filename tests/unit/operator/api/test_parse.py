@@ -16,6 +16,7 @@ from imageclassifier_operator.api import (
     OperatorConfig,
     Resources,
     Rollout,
+    S3Store,
     Service,
     Spec,
     parse,
@@ -99,10 +100,34 @@ def test_a_memory_target_alone_leaves_cpu_out() -> None:
         ("https://models.example.org/.onnx", "model"),
         ("https://models.example.org/a%20b;c.onnx", "a-20b-c"),
         (f"https://models.example.org/{'x' * 200}.onnx", "x" * 63),
+        ("s3://models/pets/v3/", "v3"),
+        ("s3://models/", "models"),
+        (f"hf://owner/mobilenet-v2@{'0' * 40}", "mobilenet-v2"),
+        (f"hf://owner/mobilenet-v2@{'0' * 40}/", "mobilenet-v2"),
+        (f"hf://owner/mobilenet-v2@{'0' * 40}/onnx/pets.onnx", "pets"),
+        ("pvc://models", "models"),
+        ("pvc://models/pets/v3.onnx", "v3"),
     ],
 )
 def test_a_model_from_an_address_is_called_by_its_last_part(uri: str, name: str) -> None:
     assert _parse({"model": {"uri": uri, "sha256": _SHA256}}).spec.model.name == name
+
+
+def test_a_source_keeps_its_store_and_the_name_of_its_secret() -> None:
+    model = {
+        "uri": "s3://models/pets/",
+        "sha256": _SHA256,
+        "credentialsSecretRef": {"name": "model-store"},
+        "s3": {"endpoint": "http://minio:9000", "region": "eu-west-3", "addressing": "Path"},
+    }
+    found = _parse({"model": model}).spec.model
+    assert found.s3 == S3Store(endpoint="http://minio:9000", region="eu-west-3", addressing="Path")
+    assert (found.credentials_secret, found.claim) == ("model-store", None)
+
+
+def test_a_claim_is_the_first_part_of_its_address() -> None:
+    found = _parse({"model": {"uri": "pvc://models.v2/pets/", "sha256": _SHA256}}).spec.model
+    assert (found.scheme, found.claim) == ("pvc", "models.v2")
 
 
 def test_a_digest_in_capitals_is_the_same_digest() -> None:

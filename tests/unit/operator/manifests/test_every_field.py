@@ -14,6 +14,10 @@ _OTHER: dict[str, Any] = {
     "model.name": "mobilenet-v2",
     "model.uri": "https://models.example.org/other.onnx",
     "model.sha256": "0" * 64,
+    "model.credentialsSecretRef.name": "model-store",
+    "model.s3.endpoint": "http://minio.storage.svc:9000",
+    "model.s3.region": "eu-central-1",
+    "model.s3.addressing": "Path",
     "replicas": 3,
     "autoscaling.minReplicas": 3,
     "autoscaling.maxReplicas": 9,
@@ -47,7 +51,9 @@ _OTHER: dict[str, Any] = {
 
 
 def _base(path: str) -> dict[str, Any]:
-    if path in {"model.uri", "model.sha256"}:
+    if path.startswith("model.s3."):
+        return {"model": {"uri": "s3://models/one.onnx", "sha256": _SHA256, "s3": {}}}
+    if path.startswith("model.") and path != "model.name":
         return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 

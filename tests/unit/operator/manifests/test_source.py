@@ -1,0 +1,76 @@
+"""What a pod gets for a source that wants keys or a claim, and who in the pod gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import crd
+from tests.unit.operator.manifests.building import template
+
+_SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def _pod(uri: str, **model: Any) -> dict[str, Any]:
+    spec = {"model": {"uri": uri, "sha256": _SHA256, **model}}
+    assert not crd.schema_errors({"metadata": {}, "spec": spec})
+    pod: dict[str, Any] = template(spec)["spec"]
+    return pod
+
+
+def _keys(container: dict[str, Any]) -> dict[str, bool]:
+    """Return the keys that a container gets from a Secret, and whether the Secret may lack them."""
+    references = [entry["valueFrom"]["secretKeyRef"] for entry in container["env"] if "valueFrom" in entry]
+    assert all(reference["name"] == "model-store" for reference in references)
+    return {reference["key"]: reference.get("optional", False) for reference in references}
+
+
+@pytest.mark.parametrize(
+    ("uri", "keys"),
+    [
+        (
+            "s3://models/m.onnx",
+            {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True},
+        ),
+        (f"hf://owner/repo@{_COMMIT}", {"HF_TOKEN": False}),
+        ("https://h/m.onnx", {"HTTP_BEARER_TOKEN": True, "HTTP_USERNAME": True, "HTTP_PASSWORD": True}),
+        ("http://h/m/", {"HTTP_BEARER_TOKEN": True, "HTTP_USERNAME": True, "HTTP_PASSWORD": True}),
+    ],
+)
+def test_the_init_container_gets_the_keys_of_its_scheme_and_the_server_none(
+    uri: str, keys: dict[str, bool]
+) -> None:
+    pod = _pod(uri, credentialsSecretRef={"name": "model-store"})
+    (model,), (server,) = pod["initContainers"], pod["containers"]
+    assert _keys(model) == keys
+    assert _keys(server) == {}
+    assert "model-store" not in str(server)
+    assert {"name": "IMAGECLASSIFIER_CREDENTIALS_SECRET", "value": "model-store"} in model["env"]
+
+
+@pytest.mark.parametrize("uri", ["s3://models/m.onnx", f"hf://owner/repo@{_COMMIT}", "https://h/m.onnx"])
+def test_without_a_secret_nothing_is_asked_of_one(uri: str) -> None:
+    assert "secretKeyRef" not in str(_pod(uri))
+
+
+def test_a_store_is_handed_over_as_settings() -> None:
+    (model,) = _pod("s3://models/m/", s3={"endpoint": "http://minio:9000"})["initContainers"]
+    settings = {entry["name"]: entry.get("value") for entry in model["env"]}
+    assert settings["IMAGECLASSIFIER_S3_ENDPOINT"] == "http://minio:9000"
+    assert settings["IMAGECLASSIFIER_S3_REGION"] == "us-east-1"
+    assert settings["IMAGECLASSIFIER_S3_ADDRESSING"] == "auto"
+
+
+def test_a_claim_is_mounted_read_only_and_only_where_it_is_copied() -> None:
+    pod = _pod("pvc://team.models/pets/v3/")
+    (model,), (server,) = pod["initContainers"], pod["containers"]
+    assert {"name": "source", "mountPath": "/volumes/team.models", "readOnly": True} in model["volumeMounts"]
+    assert "source" not in {mount["name"] for mount in server["volumeMounts"]}
+    claim = {"claimName": "team.models", "readOnly": True}
+    assert {"name": "source", "persistentVolumeClaim": claim} in pod["volumes"]
+
+
+def test_no_other_source_mounts_anything() -> None:
+    assert {volume["name"] for volume in _pod("s3://models/m.onnx")["volumes"]} == {"model", "tmp"}
