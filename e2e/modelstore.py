@@ -1,4 +1,4 @@
-"""A web server for models inside the cluster, filled through `kubectl exec`: no registry and no host path."""
+"""A store for models in the cluster, for HTTP and S3, filled through `kubectl exec`: no registry, no host path."""
 
 from __future__ import annotations
 
@@ -15,15 +15,37 @@ if TYPE_CHECKING:
 
 NAME = "model-store"
 BUNDLED = "cifar10-mobilenet-v2"
+S3_BUCKET = "private"
+"""Its first folders are buckets to a client of S3; this one wants a signature by the key below (its maths are
+checked by the unit tests, against a server that does them)."""
+
+S3_ACCESS_KEY = "E2EMODELSTORE"
 _LABELS = {"app.kubernetes.io/name": NAME}
 _PYTHON = "/app/bin/python"
 _SERVE = f"""
-import http.server, functools, pathlib, shutil, imageclassifier_runtime
+import http.server, functools, pathlib, shutil, urllib.parse, imageclassifier_runtime
 bundled = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled" / "{BUNDLED}"
 if bundled.is_dir():
     shutil.copytree(bundled, "/models/{BUNDLED}", dirs_exist_ok=True)
+    shutil.copytree(bundled, "/models/{S3_BUCKET}/pets", dirs_exist_ok=True)
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        bucket, _, asked = self.path.partition("?")
+        signed = "Credential={S3_ACCESS_KEY}/" in self.headers.get("Authorization", "")
+        if bucket.startswith("/{S3_BUCKET}") and not signed:
+            return self.send_error(403)
+        if "list-type=2" not in asked:
+            return super().do_GET()
+        prefix = urllib.parse.parse_qs(asked).get("prefix", [""])[0]
+        folder = pathlib.Path("/models" + bucket) / prefix
+        names = [path.name for path in folder.iterdir() if path.is_file()]
+        keys = "".join(f"<Contents><Key>{{prefix}}{{name}}</Key></Contents>" for name in names)
+        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{{keys}}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 handler = functools.partial(Handler, directory="/models")
 http.server.ThreadingHTTPServer(("", 8000), handler).serve_forever()
 """
@@ -50,6 +72,11 @@ print(hashlib.sha256(lines.encode()).hexdigest())
 def url(namespace: str, file: str) -> str:
     """The address of a file of the store, as a pod sees it; a folder's ends in a slash."""
     return f"http://{NAME}.{namespace}.svc/{file}"
+
+
+def endpoint(namespace: str) -> str:
+    """The store as an S3 endpoint."""
+    return f"http://{NAME}.{namespace}.svc"
 
 
 def manifests(namespace: str, image: str) -> list[Object]:
