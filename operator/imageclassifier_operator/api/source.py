@@ -29,6 +29,8 @@ def source_problems(raw: Mapping[str, Any]) -> Iterator[str]:
             yield "spec.model: credentialsSecretRef goes only with uri; a catalogue entry is read without"
         elif uri.startswith("pvc://"):
             yield "spec.model: credentialsSecretRef does not go with a pvc:// uri; a claim is mounted without"
+        if not raw["credentialsSecretRef"].get("name"):
+            yield "spec.model.credentialsSecretRef: name is required"
     if raw.get("s3") is not None and not (uri and uri.startswith("s3://")):
         yield "spec.model: s3 goes only with an s3:// uri"
 
@@ -43,7 +45,7 @@ def own_source(raw: Mapping[str, Any]) -> ModelSource:
         name=model_name(uri),
         uris=(uri,),
         sha256=(raw.get("sha256") or "").lower(),
-        credentials_secret=secret["name"] if secret is not None else None,
+        credentials_secret=secret.get("name") if secret is not None else None,
         s3=None
         if store is None
         else S3Store(

@@ -125,6 +125,12 @@ def test_a_source_keeps_its_store_and_the_name_of_its_secret() -> None:
     assert (found.credentials_secret, found.claim) == ("model-store", None)
 
 
+def test_a_reference_without_a_name_is_a_problem_also_where_no_schema_looked() -> None:
+    model = {"uri": "s3://models/m", "sha256": _SHA256, "credentialsSecretRef": {}}
+    with pytest.raises(InvalidSpecError, match="credentialsSecretRef: name is required"):
+        _parse({"model": model})
+
+
 def test_a_claim_is_the_first_part_of_its_address() -> None:
     found = _parse({"model": {"uri": "pvc://models.v2/pets/", "sha256": _SHA256}}).spec.model
     assert (found.scheme, found.claim) == ("pvc", "models.v2")
