@@ -24,7 +24,7 @@ _KEYS = {
 
 def settings(model: ModelSource) -> dict[str, str]:
     """Return the settings of `fetch` that this source adds."""
-    found = {}
+    found: dict[str, str] = {}
     if model.s3 is not None:
         endpoint = {"S3_ENDPOINT": model.s3.endpoint} if model.s3.endpoint else {}
         found |= {**endpoint, "S3_REGION": model.s3.region, "S3_ADDRESSING": model.s3.addressing.lower()}

@@ -39,8 +39,9 @@ class Store:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
-            # a client that goes away in the middle is what several tests are about
-            handle_error = staticmethod(lambda *_: None)
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A client that goes away in the middle is what several tests are about."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
