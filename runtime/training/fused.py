@@ -1,4 +1,4 @@
-"""Batch norm with ReLU6 as one layer for training: `fused.cpp`, compiled when it is first asked for (g++, ninja)."""
+"""Batch norm with ReLU6 as one layer for training: `fused.cpp`, compiled at its first use (g++, ninja)."""
 
 from functools import cache
 from pathlib import Path
@@ -14,12 +14,16 @@ FLAGS = ["-O3", "-march=native", "-ffast-math", "-std=c++20"]
 @cache
 def compiled() -> Any:
     """The compiled module; a first call takes about a minute, later ones find it in torch's cache."""
-    return cpp_extension.load("imageclassifier_fused", [str(Path(__file__).with_name("fused.cpp"))], extra_cflags=FLAGS)
+    return cpp_extension.load(
+        "imageclassifier_fused", [str(Path(__file__).with_name("fused.cpp"))], extra_cflags=FLAGS
+    )
 
 
 class _Fused(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
     @staticmethod
-    def forward(ctx: Any, pictures: Tensor, norm: nn.BatchNorm2d, relu: bool, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, pictures: Tensor, norm: nn.BatchNorm2d, relu: bool, weight: Tensor, bias: Tensor
+    ) -> Tensor:
         out, mean, inverse = compiled().forward(
             pictures, weight, bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps, relu
         )
@@ -57,7 +61,9 @@ def check() -> None:
         assert seen.grad is not None
         assert norm.weight.grad is not None
         assert norm.bias.grad is not None
-        found.append([out.detach().float(), seen.grad.float(), norm.weight.grad, norm.bias.grad, *_statistics(norm)])
+        found.append(
+            [out.detach().float(), seen.grad.float(), norm.weight.grad, norm.bias.grad, *_statistics(norm)]
+        )
     names = ("output", "input's gradient", "weight's gradient", "bias's gradient", "mean", "variance")
     for name, ours, theirs in zip(names, *found, strict=True):
         apart = float((ours - theirs).abs().max() / theirs.abs().max())

@@ -29,9 +29,18 @@ def test_a_short_run_measures_everything_and_says_what_it_left_out(tmp_path: Pat
     for name in (model_folder.GRAPH, model_folder.LABELS, model_folder.CONFIG):
         (source / name).write_bytes((bundled / name).read_bytes())
     (tmp_path / "photographs").mkdir()  # none of them of the right size: pictures are made
-    command = [sys.executable, "-m", "runtime.bench", "--model", source, "--out", tmp_path / "out", *SHORT]
+    command = [
+        sys.executable,
+        "-m",
+        "runtime.bench",
+        "--model",
+        str(source),
+        "--out",
+        str(tmp_path / "out"),
+        *SHORT,
+    ]
     done = subprocess.run(
-        [*command, "--photographs", tmp_path / "photographs", "--assert"],
+        [*command, "--photographs", str(tmp_path / "photographs"), "--assert"],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

@@ -21,7 +21,7 @@ def test_a_form_holds_the_picture_as_its_file() -> None:
     picture = b"\xff\xd8 some \r\n bytes"
     fields, body = split(wire.request("/predict", picture, form=True))
     assert int(fields[b"Content-Length"]) == len(body)
-    start, end = multipart.parse(body, multipart.boundary_of(fields[b"Content-Type"].decode())).file
+    ((start, end),) = multipart.parse(body, multipart.boundary_of(fields[b"Content-Type"].decode())).files
     assert body[start:end] == picture
 
 

@@ -28,6 +28,7 @@ from tests.unit.runtime.support import LABELS
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
+    from pathlib import Path
 
     from imageclassifier_runtime.settings import FetchSettings
 
