@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
-import os
 import subprocess
-import sys
 import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 from imageclassifier_runtime.fetch.credentials import S3Keys
+
+from tests import environments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REQUIREMENTS = Path(__file__).parents[4] / "requirements" / "s3-server.txt"
 _PROGRAM = Path(__file__).with_name("moto_program.py")
-_INSTALL_SECONDS = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +41,8 @@ class Cloud:
 
 @contextlib.contextmanager
 def running() -> Iterator[Cloud]:
-    """Start the server and end it; skips where its environment cannot be made, but never in CI."""
-    command = [_interpreter(), str(_PROGRAM)]
+    """Start the server and end it; skips where its environment cannot be made."""
+    command = [str(environments.python_of("s3-server")), str(_PROGRAM)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with process:
         assert process.stdin is not None
@@ -61,26 +57,3 @@ def running() -> Iterator[Cloud]:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _interpreter() -> str:
-    """Return the interpreter that has moto; the environment is made once for each state of its lock file."""
-    state = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    home = Path(sys.prefix) / "s3-server" / state
-    python, complete = home / "bin" / "python", home / "complete"
-    if complete.exists():
-        return str(python)
-    uv = str(Path(sys.prefix) / "bin" / "uv")
-    for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)],
-        [uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(python), "-r", str(REQUIREMENTS)],
-    ):
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
-        except (OSError, subprocess.SubprocessError) as error:
-            reason = f"no environment for moto: {getattr(error, 'stderr', None) or error}"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
-    complete.touch()
-    return str(python)
