@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_runtime import cgroup
 
+from e2e.cluster.paths import REPOSITORY
 from e2e.steps import say
 from runtime.bench import bars, measure, results, table, workload
 from runtime.bench.errors import BenchError
@@ -23,7 +24,7 @@ from runtime.bench.plan import Options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_OUT = workload.REPOSITORY / "build" / "bench"
+_OUT = REPOSITORY / "build" / "bench"
 _QUICK = Options(clients=(1, 8), rounds=2, seconds=2.0, warmup=0.5, starts=1, memory_seconds=2.0)
 _PACKAGES = ("onnxruntime", "pillow", "numpy", "uvicorn", "fastapi")
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from e2e.steps import Progress, say
 from runtime.bench import procfs, servers
+from runtime.bench.child import run_module
 from runtime.bench.errors import BenchError
 from runtime.bench.jobs import Limit, LimitJob, Load, LoadJob
 from runtime.bench.plan import MAIN_CLIENTS, Options, Target, order, targets
 from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Footprint, Results, Slice
-from runtime.bench.workload import MODEL_INFO, REPOSITORY, Workload
+from runtime.bench.workload import MODEL_INFO, Workload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,7 +238,7 @@ class Bench:
             cpus=options.generator_cpus,
         )
         server.check_alive()
-        load = Load(**_job("runtime.bench.loadgen", dataclasses.asdict(job), job.seconds))
+        load = Load(**_job("runtime.bench.loadgen", job))
         server.check_alive()
         return load
 
@@ -252,7 +253,7 @@ class Bench:
             seconds=self.options.seconds,
             warmup=self.options.warmup,
         )
-        return Limit(**_job("runtime.bench.limit", dataclasses.asdict(job), job.seconds))
+        return Limit(**_job("runtime.bench.limit", job))
 
 
 def _slice(target: Target, clients: int, number: int, load: Load) -> Slice:
@@ -273,21 +274,7 @@ def _slice(target: Target, clients: int, number: int, load: Load) -> Slice:
     )
 
 
-def _job(module: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _job(module: str, job: LoadJob | LimitJob) -> dict[str, Any]:
     """Run one job in a process of its own and return what it found out."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", module],
-            cwd=REPOSITORY,
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds + _GRACE_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"{module} did not end in time") from None
-    if done.returncode != 0:
-        raise BenchError(f"{module} failed:\n{done.stderr.strip()[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    given = json.dumps(dataclasses.asdict(job))
+    return run_module(module, [], seconds=job.seconds + _GRACE_SECONDS, given=given)

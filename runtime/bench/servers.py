@@ -14,12 +14,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from e2e.cluster.paths import REPOSITORY
 from runtime.bench import wire
 from runtime.bench.errors import BenchError
-from runtime.bench.workload import REPOSITORY, Workload
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from runtime.bench.workload import Workload
 
 _START_SECONDS = 300.0
 _STOP_SECONDS = 30.0

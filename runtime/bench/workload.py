@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from e2e.cluster.paths import REPOSITORY
+from runtime.bench.child import run_module
 from runtime.bench.errors import BenchError
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("IMAGECLASSIFIER_SHARED", REPOSITORY.parent / "shared"))
 IMAGENET_MODEL = SHARED / "models" / "mobilenet_v2_1.0_224.onnx"
 PHOTOGRAPHS = SHARED / "data" / "imagenet-300"
@@ -53,15 +51,19 @@ def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted:
     left out.
     """
     source = model or (IMAGENET_MODEL if IMAGENET_MODEL.is_file() else None)
-    name = _python("runtime.bench.model", [str(work / "model"), *([str(source)] if source else [])])["name"]
+    name = run_module(
+        "runtime.bench.model", [str(work / "model"), *([str(source)] if source else [])], seconds=_SECONDS
+    )["name"]
     folder = work / "model"
     if photographs is not None and not photographs.is_dir():
         raise BenchError(f"{photographs} is no folder of photographs")
     if photographs is None and PHOTOGRAPHS.is_dir():
         photographs = PHOTOGRAPHS
     pictures = work / "pictures"
-    facts = _python(
-        "runtime.bench.pictures", [str(pictures), *(["--photographs", str(photographs)] if photographs else [])]
+    facts = run_module(
+        "runtime.bench.pictures",
+        [str(pictures), *(["--photographs", str(photographs)] if photographs else [])],
+        seconds=_SECONDS,
     )
     held = tuple(precision for precision in wanted if (folder / GRAPHS[precision]).is_file())
     if not held:
@@ -80,19 +82,3 @@ def copy_folder(source: Path, folder: Path) -> None:
                 shutil.copy(file, folder / file.name)
     else:
         raise BenchError(f"{source} is neither an ONNX file nor a folder with a {GRAPHS['FP32']}")
-
-
-def _python(module: str, arguments: list[str]) -> dict[str, Any]:
-    """Run one of our modules in a process of its own and return the JSON it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_SECONDS,
-    )
-    if done.returncode != 0:
-        raise BenchError(f"{module} failed:\n{done.stderr.strip()[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result

@@ -1,0 +1,31 @@
+"""Runs one of our modules in a process of its own, so that what it loads is not in the driver."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from e2e.cluster.paths import REPOSITORY
+from runtime.bench.errors import BenchError
+
+
+def run_module(module: str, arguments: list[str], *, seconds: float, given: str | None = None) -> dict[str, Any]:
+    """Return the JSON of the last line that it prints; `given` is its standard input. Raises BenchError."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=REPOSITORY,
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{module} did not end in time") from None
+    if done.returncode != 0:
+        raise BenchError(f"{module} failed:\n{done.stderr.strip()[-2000:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
