@@ -6,9 +6,13 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import NotFoundError, UnsupportedTypeError
+from imageclassifier_runtime.web import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from imageclassifier_runtime.pipeline import Classifier
 
@@ -65,6 +69,15 @@ def check_model(request: Request, signature: Signature) -> None:
         raise NotFoundError(f"There is no model {name[:100]!r} here: this server has {signature.model!r}.")
     if version != VERSION:
         raise NotFoundError(f"Model {name!r} has no version {version[:40]!r} here: it has version {VERSION!r}.")
+
+
+def for_model(request: Request, signature: Signature, answer: Callable[[], Response]) -> Response:
+    """Return the answer about the model that the path names, or that it is not here."""
+    try:
+        check_model(request, signature)
+    except NotFoundError as error:
+        return answers.of_error(error)
+    return answer()
 
 
 def check_encoding(request: Request) -> None:

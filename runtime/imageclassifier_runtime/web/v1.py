@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 
-from imageclassifier_runtime.errors import BodyInvalidError, RequestError
+from imageclassifier_runtime.errors import BodyInvalidError
 from imageclassifier_runtime.web import answers, documents, openapi_v1, tensors
 from imageclassifier_runtime.web.answers import json_answer
 from imageclassifier_runtime.web.parameters import top_k
 from imageclassifier_runtime.web.passage import Image, Item, Passage, pass_through
-from imageclassifier_runtime.web.signature import VERSION, check_encoding, check_model, signature_of
+from imageclassifier_runtime.web.signature import VERSION, check_encoding, check_model, for_model, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,10 +53,9 @@ class PredictProtocol:
 
     async def status(self, request: Request) -> Response:
         """Say whether the model is ready, in KServe's words and in TensorFlow Serving's."""
-        try:
-            check_model(request, self._signature)
-        except RequestError as error:
-            return answers.of_error(error)
+        return for_model(request, self._signature, self._status)
+
+    def _status(self) -> Response:
         lifecycle = self._state.lifecycle
         version = {
             "version": VERSION,
@@ -68,11 +67,7 @@ class PredictProtocol:
 
     async def metadata(self, request: Request) -> Response:
         """Describe the model's tensors, as TensorFlow Serving does."""
-        try:
-            check_model(request, self._signature)
-        except RequestError as error:
-            return answers.of_error(error)
-        return json_answer(_metadata(self._signature))
+        return for_model(request, self._signature, lambda: json_answer(_metadata(self._signature)))
 
     async def predict(self, request: Request) -> Response:
         """Predict: images in, classes out; tensors in, scores out."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 
 from imageclassifier_runtime import __version__
-from imageclassifier_runtime.errors import BodyInvalidError, RefusedError, RequestError
+from imageclassifier_runtime.errors import BodyInvalidError, RefusedError
 from imageclassifier_runtime.web import answers, documents, openapi_v2, v2_answer, v2_request
 from imageclassifier_runtime.web.answers import json_answer
 from imageclassifier_runtime.web.passage import Passage, pass_through
@@ -16,6 +16,7 @@ from imageclassifier_runtime.web.signature import (
     VERSION,
     check_encoding,
     check_model,
+    for_model,
     signature_of,
 )
 
@@ -68,19 +69,11 @@ class InferenceProtocol:
 
     async def model(self, request: Request) -> Response:
         """Describe the model's tensors."""
-        try:
-            check_model(request, self._signature)
-        except RequestError as error:
-            return answers.of_error(error)
-        return json_answer(self._metadata())
+        return for_model(request, self._signature, lambda: json_answer(self._metadata()))
 
     async def model_ready(self, request: Request) -> Response:
         """Say whether the model is ready, which it is with the server."""
-        try:
-            check_model(request, self._signature)
-        except RequestError as error:
-            return answers.of_error(error)
-        return self._readiness({"name": self._signature.model})
+        return for_model(request, self._signature, lambda: self._readiness({"name": self._signature.model}))
 
     async def index(self, request: Request) -> Response:
         """List the model as Triton's repository index does."""
