@@ -65,7 +65,7 @@ def choose(candidates: Sequence[Candidate], min_speedup: float, *, slack: float 
     """Return the candidate nearest to fp32 of those that are fast enough, None where none is.
 
     Fast enough is `min_speedup` times as fast as fp32, and at most `slack` times as slow as the fastest. With a
-    `min_speedup` of 0 time has no say, and the choice is the same on every machine.
+    `min_speedup` of 0 time has no say, and the choice repeats; other processors may round otherwise.
     """
     fast = [candidate for candidate in candidates if candidate.speed.gain >= min_speedup]
     if min_speedup and fast:
