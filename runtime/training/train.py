@@ -24,19 +24,29 @@ from training.network import MobileNetV2
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cycle:
+    """The learning rate once up and down; small pictures and holes come in its first epochs only."""
+
+    epochs: int
+    peak_rate: float
+    small_epochs: int
+    hole_epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that decides what comes out."""
+    """All that decides what comes out. The second cycle is a warm restart (Loshchilov and Hutter, 2017)."""
 
     seed: int = 20260
-    epochs: int = 60
-    small_epochs: int = 15
+    cycles: tuple[Cycle, ...] = (
+        Cycle(epochs=60, peak_rate=0.15, small_epochs=15, hole_epochs=40),
+        Cycle(epochs=28, peak_rate=0.1, small_epochs=0, hole_epochs=18),
+    )
     small_size: int = 24
-    hole_epochs: int = 40
     size: int = 32
     batch: int = 128
     processes: int = 2
     width: float = 0.5
-    peak_rate: float = 0.15
     warmup: float = 0.15
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -44,12 +54,25 @@ class Recipe:
     average_decay: float = 0.998
     average_every: int = 4
 
+    @property
+    def epochs(self) -> int:
+        """Of all cycles together."""
+        return sum(cycle.epochs for cycle in self.cycles)
 
-def rate_at(recipe: Recipe, progress: float) -> float:
-    """The learning rate after this part (0 to 1) of the training: straight up, then straight down to nothing."""
-    if progress < recipe.warmup:
-        return recipe.peak_rate * (0.05 + 0.95 * progress / recipe.warmup)
-    return recipe.peak_rate * (1 - progress) / (1 - recipe.warmup)
+    def cycle_of(self, epoch: int) -> tuple[Cycle, int]:
+        """The cycle that an epoch, counted from 0, belongs to, and its number in it."""
+        for cycle in self.cycles:
+            if epoch < cycle.epochs:
+                return cycle, epoch
+            epoch -= cycle.epochs
+        raise IndexError("the recipe has no such epoch")
+
+
+def rate_at(cycle: Cycle, progress: float, *, warmup: float) -> float:
+    """The learning rate after this part (0 to 1) of a cycle: straight up, then straight down to nothing."""
+    if progress < warmup:
+        return cycle.peak_rate * (0.05 + 0.95 * progress / warmup)
+    return cycle.peak_rate * (1 - progress) / (1 - warmup)
 
 
 def generator_for(recipe: Recipe, *, epoch: int, rank: int) -> torch.Generator:
@@ -74,7 +97,7 @@ class Trainer:
                 {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
                 {"params": [p for p in parameters if p.ndim == 1], "weight_decay": 0.0},
             ],
-            lr=recipe.peak_rate,
+            lr=recipe.cycles[0].peak_rate,
             momentum=recipe.momentum,
             nesterov=True,
         )
@@ -106,7 +129,8 @@ class Trainer:
         generator = generator_for(recipe, epoch=number, rank=self.rank)
         steps = len(labels) // recipe.batch
         part = recipe.batch // recipe.processes
-        size = recipe.small_size if number < recipe.small_epochs else recipe.size
+        cycle, within = recipe.cycle_of(number)
+        size = recipe.small_size if within < cycle.small_epochs else recipe.size
         started, total = time.monotonic(), 0.0
         self.network.train()
         for step in range(steps):
@@ -114,9 +138,10 @@ class Trainer:
             rows = order[first : first + part]
             done = number * steps + step
             pictures = augment.batch(
-                pixels, rows, size=size, holes=number < recipe.hole_epochs, generator=generator
+                pixels, rows, size=size, holes=within < cycle.hole_epochs, generator=generator
             )
-            total += self.step(pictures, labels[rows], rate=rate_at(recipe, done / (recipe.epochs * steps)))
+            rate = rate_at(cycle, (within + step / steps) / cycle.epochs, warmup=recipe.warmup)
+            total += self.step(pictures, labels[rows], rate=rate)
             if done % recipe.average_every == 0:
                 self.follow(done)
             if self.rank == 0 and (step + 1) % 50 == 0:
@@ -227,18 +252,10 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for checkpoint.pt; taken up again if there"
     )
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--peak-rate", type=float, default=Recipe.peak_rate)
-    parser.add_argument("--hole-epochs", type=int, default=Recipe.hole_epochs)
     parser.add_argument("--stop-after", type=int, help="leave off after so many epochs, to go on another time")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     arguments = parser.parse_args()
-    recipe = Recipe(
-        epochs=arguments.epochs,
-        seed=arguments.seed,
-        peak_rate=arguments.peak_rate,
-        hole_epochs=arguments.hole_epochs,
-    )
+    recipe = Recipe(seed=arguments.seed)
     out = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     (out / "rendezvous").unlink(missing_ok=True)
