@@ -17,9 +17,8 @@ from imageclassifier_runtime.errors import TooLargeError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor
 
-    from imageclassifier_runtime.metrics import Metrics
+    from imageclassifier_runtime.workers import Workers
 
 T = TypeVar("T")
 
@@ -114,21 +113,22 @@ class Admission:
         self,
         *,
         sizes: Sizes,
-        workers: int,
+        workers: Workers,
         max_queue: int,
         queue_timeout: float,
-        executor: Executor,
-        metrics: Metrics,
     ) -> None:
         self.bodies = Pool(sizes.bodies)
         self.pixels = Pool(sizes.pixels)
-        self.workers = Pool(workers)
+        self.workers = Pool(workers.count)
         self.waiting = 0
         self.running = 0
         self._max_queue = max_queue
         self._queue_timeout = queue_timeout
-        self._executor = executor
-        self._metrics = metrics
+        self._threads = workers
+
+    def alone(self) -> bool:
+        """Return whether the one request in a worker has no other beside it or behind it; for any thread."""
+        return self.running <= 1 and not self.waiting
 
     @contextlib.contextmanager
     def _queued(self) -> Iterator[float]:
@@ -138,7 +138,6 @@ class Admission:
                 f"{self._max_queue} requests are waiting already. Try again shortly.", reason="queue-full"
             )
         self.waiting += 1
-        self._metrics.queue_depth.set(self.waiting)
         try:
             yield asyncio.get_running_loop().time() + self._queue_timeout
         except TimeoutError:
@@ -147,7 +146,6 @@ class Admission:
             ) from None
         finally:
             self.waiting -= 1
-            self._metrics.queue_depth.set(self.waiting)
 
     async def admit_body(self, lease: Lease, size: int) -> None:
         """Wait for room for a body; raises UnavailableError."""
@@ -173,23 +171,35 @@ class Admission:
             with self._queued() as deadline:
                 await room.take(self.pixels, peak, deadline)
                 await room.take(self.workers, 1, deadline)
-            future = asyncio.get_running_loop().run_in_executor(self._executor, work)
         except BaseException:
             room.release()
             raise
-        self.running += 1
-        self._metrics.in_flight.set(self.running)
-        future.add_done_callback(lambda done: self._finished(room, done))
-        try:
-            return await asyncio.wait_for(asyncio.shield(future), limit)
-        except TimeoutError:
-            raise UnavailableError(
-                f"The image was not classified within {limit:g} s.", reason="work-timeout"
-            ) from None
+        return await self._worked(room, work, limit)
 
-    def _finished(self, room: Lease, done: asyncio.Future[T]) -> None:
-        if not done.cancelled():
-            done.exception()  # seen here, also when nobody waits for it any more
-        self.running -= 1
-        self._metrics.in_flight.set(self.running)
-        room.release()
+    async def _worked(self, room: Lease, work: Callable[[], T], limit: float) -> T:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def done(result: T, error: BaseException | None) -> None:
+            self.running -= 1
+            room.release()
+            if answer.done():
+                return  # nobody waits for it any more
+            if error is None:
+                answer.set_result(result)
+            else:
+                # A future takes any exception but StopIteration.
+                answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+
+        def late() -> None:
+            if not answer.done():
+                detail = f"The image was not classified within {limit:g} s."
+                answer.set_exception(UnavailableError(detail, reason="work-timeout"))
+
+        self.running += 1
+        self._threads.submit(work, done)
+        timer = loop.call_later(limit, late)
+        try:
+            return await answer
+        finally:
+            timer.cancel()

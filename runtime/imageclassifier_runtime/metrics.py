@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -11,6 +13,9 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.process_collector import ProcessCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "imageclassifier"
@@ -57,6 +62,11 @@ class Metrics:
             registry=registry,
         )
         ProcessCollector(registry=registry)
+
+    def watch(self, *, waiting: Callable[[], int], running: Callable[[], int]) -> None:
+        """Take the two gauges from what counts already, when they are asked for."""
+        self.queue_depth.set_function(waiting)
+        self.in_flight.set_function(running)
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format."""

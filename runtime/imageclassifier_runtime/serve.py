@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime import budget, cgroup, malloc, termination
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.workers import Workers
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def main(settings: ServeSettings) -> int:
     # onnxruntime first, then the web packages: what is measured below includes both.
     try:
         model = model_folder.load(_folder(settings), name=settings.model_name, wanted=settings.precision)
-        state, executor = build(settings, model, threads=threads)
+        state, workers = build(settings, model, threads=threads)
     except ModelError as error:
         _logger.error("Model not usable: %s: %s", error.reason, error.message)  # noqa: TRY400 - the cause is the message
         termination.write(settings.termination_log, {"reason": error.reason, "message": error.message})
@@ -42,7 +42,7 @@ def main(settings: ServeSettings) -> int:
     app = create_app(state)
     log(_logger, "Ready", seconds=round(time.monotonic() - started, 3), **_facts(state, threads))
     server.run(app, settings, state.lifecycle)
-    executor.shutdown(wait=False, cancel_futures=True)
+    workers.shutdown()
     if state.admission.running:
         # A decoder that is still busy would keep the process alive; nobody waits for its answer any more.
         logging.shutdown()
@@ -52,29 +52,29 @@ def main(settings: ServeSettings) -> int:
 
 def build(
     settings: ServeSettings, model: model_folder.ModelFolder, *, threads: int
-) -> tuple[ServerState, ThreadPoolExecutor]:
+) -> tuple[ServerState, Workers]:
     """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
     from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.stages import decode  # noqa: PLC0415
     from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
+    from imageclassifier_runtime.workers import Workers  # noqa: PLC0415
 
     decode.configure(settings.max_image_pixels)
-    executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="classify")
     classifier = Classifier.load(model, threads=threads)
-    classifier.warm_up(executor, threads)
+    classifier.warm_up(threads)
+    workers = Workers(threads)
     metrics = Metrics()
     info = model.info
     metrics.model.labels(info.name, info.sha256, info.precision).set(1)
     admission = Admission(
         sizes=budget.divide(_memory(settings), settings),
-        workers=threads,
+        workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
-        executor=executor,
-        metrics=metrics,
     )
+    metrics.watch(waiting=lambda: admission.waiting, running=lambda: admission.running)
     state = ServerState(
         settings=settings,
         classifier=classifier,
@@ -82,7 +82,7 @@ def build(
         metrics=metrics,
         lifecycle=Lifecycle(),
     )
-    return state, executor
+    return state, workers
 
 
 def _memory(settings: ServeSettings) -> budget.Memory:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from imageclassifier_runtime.web.paths import V1, V2, protocol_of
+from imageclassifier_runtime.web.problems import problem
+
 if TYPE_CHECKING:
     from imageclassifier_runtime.errors import RequestError
 
@@ -20,6 +23,13 @@ def json_answer(content: object, status: int = 200, headers: dict[str, str] | No
 def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """Return the answer to a request that failed."""
     return json_answer({"error": message}, status, headers)
+
+
+def failure(path: str, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return a failed request's answer in the form of the protocol that its path belongs to."""
+    if protocol_of(path) in {V1, V2}:
+        return error_answer(status, detail, headers)
+    return problem(status, detail=detail, headers=headers)
 
 
 def of_error(error: RequestError) -> Response:

@@ -13,12 +13,12 @@ from starlette.responses import HTMLResponse, Response
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.metrics import CONTENT_TYPE
 from imageclassifier_runtime.web import openapi
-from imageclassifier_runtime.web.answers import error_answer, json_answer
+from imageclassifier_runtime.web.answers import failure, json_answer
 from imageclassifier_runtime.web.classify import Classify
+from imageclassifier_runtime.web.direct import Direct
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.observe import Observe
-from imageclassifier_runtime.web.paths import API, V1, V2, protocol_of
-from imageclassifier_runtime.web.problems import problem
+from imageclassifier_runtime.web.paths import API
 from imageclassifier_runtime.web.routes import adder
 from imageclassifier_runtime.web.v1 import PredictProtocol
 from imageclassifier_runtime.web.v2 import InferenceProtocol
@@ -26,7 +26,7 @@ from imageclassifier_runtime.web.v2 import InferenceProtocol
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from imageclassifier_runtime.web.routes import Add
+    from imageclassifier_runtime.web.routes import Add, Endpoint
     from imageclassifier_runtime.web.state import ServerState
 
 
@@ -41,13 +41,14 @@ def create_app(state: ServerState) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
-    add = adder(app)
+    direct: dict[tuple[str, str], Endpoint] = {}
+    add = adder(app, direct)
     _add_api(add, state)
     InferenceProtocol(state).add_routes(add)
     PredictProtocol(state).add_routes(add)
     _add_pages(app, state)
     _add_error_handlers(app)
-    return Observe(app, state)
+    return Observe(Direct(app, direct), state)
 
 
 def _add_api(add: Add, state: ServerState) -> None:
@@ -84,23 +85,20 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    def answer(request: Request, status: int, detail: str, headers: dict[str, str]) -> Response:
-        if protocol_of(request.url.path) in {V1, V2}:
-            return error_answer(status, detail, headers)
-        return problem(status, detail=detail, headers=headers)
-
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         detail = f"There is no {request.url.path[:200]} here; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
             detail = f"{request.method[:20]} is not allowed for {request.url.path[:200]}; see /docs."
-        return answer(request, error.status_code, detail or str(error.detail), dict(error.headers or {}))
+        return failure(request.url.path, error.status_code, detail or str(error.detail), dict(error.headers or {}))
 
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it; the log line shows it
 
     async def fault(request: Request, _: Exception) -> Response:
-        return answer(request, 500, "A fault of the server; its log has the cause under this request's id.", {})
+        return failure(
+            request.url.path, 500, "A fault of the server; its log has the cause under this request's id."
+        )
 
     app.add_exception_handler(Exception, fault)
     app.add_exception_handler(HTTPException, http_error)

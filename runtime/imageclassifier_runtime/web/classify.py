@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MULTIPART = "multipart/form-data"
 _RAW = "application/octet-stream"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _FORM_OVERHEAD = 64 * 1024
 
 
@@ -140,5 +141,4 @@ def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def _answer(content: dict[str, Any]) -> Response:
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(body, media_type="application/json")
+    return Response(_encode(content).encode(), media_type="application/json")

@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.web.answers import failure
 from imageclassifier_runtime.web.paths import is_probe, protocol_of
-from imageclassifier_runtime.web.problems import problem
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,7 +58,7 @@ class Observe:
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 detail = f"A fault of the server; its log names the request {request_id}."
-                await problem(500, detail=detail, slug="internal")(scope, receive, observed)
+                await failure(scope["path"], 500, detail)(scope, receive, observed)
         finally:
             self._record(scope, status or _CLIENT_GONE, time.perf_counter() - started, request_id)
 

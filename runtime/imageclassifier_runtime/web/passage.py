@@ -142,17 +142,17 @@ class Passage:
         return outcomes
 
     async def _image(self, image: Image, count: int) -> Outcome:
-        settings, classifier = self._state.settings, self._state.classifier
+        settings, classifier, alone = self._state.settings, self._state.classifier, self._state.admission.alone
         if len(image.data) > settings.max_image_bytes:
             raise too_many_bytes(settings.max_image_bytes)
         container = containers.read(image.data)
         containers.check_limits(container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side)
         peak = container.peak + min(WORKSPACE, 16 * container.pixels)
-        return await self.work(lambda: classifier.classify(container, count), peak)
+        return await self.work(lambda: classifier.classify(container, count, alone), peak)
 
     async def _tensor(self, tensor: Tensor, count: int) -> Outcome:
-        classifier = self._state.classifier
-        return await self.work(lambda: classifier.infer(tensor.values, count), 2 * tensor.values.nbytes)
+        classifier, alone = self._state.classifier, self._state.admission.alone
+        return await self.work(lambda: classifier.infer(tensor.values, count, alone), 2 * tensor.values.nbytes)
 
 
 _LATE = UnavailableError("The images before this one took all the time that a request has.", reason="work-timeout")

@@ -38,18 +38,18 @@ def quantized_path(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def make_state(model_path: Path) -> Iterator[Callable[..., ServerState]]:
-    executors = []
+    started = []
 
     def make(**changes: Any) -> ServerState:
         settings = ServeSettings(model_dir=model_path, memory_limit_bytes=1 << 30, **changes)
-        state, executor = serve.build(settings, model_folder.load(model_path), threads=1)
-        executors.append(executor)
+        state, workers = serve.build(settings, model_folder.load(model_path), threads=1)
+        started.append(workers)
         state.lifecycle.ready = True
         return state
 
     yield make
-    for executor in executors:
-        executor.shutdown()
+    for workers in started:
+        workers.shutdown()
 
 
 @pytest.fixture

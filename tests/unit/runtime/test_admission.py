@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.admission import Admission, Lease, Pool, Sizes
 from imageclassifier_runtime.budget import Memory, divide
 from imageclassifier_runtime.errors import SettingsError, TooLargeError, UnavailableError
-from imageclassifier_runtime.metrics import Metrics
 from imageclassifier_runtime.settings import MIB, ServeSettings
+from imageclassifier_runtime.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,19 +28,15 @@ def later() -> float:
 
 
 @pytest.fixture
-def executor() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
+def worker() -> Iterator[Workers]:
+    workers = Workers(1)
+    yield workers
+    workers.shutdown()
 
 
-def admission(executor: ThreadPoolExecutor, *, max_queue: int = 2, timeout: float = 30) -> Admission:
+def admission(worker: Workers, *, max_queue: int = 2, timeout: float = 30) -> Admission:
     return Admission(
-        sizes=Sizes(bodies=100, pixels=100),
-        workers=1,
-        max_queue=max_queue,
-        queue_timeout=timeout,
-        executor=executor,
-        metrics=Metrics(),
+        sizes=Sizes(bodies=100, pixels=100), workers=worker, max_queue=max_queue, queue_timeout=timeout
     )
 
 
@@ -106,9 +101,9 @@ async def test_a_lease_gives_back_once() -> None:
 
 
 async def test_more_than_the_queue_holds_is_refused_at_once(
-    executor: ThreadPoolExecutor,
+    worker: Workers,
 ) -> None:
-    room, release = admission(executor), threading.Event()
+    room, release = admission(worker), threading.Event()
     leases = [Lease() for _ in range(4)]
     running = [asyncio.create_task(room.run(lease, peak=10, work=release.wait, limit=30)) for lease in leases[:3]]
     await until(lambda: room.waiting == 2)
@@ -120,8 +115,8 @@ async def test_more_than_the_queue_holds_is_refused_at_once(
     assert (room.pixels.free, room.workers.free, room.waiting) == (100, 1, 0)
 
 
-async def test_waiting_has_an_end(executor: ThreadPoolExecutor) -> None:
-    room, release = admission(executor, timeout=SOON), threading.Event()
+async def test_waiting_has_an_end(worker: Workers) -> None:
+    room, release = admission(worker, timeout=SOON), threading.Event()
     busy = asyncio.create_task(room.run(Lease(), peak=100, work=release.wait, limit=30))
     await until(lambda: room.running == 1)
     with pytest.raises(UnavailableError) as caught:
@@ -131,8 +126,8 @@ async def test_waiting_has_an_end(executor: ThreadPoolExecutor) -> None:
     await busy
 
 
-async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(executor: ThreadPoolExecutor) -> None:
-    room, release, lease = admission(executor), threading.Event(), Lease()
+async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(worker: Workers) -> None:
+    room, release, lease = admission(worker), threading.Event(), Lease()
     with pytest.raises(UnavailableError) as caught:
         await room.run(lease, peak=60, work=release.wait, limit=SOON)
     assert caught.value.reason == "work-timeout"
@@ -141,16 +136,56 @@ async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(executor
     await until(lambda: room.pixels.free == 100 and room.workers.free == 1)
 
 
-async def test_what_could_never_fit_is_too_large_rather_than_waited_for(executor: ThreadPoolExecutor) -> None:
-    room = admission(executor)
+async def test_a_client_that_goes_leaves_the_room_taken_until_the_thread_ends(worker: Workers) -> None:
+    room, release = admission(worker), threading.Event()
+    asked = asyncio.create_task(room.run(Lease(), peak=60, work=release.wait, limit=30))
+    await until(lambda: room.running == 1)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert (room.running, room.pixels.free, room.workers.free) == (1, 40, 0)
+    release.set()
+    await until(lambda: room.running == 0 and room.pixels.free == 100 and room.workers.free == 1)
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError("x"), StopIteration("x"), SystemExit("x")])
+async def test_whatever_the_work_raises_reaches_who_asked_and_the_thread_lives_on(
+    worker: Workers, raised: BaseException
+) -> None:
+    def fail() -> None:
+        raise raised
+
+    room = admission(worker)
+    wanted = RuntimeError if isinstance(raised, StopIteration) else type(raised)
+    with pytest.raises(wanted):
+        await room.run(Lease(), peak=1, work=fail, limit=30)
+    assert await room.run(Lease(), peak=1, work=lambda: "alive", limit=30) == "alive"
+
+
+async def test_a_request_is_alone_until_another_is_there(worker: Workers) -> None:
+    room, release = admission(worker), threading.Event()
+    assert room.alone()
+    first = asyncio.create_task(room.run(Lease(), peak=1, work=release.wait, limit=30))
+    await until(lambda: room.running == 1)
+    assert room.alone()
+    second = asyncio.create_task(room.run(Lease(), peak=1, work=release.wait, limit=30))
+    await until(lambda: room.waiting == 1)
+    assert not room.alone()
+    release.set()
+    await asyncio.gather(first, second)
+    assert room.alone()
+
+
+async def test_what_could_never_fit_is_too_large_rather_than_waited_for(worker: Workers) -> None:
+    room = admission(worker)
     with pytest.raises(TooLargeError):
         await room.run(Lease(), peak=101, work=lambda: None, limit=1)
     with pytest.raises(TooLargeError):
         await room.admit_body(Lease(), 101)
 
 
-async def test_waiting_bodies_never_keep_a_decode_from_starting(executor: ThreadPoolExecutor) -> None:
-    room, lease = admission(executor), Lease()
+async def test_waiting_bodies_never_keep_a_decode_from_starting(worker: Workers) -> None:
+    room, lease = admission(worker), Lease()
     await room.admit_body(lease, 100)
     assert await room.run(lease, peak=100, work=lambda: "done", limit=30) == "done"
 

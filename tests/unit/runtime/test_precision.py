@@ -125,11 +125,11 @@ def test_the_digest_of_a_folder_is_that_of_the_sha256sum_lines_of_the_files_that
 @pytest.mark.parametrize("wanted", ["FP32", "Auto"])
 def test_the_server_says_which_precision_and_which_file_it_serves(folder: Path, wanted: str) -> None:
     settings = ServeSettings(model_dir=folder, memory_limit_bytes=1 << 30)
-    state, executor = serve.build(settings, model_folder.load(folder, wanted=wanted), threads=1)
+    state, workers = serve.build(settings, model_folder.load(folder, wanted=wanted), threads=1)
     try:
         told = model_info(state)
         precision, graph = ("INT8", "model.int8.onnx") if wanted == "Auto" else ("FP32", "model.onnx")
         assert (told["precision"], told["graph_sha256"]) == (precision, digest.of_file(folder / graph))
         assert f'precision="{precision}"' in state.metrics.render().decode()
     finally:
-        executor.shutdown()
+        workers.shutdown()

@@ -32,8 +32,7 @@ def parse(data: Data) -> Container:
         if marker == _SCAN:
             if frame is None:
                 raise broken("JPEG", "it has no frame header before its first scan")
-            scans = data.count(b"\xff\xda", position)
-            return _container(frame, view[start:end], (*kept, view[position:]), scans, turned)
+            return _container(frame, view[start:end], (*kept, view[position:]), data, turned)
         if marker in _FRAMES:
             if frame is not None:
                 raise broken("JPEG", "it has two frame headers")
@@ -74,20 +73,22 @@ def _container(
     frame: tuple[int, memoryview],
     scan: memoryview,
     pieces: tuple[memoryview, ...],
-    scans: int,
+    data: Data,
     turned: int,
 ) -> Container:
     marker, header = frame
     if len(header) < 6 or len(header) < 6 + 3 * header[5] or not header[5] or not scan:
         raise truncated("JPEG")
     height, width = header[1] << 8 | header[2], header[3] << 8 | header[4]
-    if scans > _MAX_SCANS or (scans > 1 and scans * width * height > _MAX_SCANNED_PIXELS):
-        raise TooLargeError(
-            f"The JPEG has {scans} scans, more than are taken for its size.", reason="too-many-scans"
-        )
     components = header[5]
     per_pixel = 1.0 if components == 1 else 4.0
+    # Otherwise the decoder ends after the one scan that has it all, whatever follows.
     if marker in _PROGRESSIVE or scan[0] < components:
+        scans = data.count(b"\xff\xda", len(data) - len(pieces[-1]))
+        if scans > _MAX_SCANS or (scans > 1 and scans * width * height > _MAX_SCANNED_PIXELS):
+            raise TooLargeError(
+                f"The JPEG has {scans} scans, more than are taken for its size.", reason="too-many-scans"
+            )
         # The decoder keeps the coefficients of the whole image, 2 bytes each, until the last scan.
         factors = [header[7 + 3 * index] for index in range(components)]
         blocks = [max(1, factor >> 4) * max(1, factor & 15) for factor in factors]
