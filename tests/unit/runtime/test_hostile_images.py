@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.scenarios.hostile_images import cases
+from runtime.stress.mutate import mutant, seeds
 
 if TYPE_CHECKING:
     from tests.unit.runtime.support import Running
+
+RAW = {"Content-Type": "application/octet-stream"}
 
 
 async def test_every_hostile_image_gets_an_answer_that_is_right_for_it(server: Running) -> None:
@@ -31,3 +34,17 @@ def test_there_are_at_least_200_cases_and_they_are_the_same_every_time() -> None
     first, second = cases(), cases()
     assert len(first) >= 200
     assert first == second
+
+
+async def test_no_mutant_of_a_sound_file_gets_more_than_a_refusal(server: Running) -> None:
+    sound = seeds()
+    for seed in sound:
+        assert (await server.client.post("/api/v1/classify", content=seed.data, headers=RAW)).status_code == 200
+    wrong = []
+    for number in range(400):
+        sent = mutant(0, number, sound)
+        headers = {"Content-Type": sent.content_type}
+        response = await server.client.post("/api/v1/classify", content=sent.data, headers=headers)
+        if response.status_code not in {200, 400, 413, 415}:
+            wrong.append((sent.name, response.status_code, response.text[:200]))
+    assert not wrong

@@ -1,0 +1,126 @@
+"""Send mutated images to a real server inside a memory limit, and see that nothing but a right answer comes back.
+
+    python -m runtime.stress.fuzz --count 20000 [--seed 1] [--first 0] [--memory-mib 512] [--keep FOLDER]
+
+Needs root and a writable cgroup hierarchy, as `limited` does. Right is 200 with finite probabilities, a 4xx with
+problem details, or a 503 with Retry-After. Exit status 1 where something else came, where the server ended, or
+where the kernel had to kill; with `--keep` the images that did it are written there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import http.client
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from runtime.stress.limited import Group, server
+from runtime.stress.mutate import Mutant, mutant, seeds
+
+_MIB = 1 << 20
+_CLIENTS = 4
+_REFUSALS = {400, 413, 415}
+
+
+class Sender:
+    """One client on a kept connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def send(self, sent: Mutant) -> tuple[int, str]:
+        """Return the status, and what is wrong with the answer ("" where it is right)."""
+        try:
+            self._connection.request("POST", "/api/v1/classify", sent.data, {"Content-Type": sent.content_type})
+            response = self._connection.getresponse()
+            return response.status, _fault(response.status, response.read(), response.headers)
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            return 0, f"no answer: {error!r}"
+
+
+def _fault(status: int, body: bytes, headers: http.client.HTTPMessage) -> str:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return f"the answer is not JSON: {body[:100]!r}"
+    if status == 200:
+        sane = all(0 <= one["probability"] <= 1 for one in document["predictions"]) and document["predictions"]
+        return "" if sane else f"odd predictions: {body[:200]!r}"
+    if status == 503:
+        return "" if "Retry-After" in headers else "a 503 with no Retry-After"
+    if status not in _REFUSALS:
+        return f"status {status}: {body[:200]!r}"
+    return "" if document.get("status") == status and document.get("detail") else f"no detail: {body[:200]!r}"
+
+
+def storm(port: int, options: argparse.Namespace) -> tuple[collections.Counter[int], list[str]]:
+    """Send all the images from a few clients; return the statuses and what was wrong."""
+    sound, last = seeds(), options.first + options.count
+    counts: collections.Counter[int] = collections.Counter()
+    faults: list[str] = []
+    lock = threading.Lock()
+
+    def client(number: int) -> None:
+        sender = Sender(port)
+        for index in range(options.first + number, last, _CLIENTS):
+            sent = mutant(options.seed, index, sound)
+            status, fault = sender.send(sent)
+            with lock:
+                counts[status] += 1
+                if fault:
+                    faults.append(f"{sent.name}: {fault}")
+                    _keep(options.keep, sent)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(_CLIENTS)]
+    for thread in threads:
+        thread.start()
+    started = time.monotonic()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(10)
+            done = sum(counts.values())
+            print(f"  {time.monotonic() - started:5.0f} s  {done} of {options.count} images, {len(faults)} faults")
+    return counts, faults
+
+
+def _keep(folder: Path | None, sent: Mutant) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / sent.name.partition(" ")[0].replace("/", "-")).write_bytes(sent.data)
+
+
+def main() -> int:
+    """Run the storm and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--memory-mib", type=int, default=512)
+    parser.add_argument("--cpus", type=float, default=2)
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    group = Group(f"imageclassifier-fuzz-{os.getpid()}", options.memory_mib * _MIB, options.cpus)
+    try:
+        with server(group, None, {}) as (process, port):
+            counts, faults = storm(port, options)
+            alive = process.poll() is None
+            seen = group.report()
+    finally:
+        group.remove()
+    print(f"  statuses {dict(sorted(counts.items()))}")
+    print(f"  peak {seen['peak'] / _MIB:.0f} of {options.memory_mib} MiB, killed {seen['killed']}, alive {alive}")
+    for fault in faults[:20]:
+        print("  fault:", fault)
+    good = not faults and alive and not seen["killed"]
+    print("held" if good else "FAILED")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
