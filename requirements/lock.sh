@@ -12,4 +12,5 @@ compile dev.txt --extra operator --extra runtime --group lint --group test --gro
 compile operator.txt --extra operator --constraint requirements/dev.txt
 compile runtime.txt --extra runtime --constraint requirements/dev.txt
 compile clients.txt --group clients
+compile schemathesis.txt --group schemathesis
 compile s3-server.txt --group s3-server

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import select
 import sys
+from typing import TextIO
 
 _FIELDS = "fields"
 _encode = json.JSONEncoder(default=str, ensure_ascii=False, separators=(",", ":")).encode
@@ -28,9 +30,42 @@ class JsonFormatter(logging.Formatter):
         return _encode(line)
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes lines, and leaves out those that would have to wait for a reader.
+
+    A pipe that nobody reads (the container runtime restarts, say) fills up after 64 KiB; to wait for it would stop
+    the event loop, and the liveness probe with it. How many lines were left out is said once there is room again.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._dropped = 0
+        self._poll: select.poll | None = select.poll()
+        try:
+            self._poll.register(stream, select.POLLOUT)
+        except (OSError, ValueError):  # no file behind it: nothing to wait for
+            self._poll = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, if the stream takes it at once."""
+        if self._dropped and not self._full():
+            text, count, self._dropped = "Log lines were left out: nobody read them", self._dropped, 0
+            note = logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)
+            note.fields = {"lines": count}
+            super().emit(note)
+        if self._full():
+            self._dropped += 1
+        else:
+            super().emit(record)
+
+    def _full(self) -> bool:
+        # Where poll(2) says that a pipe can be written to, it has room for 4,096 bytes.
+        return self._poll is not None and not self._poll.poll(0)
+
+
 def configure(level: int = logging.INFO) -> None:
     """Send every logger to stdout as JSON; uvicorn's own lines too, its access log not."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Handler(sys.stdout)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
