@@ -1,12 +1,15 @@
-"""Turns a checkpoint into a model folder: `python -m training.export --checkpoint FILE --out FOLDER`.
+"""Turns what training left into a model folder: `python -m training.export --run FOLDER --out FOLDER`.
 
 The graph is written node by node rather than traced: it is small, the batch norms are folded into the
-convolutions, and the same weights give the same bytes. It looks at each picture twice, as it is and mirrored, and
-takes the mean of what the last layer but one says: for these ten classes left and right are the same.
+convolutions, and the same weights give the same bytes. It holds the network as it was at the end of each cycle of
+the training, a snapshot ensemble (Huang et al., 2017), and the scores are the mean of theirs. Each looks at a
+picture as it is and mirrored, and takes the mean of what the last layer but one says: for these ten classes left
+and right are the same. Weights are kept in half precision, and made single precision when the graph is loaded.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ from training.network import HEAD_CHANNELS, ConvNorm, InvertedResidual, MobileNe
 OPSET = 17
 IR_VERSION = 8
 MAX_BYTES = 5_000_000
+# What half precision of the weights may change in a score.
+TOLERANCE = 0.01
 BILINEAR = 2
 
 
@@ -35,10 +40,16 @@ class Graph:
         self.weights: list[onnx.TensorProto] = []
 
     def weight(self, name: str, value: Tensor) -> str:
-        """Add a weight; its name."""
+        """Add a small weight; its name."""
         array = np.ascontiguousarray(value.detach().numpy().astype(np.float32))
         self.weights.append(numpy_helper.from_array(array, name))
         return name
+
+    def kernel(self, name: str, value: Tensor) -> str:
+        """Add a large weight, in half precision, and what makes it single precision; the latter's name."""
+        array = np.ascontiguousarray(value.detach().numpy().astype(np.float16))
+        self.weights.append(numpy_helper.from_array(array, name))
+        return self.node("Cast", [name], to=TensorProto.FLOAT)
 
     def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
         """Add a node; the name of its output."""
@@ -50,6 +61,26 @@ class Graph:
         """Add whole numbers that a node takes as an input; their name."""
         self.weights.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
         return name
+
+    def scores(self, network: MobileNetV2, views: str, count: str) -> str:
+        """Add a network, and the mean over the views of each picture before its last layer."""
+        value = views
+        for layer in network.features:
+            if isinstance(layer, InvertedResidual):
+                before = value
+                for block in layer.layers:
+                    assert isinstance(block, ConvNorm)
+                    value = self.convolution(block, value)
+                value = self.node("Add", [before, value]) if layer.shortcut else value
+            else:
+                assert isinstance(layer, ConvNorm)
+                value = self.convolution(layer, value)
+        value = self.node("GlobalAveragePool", [value])
+        value = self.node("ReduceMean", [self.node("Reshape", [value, count])], axes=[0], keepdims=0)
+        prefix = f"classifier_{len(self.nodes)}"
+        weight = self.kernel(f"{prefix}.weight", network.classifier.weight)
+        bias = self.weight(f"{prefix}.bias", network.classifier.bias)
+        return self.node("Gemm", [value, weight, bias], transB=1)
 
     def mirrored(self, value: str) -> str:
         """Add what turns left and right round."""
@@ -64,7 +95,7 @@ class Graph:
         prefix = f"conv_{len(self.nodes)}"
         out = self.node(
             "Conv",
-            [value, self.weight(f"{prefix}.weight", weight), self.weight(f"{prefix}.bias", bias)],
+            [value, self.kernel(f"{prefix}.weight", weight), self.weight(f"{prefix}.bias", bias)],
             kernel_shape=list(layer.kernel_size),
             strides=list(layer.stride),
             pads=[*layer.padding, *layer.padding],
@@ -73,28 +104,15 @@ class Graph:
         return self.node("Clip", [out, "zero", "six"]) if isinstance(block[-1], nn.ReLU6) else out
 
 
-def to_onnx(network: MobileNetV2) -> onnx.ModelProto:
-    """The network at inference: input [batch, 3, 32, 32] to logits [batch, classes]."""
+def to_onnx(networks: Sequence[MobileNetV2]) -> onnx.ModelProto:
+    """The mean of the networks at inference: input [batch, 3, 32, 32] to logits [batch, classes]."""
     graph = Graph()
     graph.weight("zero", torch.tensor(0.0))
     graph.weight("six", torch.tensor(6.0))
-    value = graph.node("Concat", ["input", graph.mirrored("input")], axis=0)
-    for layer in network.features:
-        if isinstance(layer, InvertedResidual):
-            before = value
-            for block in layer.layers:
-                assert isinstance(block, ConvNorm)
-                value = graph.convolution(block, value)
-            value = graph.node("Add", [before, value]) if layer.shortcut else value
-        else:
-            assert isinstance(layer, ConvNorm)
-            value = graph.convolution(layer, value)
-    value = graph.node("GlobalAveragePool", [value])
-    value = graph.node("Reshape", [value, graph.numbers("views", [2, -1, HEAD_CHANNELS])])
-    value = graph.node("ReduceMean", [value], axes=[0], keepdims=0)
-    weight = graph.weight("classifier.weight", network.classifier.weight)
-    bias = graph.weight("classifier.bias", network.classifier.bias)
-    graph.nodes.append(helper.make_node("Gemm", [value, weight, bias], ["logits"], name="classifier", transB=1))
+    views = graph.node("Concat", ["input", graph.mirrored("input")], axis=0)
+    count = graph.numbers("views", [2, -1, HEAD_CHANNELS])
+    scores = [graph.scores(network, views, count) for network in networks]
+    graph.nodes.append(helper.make_node("Mean", scores, ["logits"], name="mean"))
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -127,34 +145,44 @@ def preprocessing() -> dict[str, object]:
     }
 
 
-def difference(network: MobileNetV2, graph: bytes) -> float:
-    """How far the logits of the graph are from the network's, at most, on made-up pictures."""
+def difference(networks: Sequence[MobileNetV2], graph: bytes) -> float:
+    """How far the logits of the graph are from the networks', at most, on made-up pictures."""
     pictures = torch.randn(64, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        wanted = torch.stack([network.eval()(view) for view in (pictures, pictures.flip(3))]).mean(0).numpy()
+        views = (pictures, pictures.flip(3))
+        wanted = torch.stack([network.eval()(view) for network in networks for view in views]).mean(0).numpy()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     (found,) = session.run(["logits"], {"input": pictures.numpy()})
     return float(np.abs(found - wanted).max())
 
 
-def main() -> None:
-    """Read the arguments and write the folder."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the model folder")
-    arguments = parser.parse_args()
-    state = torch.load(arguments.checkpoint, weights_only=True)
+def network_of(checkpoint: Path) -> MobileNetV2:
+    """The averaged network that training saved."""
+    state = torch.load(checkpoint, weights_only=True)
     network = MobileNetV2(width=state["recipe"]["width"])
     network.load_state_dict(state["average"])
-    graph = to_onnx(network).SerializeToString(deterministic=True)
-    apart = difference(network, graph)
-    if apart > 1e-3 or len(graph) > MAX_BYTES:
-        raise SystemExit(f"not written: {len(graph)} bytes, logits {apart:.2g} apart from the network's")
+    return network
+
+
+def main() -> None:
+    """Read the arguments and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="what training wrote: one cycle-N.pt a cycle")
+    parser.add_argument("--out", type=Path, required=True, help="the model folder")
+    arguments = parser.parse_args()
+    snapshots = sorted(arguments.run.glob("cycle-*.pt"))
+    if not snapshots:
+        raise SystemExit(f"{arguments.run} has no cycle-1.pt: no cycle of the training has ended yet")
+    networks = [network_of(path) for path in snapshots]
+    graph = to_onnx(networks).SerializeToString(deterministic=True)
+    apart = difference(networks, graph)
+    if apart > TOLERANCE or len(graph) > MAX_BYTES:
+        raise SystemExit(f"not written: {len(graph)} bytes, logits {apart:.2g} apart from the networks'")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "model.onnx").write_bytes(graph)
     (arguments.out / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     (arguments.out / "preprocessor_config.json").write_text(json.dumps(preprocessing(), indent=2) + "\n")
-    print(f"{arguments.out}: {len(graph)} bytes, {state['epochs_done']} epochs, logits {apart:.1e} apart")
+    print(f"{arguments.out}: {len(graph)} bytes, {len(networks)} snapshots, logits {apart:.1e} apart")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,14 @@ class Recipe:
     average_every: int = 4
 
     @property
+    def cycle_ends(self) -> list[int]:
+        """How many epochs are done at the end of each cycle."""
+        return list(accumulate(cycle.epochs for cycle in self.cycles))
+
+    @property
     def epochs(self) -> int:
         """Of all cycles together."""
-        return sum(cycle.epochs for cycle in self.cycles)
+        return self.cycle_ends[-1]
 
     def cycle_of(self, epoch: int) -> tuple[Cycle, int]:
         """The cycle that an epoch, counted from 0, belongs to, and its number in it."""
@@ -220,6 +226,8 @@ def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor
         loss = trainer.epoch(number, data["train_pixels"], data["train_labels"])
         if rank == 0:
             trainer.save(checkpoint, epochs_done=number + 1)
+            if number + 1 in recipe.cycle_ends:
+                trainer.save(out / f"cycle-{recipe.cycle_ends.index(number + 1) + 1}.pt", epochs_done=number + 1)
             # For the log only: no choice is made by it, and the last epoch's weights are what is exported.
             score = trainer.top1(data["glance_pixels"], data["glance_labels"])
             took = time.monotonic() - started
@@ -246,7 +254,7 @@ def load(archive: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Read the arguments, train, leave checkpoint.pt and recipe.json in the output folder."""
+    """Read the arguments, train, leave checkpoint.pt, recipe.json and a cycle-N.pt for each cycle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the archive of JPEGs")
     parser.add_argument(
