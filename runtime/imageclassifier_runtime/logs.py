@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout: easy for machines, still readable in `kubectl logs`."""
+"""Log lines on stdout: JSON for machines, still readable in `kubectl logs`; plain text at a terminal."""
 
 from __future__ import annotations
 
@@ -63,10 +63,26 @@ class Handler(logging.StreamHandler[TextIO]):
         return self._poll is not None and not self._poll.poll(0)
 
 
+class TextFormatter(logging.Formatter):
+    """Render a record for a person at a terminal: the time of day, the message, and the fields after it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, or more for an exception."""
+        moment = datetime.datetime.fromtimestamp(record.created).astimezone()
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        fields = "".join(f"  {name}={value}" for name, value in getattr(record, _FIELDS, {}).items())
+        text = f"{moment:%H:%M:%S}  {level}{record.getMessage()}{fields}"
+        text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
 def configure(level: int = logging.INFO) -> None:
-    """Send every logger to stdout as JSON; uvicorn's own lines too, its access log not."""
+    """Send every logger to stdout, as text to a terminal and else as JSON.
+
+    uvicorn's own lines are among them, its access log is not.
+    """
     handler = Handler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(TextFormatter() if sys.stdout.isatty() else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -8,13 +8,11 @@ import time
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime import budget, cgroup, malloc, termination
-from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.errors import ModelError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
@@ -30,7 +28,9 @@ def main(settings: ServeSettings) -> int:
     malloc.configure(arenas=2)
     # onnxruntime first, then the web packages: what is measured below includes both.
     try:
-        model = model_folder.load(_folder(settings), name=settings.model_name, wanted=settings.precision)
+        model = model_folder.load(
+            model_folder.or_bundled(settings.model_dir), name=settings.model_name, wanted=settings.precision
+        )
         state, workers = build(settings, model, threads=threads)
     except ModelError as error:
         _logger.error("Model not usable: %s: %s", error.reason, error.message)  # noqa: TRY400 - the cause is the message
@@ -96,15 +96,6 @@ def _memory(settings: ServeSettings) -> budget.Memory:
         used=cgroup.resident_memory(),
         available=cgroup.available_memory(),
     )
-
-
-def _folder(settings: ServeSettings) -> Path:
-    if settings.model_dir is not None:
-        return settings.model_dir
-    bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
-    if bundled is None:
-        raise ModelError(INVALID, "no model folder was given and this build has no bundled model")
-    return bundled
 
 
 def _facts(state: ServerState, threads: int) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.settings import ALL_ADDRESSES
 from imageclassifier_runtime.web.protocol import bounded_protocol
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ class Server(uvicorn.Server):
         """Say that requests are taken once they are, and signals with them."""
         await super().startup(sockets)
         self._lifecycle.ready = True
-        log(_logger, "Serving", port=self.servers[0].sockets[0].getsockname()[1])
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        log(_logger, "Serving", url=_url(host, port), port=port)
 
     def _on_signal(self, number: signal.Signals) -> None:
         """First SIGTERM: drain. SIGINT, or a second signal: finish what is in flight. A third: stop now."""
@@ -81,14 +85,40 @@ class Server(uvicorn.Server):
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """Return a listening socket, on all addresses of both families where none is named; raises OSError."""
-    if settings.host:
+    """Return a listening socket, for `*` on all addresses of both families; raises SettingsError."""
+    try:
+        return _listen(settings)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(_cause(error, settings)) from error
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    if settings.host != ALL_ADDRESSES:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         return _bound(family, (settings.host, settings.port))
     if socket.has_dualstack_ipv6():
         with contextlib.suppress(OSError):
             return _bound(socket.AF_INET6, ("::", settings.port), dualstack=True)
     return _bound(socket.AF_INET, ("0.0.0.0", settings.port))  # noqa: S104 - a pod serves its pod address
+
+
+def _cause(error: Exception, settings: ServeSettings) -> str:
+    where = f"port {settings.port}" + ("" if settings.host == ALL_ADDRESSES else f" of {settings.host}")
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            return f"{where} is taken by another program: choose another one with --port (0 picks a free one)"
+        case errno.EACCES:
+            return f"{where} may not be used by this user: choose one from 1024 on with --port"
+        case errno.EADDRNOTAVAIL:
+            return f"{settings.host} is no address of this machine: give one of its own with --host, or * for all"
+        case _:
+            return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}; see --host and --port"
+
+
+def _url(host: str, port: int) -> str:
+    """Return an address of the socket that a browser on this machine can open."""
+    name = "localhost" if host in {"::", "0.0.0.0"} else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{name}:{port}/"
 
 
 def _bound(family: socket.AddressFamily, address: tuple[str, int], *, dualstack: bool = False) -> socket.socket:

@@ -20,6 +20,7 @@ MIB = 1024 * 1024
 BUNDLED = "bundled:"
 DEFAULT_MODEL_URI = "bundled:cifar10-mobilenet-v2"
 TERMINATION_LOG = "/dev/termination-log"
+LOOPBACK, ALL_ADDRESSES = "127.0.0.1", "*"
 FP32, INT8, AUTO = PRECISIONS = ("FP32", "INT8", "Auto")
 
 
@@ -30,7 +31,7 @@ class ServeSettings:
     model_dir: Path | None = None
     model_name: str | None = None
     precision: str = FP32
-    host: str = ""
+    host: str = LOOPBACK
     port: int = 8080
     max_image_bytes: int = 10 * MIB
     max_image_pixels: int = 25_000_000
@@ -58,7 +59,7 @@ class ServeSettings:
             model_dir=model_dir,
             model_name=read.text("MODEL_NAME", None),
             precision=read.choice("PRECISION", FP32, PRECISIONS),
-            host=read.text("HOST", "") or "",
+            host=read.text("HOST", cls.host) or cls.host,
             port=read.integer("PORT", cls.port, 0, 65_535),
             max_image_bytes=read.integer("MAX_IMAGE_BYTES", cls.max_image_bytes, 1024, 1024 * MIB),
             max_image_pixels=read.integer("MAX_IMAGE_PIXELS", cls.max_image_pixels, 1024, 268_435_456),

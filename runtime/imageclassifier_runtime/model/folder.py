@@ -76,11 +76,23 @@ def bundled(name: str) -> Path | None:
     return folder if known else None
 
 
+def or_bundled(path: Path | None) -> Path:
+    """Return the folder that was given, else that of the bundled model; raises ModelError where there is none."""
+    found = path or bundled(BUNDLED_NAME)
+    if found is None:
+        raise ModelError(INVALID, "no model folder was given and this build has no bundled model")
+    return found
+
+
 def load(path: Path, *, name: str | None = None, wanted: str = FP32) -> ModelFolder:
     """Read a folder for serving, with or without what `fetch` adds; raises ModelError.
 
     `wanted` is the precision: FP32, INT8 (an error where the folder holds no accepted int8 graph) or Auto.
     """
+    if path.is_file():
+        raise ModelError(INVALID, f"{path} is a file: give the folder that it is in, with the graph as {GRAPH}")
+    if not path.exists():
+        raise ModelError(INVALID, f"{path} does not exist: give a model folder, or run `imageclassifier fetch`")
     if not (path / GRAPH).is_file():
         raise ModelError(INVALID, f"{path} holds no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
     stored = _read_stored(path)

@@ -25,16 +25,18 @@ class Served:
     def __init__(self, **settings: object) -> None:
         self.process = subprocess.Popen(
             [PROGRAM, "serve"],
-            env=environment(HOST="127.0.0.1", PORT=0, **settings),
+            env=environment(**{"HOST": "127.0.0.1", "PORT": 0, **settings}),
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.said: dict[str, dict[str, Any]] = {}
         self.port = int(self.wait_for("Serving")["port"])
 
     def wait_for(self, message: str) -> dict[str, Any]:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             entry: dict[str, Any] = json.loads(line)
+            self.said[entry["message"]] = entry
             if entry["message"] == message:
                 return entry
         raise AssertionError(f"ended with {self.process.wait()} before it said {message!r}")

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import signal
+import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from imageclassifier_runtime.logs import TextFormatter
 
 from tests.unit.runtime.process import PROGRAM, Served, environment
 from tests.unit.runtime.support import image_bytes, write_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 CLASSIFY = "/api/v1/classify"
 PNG = {"Content-Type": "image/png"}
@@ -148,6 +151,64 @@ def test_a_bad_setting_ends_with_status_2_and_its_name(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "IMAGECLASSIFIER_PORT must be a whole number" in ended.stdout
     assert json.loads(log.read_text())["reason"] == "SettingsInvalid"
+
+
+def run_serve(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    env = environment(TERMINATION_LOG="/nowhere/log", **settings)
+    return subprocess.run(
+        [PROGRAM, "serve", *arguments], env=env, check=False, capture_output=True, text=True, timeout=100
+    )
+
+
+def test_a_port_that_is_taken_ends_with_status_2_and_what_to_do(start: Callable[..., Served]) -> None:
+    ended = run_serve("--port", str(start().port))
+    assert ended.returncode == 2
+    assert "of 127.0.0.1 is taken by another program: choose another one with --port" in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_an_address_that_is_not_of_this_machine_ends_with_status_2() -> None:
+    ended = run_serve("--port", "0", HOST="192.0.2.1")
+    assert ended.returncode == 2
+    assert "192.0.2.1 is no address of this machine" in ended.stdout
+
+
+def test_a_folder_that_is_not_there_ends_with_status_1(tmp_path: Path) -> None:
+    ended = run_serve("--model", str(tmp_path / "none"))
+    assert ended.returncode == 1
+    assert "none does not exist: give a model folder" in ended.stdout
+
+
+def test_by_itself_it_serves_the_bundled_model_on_loopback_and_says_where() -> None:
+    served = Served(HOST="")
+    try:
+        told = served.said["Serving"]
+        assert told["url"] == f"http://127.0.0.1:{served.port}/"
+        assert served.said["Ready"]["model"] == "cifar10-mobilenet-v2"
+        assert served.get("/") == 200
+    finally:
+        served.kill()
+
+
+def test_the_image_serves_on_all_addresses() -> None:
+    text = (Path(__file__).parents[3] / "Dockerfile.runtime").read_text()
+    assert 'IMAGECLASSIFIER_HOST="*"' in text
+    served = Served(HOST="*")
+    try:
+        assert served.said["Serving"]["url"] == f"http://localhost:{served.port}/"
+        with socket.create_connection(("127.0.0.2", served.port), timeout=20):
+            pass
+    finally:
+        served.kill()
+
+
+def test_a_terminal_gets_text_instead_of_json() -> None:
+    formatter = TextFormatter()
+    record = logging.makeLogRecord({"msg": "Serving", "levelno": logging.INFO, "fields": {"url": "http://x/\x1b"}})
+    line = formatter.format(record)
+    assert line.endswith("Serving  url=http://x/\\x1b")
+    record.levelno, record.levelname = logging.ERROR, "ERROR"
+    assert "error: Serving" in formatter.format(record)
 
 
 def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Path) -> None:
