@@ -1,4 +1,4 @@
-"""The command line: `imageclassifier serve`, `fetch`, `digest` and `quantize`."""
+"""The command line: `imageclassifier serve`, `classify`, `fetch`, `digest` and `quantize`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from imageclassifier_runtime import __version__, logs, termination
+from imageclassifier_runtime.ask import arguments as ask_arguments
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.quantize import arguments as quantize_arguments
 from imageclassifier_runtime.settings import PREFIX, TERMINATION_LOG, FetchSettings, ServeSettings
@@ -25,7 +26,7 @@ _SHARED = (
     ("--precision", "PRECISION", "FP32, INT8, or Auto: int8 where the model folder holds it (default: FP32)"),
 )
 _SERVE = (
-    ("--host", "HOST", "address to listen on (default: all)"),
+    ("--host", "HOST", "address to listen on (default: 127.0.0.1, this machine alone; * for all)"),
     ("--port", "PORT", "port to listen on (default: 8080; 0 picks a free one)"),
     ("--max-image-bytes", "MAX_IMAGE_BYTES", "largest image in bytes (default: 10485760)"),
     ("--max-image-pixels", "MAX_IMAGE_PIXELS", "largest image in pixels (default: 25000000)"),
@@ -56,9 +57,11 @@ _FETCH = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
+    # These two are for people at a terminal, not for a pod: what they say is text.
     if options.command == "quantize":
-        # For people at a terminal, not for a pod: its report is text.
         return quantize_arguments.run(options)
+    if options.command == "classify":
+        return ask_arguments.run(options)
     logs.configure()
     # As PID 1 in a container a process has no default action for SIGTERM: it would be ignored.
     signal.signal(signal.SIGTERM, _terminated)
@@ -95,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="answer requests; without a model folder, with the bundled model")
     serve.add_argument("--model", type=Path, metavar="FOLDER", help="the model folder (the same as --model-dir)")
+    ask = commands.add_parser("classify", help="print the likeliest classes of photographs")
+    ask_arguments.add(ask)
     fetch = commands.add_parser("fetch", help="get a model, check it, and place it in the model folder")
     digest = commands.add_parser("digest", help="print the digest of a model file or folder, as `fetch` checks it")
     digest.add_argument("path", type=Path)

@@ -1,0 +1,1 @@
+"""`imageclassifier classify`: photographs of a person's own, answered in this process or by a server."""

@@ -1,0 +1,76 @@
+"""The flags of `imageclassifier classify`; imports nothing heavy, since every command builds this parser."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from imageclassifier_runtime.errors import ParameterError
+from imageclassifier_runtime.settings import PRECISIONS, PREFIX
+from imageclassifier_runtime.web.parameters import DEFAULT_TOP_K, MAX_TOP_K, top_k
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEY_VARIABLE = f"{PREFIX}API_KEY"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags; `argparse` reports what is wrong with one."""
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="an image file, or - for standard input")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--url",
+        type=_base_url,
+        help=f"ask this server instead of a model of one's own; a key that it wants goes into {KEY_VARIABLE}",
+    )
+    where.add_argument(
+        "--model", type=Path, metavar="FOLDER", help="the model folder (default: the bundled model)"
+    )
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="FP32, INT8, or Auto: int8 where the model folder holds it"
+    )
+    parser.add_argument(
+        "--top-k",
+        type=_count,
+        default=DEFAULT_TOP_K,
+        metavar="N",
+        help=f"how many classes to show, 1 to {MAX_TOP_K} (default: {DEFAULT_TOP_K})",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a photograph, one a line")
+
+
+def run(given: argparse.Namespace, env: Mapping[str, str] = os.environ) -> int:
+    """Run the command; returns the exit status."""
+    from imageclassifier_runtime.ask.run import main  # noqa: PLC0415 - imports what makes a model run
+
+    try:
+        return main(given, env)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read the answers has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _count(value: str) -> int:
+    try:
+        return top_k(value)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(error.detail) from None
+
+
+def _base_url(value: str) -> str:
+    """Return a server's address without the path of the API, which may be given with it."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc or parts.query or parts.fragment or not value.isascii():
+        raise argparse.ArgumentTypeError(f"must be http(s)://host[:port], not {value.rpartition('@')[2]!r}")
+    return value.rstrip("/").removesuffix("/api/v1/classify").rstrip("/")

@@ -1,0 +1,51 @@
+"""Answers in this process, by the stages and within the limits that the server has."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from imageclassifier_runtime import cgroup
+from imageclassifier_runtime.ask.problem import Answer, FailedError
+from imageclassifier_runtime.errors import RequestError
+from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.pipeline import Classifier
+from imageclassifier_runtime.stages import containers, decode
+from imageclassifier_runtime.web.body import too_many_bytes
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.settings import ServeSettings
+
+
+class Local:
+    """A model of one's own; raises ModelError where it cannot be served either."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        model = model_folder.load(
+            model_folder.or_bundled(settings.model_dir), name=settings.model_name, wanted=settings.precision
+        )
+        decode.configure(settings.max_image_pixels)
+        self._classifier = Classifier.load(model, threads=settings.threads or cgroup.thread_count())
+        self._settings = settings
+        self.max_bytes = settings.max_image_bytes
+
+    def ask(self, data: bytes, count: int) -> Answer:
+        """Return the likeliest classes; raises FailedError."""
+        settings, info = self._settings, self._classifier.model.info
+        started = time.perf_counter()
+        try:
+            if len(data) > self.max_bytes:
+                raise too_many_bytes(self.max_bytes)
+            container = containers.read(data)
+            containers.check_limits(
+                container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
+            )
+            outcome = self._classifier.classify(container, count)
+        except RequestError as error:
+            raise FailedError(error.detail) from error
+        seconds = {**outcome.seconds, "total": time.perf_counter() - started}
+        return {
+            "predictions": [prediction._asdict() for prediction in outcome.predictions],
+            "model": {"name": info.name, "sha256": info.sha256},
+            "timings_ms": {stage: round(1000 * value, 3) for stage, value in seconds.items()},
+        }
