@@ -24,13 +24,15 @@ demo: setup ## Serve a classifier on a real Kubernetes, from nothing to an answe
 demo-down: setup ## Stop the demo and leave nothing of it behind
 	@$(RUN) e2e.demo --down
 
-.PHONY: test lint unit integration e2e
-test: setup ## Run all checks: lint, unit, integration, e2e
+.PHONY: test lint unit browser integration e2e
+test: setup ## Run all checks: lint, unit, browser, integration, e2e
 	@$(RUN) e2e.run_tests --pytest="$(PYTEST)"
 lint: setup ## Check format, style, types and import layers
 	@$(RUN) e2e.run_tests lint
 unit: setup ## Run the tests that need nothing but Python
 	@$(RUN) e2e.run_tests unit --pytest="$(PYTEST)"
+browser: setup ## Run the tests of the page, in a headless Chromium
+	@$(RUN) e2e.run_tests browser --pytest="$(PYTEST)"
 integration: setup ## Run the tests against a real API server with no nodes
 	@$(RUN) e2e.run_tests integration --pytest="$(PYTEST)"
 e2e: setup ## Run the scenarios against a real cluster

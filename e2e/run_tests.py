@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from e2e.cluster import programs
+from e2e.cluster import apt, programs
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY, cache_dir
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _BIN = REPOSITORY / ".venv" / "bin"
+_BROWSER = "chromium"
 _LINTERS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
@@ -47,6 +48,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
     return [
         Part("lint", _LINTERS),
         Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)]),
+        Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, hindrance=_no_browser),
         Part(
             "integration",
             [("pytest", "tests/integration", *extra)],
@@ -55,6 +57,17 @@ def parts(extra: Sequence[str]) -> list[Part]:
         ),
         Part("e2e", [("pytest", "e2e/scenarios", *extra)], prepare=_bring_up, hindrance=_no_cluster),
     ]
+
+
+def _no_browser() -> str:
+    if os.geteuid() == 0 or shutil.which(_BROWSER):
+        return ""
+    return f"there is no {_BROWSER}: install Debian's package of that name, which needs root once"
+
+
+def _browser() -> None:
+    if not shutil.which(_BROWSER):
+        apt.install([_BROWSER, "fonts-liberation"])
 
 
 def _no_api_server() -> str:

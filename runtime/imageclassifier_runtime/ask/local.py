@@ -40,7 +40,7 @@ class Local:
             containers.check_limits(
                 container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
             )
-            outcome = self._classifier.classify(container, count)
+            outcome = self._classifier.classify(container, count, alone=lambda: True)
         except RequestError as error:
             raise FailedError(error.detail) from error
         seconds = {**outcome.seconds, "total": time.perf_counter() - started}

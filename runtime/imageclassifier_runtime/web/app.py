@@ -12,11 +12,12 @@ from starlette.responses import HTMLResponse, Response
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.metrics import CONTENT_TYPE
-from imageclassifier_runtime.web import openapi
+from imageclassifier_runtime.web import openapi, openapi_v1
 from imageclassifier_runtime.web.answers import failure, json_answer
 from imageclassifier_runtime.web.classify import Classify
 from imageclassifier_runtime.web.direct import Direct
 from imageclassifier_runtime.web.docs_page import render
+from imageclassifier_runtime.web.front import Front
 from imageclassifier_runtime.web.observe import Observe
 from imageclassifier_runtime.web.paths import API
 from imageclassifier_runtime.web.routes import adder
@@ -46,6 +47,7 @@ def create_app(state: ServerState) -> ASGIApp:
     _add_api(add, state)
     InferenceProtocol(state).add_routes(add)
     PredictProtocol(state).add_routes(add)
+    add("/", Front().root, **openapi_v1.live())
     _add_pages(app, state)
     _add_error_handlers(app)
     return Observe(Direct(app, direct), state)

@@ -38,7 +38,12 @@ def _model(path: str, summary: str, responses: dict[int, dict[str, Any]]) -> dic
 def live() -> dict[str, Any]:
     """Return what is said about liveness."""
     schema = parts.object_of({"status": parts.STRING})
-    return {"summary": "v1: whether the event loop runs", "responses": {200: parts.json_of(schema, "Alive")}}
+    alive = parts.json_of(schema, "Alive")
+    alive["content"]["text/html"] = {"schema": parts.STRING}
+    return {
+        "summary": "v1: whether the event loop runs; for a browser, a page to drop a photograph on",
+        "responses": {200: alive},
+    }
 
 
 def models() -> dict[str, Any]:

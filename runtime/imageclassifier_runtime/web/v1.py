@@ -35,17 +35,12 @@ class PredictProtocol:
         self._signature = signature_of(state.classifier)
 
     def add_routes(self, add: Add) -> None:
-        """Register every path; the first one is what KServe's client takes for liveness."""
-        add("/", self.live, **openapi_v1.live())
+        """Register every path but `/`, KServe's liveness, which is also the page's: see `front`."""
         add("/v1/models", self.models, **openapi_v1.models())
         for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
             add(f"{path}:predict", self.predict, "POST", **openapi_v1.predict(path, self._signature))
             add(f"{path}/metadata", self.metadata, **openapi_v1.metadata(path))
             add(path, self.status, **openapi_v1.status(path))
-
-    async def live(self, _: Request) -> Response:
-        """Answer for as long as the event loop runs."""
-        return json_answer({"status": "alive"})
 
     async def models(self, _: Request) -> Response:
         """Name the model."""
