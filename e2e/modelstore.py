@@ -56,6 +56,7 @@ print(hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "abse
 """
 _RECEIVE = """
 import os, shutil, sys
+os.makedirs(os.path.dirname("/models/" + sys.argv[1]), exist_ok=True)
 with open("/models/.new", "wb") as out:
     shutil.copyfileobj(sys.stdin.buffer, out)
 os.rename("/models/.new", "/models/" + sys.argv[1])
@@ -151,15 +152,16 @@ def wait_store(kube: Kube, namespace: str) -> None:
     until(ready, seconds=60, what="the model store to be ready")
 
 
-def put(kube: Kube, namespace: str, file: Path) -> str:
-    """Copy a file into the store unless it is there; returns its sha256."""
+def put(kube: Kube, namespace: str, file: Path, *, folder: str = "") -> str:
+    """Copy a file into the store, or into a folder of it, unless it is there; returns its sha256."""
     wanted = fingerprint(file)
-    if _run(kube, namespace, _DIGEST, file.name) != wanted:
-        arguments = _exec(namespace, _RECEIVE, file.name)
+    name = f"{folder}/{file.name}" if folder else file.name
+    if _run(kube, namespace, _DIGEST, name) != wanted:
+        arguments = _exec(namespace, _RECEIVE, name)
         kube.kubectl(*arguments, stdin=file.read_bytes())
-        arrived = _run(kube, namespace, _DIGEST, file.name)
+        arrived = _run(kube, namespace, _DIGEST, name)
         if arrived != wanted:
-            raise RuntimeError(f"{file.name} arrived with the digest {arrived}, not {wanted}")
+            raise RuntimeError(f"{name} arrived with the digest {arrived}, not {wanted}")
     return wanted
 
 

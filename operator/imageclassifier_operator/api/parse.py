@@ -131,7 +131,8 @@ def _model(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) 
         known = ", ".join(sorted(config.catalogue)) or "nothing"
         problems.append(f"spec.model.name: {wanted} is not in the operator's catalogue, which has {known}")
         return None
-    return ModelSource(name=wanted, uris=entry.uris, sha256=entry.sha256)
+    precision = raw.get("precision") or ModelSource.precision
+    return ModelSource(name=wanted, uris=entry.uris, sha256=entry.sha256, precision=precision)
 
 
 def _resources(raw: Mapping[str, Any], problems: _Problems) -> Resources:

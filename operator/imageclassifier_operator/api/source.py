@@ -53,6 +53,7 @@ def own_source(raw: Mapping[str, Any]) -> ModelSource:
             region=store.get("region") or default.region,
             addressing=store.get("addressing") or default.addressing,
         ),
+        precision=raw.get("precision") or ModelSource.precision,
     )
 
 

@@ -29,6 +29,7 @@ class ModelSource:
 
     `uris` are mirrors of the same bytes, tried in order; `sha256` is the digest of the file, or of the
     folder's sorted `sha256sum` lines. `credentials_secret` is the name of a Secret in the object's namespace.
+    `precision` is FP32, INT8 or Auto.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelSource:
     sha256: str
     credentials_secret: str | None = None
     s3: S3Store | None = None
+    precision: str = "FP32"
 
     @property
     def scheme(self) -> str:

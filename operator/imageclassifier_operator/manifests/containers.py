@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.api import ModelSource
 from imageclassifier_operator.manifests import source
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def model_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, An
         "MODEL_URI": " ".join(model.uris),
         "MODEL_SHA256": model.sha256,
         **source.settings(model),
+        **_precision(ic),
     }
     container = _container("model", "fetch", ic, config, settings=settings, model_read_only=False)
     container["env"] += source.secret_env(model)
@@ -37,6 +39,7 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
     limits = ic.spec.limits
     settings = {
         "MODEL_DIR": MODEL_DIR,
+        **_precision(ic),
         "PORT": str(PORT),
         "MAX_IMAGE_BYTES": str(limits.max_image_bytes),
         "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
@@ -93,6 +96,15 @@ def _container(
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
     }
+
+
+def _precision(ic: ImageClassifier) -> dict[str, str]:
+    """Return what both containers are told: the one that checks the model, and the one that serves it.
+
+    The default is left out, so that pods from before this field stay as they are.
+    """
+    wanted = ic.spec.model.precision
+    return {} if wanted == ModelSource.precision else {"PRECISION": wanted}
 
 
 def _literal(value: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.errors import PRECISION_MISSING, ModelError
 from imageclassifier_runtime.logs import warn
 from imageclassifier_runtime.model import quantization
 from imageclassifier_runtime.settings import FP32, INT8
@@ -30,7 +30,7 @@ def choose(folder: Path, wanted: str, how: Preprocessing) -> str:
         return INT8
     if wanted == INT8:
         raise ModelError(
-            INVALID,
+            PRECISION_MISSING,
             f"precision INT8 needs an accepted int8 graph, which this model lacks: {cause}. Make a folder with "
             "one by `imageclassifier quantize FOLDER --pictures PHOTOGRAPHS --out NEW_FOLDER` and serve that, "
             "or set the precision to FP32 or Auto",

@@ -94,7 +94,7 @@ def test_an_int8_graph_without_a_record_for_these_bytes_is_never_served(folder: 
     with pytest.raises(ModelError, match="imageclassifier quantize") as caught:
         model_folder.load(folder, wanted="INT8")
     assert cause in caught.value.message
-    assert caught.value.reason == "ModelInvalid"
+    assert caught.value.reason == "ModelPrecisionMissing"
 
 
 def test_a_folder_without_int8_serves_fp32_for_auto_and_refuses_int8(model_path: Path) -> None:

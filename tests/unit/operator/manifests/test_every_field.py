@@ -18,6 +18,7 @@ _OTHER: dict[str, Any] = {
     "model.s3.endpoint": "http://minio.storage.svc:9000",
     "model.s3.region": "eu-central-1",
     "model.s3.addressing": "Path",
+    "model.precision": "Auto",
     "replicas": 3,
     "autoscaling.minReplicas": 3,
     "autoscaling.maxReplicas": 9,

@@ -51,6 +51,26 @@ def test_the_init_container_gets_the_keys_of_its_scheme_and_the_server_none(
     assert {"name": "IMAGECLASSIFIER_CREDENTIALS_SECRET", "value": "model-store"} in model["env"]
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ({}, None),
+        ({"precision": "FP32"}, None),
+        ({"precision": "INT8"}, "INT8"),
+        ({"name": "mobilenet-v2", "precision": "Auto"}, "Auto"),
+        ({"uri": "https://h/m/", "sha256": _SHA256, "precision": "Auto"}, "Auto"),
+    ],
+)
+def test_both_containers_are_told_a_precision_that_is_not_the_default(
+    model: dict[str, str], told: str | None
+) -> None:
+    assert not crd.schema_errors({"metadata": {}, "spec": {"model": model}})
+    pod = template({"model": model})["spec"]
+    for container in (*pod["initContainers"], *pod["containers"]):
+        env = {entry["name"]: entry["value"] for entry in container["env"]}
+        assert env.get("IMAGECLASSIFIER_PRECISION") == told
+
+
 @pytest.mark.parametrize("uri", ["s3://models/m.onnx", f"hf://owner/repo@{_COMMIT}", "https://h/m.onnx"])
 def test_without_a_secret_nothing_is_asked_of_one(uri: str) -> None:
     assert "secretKeyRef" not in str(_pod(uri))

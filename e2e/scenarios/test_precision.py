@@ -1,0 +1,117 @@
+"""The precision of the spec: int8 where the model has it, else fp32, and a clear word where it must have it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from imageclassifier_runtime.cli import main as imageclassifier
+from imageclassifier_runtime.model import digest
+from imageclassifier_runtime.model.folder import GRAPH, bundled
+from imageclassifier_runtime.model.quantization import INT8_GRAPH
+from PIL import Image
+
+from e2e import modelstore
+from e2e.classifiers import condition, manifest, wait_answer, wait_door, wait_ready, wait_reason
+from e2e.measure.answer import PHOTOGRAPH
+from e2e.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from e2e.kube import Kube, Object
+
+_FP32_FILES = ("labels.txt", GRAPH, "preprocessor_config.json")
+
+
+@pytest.fixture(scope="module")
+def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model without whatever else it has."""
+    source = bundled(modelstore.BUNDLED)
+    assert source is not None
+    folder = tmp_path_factory.mktemp("fp32")
+    for name in _FP32_FILES:
+        shutil.copy(source / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with an int8 graph beside it, calibrated on parts of one photograph.
+
+    How well it agrees does not matter here, so it is accepted at any rate.
+    """
+    pictures = tmp_path_factory.mktemp("pictures")
+    with Image.open(PHOTOGRAPH) as photograph:
+        width, height = photograph.size
+        for number in range(16):
+            left, top = number % 4 * width // 8, number // 4 * height // 8
+            photograph.crop((left, top, left + width // 2, top + height // 2)).save(pictures / f"{number}.png")
+    out = tmp_path_factory.mktemp("int8") / "model"
+    flags = ["--calibrate", "8", "--min-agreement", "0", "--min-speedup", "0"]
+    assert imageclassifier(["quantize", str(fp32), "--pictures", str(pictures), "--out", str(out), *flags]) == 0
+    return out
+
+
+def _served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, precision: str) -> Object:
+    """Wait until this graph answers, and return what the status says of the model."""
+    live = wait_ready(kube, "pets", namespace=namespace)
+    door = wait_door(kube, "pets", namespace=namespace)
+    wanted = (precision, digest.of_file(graph))
+    assert wait_answer(door, photograph)["model"]["sha256"] == live["status"]["model"]["sha256"]
+
+    def told() -> tuple[str, str]:
+        # a new connection each time, since a pod that ends still answers on an old one
+        with door.client() as client:
+            info = client.get("/api/v1/model/info").json()
+        return info["precision"], info["graph_sha256"]
+
+    until(lambda: told() == wanted, seconds=30, what=f"{wanted} to be served", otherwise=lambda: str(told()))
+    status: Object = live["status"]["model"]
+    return status
+
+
+def test_auto_serves_the_int8_graph_of_a_folder_that_has_one(
+    kube: Kube, namespace: str, store: str, both: Path, photograph: bytes
+) -> None:
+    for name in digest.MODEL_FILES:
+        modelstore.put(kube, store, both / name, folder="both-precisions")
+    model = {
+        "uri": modelstore.url(store, "both-precisions/"),
+        "sha256": digest.of_folder(both),
+        "precision": "Auto",
+    }
+    kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
+    told = _served(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
+    assert (told["precision"], told["sha256"]) == ("INT8", model["sha256"])
+    assert "INT8" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}", "-o", "wide")
+
+    model["precision"] = "FP32"
+    kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
+    told = _served(kube, namespace, photograph, graph=both / GRAPH, precision="FP32")
+    assert told["precision"] == "FP32"
+
+
+def test_int8_of_a_model_that_has_none_is_refused_and_auto_serves_fp32(
+    kube: Kube, namespace: str, store: str, fp32: Path, photograph: bytes
+) -> None:
+    for name in _FP32_FILES:
+        modelstore.put(kube, store, fp32 / name, folder="fp32-alone")
+    model = {
+        "uri": modelstore.url(store, "fp32-alone/"),
+        "sha256": digest.of_folder(fp32),
+        "precision": "INT8",
+    }
+    kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
+    live = wait_reason(kube, "pets", "ModelPrecisionMissing", namespace=namespace)
+    said = condition(live, "Ready")["message"]
+    assert "holds no model.int8.onnx" in said
+    assert "set the precision to FP32 or Auto" in said
+    assert condition(live, "Stalled")["status"] == "True"
+    assert "ModelPrecisionMissing" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}")
+
+    model["precision"] = "Auto"
+    kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
+    told = _served(kube, namespace, photograph, graph=fp32 / GRAPH, precision="FP32")
+    assert told["precision"] == "FP32"
