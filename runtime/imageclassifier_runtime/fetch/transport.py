@@ -9,12 +9,12 @@ import http.client
 import re
 import socket
 import ssl
-import threading
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, TypeAlias
 
 from imageclassifier_runtime import __version__
+from imageclassifier_runtime.deadline import cut_at
 from imageclassifier_runtime.errors import (
     ACCESS_DENIED,
     ADDRESS_REFUSED,
@@ -187,27 +187,19 @@ def _exchange(
 ) -> Iterator[http.client.HTTPResponse]:
     """Send one request and yield its answer; any failure of the network on the way is a TransientError."""
     raw = _connect(target, settings, deadline)
-    # A server that drips single bytes never meets the socket's own timeout, so the deadline cuts the connection:
-    # through a handle of its own, because TLS takes the socket over and leaves the first one empty.
-    handle = raw.dup()
-    cutter = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (handle,))
-    cutter.daemon = True
-    cutter.start()
     try:
-        stream = _secured(raw, target)
-        connection = http.client.HTTPConnection(target.host, target.port)
-        connection.sock = stream
-        try:
-            connection.request("GET", target.path, headers=_headers(target, asked))
-            yield connection.getresponse()
-        finally:
-            connection.close()
+        with cut_at(raw, deadline):
+            connection = http.client.HTTPConnection(target.host, target.port)
+            connection.sock = _secured(raw, target)
+            try:
+                connection.request("GET", target.path, headers=_headers(target, asked))
+                yield connection.getresponse()
+            finally:
+                connection.close()
     except (OSError, http.client.HTTPException) as error:
         raise TransientError(f"{target}: {_cause(error)}") from error
     finally:
-        cutter.cancel()
         raw.close()
-        handle.close()
 
 
 def _connect(target: Target, settings: FetchSettings, deadline: float) -> socket.socket:
@@ -245,11 +237,6 @@ def _headers(target: Target, asked: Mapping[str, str]) -> dict[str, str]:
         **asked,
     }
     return target.authorize(target, headers) if target.authorize else headers
-
-
-def _cut(raw: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        raw.shutdown(socket.SHUT_RDWR)
 
 
 def _cause(error: BaseException) -> str:
