@@ -29,11 +29,15 @@ WORKSPACE = 12 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """The likeliest classes, the model's raw scores [C], and the seconds that each stage took."""
+    """The likeliest classes, the model's raw scores [C], and the seconds that each stage took.
+
+    The stages came one after the other in this order; the first one began at `began` (`time.perf_counter()`).
+    """
 
     predictions: list[Prediction]
     scores: FloatArray
     seconds: dict[str, float]
+    began: float
 
 
 def _crowd() -> bool:
@@ -128,4 +132,4 @@ class Classifier:
         marks.append(time.perf_counter())
         stages = (*names, "inference", "postprocess")
         seconds = {name: after - before for name, (before, after) in zip(stages, pairwise(marks), strict=True)}
-        return Outcome(predictions, scores, seconds)
+        return Outcome(predictions, scores, seconds, marks[0])

@@ -13,8 +13,10 @@ from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.tracing.tracer import Tracing
     from imageclassifier_runtime.web.state import ServerState
     from imageclassifier_runtime.workers import Workers
 
@@ -43,6 +45,8 @@ def main(settings: ServeSettings) -> int:
     log(_logger, "Ready", seconds=round(time.monotonic() - started, 3), **_facts(state, threads))
     server.run(app, settings, state.lifecycle)
     workers.shutdown()
+    if state.tracing is not None:
+        state.tracing.close()
     if state.admission.running:
         # A decoder that is still busy would keep the process alive; nobody waits for its answer any more.
         logging.shutdown()
@@ -68,6 +72,8 @@ def build(
     metrics = Metrics()
     info = model.info
     metrics.model.labels(info.name, info.sha256, info.precision).set(1)
+    # Before memory is measured, because its packages take some.
+    tracing = _tracing(settings, model, metrics)
     admission = Admission(
         sizes=budget.divide(_memory(settings), settings),
         workers=workers,
@@ -81,8 +87,18 @@ def build(
         admission=admission,
         metrics=metrics,
         lifecycle=Lifecycle(),
+        tracing=tracing,
     )
     return state, workers
+
+
+def _tracing(settings: ServeSettings, model: model_folder.ModelFolder, metrics: Metrics) -> Tracing | None:
+    """Return what makes traces, and import it, only where it is asked for."""
+    if settings.tracing is None:
+        return None
+    from imageclassifier_runtime.tracing.tracer import Tracing  # noqa: PLC0415
+
+    return Tracing(settings.tracing, model=model.info, registry=metrics.registry)
 
 
 def _memory(settings: ServeSettings) -> budget.Memory:

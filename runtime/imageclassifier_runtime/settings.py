@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
+from imageclassifier_runtime.tracing.settings import TracingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ class ServeSettings:
     threads: int = 0
     memory_limit_bytes: int = 0
     termination_log: Path = Path(TERMINATION_LOG)
+    tracing: TracingSettings | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, folder: Path | None = None) -> ServeSettings:
@@ -74,6 +76,7 @@ class ServeSettings:
             threads=read.integer("THREADS", 0, 0, 256),
             memory_limit_bytes=read.integer("MEMORY_LIMIT_BYTES", 0, 0, 2**50),
             termination_log=read.path("TERMINATION_LOG", Path(TERMINATION_LOG)) or Path(TERMINATION_LOG),
+            tracing=TracingSettings.from_env(env),
         )
 
 

@@ -24,6 +24,7 @@ class BodyReader:
         self._receive = receive
         self.started = False
         self.complete = False
+        self.received = 0
 
     async def read(self, *, limit: int, seconds: float, idle_seconds: float) -> bytearray:
         """Return the whole body; raises TooLargeError, BodyTimeoutError, ClientDisconnect.
@@ -60,6 +61,7 @@ class BodyReader:
             raise ClientDisconnect
         self.complete = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
+        self.received += len(chunk)
         return chunk
 
 

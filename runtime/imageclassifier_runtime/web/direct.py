@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from imageclassifier_runtime.web import notes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,6 +30,7 @@ class Direct:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
+        scope[notes.ROUTE] = scope["path"]
         try:
             response = await endpoint(Request(scope, receive))
         except ClientDisconnect:

@@ -9,16 +9,19 @@ import time
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.answers import failure
 from imageclassifier_runtime.web.paths import is_probe, protocol_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from imageclassifier_runtime.tracing.tracer import RequestTrace
     from imageclassifier_runtime.web.state import ServerState
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _CLIENT_GONE = 499
+_NOTED = (("bytes_in", notes.BYTES_IN), ("items", notes.ITEMS), ("reason", notes.REASON))
 _logger = logging.getLogger("imageclassifier_runtime.access")
 
 
@@ -29,6 +32,7 @@ class Observe:
         self._app = app
         self._metrics = state.metrics
         self._lifecycle = state.lifecycle
+        self._tracing = state.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through, and see how it ends."""
@@ -37,6 +41,8 @@ class Observe:
             return
         started = time.perf_counter()
         request_id = _request_id(scope)
+        if self._tracing is not None:
+            scope[notes.TRACE] = self._tracing.begin(scope, started)
         status = 0
 
         async def observed(message: Message) -> None:
@@ -55,31 +61,40 @@ class Observe:
         except ConnectionError:
             status = status or _CLIENT_GONE
         except Exception:  # the edge of the process: logged with its trace, answered, and survived
+            scope[notes.REASON] = "internal"
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 detail = f"A fault of the server; its log names the request {request_id}."
                 await failure(scope["path"], 500, detail)(scope, receive, observed)
         finally:
-            self._record(scope, status or _CLIENT_GONE, time.perf_counter() - started, request_id)
+            self._record(scope, status or _CLIENT_GONE, started, request_id)
 
-    def _record(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _record(self, scope: Scope, status: int, started: float, request_id: str) -> None:
         path = scope["path"]
         if is_probe(scope["method"], path):
             return
+        seconds = time.perf_counter() - started
         protocol = protocol_of(path)
         self._metrics.requests.labels(protocol, str(status)).inc()
         self._metrics.duration.labels(protocol).observe(seconds)
         client = scope.get("client")
-        log(
-            _logger,
-            "Request",
-            request_id=request_id,
-            client=client[0].removeprefix("::ffff:") if client else None,
-            method=scope["method"],
-            path=path[:200],
-            status=status,
-            duration_ms=round(1000 * seconds, 2),
-        )
+        fields: dict[str, object] = {
+            "request_id": request_id,
+            "client": client[0].removeprefix("::ffff:") if client else None,
+            "protocol": protocol,
+            "method": scope["method"],
+            "path": path[:200],
+            "status": status,
+            "duration_ms": round(1000 * seconds, 2),
+        }
+        for name, key in _NOTED:
+            if (value := scope.get(key)) is not None:
+                fields[name] = value
+        if self._tracing is not None:
+            trace: RequestTrace = scope[notes.TRACE]
+            fields["trace_id"] = trace.trace_id
+            trace.end(scope, status, started + seconds, request_id)
+        log(_logger, "Request", **fields)
 
 
 def _request_id(scope: Scope) -> str:

@@ -12,6 +12,7 @@ from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.pipeline import WORKSPACE, Outcome
 from imageclassifier_runtime.stages import containers
+from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.body import BodyReader, EarlyResponse, declared_length, too_many_bytes
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.stages.containers.base import Data
     from imageclassifier_runtime.stages.infer import FloatArray
+    from imageclassifier_runtime.tracing.tracer import RequestTrace
     from imageclassifier_runtime.web.state import ServerState
 
 T = TypeVar("T")
@@ -61,6 +63,7 @@ class Passage:
         self.request = request
         self.reader = BodyReader(request.receive)
         self.lease = Lease()
+        self.trace: RequestTrace | None = request.scope.get(notes.TRACE)
         self._state = state
 
     async def read(self, *, limit: int, told: int, factor: int = 1) -> bytearray:
@@ -79,6 +82,8 @@ class Passage:
         )
         self.receive_seconds = time.perf_counter() - self.started
         self._state.metrics.stages.labels("receive").observe(self.receive_seconds)
+        if self.trace is not None:
+            self.trace.stage("receive", self.started, self.started + self.receive_seconds)
         return body
 
     async def read_batch(self) -> bytearray:
@@ -95,10 +100,17 @@ class Passage:
         """Return what `work` returns, done in a worker with room for `peak` bytes."""
         return await self._state.admission.run(self.lease, peak=peak, work=work, limit=_WORK_SECONDS)
 
-    async def answer(self, item: Item, count: int) -> Outcome:
-        """Return the outcome of one image or tensor, its time in the queue included."""
+    async def answer(self, item: Item, count: int, number: int | None = None) -> Outcome:
+        """Return the outcome of one image or tensor, the `number`th of several, its time in the queue included."""
         started = time.perf_counter()
-        outcome = await (self._image(item, count) if isinstance(item, Image) else self._tensor(item, count))
+        try:
+            outcome = await (self._image(item, count) if isinstance(item, Image) else self._tensor(item, count))
+        except RequestError as error:
+            if self.trace is not None:
+                self.trace.failed(error, started, number)
+            raise
+        if self.trace is not None:
+            self.trace.answered(outcome, started, number)
         seconds = outcome.seconds
         seconds["queue"] = max(0.0, time.perf_counter() - started - sum(seconds.values()))
         for stage, value in seconds.items():
@@ -112,6 +124,7 @@ class Passage:
         in the queue than that, and the images of others come in between.
         """
         results: list[Outcome | RequestError] = [_LATE] * len(items)
+        self.request.scope[notes.ITEMS] = len(items)
         pending = iter(enumerate(items))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._state.settings.queue_timeout_seconds + _WORK_SECONDS
@@ -121,7 +134,7 @@ class Passage:
                 if loop.time() > deadline:
                     return
                 try:
-                    results[index] = await self.answer(item, count)
+                    results[index] = await self.answer(item, count, index)
                 except RequestError as error:
                     results[index] = error
 
@@ -175,11 +188,13 @@ async def pass_through(
         return await handle(passage)
     except RequestError as error:
         state.metrics.rejected.labels(error.reason).inc()
+        request.scope[notes.REASON] = error.reason
         response = render(error)
         # A client that waits for leave to send its body has sent none.
         waits = not reader.started and request.headers.get("expect", "").lower() == "100-continue"
         return response if reader.complete or waits else EarlyResponse(response, reader)
     finally:
+        request.scope[notes.BYTES_IN] = reader.received
         passage.lease.release()
 
 

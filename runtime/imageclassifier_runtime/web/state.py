@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.tracing.tracer import Tracing
 
 
 @dataclasses.dataclass
@@ -42,3 +43,4 @@ class ServerState:
     admission: Admission
     metrics: Metrics
     lifecycle: Lifecycle
+    tracing: Tracing | None = None

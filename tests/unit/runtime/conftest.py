@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -10,8 +11,10 @@ from imageclassifier_runtime import serve
 from imageclassifier_runtime.cli import main
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.tracing.settings import TracingSettings
 from imageclassifier_runtime.web.app import create_app
 
+from e2e.otlp import Receiver
 from tests.unit.runtime.support import Running, write_model, write_pictures
 
 if TYPE_CHECKING:
@@ -43,13 +46,26 @@ def make_state(model_path: Path) -> Iterator[Callable[..., ServerState]]:
     def make(**changes: Any) -> ServerState:
         settings = ServeSettings(model_dir=model_path, memory_limit_bytes=1 << 30, **changes)
         state, workers = serve.build(settings, model_folder.load(model_path), threads=1)
-        started.append(workers)
+        started.append((state, workers))
         state.lifecycle.ready = True
         return state
 
     yield make
-    for workers in started:
+    for state, workers in started:
         workers.shutdown()
+        if state.tracing is not None:
+            state.tracing.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A real receiver of traces on loopback."""
+    with Receiver() as receiver:
+        thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield receiver
+        receiver.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -66,6 +82,17 @@ async def make_server(make_state: Callable[..., ServerState]) -> AsyncIterator[C
     yield make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+def traced(make_server: Callable[..., Running], receiver: Receiver) -> Callable[..., Running]:
+    """Returns servers that send their spans to the receiver at once."""
+
+    def make(**changes: object) -> Running:
+        settings = {"endpoint": receiver.url, "delay_seconds": 0.02, **changes}
+        return make_server(tracing=TracingSettings(**settings))  # type: ignore[arg-type]
+
+    return make
 
 
 @pytest.fixture

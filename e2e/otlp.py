@@ -1,0 +1,152 @@
+"""An OTLP/HTTP receiver that remembers spans: for tests, and by itself (`GET /spans`) for scenarios in a cluster.
+
+It needs nothing but Python and `opentelemetry-proto`, and imports nothing of ours: its text runs in a pod.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import http.server
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+PROTOBUF = "application/x-protobuf"
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """One span as it came; ids in hexadecimal (no parent: ""), times in nanoseconds since 1970."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    trace_state: str
+    kind: int
+    start: int
+    end: int
+    status: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Listens from the beginning and answers once `serve_forever` runs.
+
+    `fault`, where it is set, answers instead: it is given the handler after the body was read.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        super().__init__(address, Handler)
+        self.spans: list[Span] = []
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        self.fault: Callable[[Handler], None] | None = None
+        self.changed = threading.Condition()
+
+    @property
+    def url(self) -> str:
+        """Where batches are to be posted."""
+        return f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
+
+    def take(self, headers: dict[str, str], body: bytes) -> None:
+        """Remember what came."""
+        with self.changed:
+            self.headers.append(headers)
+            self.bodies.append(body)
+            if self.fault is None:
+                self.spans += decode(body)
+            self.changed.notify_all()
+
+    def wait(self, count: int, seconds: float = 20) -> list[Span]:
+        """Return the spans once there are so many, or what there is by then."""
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.spans) >= count, seconds)
+            return list(self.spans)
+
+    def wait_asked(self, count: int = 1, seconds: float = 20) -> bool:
+        """Return whether so many batches came in time, whatever became of them."""
+        with self.changed:
+            return self.changed.wait_for(lambda: len(self.bodies) >= count, seconds)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """One exchange."""
+
+    server: Receiver
+
+    def do_POST(self) -> None:
+        """Take a batch."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        if self.path != "/v1/traces" or self.headers["Content-Type"] != PROTOBUF:
+            self.answer(404, "text/plain", b"not here")
+            return
+        self.server.take(dict(self.headers), body)
+        if self.server.fault is not None:
+            self.server.fault(self)
+            return
+        self.answer(200, PROTOBUF, ExportTraceServiceResponse().SerializeToString())
+
+    def do_GET(self) -> None:
+        """Show what came."""
+        spans = [dataclasses.asdict(span) for span in self.server.wait(0)]
+        self.answer(200, "application/json", json.dumps(spans).encode())
+
+    def answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+        """Send a whole answer."""
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def decode(body: bytes) -> list[Span]:
+    """Return the spans of one export."""
+    return [
+        Span(
+            name=span.name,
+            trace_id=span.trace_id.hex(),
+            span_id=span.span_id.hex(),
+            parent_id=span.parent_span_id.hex(),
+            trace_state=span.trace_state,
+            kind=span.kind,
+            start=span.start_time_unix_nano,
+            end=span.end_time_unix_nano,
+            status=span.status.code,
+            attributes=_values(span.attributes),
+            resource=_values(of_resource.resource.attributes),
+        )
+        for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans
+        for of_scope in of_resource.scope_spans
+        for span in of_scope.spans
+    ]
+
+
+def _values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "string_value") for pair in pairs}
+
+
+if __name__ == "__main__":
+    Receiver(("", int(sys.argv[1]))).serve_forever()

@@ -1,0 +1,209 @@
+"""Traces of the server as a real OTLP receiver decodes them: ids, names, times inside each other, statuses."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.runtime.support import image_bytes
+from tests.unit.runtime.traces import PARENT_ID, SAMPLED, TRACE_ID, finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2e.otlp import Receiver, Span
+    from tests.unit.runtime.support import Running
+
+CLASSIFY = "/api/v1/classify"
+PNG = {"content-type": "image/png"}
+SERVER = 2
+ERROR = 2
+
+
+def server_span(spans: list[Span]) -> Span:
+    (found,) = (span for span in spans if span.kind == SERVER)
+    return found
+
+
+async def test_a_request_is_a_server_span_with_its_stages_inside(
+    traced: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = traced()
+    headers = {
+        **PNG,
+        "traceparent": SAMPLED,
+        "tracestate": "vendor=1,other=2",
+        "user-agent": "curl/8",
+        "x-key": "k3y",
+    }
+    with caplog.at_level(logging.INFO):
+        answer = await server.client.post(CLASSIFY + "?top_k=2", content=image_bytes(), headers=headers)
+    assert answer.status_code == 200
+    finish(server)
+    spans = receiver.wait(6)
+    top = server_span(spans)
+    stages = sorted((span for span in spans if span is not top), key=lambda span: span.start)
+
+    assert top.name == f"POST {CLASSIFY}"
+    assert {span.trace_id for span in spans} == {TRACE_ID}
+    assert top.parent_id == PARENT_ID
+    assert top.trace_state == "vendor=1,other=2"
+    assert top.status == 0
+    expected = {
+        "http.request.method": "POST",
+        "http.route": CLASSIFY,
+        "http.response.status_code": 200,
+        "url.path": CLASSIFY,
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+        "client.address": "127.0.0.1",
+        "user_agent.original": "curl/8",
+        "imageclassifier.protocol": "native",
+        "imageclassifier.request_id": answer.headers["x-request-id"],
+        "imageclassifier.request_bytes": len(image_bytes()),
+    }
+    assert top.attributes == expected
+    assert [span.name for span in stages] == [
+        "receive",
+        "queue",
+        "decode",
+        "preprocess",
+        "inference",
+        "postprocess",
+    ]
+    assert {span.parent_id for span in stages} == {top.span_id}
+    for before, after in itertools.pairwise(stages):
+        assert top.start <= before.start <= before.end <= after.start <= after.end <= top.end
+    told = answer.json()["timings_ms"]
+    for span in stages[2:]:
+        assert (span.end - span.start) / 1e6 == pytest.approx(told[span.name], abs=0.01)
+    assert b"top_k" not in b"".join(receiver.bodies)
+    assert b"k3y" not in b"".join(receiver.bodies)
+    (line,) = [record.fields for record in caplog.records if record.message == "Request"]  # type: ignore[attr-defined]
+    assert line["trace_id"] == TRACE_ID
+
+
+async def test_the_resource_tells_the_server_and_its_model(
+    traced: Callable[..., Running], receiver: Receiver
+) -> None:
+    server = traced(resource={"service.name": "pets", "k8s.pod.name": "pets-1"})
+    await server.client.get("/v2")
+    finish(server)
+    resource = server_span(receiver.wait(1)).resource
+    info = server.state.classifier.model.info
+    assert resource["service.name"] == "pets"
+    assert resource["k8s.pod.name"] == "pets-1"
+    assert resource["service.instance.id"]
+    assert resource["imageclassifier.model.sha256"] == info.sha256
+    assert resource["imageclassifier.model.precision"] == "FP32"
+
+
+async def test_a_path_with_variables_is_named_by_its_route(
+    traced: Callable[..., Running], receiver: Receiver
+) -> None:
+    server = traced()
+    assert (await server.client.get("/v2/models/another")).status_code == 404
+    assert (await server.client.get("/nowhere/at/all")).status_code == 404
+    assert (await server.client.request("BREW", "/v2")).status_code == 405
+    finish(server)
+    model, nowhere, odd = sorted(receiver.wait(3), key=lambda span: span.start)
+    assert (model.name, model.attributes["http.route"]) == ("GET /v2/models/{name}", "/v2/models/{name}")
+    assert (nowhere.name, nowhere.attributes.get("http.route")) == ("GET", None)
+    assert (odd.attributes["http.request.method"], odd.attributes["http.request.method_original"]) == (
+        "_OTHER",
+        "BREW",
+    )
+    assert odd.name.startswith("HTTP")
+
+
+async def test_images_of_a_batch_have_a_span_each_up_to_a_bound(
+    traced: Callable[..., Running], receiver: Receiver
+) -> None:
+    server = traced()
+    files = [("file", (f"{number}.png", image_bytes(), "image/png")) for number in range(10)]
+    files[1] = ("file", ("1.png", b"no image", "image/png"))
+    answer = await server.client.post(f"{CLASSIFY}/batch", files=files)
+    assert answer.status_code == 200
+    finish(server)
+    spans = receiver.wait(2 + 8 + 7 * 5)
+    top = server_span(spans)
+    items = {span.attributes["imageclassifier.item"]: span for span in spans if span.name == "item"}
+    assert sorted(items) == list(range(8))
+    assert top.attributes["imageclassifier.items"] == 10
+    assert {item.parent_id for item in items.values()} == {top.span_id}
+    assert items[1].attributes["imageclassifier.reason"] == "unsupported-type"
+    assert items[1].status == 0
+    for number, item in items.items():
+        inside = [span for span in spans if span.parent_id == item.span_id]
+        stages = {"queue", "decode", "preprocess", "inference", "postprocess"} if number != 1 else set()
+        assert {span.name for span in inside} == stages
+        assert all(item.start <= span.start <= span.end <= item.end for span in inside)
+
+
+async def test_what_the_client_did_wrong_is_no_error_of_the_server(
+    traced: Callable[..., Running], receiver: Receiver
+) -> None:
+    server = traced()
+    assert (await server.client.post(CLASSIFY, content=b"no image", headers=PNG)).status_code == 415
+    finish(server)
+    spans = receiver.wait(3)
+    top = server_span(spans)
+    assert top.status == 0
+    assert "error.type" not in top.attributes
+    assert top.attributes["imageclassifier.reason"] == "unsupported-type"
+    (item,) = (span for span in spans if span.name == "item")
+    assert item.attributes["imageclassifier.reason"] == "unsupported-type"
+
+
+async def test_what_the_server_could_not_do_is_an_error(
+    traced: Callable[..., Running], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = traced()
+    server.state.lifecycle.stopping = True
+    assert (await server.client.post(CLASSIFY, content=image_bytes(), headers=PNG)).status_code == 503
+    server.state.lifecycle.stopping = False
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(server.state.classifier, "classify", broken)
+    assert (await server.client.post(CLASSIFY, content=image_bytes(), headers=PNG)).status_code == 500
+    finish(server)
+    first, second = sorted((span for span in receiver.wait(3) if span.kind == SERVER), key=lambda span: span.start)
+    assert (first.status, first.attributes["error.type"]) == (ERROR, "draining")
+    assert (second.status, second.attributes["error.type"]) == (ERROR, "internal")
+
+
+async def test_probes_have_no_spans(traced: Callable[..., Running], receiver: Receiver) -> None:
+    server = traced()
+    for path in ("/api/v1/health/ready", "/metrics", "/v2/health/live"):
+        assert (await server.client.get(path)).status_code == 200
+    finish(server)
+    assert receiver.spans == []
+
+
+def test_tracing_that_is_off_is_not_imported(model_path: object) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from imageclassifier_runtime import serve\n"
+        "from imageclassifier_runtime.model import folder\n"
+        "from imageclassifier_runtime.settings import ServeSettings\n"
+        "from imageclassifier_runtime.web.app import create_app\n"
+        "path = Path(sys.argv[1])\n"
+        "settings = ServeSettings.from_env({'IMAGECLASSIFIER_MEMORY_LIMIT_BYTES': str(1 << 30)}, folder=path)\n"
+        "state, workers = serve.build(settings, folder.load(path), threads=1)\n"
+        "create_app(state)\n"
+        "workers.shutdown()\n"
+        "prefixes = ('opentelemetry.sdk', 'opentelemetry.proto', 'opentelemetry.exporter')\n"
+        "print([name for name in sys.modules if name.startswith(prefixes)], state.tracing)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(model_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[] None\n"

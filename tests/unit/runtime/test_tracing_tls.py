@@ -1,0 +1,64 @@
+"""Traces over TLS: the certificate that is named is believed, any other receiver gets no span and no key."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.tracing.sender import Sender
+from imageclassifier_runtime.tracing.settings import TracingSettings
+
+from tests.unit.runtime.certificates import write_certificate
+from tests.unit.runtime.traces import finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from e2e.otlp import Receiver
+    from tests.unit.runtime.support import Running
+
+
+@pytest.fixture
+def secure(receiver: Receiver, tmp_path: Path) -> Path:
+    """Puts the receiver behind TLS; returns its certificate."""
+    certificate = write_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    receiver.socket = context.wrap_socket(receiver.socket, server_side=True, do_handshake_on_connect=False)
+    return certificate
+
+
+def settings_of(receiver: Receiver, certificate: Path | None) -> TracingSettings:
+    endpoint = receiver.url.replace("http:", "https:")
+    return TracingSettings(endpoint=endpoint, certificate=certificate, headers={"api-key": "s3cret"})
+
+
+async def test_a_receiver_with_the_named_certificate_gets_the_spans(
+    make_server: Callable[..., Running], receiver: Receiver, secure: Path
+) -> None:
+    server = make_server(tracing=settings_of(receiver, secure))
+    await server.client.get("/v2")
+    finish(server)
+    assert [span.name for span in receiver.spans] == ["GET /v2"]
+
+
+@pytest.mark.usefixtures("secure")
+async def test_a_receiver_with_another_certificate_gets_nothing(
+    make_server: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = make_server(tracing=settings_of(receiver, None))
+    assert (await server.client.get("/v2")).status_code == 200
+    finish(server)
+    assert receiver.bodies == []
+    (record,) = [record for record in caplog.records if record.message == "Traces do not arrive"]
+    assert "CERTIFICATE_VERIFY_FAILED" in record.fields["cause"]  # type: ignore[attr-defined]
+
+
+def test_a_certificate_that_is_none_is_told_at_the_start(receiver: Receiver, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    with pytest.raises(SettingsError, match="certificates of OTEL_EXPORTER_OTLP"):
+        Sender(settings_of(receiver, file))
