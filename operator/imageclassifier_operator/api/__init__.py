@@ -18,6 +18,7 @@ from imageclassifier_operator.api.types import (
     S3Store,
     Service,
     Spec,
+    Tracing,
 )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "S3Store",
     "Service",
     "Spec",
+    "Tracing",
     "parse",
     "parse_catalogue",
 ]

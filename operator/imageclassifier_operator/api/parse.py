@@ -21,6 +21,7 @@ from imageclassifier_operator.api.types import (
     Rollout,
     Service,
     Spec,
+    Tracing,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         rollout = _rollout(raw.get("rollout") or {}, problems)
         service = raw.get("service") or {}
         monitoring = _monitoring(raw.get("monitoring") or {}, problems)
+        tracing = _tracing(raw["tracing"], problems) if raw.get("tracing") is not None else None
         _memory_fits(resources, limits, problems)
         return (
             None
@@ -109,6 +111,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
                 limits=limits,
                 service=Service(**_renamed(service, {"type": "type", "port": "port"})),
                 monitoring=monitoring,
+                tracing=tracing,
                 rollout=rollout,
             )
         )
@@ -206,6 +209,19 @@ def _monitoring(raw: Mapping[str, Any], problems: _Problems) -> Monitoring:
         elif not _LABEL_KEY.fullmatch(key):
             problems.append(f"spec.monitoring.labels: {key!r} is not the key of a label")
     return monitoring
+
+
+def _tracing(raw: Mapping[str, Any], problems: _Problems) -> Tracing | None:
+    secret = raw.get("headersSecretRef")
+    if secret is not None and not secret.get("name"):
+        problems.append("spec.tracing.headersSecretRef: name is required")
+    if not raw.get("otlpEndpoint"):
+        return None
+    return Tracing(
+        endpoint=str(raw["otlpEndpoint"]),
+        sampling_percent=int(raw.get("samplingPercent", Tracing.sampling_percent)),
+        headers_secret=secret["name"] if secret is not None and secret.get("name") else None,
+    )
 
 
 def _rollout(raw: Mapping[str, Any], problems: _Problems) -> Rollout:

@@ -96,6 +96,15 @@ class Monitoring:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tracing:
+    """Where traces go; `headers_secret` is the name of a Secret in the object's namespace."""
+
+    endpoint: str
+    sampling_percent: int = 1
+    headers_secret: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rollout:
     """The rolling update, in pods, and how long a pod that was told to end goes on answering."""
 
@@ -115,6 +124,7 @@ class Spec:
     limits: Limits = field(default_factory=Limits)
     service: Service = field(default_factory=Service)
     monitoring: Monitoring = field(default_factory=Monitoring)
+    tracing: Tracing | None = None
     rollout: Rollout = field(default_factory=Rollout)
 
 

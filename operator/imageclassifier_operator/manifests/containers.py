@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import ModelSource
-from imageclassifier_operator.manifests import source
+from imageclassifier_operator.manifests import source, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,8 +46,10 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "MAX_QUEUE_SIZE": str(limits.max_queue_size),
         "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
     }
+    container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
+    container["env"] += tracing.env(ic, container="server")
     return {
-        **_container("server", "serve", ic, config, settings=settings, model_read_only=True),
+        **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         # asked often and for two minutes, so that a pod is ready within a second of being warm
         "startupProbe": _probe("ready", period=1, timeout=1, failures=120),

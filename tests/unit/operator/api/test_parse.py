@@ -131,6 +131,12 @@ def test_a_reference_without_a_name_is_a_problem_also_where_no_schema_looked() -
         _parse({"model": model})
 
 
+def test_a_secret_for_traces_without_a_name_is_a_problem_also_where_no_schema_looked() -> None:
+    tracing = {"otlpEndpoint": "http://collector:4318", "headersSecretRef": {}}
+    with pytest.raises(InvalidSpecError, match="headersSecretRef: name is required"):
+        _parse({"tracing": tracing})
+
+
 def test_a_claim_is_the_first_part_of_its_address() -> None:
     found = _parse({"model": {"uri": "pvc://models.v2/pets/", "sha256": _SHA256}}).spec.model
     assert (found.scheme, found.claim) == ("pvc", "models.v2")

@@ -45,6 +45,9 @@ _OTHER: dict[str, Any] = {
     "monitoring.serviceMonitor": "Disabled",
     "monitoring.interval": "1m",
     "monitoring.labels": {"release": "prometheus"},
+    "tracing.otlpEndpoint": "https://collector.example.org/otlp",
+    "tracing.samplingPercent": 0,
+    "tracing.headersSecretRef.name": "collector-headers",
     "rollout.maxSurge": 2,
     "rollout.maxUnavailable": 1,
     "rollout.drainSeconds": 1,
@@ -56,6 +59,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"model": {"uri": "s3://models/one.onnx", "sha256": _SHA256, "s3": {}}}
     if path.startswith("model.") and path != "model.name":
         return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
+    if path.startswith("tracing."):
+        return {"tracing": {"otlpEndpoint": "http://collector:4318"}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 
