@@ -1,0 +1,32 @@
+"""The receiver of traces is a pod that the restricted profile takes, and a program that needs nothing of ours."""
+
+from __future__ import annotations
+
+import ast
+
+from e2e.tracereceiver import PORT, endpoint, manifests
+
+
+def test_the_receiver_is_hardened() -> None:
+    _, deployment, service = manifests("vision", "imageclassifier-runtime:0.1.0")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+
+
+def test_its_program_imports_nothing_that_the_image_does_not_have() -> None:
+    program, *_ = manifests("vision", "imageclassifier-runtime:0.1.0")
+    tree = ast.parse(program["data"]["otlp.py"])
+    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in imported if name.startswith(("e2e", "tests", "imageclassifier"))}
+
+
+def test_its_address_is_the_services() -> None:
+    assert endpoint("vision") == f"http://trace-receiver.vision.svc:{PORT}"
