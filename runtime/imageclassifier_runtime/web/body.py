@@ -11,6 +11,8 @@ from starlette.responses import Response
 from imageclassifier_runtime.errors import BodyInvalidError, BodyTimeoutError, TooLargeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.types import Receive, Scope, Send
 
 _DISCARD_SECONDS = 10.0
@@ -81,6 +83,18 @@ class EarlyResponse(Response):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def refusal(response: Response, reader: BodyReader, headers: Iterable[tuple[bytes, bytes]]) -> Response:
+    """Return an answer in a form that its client gets to see, whatever part of the body is still to come."""
+    if reader.complete:
+        return response
+    given = dict(headers)
+    # A client that waits for leave to send its body has sent none.
+    if not reader.started and given.get(b"expect", b"").lower() == b"100-continue":
+        return response
+    has_body = b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0"
+    return EarlyResponse(response, reader) if has_body or reader.started else response
 
 
 def declared_length(headers: dict[bytes, bytes]) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.web.answers import failure
+from imageclassifier_runtime.web.caller import caller_of
 from imageclassifier_runtime.web.paths import is_probe, protocol_of
 
 if TYPE_CHECKING:
@@ -69,12 +70,15 @@ class Observe:
         protocol = protocol_of(path)
         self._metrics.requests.labels(protocol, str(status)).inc()
         self._metrics.duration.labels(protocol).observe(seconds)
-        client = scope.get("client")
+        client, caller = scope.get("client"), caller_of(scope)
+        who: dict[str, object] = {"client": client[0].removeprefix("::ffff:") if client else None}
+        if caller is not None:
+            who = {"client": caller.address, **({"key": caller.key} if caller.key is not None else {})}
         log(
             _logger,
             "Request",
             request_id=request_id,
-            client=client[0].removeprefix("::ffff:") if client else None,
+            **who,
             method=scope["method"],
             path=path[:200],
             status=status,

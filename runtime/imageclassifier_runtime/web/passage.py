@@ -12,7 +12,8 @@ from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.pipeline import WORKSPACE, Outcome
 from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.web.body import BodyReader, EarlyResponse, declared_length, too_many_bytes
+from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
+from imageclassifier_runtime.web.caller import caller_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -111,6 +112,9 @@ class Passage:
         No more of them are under way at once than there are workers: one client's batch takes no more places
         in the queue than that, and the images of others come in between.
         """
+        caller = caller_of(self.request.scope)
+        if caller is not None:
+            caller.charge(len(items) - 1)
         results: list[Outcome | RequestError] = [_LATE] * len(items)
         pending = iter(enumerate(items))
         loop = asyncio.get_running_loop()
@@ -166,7 +170,6 @@ async def pass_through(
 ) -> Response:
     """Answer one request with `handle`; `render` makes the answer of every error that a client can cause."""
     passage = Passage(state, request)
-    reader = passage.reader
     try:
         if state.lifecycle.stopping:
             raise UnavailableError(
@@ -175,10 +178,7 @@ async def pass_through(
         return await handle(passage)
     except RequestError as error:
         state.metrics.rejected.labels(error.reason).inc()
-        response = render(error)
-        # A client that waits for leave to send its body has sent none.
-        waits = not reader.started and request.headers.get("expect", "").lower() == "100-continue"
-        return response if reader.complete or waits else EarlyResponse(response, reader)
+        return refusal(render(error), passage.reader, request.scope["headers"])
     finally:
         passage.lease.release()
 
