@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.manifests import source
+from imageclassifier_operator.manifests import security, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,12 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
         "MAX_QUEUE_SIZE": str(limits.max_queue_size),
         "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
+        **security.settings(ic.spec.security),
     }
+    container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
+    container["volumeMounts"] += security.mounts(ic.spec.security)
     return {
-        **_container("server", "serve", ic, config, settings=settings, model_read_only=True),
+        **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         # asked often and for two minutes, so that a pod is ready within a second of being warm
         "startupProbe": _probe("ready", period=1, timeout=1, failures=120),
@@ -54,11 +57,12 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
 
 
 def volumes(ic: ImageClassifier) -> list[dict[str, Any]]:
-    """Return what the containers may write to, and the claim that the model is in; all else is read-only."""
+    """Return what the containers may write to, the claim that the model is in, and the API keys."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         *source.volumes(ic.spec.model),
+        *security.volumes(ic.spec.security),
     ]
 
 

@@ -77,11 +77,9 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
     async def metrics(_: Request) -> Response:
         return Response(state.metrics.render(), media_type=CONTENT_TYPE)
 
-    settings = state.settings
-
     @functools.cache
     def described() -> dict[str, Any]:
-        keys, rates = settings.api_keys_path is not None, settings.rate_limit is not None
+        keys, rates = state.keys is not None, state.settings.rate_limit is not None
         return secured(app.openapi(), keys=keys, rates=rates)
 
     async def document(_: Request) -> Response:

@@ -11,7 +11,6 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.access.keyfiles import KeyFiles
 from imageclassifier_runtime.access.keys import MOST_KEYS
 from imageclassifier_runtime.access.peers import UNKNOWN, account_of, client_of
 from imageclassifier_runtime.access.rates import Buckets
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.settings import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
 
@@ -36,9 +36,9 @@ _HOW = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 
 
 def guarded(app: ASGIApp, state: ServerState) -> ASGIApp:
-    """Return the application behind a gate, or itself where the settings ask for none; raises ApiKeysError."""
+    """Return the application behind a gate, or itself where the settings ask for none."""
     settings = state.settings
-    if settings.api_keys_path is None and settings.rate_limit is None and not settings.trusted_proxies:
+    if state.keys is None and settings.rate_limit is None and not settings.trusted_proxies:
         return app
     return Gate(app, state)
 
@@ -52,7 +52,7 @@ class Gate:
         self._rejected = state.metrics.rejected
         self._trusted = settings.trusted_proxies
         self._clock = clock
-        self._files = None if settings.api_keys_path is None else KeyFiles(settings.api_keys_path)
+        self._files = state.keys
         self._every = settings.api_keys_seconds
         self._look_at = clock() + self._every
         # Two tables, so that no number of addresses, which cost nothing, can push a key's bucket out of memory.

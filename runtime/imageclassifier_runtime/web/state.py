@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.admission import Admission
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
@@ -42,3 +43,4 @@ class ServerState:
     admission: Admission
     metrics: Metrics
     lifecycle: Lifecycle
+    keys: KeyFiles | None = None

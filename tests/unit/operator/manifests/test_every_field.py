@@ -44,6 +44,10 @@ _OTHER: dict[str, Any] = {
     "monitoring.serviceMonitor": "Disabled",
     "monitoring.interval": "1m",
     "monitoring.labels": {"release": "prometheus"},
+    "security.apiKeysSecretRef.name": "pets-keys",
+    "security.rateLimit.requestsPerSecond": 50,
+    "security.rateLimit.burst": 100,
+    "security.trustedProxies": ["10.0.0.0/8"],
     "rollout.maxSurge": 2,
     "rollout.maxUnavailable": 1,
     "rollout.drainSeconds": 1,
@@ -55,6 +59,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"model": {"uri": "s3://models/one.onnx", "sha256": _SHA256, "s3": {}}}
     if path.startswith("model.") and path != "model.name":
         return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
+    if path.startswith("security.rateLimit."):
+        return {"security": {"rateLimit": {"requestsPerSecond": 1}}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 
