@@ -9,12 +9,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from imageclassifier_runtime.errors import BodyInvalidError, BodyTimeoutError, TooLargeError
+from imageclassifier_runtime.web.pace import GRACE_SECONDS, is_slow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import Receive, Scope, Send
 
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _DISCARD_SECONDS = 10.0
 _DISCARD_BYTES = 64 * 1024 * 1024
 
@@ -27,20 +29,40 @@ class BodyReader:
         self.started = False
         self.complete = False
 
-    async def read(self, *, limit: int, seconds: float, idle_seconds: float) -> bytearray:
+    async def begin(self, has_come: Callable[[int], bool], *, amount: int, seconds: float) -> None:
+        """Wait until `amount` bytes of the body are here, without reading them; raises BodyTimeoutError."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + seconds, _SHORTEST_PAUSE
+        while not has_come(amount):
+            if loop.time() > end:
+                raise BodyTimeoutError(f"Less than {amount} bytes came within {seconds:g} s, and others wait.")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def read(
+        self, *, limit: int, seconds: float, idle_seconds: float, contended: Callable[[], bool] = lambda: False
+    ) -> bytearray:
         """Return the whole body; raises TooLargeError, BodyTimeoutError, ClientDisconnect.
 
-        `seconds` is for all of it, `idle_seconds` for each part.
+        `seconds` is for all of it, `idle_seconds` for each part. While `contended` says that others wait for its
+        room, it also has to come quickly.
         """
         body = bytearray()
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        began = last = loop.time()
+        end = began + seconds
         while not self.complete:
+            due = min(end, last + idle_seconds)
             try:
-                async with asyncio.timeout_at(min(end, loop.time() + idle_seconds)):
+                async with asyncio.timeout_at(min(due, loop.time() + GRACE_SECONDS)):
                     chunk = await self._next()
+                last = loop.time()
             except TimeoutError:
-                raise BodyTimeoutError(f"{len(body)} bytes came in time, then no more.") from None
+                if loop.time() >= due:
+                    raise BodyTimeoutError(f"{len(body)} bytes came in time, then no more.") from None
+                chunk = b""
+            if contended() and not self.complete and is_slow(len(body) + len(chunk), loop.time() - began):
+                raise BodyTimeoutError(f"{len(body)} bytes came in {loop.time() - began:.0f} s, and others wait.")
             if len(body) + len(chunk) > limit:
                 raise too_many_bytes(limit)
             body += chunk

@@ -14,6 +14,7 @@ from imageclassifier_runtime.pipeline import WORKSPACE, Outcome
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
 from imageclassifier_runtime.web.caller import caller_of
+from imageclassifier_runtime.web.pace import HAS_COME
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +35,8 @@ _BATCH_IMAGES = 4
 # Such a body is paid for twice: what is taken out of it (files, decoded base64, numbers) is there beside it.
 _BATCH_COST = 2
 _WORK_SECONDS = 30.0
+# So much of a large body is waited for before it gets room; less than the kernel keeps for a connection.
+_BEGINNING = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,9 +77,18 @@ class Passage:
         if length is not None and length > limit:
             raise too_many_bytes(told)
         size = factor * (limit if length is None else length)
-        await self._state.admission.admit_body(self.lease, size + BODY_OVERHEAD - (limit - told))
+        size += BODY_OVERHEAD - (limit - told)
+        bodies, has_come = self._state.admission.bodies, self.request.scope.get(HAS_COME)
+        if has_come is not None and size > bodies.free - bodies.capacity // 2:
+            # Half of the room is for those who send: a body takes of it only once it comes.
+            amount = 1 if length is None else min(length, _BEGINNING)
+            await self.reader.begin(has_come, amount=amount, seconds=settings.body_idle_seconds)
+        await self._state.admission.admit_body(self.lease, size)
         body = await self.reader.read(
-            limit=limit, seconds=settings.body_timeout_seconds, idle_seconds=settings.body_idle_seconds
+            limit=limit,
+            seconds=settings.body_timeout_seconds,
+            idle_seconds=settings.body_idle_seconds,
+            contended=lambda: bodies.contended,
         )
         self.receive_seconds = time.perf_counter() - self.started
         self._state.metrics.stages.labels("receive").observe(self.receive_seconds)
