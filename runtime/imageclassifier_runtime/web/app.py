@@ -82,11 +82,15 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
         keys, rates = state.keys is not None, state.settings.rate_limit is not None
         return secured(app.openapi(), keys=keys, rates=rates)
 
+    @functools.cache
+    def page() -> str:
+        return render(described())
+
     async def document(_: Request) -> Response:
         return json_answer(described())
 
     async def docs(_: Request) -> Response:
-        return HTMLResponse(render(described()))
+        return HTMLResponse(page())
 
     for path, endpoint in {"/metrics": metrics, "/openapi.json": document, "/docs": docs}.items():
         app.router.add_route(path, endpoint, methods=["GET"], include_in_schema=False)

@@ -36,6 +36,8 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
         _in_headers = True
         _crowded = False
         _timer: asyncio.TimerHandle | None = None
+        _stuck_timer: asyncio.TimerHandle | None = None
+        _stuck_since = 0.0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -51,6 +53,7 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
+            self._stop_stuck_timer()
             going.discard(self)
             super().connection_lost(exc)
 
@@ -101,13 +104,28 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
         def on_response_complete(self) -> None:
             super().on_response_complete()
             self._idle_since = self.loop.time()
-            if not self._in_headers and not self.transport.is_closing():
-                # Answered before its body was read: the rest is thrown away, but not for ever.
+            # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
+            if self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
                 self._start_timer()
+
+        def timeout_keep_alive_handler(self) -> None:
+            self._give_up()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stuck_since = self.loop.time()
+            self._stop_stuck_timer()
+            self._stuck_timer = self.loop.call_later(settings.body_timeout_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._stop_stuck_timer()
+            super().resume_writing()
 
         def waits_since(self, now: float) -> float | None:
             if self.transport.is_closing():
                 return None
+            if self.flow.write_paused:
+                return self._stuck_since
             if self.cycle is None or self.cycle.response_complete:
                 return self._idle_since
             wanted_at = self.flow.wanted_at if self.cycle.more_body else None
@@ -116,7 +134,14 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def drop(self) -> None:
             going.add(self)
-            self.transport.close()
+            self._give_up()
+
+        def _give_up(self) -> None:
+            # Closing waits until the client has taken the rest of its answer, and it may never do that.
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()
+            else:
+                self.transport.close()
 
         def _has_come(self, cycle: RequestResponseCycle, amount: int) -> bool:
             """Return whether so much of the body, or all of it, is here; until then it is the client's turn."""
@@ -138,7 +163,12 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def _start_timer(self) -> None:
             self._stop_timer()
-            self._timer = self.loop.call_later(settings.header_timeout_seconds, self.transport.close)
+            self._timer = self.loop.call_later(settings.header_timeout_seconds, self._give_up)
+
+        def _stop_stuck_timer(self) -> None:
+            if self._stuck_timer is not None:
+                self._stuck_timer.cancel()
+                self._stuck_timer = None
 
         def _stop_timer(self) -> None:
             if self._timer is not None:
