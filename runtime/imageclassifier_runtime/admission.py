@@ -31,6 +31,11 @@ class Pool:
         self.free = capacity
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def contended(self) -> bool:
+        """Return whether somebody waits for units."""
+        return bool(self._waiting)
+
     async def acquire(self, amount: int, deadline: float) -> None:
         """Take `amount` units, waiting until `deadline` (loop time); raises TimeoutError.
 

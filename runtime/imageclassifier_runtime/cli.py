@@ -33,6 +33,10 @@ _SERVE = (
     ("--max-queue-size", "MAX_QUEUE_SIZE", "requests that may wait (default: 64)"),
     ("--drain-seconds", "DRAIN_SECONDS", "how long to go on answering after SIGTERM (default: 10)"),
     ("--threads", "THREADS", "workers (default: the CPU quota, rounded up)"),
+    ("--api-keys-path", "API_KEYS_PATH", "file with one API key a line, or folder of them (default: none needed)"),
+    ("--rate-limit", "RATE_LIMIT", "requests a second for each key, or else each address (default: no limit)"),
+    ("--rate-limit-burst", "RATE_LIMIT_BURST", "requests at once (default: those of one second)"),
+    ("--trusted-proxies", "TRUSTED_PROXIES", "networks whose forwarded headers are believed (default: none)"),
 )
 _FETCH = (
     (
@@ -82,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         logging.getLogger(__name__).error("Settings: %s", error)  # noqa: TRY400 - written for people
         log_file = Path(env.get(f"{PREFIX}TERMINATION_LOG") or TERMINATION_LOG)
-        termination.write(log_file, {"reason": "SettingsInvalid", "message": str(error)})
+        termination.write(log_file, {"reason": error.reason, "message": str(error)})
         return 2
     except KeyboardInterrupt:
         return 130

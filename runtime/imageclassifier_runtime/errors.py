@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_CHALLENGE = 'Bearer realm="imageclassifier"'
+
 
 class RequestError(Exception):
     """A request that gets a problem-details answer; `detail` is written for the person who sent it."""
@@ -17,6 +19,11 @@ class RequestError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.reason = reason or self.slug
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the answer has besides."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class ImageUndecodableError(RequestError):
@@ -55,6 +62,36 @@ class TensorError(RequestError):
     status, slug, title = 400, "tensor-invalid", "The tensor is not what the model takes"
 
 
+class UnauthorizedError(RequestError):
+    """A request without a key that opens the door (RFC 6750)."""
+
+    status, slug, title = 401, "unauthorized", "An API key is needed"
+
+    def __init__(self, detail: str, *, presented: bool) -> None:
+        super().__init__(detail)
+        self._presented = presented
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the challenge, with an error only where a key came."""
+        return {"WWW-Authenticate": _CHALLENGE + (', error="invalid_token"' if self._presented else "")}
+
+
+class RateLimitedError(RequestError):
+    """More requests than this client may send; `seconds` is when the next one may come."""
+
+    status, slug, title = 429, "rate-limited", "Too many requests"
+
+    def __init__(self, detail: str, *, seconds: int) -> None:
+        super().__init__(detail)
+        self._seconds = seconds
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return when to come again."""
+        return {"Retry-After": str(self._seconds)}
+
+
 class NotFoundError(RequestError):
     """A model or version that is not served here."""
 
@@ -91,6 +128,14 @@ class ModelError(Exception):
 
 class SettingsError(Exception):
     """A setting that cannot be used, with its name and what it should be."""
+
+    reason: ClassVar[str] = "SettingsInvalid"
+
+
+class ApiKeysError(SettingsError):
+    """No API keys where they should be: without them the door stays shut."""
+
+    reason = "ApiKeysInvalid"
 
 
 DIGEST_MISMATCH = "ModelDigestMismatch"

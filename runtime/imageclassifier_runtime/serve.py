@@ -58,6 +58,7 @@ def build(
     settings: ServeSettings, model: model_folder.ModelFolder, *, threads: int
 ) -> tuple[ServerState, Workers]:
     """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
+    from imageclassifier_runtime.access.keyfiles import KeyFiles  # noqa: PLC0415
     from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
@@ -65,6 +66,8 @@ def build(
     from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
     from imageclassifier_runtime.workers import Workers  # noqa: PLC0415
 
+    # Before the model is loaded: a server that could let nobody in says so at once.
+    keys = None if settings.api_keys_path is None else KeyFiles(settings.api_keys_path)
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
     classifier.warm_up(threads)
@@ -88,6 +91,7 @@ def build(
         metrics=metrics,
         lifecycle=Lifecycle(),
         tracing=tracing,
+        keys=keys,
     )
     return state, workers
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from imageclassifier_runtime.access.peers import Network, networks
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
@@ -50,6 +51,11 @@ class ServeSettings:
     memory_limit_bytes: int = 0
     termination_log: Path = Path(TERMINATION_LOG)
     tracing: TracingSettings | None = None
+    api_keys_path: Path | None = None
+    api_keys_seconds: float = 5.0
+    rate_limit: float | None = None
+    rate_limit_burst: int | None = None
+    trusted_proxies: tuple[Network, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, folder: Path | None = None) -> ServeSettings:
@@ -57,6 +63,8 @@ class ServeSettings:
         read = _Reader(env)
         model_dir = folder or read.path("MODEL_DIR", None)
         max_queue_size = read.integer("MAX_QUEUE_SIZE", cls.max_queue_size, 1, 10_000)
+        if read.text("RATE_LIMIT_BURST", None) and not read.text("RATE_LIMIT", None):
+            raise SettingsError(f"{PREFIX}RATE_LIMIT_BURST must be given together with {PREFIX}RATE_LIMIT")
         return cls(
             model_dir=model_dir,
             model_name=read.text("MODEL_NAME", None),
@@ -77,6 +85,10 @@ class ServeSettings:
             memory_limit_bytes=read.integer("MEMORY_LIMIT_BYTES", 0, 0, 2**50),
             termination_log=read.path("TERMINATION_LOG", Path(TERMINATION_LOG)) or Path(TERMINATION_LOG),
             tracing=TracingSettings.from_env(env),
+            api_keys_path=read.path("API_KEYS_PATH", None),
+            rate_limit=read.number("RATE_LIMIT", 0, 0.001, 100_000, "of requests a second") or None,
+            rate_limit_burst=read.integer("RATE_LIMIT_BURST", 0, 1, 1_000_000) or None,
+            trusted_proxies=read.networks("TRUSTED_PROXIES"),
         )
 
 
@@ -193,16 +205,25 @@ class _Reader:
         return number
 
     def seconds(self, name: str, default: float, low: float, high: float) -> float:
+        return self.number(name, default, low, high, "of seconds")
+
+    def number(self, name: str, default: float, low: float, high: float, what: str) -> float:
         value = self.text(name, None)
         if value is None:
             return default
         try:
             number = float(value)
         except ValueError:
-            raise SettingsError(f"{PREFIX}{name} must be a number of seconds, not {value!r}") from None
+            raise SettingsError(f"{PREFIX}{name} must be a number {what}, not {value!r}") from None
         if not low <= number <= high:
             raise SettingsError(f"{PREFIX}{name} must be between {low:g} and {high:g}, not {value}")
         return number
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        try:
+            return networks(self.text(name, None) or "")
+        except ValueError as error:
+            raise SettingsError(f"{PREFIX}{name} must be networks such as 10.0.0.0/8: {error}") from None
 
     def flag(self, name: str) -> bool:
         value = (self.text(name, None) or "false").lower()

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
+from imageclassifier_operator.api.security import security, security_problems
 from imageclassifier_operator.api.source import own_source, source_problems
 from imageclassifier_operator.api.types import (
     Autoscaling,
@@ -99,6 +100,8 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         service = raw.get("service") or {}
         monitoring = _monitoring(raw.get("monitoring") or {}, problems)
         tracing = _tracing(raw["tracing"], problems) if raw.get("tracing") is not None else None
+        guarded = raw.get("security") or {}
+        problems.extend(security_problems(guarded))
         _memory_fits(resources, limits, problems)
         return (
             None
@@ -112,6 +115,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
                 service=Service(**_renamed(service, {"type": "type", "port": "port"})),
                 monitoring=monitoring,
                 tracing=tracing,
+                security=security(guarded),
                 rollout=rollout,
             )
         )

@@ -105,6 +105,23 @@ class Tracing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """What one client may send to one pod; `burst` is left to the server where it is None."""
+
+    requests_per_second: int
+    burst: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Security:
+    """Who is let in: `api_keys_secret` is the name of a Secret, `trusted_proxies` are networks as written."""
+
+    api_keys_secret: str | None = None
+    rate_limit: RateLimit | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rollout:
     """The rolling update, in pods, and how long a pod that was told to end goes on answering."""
 
@@ -125,6 +142,7 @@ class Spec:
     service: Service = field(default_factory=Service)
     monitoring: Monitoring = field(default_factory=Monitoring)
     tracing: Tracing | None = None
+    security: Security = field(default_factory=Security)
     rollout: Rollout = field(default_factory=Rollout)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import ModelSource
-from imageclassifier_operator.manifests import source, tracing
+from imageclassifier_operator.manifests import security, source, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,9 +45,11 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
         "MAX_QUEUE_SIZE": str(limits.max_queue_size),
         "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
+        **security.settings(ic.spec.security),
     }
     container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
     container["env"] += tracing.env(ic, container="server")
+    container["volumeMounts"] += security.mounts(ic.spec.security)
     return {
         **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
@@ -59,11 +61,12 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
 
 
 def volumes(ic: ImageClassifier) -> list[dict[str, Any]]:
-    """Return what the containers may write to, and the claim that the model is in; all else is read-only."""
+    """Return what the containers may write to, the claim that the model is in, and the API keys."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         *source.volumes(ic.spec.model),
+        *security.volumes(ic.spec.security),
     ]
 
 

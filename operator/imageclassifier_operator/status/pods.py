@@ -25,6 +25,7 @@ _MODEL_REMEDIES = {
     "ModelAddressRefused": "serve the model from another address",
     "ModelTooLarge": "serve a smaller model",
     "ModelInvalid": "export the model anew",
+    "ApiKeysInvalid": "put API keys into the Secret of spec.security.apiKeysSecretRef, in this namespace",
 }
 _PASSING = frozenset({"ModelUnreachable"})
 

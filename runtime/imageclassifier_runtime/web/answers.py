@@ -34,5 +34,4 @@ def failure(path: str, status: int, detail: str, headers: dict[str, str] | None 
 
 def of_error(error: RequestError) -> Response:
     """Return the answer to a request that failed with a typed error."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return error_answer(error.status, error.detail, headers)
+    return error_answer(error.status, error.detail, error.headers)

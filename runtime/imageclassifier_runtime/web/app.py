@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -18,7 +19,9 @@ from imageclassifier_runtime.web.classify import Classify
 from imageclassifier_runtime.web.direct import Direct
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.front import Front
+from imageclassifier_runtime.web.gate import guarded
 from imageclassifier_runtime.web.observe import Observe
+from imageclassifier_runtime.web.openapi_security import secured
 from imageclassifier_runtime.web.paths import API
 from imageclassifier_runtime.web.routes import adder
 from imageclassifier_runtime.web.v1 import PredictProtocol
@@ -50,7 +53,7 @@ def create_app(state: ServerState) -> ASGIApp:
     add("/", Front().root, **openapi_v1.live())
     _add_pages(app, state)
     _add_error_handlers(app)
-    return Observe(Direct(app, direct), state)
+    return Observe(guarded(Direct(app, direct), state), state)
 
 
 def _add_api(add: Add, state: ServerState) -> None:
@@ -76,11 +79,20 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
     async def metrics(_: Request) -> Response:
         return Response(state.metrics.render(), media_type=CONTENT_TYPE)
 
+    @functools.cache
+    def described() -> dict[str, Any]:
+        keys, rates = state.keys is not None, state.settings.rate_limit is not None
+        return secured(app.openapi(), keys=keys, rates=rates)
+
+    @functools.cache
+    def page() -> str:
+        return render(described())
+
     async def document(_: Request) -> Response:
-        return json_answer(app.openapi())
+        return json_answer(described())
 
     async def docs(_: Request) -> Response:
-        return HTMLResponse(render(app.openapi()))
+        return HTMLResponse(page())
 
     for path, endpoint in {"/metrics": metrics, "/openapi.json": document, "/docs": docs}.items():
         app.router.add_route(path, endpoint, methods=["GET"], include_in_schema=False)

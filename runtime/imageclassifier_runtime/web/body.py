@@ -9,10 +9,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from imageclassifier_runtime.errors import BodyInvalidError, BodyTimeoutError, TooLargeError
+from imageclassifier_runtime.web.pace import GRACE_SECONDS, is_slow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from starlette.types import Receive, Scope, Send
 
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 _DISCARD_SECONDS = 10.0
 _DISCARD_BYTES = 64 * 1024 * 1024
 
@@ -26,20 +30,40 @@ class BodyReader:
         self.complete = False
         self.received = 0
 
-    async def read(self, *, limit: int, seconds: float, idle_seconds: float) -> bytearray:
+    async def begin(self, has_come: Callable[[int], bool], *, amount: int, seconds: float) -> None:
+        """Wait until `amount` bytes of the body are here, without reading them; raises BodyTimeoutError."""
+        loop = asyncio.get_running_loop()
+        end, pause = loop.time() + seconds, _SHORTEST_PAUSE
+        while not has_come(amount):
+            if loop.time() > end:
+                raise BodyTimeoutError(f"Less than {amount} bytes came within {seconds:g} s, and others wait.")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def read(
+        self, *, limit: int, seconds: float, idle_seconds: float, contended: Callable[[], bool] = lambda: False
+    ) -> bytearray:
         """Return the whole body; raises TooLargeError, BodyTimeoutError, ClientDisconnect.
 
-        `seconds` is for all of it, `idle_seconds` for each part.
+        `seconds` is for all of it, `idle_seconds` for each part. While `contended` says that others wait for its
+        room, it also has to come quickly.
         """
         body = bytearray()
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        began = last = loop.time()
+        end = began + seconds
         while not self.complete:
+            due = min(end, last + idle_seconds)
             try:
-                async with asyncio.timeout_at(min(end, loop.time() + idle_seconds)):
+                async with asyncio.timeout_at(min(due, loop.time() + GRACE_SECONDS)):
                     chunk = await self._next()
+                last = loop.time()
             except TimeoutError:
-                raise BodyTimeoutError(f"{len(body)} bytes came in time, then no more.") from None
+                if loop.time() >= due:
+                    raise BodyTimeoutError(f"{len(body)} bytes came in time, then no more.") from None
+                chunk = b""
+            if contended() and not self.complete and is_slow(len(body) + len(chunk), loop.time() - began):
+                raise BodyTimeoutError(f"{len(body)} bytes came in {loop.time() - began:.0f} s, and others wait.")
             if len(body) + len(chunk) > limit:
                 raise too_many_bytes(limit)
             body += chunk
@@ -83,6 +107,18 @@ class EarlyResponse(Response):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def refusal(response: Response, reader: BodyReader, headers: Iterable[tuple[bytes, bytes]]) -> Response:
+    """Return an answer in a form that its client gets to see, whatever part of the body is still to come."""
+    if reader.complete:
+        return response
+    given = dict(headers)
+    # A client that waits for leave to send its body has sent none.
+    if not reader.started and given.get(b"expect", b"").lower() == b"100-continue":
+        return response
+    has_body = b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0"
+    return EarlyResponse(response, reader) if has_body or reader.started else response
 
 
 def declared_length(headers: dict[bytes, bytes]) -> int | None:

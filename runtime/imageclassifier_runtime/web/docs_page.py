@@ -18,6 +18,10 @@ th{font-weight:600;border-bottom:1px solid #d0d7de}
 @media (prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}code,pre{background:#1c2128}
 .m{color:#6cb6ff}h2,th{border-color:#373e47}}
 """
+_KEYS = (
+    "<p>This server wants an API key with every request but those for health, metrics and this page: "
+    "<code>Authorization: Bearer KEY</code> or <code>X-API-Key: KEY</code>.</p>"
+)
 _EXAMPLES = {
     "/api/v1/classify": (
         "curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' 'http://HOST/api/v1/classify?top_k=3'\n"
@@ -48,7 +52,7 @@ def render(document: dict[str, Any]) -> str:
         f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info.get('description', ''))}</p>"
         '<p>Machine-readable: <a href="openapi.json">openapi.json</a>. Metrics: <a href="metrics">metrics</a>.</p>'
-        f"{''.join(sections)}</body></html>"
+        f"{_KEYS if document.get('security') else ''}{''.join(sections)}</body></html>"
     )
 
 

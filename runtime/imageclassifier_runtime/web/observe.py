@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.answers import failure
+from imageclassifier_runtime.web.caller import caller_of
 from imageclassifier_runtime.web.paths import is_probe, protocol_of
 
 if TYPE_CHECKING:
@@ -77,10 +78,13 @@ class Observe:
         protocol = protocol_of(path)
         self._metrics.requests.labels(protocol, str(status)).inc()
         self._metrics.duration.labels(protocol).observe(seconds)
-        client = scope.get("client")
+        client, caller = scope.get("client"), caller_of(scope)
+        who: dict[str, object] = {"client": client[0].removeprefix("::ffff:") if client else None}
+        if caller is not None:
+            who = {"client": caller.address, **({"key": caller.key} if caller.key is not None else {})}
         fields: dict[str, object] = {
             "request_id": request_id,
-            "client": client[0].removeprefix("::ffff:") if client else None,
+            **who,
             "protocol": protocol,
             "method": scope["method"],
             "path": path[:200],

@@ -13,7 +13,9 @@ from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.pipeline import WORKSPACE, Outcome
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web import notes
-from imageclassifier_runtime.web.body import BodyReader, EarlyResponse, declared_length, too_many_bytes
+from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
+from imageclassifier_runtime.web.caller import caller_of
+from imageclassifier_runtime.web.pace import HAS_COME
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -35,6 +37,8 @@ _BATCH_IMAGES = 4
 # Such a body is paid for twice: what is taken out of it (files, decoded base64, numbers) is there beside it.
 _BATCH_COST = 2
 _WORK_SECONDS = 30.0
+# So much of a large body is waited for before it gets room; less than the kernel keeps for a connection.
+_BEGINNING = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,9 +80,18 @@ class Passage:
         if length is not None and length > limit:
             raise too_many_bytes(told)
         size = factor * (limit if length is None else length)
-        await self._state.admission.admit_body(self.lease, size + BODY_OVERHEAD - (limit - told))
+        size += BODY_OVERHEAD - (limit - told)
+        bodies, has_come = self._state.admission.bodies, self.request.scope.get(HAS_COME)
+        if has_come is not None and size > bodies.free - bodies.capacity // 2:
+            # Half of the room is for those who send: a body takes of it only once it comes.
+            amount = 1 if length is None else min(length, _BEGINNING)
+            await self.reader.begin(has_come, amount=amount, seconds=settings.body_idle_seconds)
+        await self._state.admission.admit_body(self.lease, size)
         body = await self.reader.read(
-            limit=limit, seconds=settings.body_timeout_seconds, idle_seconds=settings.body_idle_seconds
+            limit=limit,
+            seconds=settings.body_timeout_seconds,
+            idle_seconds=settings.body_idle_seconds,
+            contended=lambda: bodies.contended,
         )
         self.receive_seconds = time.perf_counter() - self.started
         self._state.metrics.stages.labels("receive").observe(self.receive_seconds)
@@ -123,6 +136,9 @@ class Passage:
         No more of them are under way at once than there are workers: one client's batch takes no more places
         in the queue than that, and the images of others come in between.
         """
+        caller = caller_of(self.request.scope)
+        if caller is not None:
+            caller.charge(len(items) - 1)
         results: list[Outcome | RequestError] = [_LATE] * len(items)
         self.request.scope[notes.ITEMS] = len(items)
         pending = iter(enumerate(items))
@@ -179,7 +195,6 @@ async def pass_through(
 ) -> Response:
     """Answer one request with `handle`; `render` makes the answer of every error that a client can cause."""
     passage = Passage(state, request)
-    reader = passage.reader
     try:
         if state.lifecycle.stopping:
             raise UnavailableError(
@@ -189,12 +204,9 @@ async def pass_through(
     except RequestError as error:
         state.metrics.rejected.labels(error.reason).inc()
         request.scope[notes.REASON] = error.reason
-        response = render(error)
-        # A client that waits for leave to send its body has sent none.
-        waits = not reader.started and request.headers.get("expect", "").lower() == "100-continue"
-        return response if reader.complete or waits else EarlyResponse(response, reader)
+        return refusal(render(error), passage.reader, request.scope["headers"])
     finally:
-        request.scope[notes.BYTES_IN] = reader.received
+        request.scope[notes.BYTES_IN] = passage.reader.received
         passage.lease.release()
 
 

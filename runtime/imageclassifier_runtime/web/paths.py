@@ -5,6 +5,7 @@ from __future__ import annotations
 API = "/api/v1"
 NATIVE, V1, V2, OTHER = "native", "v1", "v2", "other"
 _QUIET = (f"{API}/health", "/metrics", "/v2/health/")
+_OPEN = frozenset({"/", "/docs", "/openapi.json"})
 
 
 def protocol_of(path: str) -> str:
@@ -25,3 +26,8 @@ def is_probe(method: str, path: str) -> bool:
     if path.startswith("/v2/models/"):
         return path.endswith("/ready")
     return path.startswith("/v1/models/") and ":" not in path and not path.endswith("/metadata")
+
+
+def is_open(method: str, path: str) -> bool:
+    """Return whether this needs no API key: how to use the server, which is the same for everybody."""
+    return path in _OPEN and method in {"GET", "HEAD"}

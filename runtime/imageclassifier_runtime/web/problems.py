@@ -37,9 +37,8 @@ def content_of(error: RequestError) -> dict[str, object]:
 
 def of_error(error: RequestError) -> Response:
     """Return the answer to a request that failed with a typed error."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     body = json.dumps(content_of(error), ensure_ascii=False).encode()
-    return Response(body, error.status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 def _content(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from imageclassifier_runtime.web.pace import HAS_COME, PacedFlow, is_slow, make_room
 from imageclassifier_runtime.web.paths import is_probe
 from imageclassifier_runtime.web.problems import MEDIA_TYPE
 
@@ -23,17 +25,27 @@ _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Se
 
 def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
     """Return the protocol class for these settings."""
+    # Those that were told to go and are not gone yet.
+    going: set[HttpToolsProtocol] = set()
 
     class BoundedProtocol(HttpToolsProtocol):
+        flow: PacedFlow
+        _idle_since = 0.0
         _header_bytes = 0
         _field_bytes = 0
         _in_headers = True
         _crowded = False
         _timer: asyncio.TimerHandle | None = None
+        _stuck_timer: asyncio.TimerHandle | None = None
+        _stuck_since = 0.0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            self._crowded = len(self.connections) > settings.max_connections
+            self.flow = PacedFlow(transport, self.loop)
+            now = self._idle_since = self.loop.time()
+            if len(self.connections) - len(going) > settings.max_connections:
+                others = [it for it in self.connections if isinstance(it, BoundedProtocol) and it is not self]
+                self._crowded = make_room(others, settings.max_connections, now) == 0
             if len(self.connections) > 2 * settings.max_connections:
                 self._refuse(503, _CROWDED, "retry-after: 1\r\n")
             else:
@@ -41,6 +53,8 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
+            self._stop_stuck_timer()
+            going.discard(self)
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -74,8 +88,13 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
             self._in_headers, self._header_bytes = False, 0
             self._stop_timer()
             super().on_headers_complete()
+            cast("dict[str, Any]", self.scope)[HAS_COME] = functools.partial(self._has_come, self.cycle)
             # Nothing more is read until the application asks for it: a request that waits holds no body.
             self.flow.pause_reading()
+
+        def on_body(self, body: bytes) -> None:
+            self.flow.came += len(body)
+            super().on_body(body)
 
         def on_message_complete(self) -> None:
             self._in_headers = True
@@ -84,9 +103,56 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            if not self._in_headers and not self.transport.is_closing():
-                # Answered before its body was read: the rest is thrown away, but not for ever.
+            self._idle_since = self.loop.time()
+            # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
+            if self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
                 self._start_timer()
+
+        def timeout_keep_alive_handler(self) -> None:
+            self._give_up()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stuck_since = self.loop.time()
+            self._stop_stuck_timer()
+            self._stuck_timer = self.loop.call_later(settings.body_timeout_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._stop_stuck_timer()
+            super().resume_writing()
+
+        def waits_since(self, now: float) -> float | None:
+            if self.transport.is_closing():
+                return None
+            if self.flow.write_paused:
+                return self._stuck_since
+            if self.cycle is None or self.cycle.response_complete:
+                return self._idle_since
+            wanted_at = self.flow.wanted_at if self.cycle.more_body else None
+            slow = wanted_at is not None and is_slow(self.flow.came, now - wanted_at)
+            return wanted_at if slow else None
+
+        def drop(self) -> None:
+            going.add(self)
+            self._give_up()
+
+        def _give_up(self) -> None:
+            # Closing waits until the client has taken the rest of its answer, and it may never do that.
+            if self.transport.get_write_buffer_size():
+                self.transport.abort()
+            else:
+                self.transport.close()
+
+        def _has_come(self, cycle: RequestResponseCycle, amount: int) -> bool:
+            """Return whether so much of the body, or all of it, is here; until then it is the client's turn."""
+            if cycle.waiting_for_100_continue:
+                cycle.waiting_for_100_continue = False
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if cycle.disconnected or not cycle.more_body or len(cycle.body) + self.flow.waiting() >= amount:
+                self.flow.wanted_at = None
+                return True
+            self.flow.want()
+            return False
 
         def send_400_response(self, msg: str) -> None:
             self._refuse(400, msg)
@@ -97,7 +163,12 @@ def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
 
         def _start_timer(self) -> None:
             self._stop_timer()
-            self._timer = self.loop.call_later(settings.header_timeout_seconds, self.transport.close)
+            self._timer = self.loop.call_later(settings.header_timeout_seconds, self._give_up)
+
+        def _stop_stuck_timer(self) -> None:
+            if self._stuck_timer is not None:
+                self._stuck_timer.cancel()
+                self._stuck_timer = None
 
         def _stop_timer(self) -> None:
             if self._timer is not None:

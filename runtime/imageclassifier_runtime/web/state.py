@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.admission import Admission
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
@@ -44,3 +45,4 @@ class ServerState:
     metrics: Metrics
     lifecycle: Lifecycle
     tracing: Tracing | None = None
+    keys: KeyFiles | None = None

@@ -90,6 +90,8 @@ def test_objects_of_the_spec_are_filled_in_but_for_those_whose_presence_says_som
         "spec.autoscaling",
         "spec.tracing",
         "spec.tracing.headersSecretRef",
+        "spec.security.apiKeysSecretRef",
+        "spec.security.rateLimit",
     ]
 
 

@@ -71,6 +71,23 @@ def ready(seen: Observation, **spec: Any) -> dict[str, Any]:
     return condition(compute(classifier(**spec), seen, previous={}, now=NOW), "Ready")
 
 
+def test_a_server_without_api_keys_is_told_with_what_to_do() -> None:
+    said = json.dumps({"reason": "ApiKeysInvalid", "message": "there is no API key at /api-keys"})
+    end = {"exitCode": 2, "message": said, "reason": "Error"}
+    looping = waiting("CrashLoopBackOff", lastState={"terminated": end})
+    status = compute(
+        classifier(),
+        world(pod("a", containerStatuses=[looping]), deployment=deployment(ready=0)),
+        previous={},
+        now=NOW,
+    )
+    told = condition(status, "Ready")
+    assert (told["status"], told["reason"]) == ("False", "ApiKeysInvalid")
+    assert "there is no API key" in told["message"]
+    assert "spec.security.apiKeysSecretRef" in told["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+
 def test_every_condition_is_published_at_first_sight() -> None:
     status = compute(classifier(), Observation(), previous={}, now=NOW)
     kinds = [entry["type"] for entry in status["conditions"]]

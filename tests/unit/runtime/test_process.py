@@ -211,6 +211,15 @@ def test_a_terminal_gets_text_instead_of_json() -> None:
     assert "error: Serving" in formatter.format(record)
 
 
+def test_a_server_that_could_let_nobody_in_does_not_start(model_path: Path, tmp_path: Path) -> None:
+    log = tmp_path / "termination-log"
+    env = environment(MODEL_DIR=model_path, API_KEYS_PATH=tmp_path / "keys", TERMINATION_LOG=log, PORT=0)
+    assert subprocess.run([PROGRAM, "serve"], env=env, check=False, stdout=subprocess.DEVNULL).returncode == 2
+    told = json.loads(log.read_text())
+    assert told["reason"] == "ApiKeysInvalid"
+    assert "cannot be read" in told["message"]
+
+
 def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Path) -> None:
     def run(command: str, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
         env = environment(TERMINATION_LOG=tmp_path / "log", **settings)

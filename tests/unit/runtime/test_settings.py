@@ -41,6 +41,11 @@ def test_every_fixed_name_is_read() -> None:
         ("DRAIN_SECONDS", "-1"),
         ("DRAIN_SECONDS", "nan"),
         ("PRECISION", "FP16"),
+        ("RATE_LIMIT", "0"),
+        ("RATE_LIMIT", "fast"),
+        ("RATE_LIMIT_BURST", "5"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
@@ -69,3 +74,20 @@ def test_a_digest_that_is_none_is_refused(digest: str) -> None:
 
 def test_a_digest_in_capitals_is_the_same_digest() -> None:
     assert FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": "AB" * 32}).sha256 == "ab" * 32
+
+
+def test_the_gate_is_off_unless_it_is_asked_for() -> None:
+    settings = ServeSettings.from_env({})
+    assert (settings.api_keys_path, settings.rate_limit, settings.trusted_proxies) == (None, None, ())
+
+
+def test_the_gate_is_set_up_from_the_environment() -> None:
+    env = {
+        "IMAGECLASSIFIER_API_KEYS_PATH": "/keys",
+        "IMAGECLASSIFIER_RATE_LIMIT": "0.5",
+        "IMAGECLASSIFIER_RATE_LIMIT_BURST": "3",
+        "IMAGECLASSIFIER_TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8",
+    }
+    settings = ServeSettings.from_env(env)
+    assert (settings.api_keys_path, settings.rate_limit, settings.rate_limit_burst) == (Path("/keys"), 0.5, 3)
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "fd00::/8"]

@@ -48,6 +48,10 @@ _OTHER: dict[str, Any] = {
     "tracing.otlpEndpoint": "https://collector.example.org/otlp",
     "tracing.samplingPercent": 0,
     "tracing.headersSecretRef.name": "collector-headers",
+    "security.apiKeysSecretRef.name": "pets-keys",
+    "security.rateLimit.requestsPerSecond": 50,
+    "security.rateLimit.burst": 100,
+    "security.trustedProxies": ["10.0.0.0/8"],
     "rollout.maxSurge": 2,
     "rollout.maxUnavailable": 1,
     "rollout.drainSeconds": 1,
@@ -61,6 +65,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
     if path.startswith("tracing."):
         return {"tracing": {"otlpEndpoint": "http://collector:4318"}}
+    if path.startswith("security.rateLimit."):
+        return {"security": {"rateLimit": {"requestsPerSecond": 1}}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 

@@ -1,0 +1,48 @@
+"""What the server gets to know whom to let in: settings, and the Secret with the API keys as a folder.
+
+The operator never reads a Secret: the kubelet mounts it, and brings its changes to the pods that run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.api import Security
+
+KEYS_DIR = "/api-keys"
+_VOLUME = "api-keys"
+_MODE = 0o440
+
+
+def settings(security: Security) -> dict[str, str]:
+    """Return the settings of `serve` that this adds."""
+    found: dict[str, str] = {}
+    if security.api_keys_secret is not None:
+        found["API_KEYS_PATH"] = KEYS_DIR
+    if security.rate_limit is not None:
+        found["RATE_LIMIT"] = str(security.rate_limit.requests_per_second)
+        if security.rate_limit.burst is not None:
+            found["RATE_LIMIT_BURST"] = str(security.rate_limit.burst)
+    if security.trusted_proxies:
+        found["TRUSTED_PROXIES"] = ",".join(security.trusted_proxies)
+    return found
+
+
+def mounts(security: Security) -> list[dict[str, Any]]:
+    """Return where the server finds the keys; the init container has no use for them."""
+    if security.api_keys_secret is None:
+        return []
+    return [{"name": _VOLUME, "mountPath": KEYS_DIR, "readOnly": True}]
+
+
+def volumes(security: Security) -> list[dict[str, Any]]:
+    """Return the Secret as a volume, readable for the pod's group alone.
+
+    It is optional so that a missing one has a cause that people see: the server refuses to start without keys and
+    says so in its termination message, where a volume that cannot be mounted is told in Events alone.
+    """
+    if security.api_keys_secret is None:
+        return []
+    secret = {"secretName": security.api_keys_secret, "defaultMode": _MODE, "optional": True}
+    return [{"name": _VOLUME, "secret": secret}]

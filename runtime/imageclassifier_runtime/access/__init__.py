@@ -1,0 +1,1 @@
+"""Who asks, and how often: API keys, rates, and the addresses behind trusted proxies."""

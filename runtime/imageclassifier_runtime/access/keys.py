@@ -1,0 +1,90 @@
+"""API keys in memory: only hashes of them, compared in constant time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import os
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHORTEST, LONGEST = 16, 256
+MOST_KEYS = 1024
+NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+"""What Kubernetes takes as the name of an entry of a Secret."""
+
+_KEY = re.compile(rb"[!-~]{%d,%d}" % (SHORTEST, LONGEST))
+# Nobody outside this process can compute a digest of ours, or choose a key whose digest begins as another's does.
+_SECRET = os.urandom(32)
+_INDEX_BYTES = 8
+_NOBODY = (os.urandom(32), "")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeySet:
+    """The keys that open the door; `problems` are lines that open nothing, told without what is in them."""
+
+    entries: dict[bytes, tuple[bytes, str]]
+    problems: tuple[str, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names that have a key."""
+        return frozenset(name for _, name in self.entries.values())
+
+    def name_of(self, presented: bytes) -> str | None:
+        """Return the name that a key belongs to, None where it is no key of ours.
+
+        How long this takes tells nothing about any key but its length: what is looked up is a keyed digest, which
+        the sender cannot foresee, and the digests are compared in constant time.
+        """
+        if not SHORTEST <= len(presented) <= LONGEST:
+            return None
+        digest = _digest(presented)
+        known, name = self.entries.get(digest[:_INDEX_BYTES], _NOBODY)
+        return name if hmac.compare_digest(known, digest) else None
+
+
+def key_set(files: Iterable[tuple[str, bytes]]) -> KeySet:
+    """Return the keys of files, given by name and content: one key a line, empty lines skipped.
+
+    All keys of a file have its name. What is no key is left out and told, so that one slip neither locks the
+    others out nor keeps a key that was taken away.
+    """
+    entries: dict[bytes, tuple[bytes, str]] = {}
+    problems: list[str] = []
+    for name, content in files:
+        if NAME.fullmatch(name) is None:
+            problems.append(f"{name[:80]!r} is not the name of a key: letters, digits, '.', '_' and '-' are")
+            continue
+        for number, line in enumerate(content.splitlines(), 1):
+            key = line.strip()
+            if not key:
+                continue
+            problem = _add(entries, name, key)
+            if problem is not None:
+                problems.append(f"line {number} of {name}: {problem}")
+    return KeySet(entries=entries, problems=tuple(problems))
+
+
+def _add(entries: dict[bytes, tuple[bytes, str]], name: str, key: bytes) -> str | None:
+    if _KEY.fullmatch(key) is None:
+        return f"a key has {SHORTEST} to {LONGEST} visible ASCII characters and no spaces"
+    digest = _digest(key)
+    index = digest[:_INDEX_BYTES]
+    if index in entries:
+        other = entries[index][1]
+        return None if other == name else f"the same key as in {other}, which it counts for"
+    if len(entries) >= MOST_KEYS:
+        return f"more than {MOST_KEYS} keys"
+    entries[index] = (digest, name)
+    return None
+
+
+def _digest(key: bytes) -> bytes:
+    # A fast hash is enough: keys are too long to guess, and the digests never leave the process.
+    return hashlib.blake2b(key, key=_SECRET, digest_size=32).digest()

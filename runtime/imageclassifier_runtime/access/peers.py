@@ -1,0 +1,124 @@
+"""Whose request it is: the address that connects, or the one that trusted proxies name.
+
+They name it in `Forwarded` (RFC 7239) or X-Forwarded-For. What a client writes there itself comes before what the
+proxies add, so these are read from the right, as far as each address is one of a trusted proxy. The first that is
+not is the client.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNKNOWN = "unknown"
+_MOST_HOPS = 32
+_LONGEST_ADDRESS = 64
+# One pair of a `Forwarded` element and what follows it. The classes exclude each other, so nothing is tried twice.
+_PAIR = re.compile(
+    r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)="""
+    r"""(?:([]!#$%&'*+.^_`|~0-9A-Za-z:\[-]+)|"((?:[^"\\]|\\.)*)")[ \t]*([;,]|$)"""
+)
+_ESCAPED = re.compile(r"\\(.)")
+
+
+def client_of(
+    peer: str | None, headers: Iterable[tuple[bytes, bytes]], trusted: Sequence[Network]
+) -> Address | None:
+    """Return the client's address; `peer` is who connects, None or a name where that is no address.
+
+    Where a request has both kinds of headers and they do not name the same client, neither is believed: a proxy
+    writes one of them, and hands the other on as the client wrote it.
+    """
+    address = parse_address(peer or "")
+    if address is None or not _is_in(address, trusted):
+        return address
+    lists: dict[bytes, list[str]] = {}
+    for name, value in headers:
+        if name in (b"x-forwarded-for", b"forwarded"):
+            lists.setdefault(name, []).append(value.decode("latin-1"))
+    if not lists:
+        return address
+    readers = {b"x-forwarded-for": _listed, b"forwarded": _forwarded}
+    found = {_walk(address, readers[name](",".join(values)), trusted) for name, values in lists.items()}
+    return found.pop() if len(found) == 1 else address
+
+
+def account_of(address: Address | None) -> str:
+    """Return what an address is counted by: itself, or of IPv6 its /64, since a host has all of that."""
+    if address is None:
+        return UNKNOWN
+    if address.version == 4:
+        return str(address)
+    return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+
+
+def parse_address(text: str) -> Address | None:
+    """Return an address written as in a header: with or without a port, IPv6 with or without brackets."""
+    text = text.strip()
+    if len(text) > _LONGEST_ADDRESS or "%" in text:
+        return None
+    if text.startswith("["):
+        text, closing, port = text[1:].partition("]")
+        if not closing or (port and not port.startswith(":")):
+            return None
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    # A socket for both families shows IPv4 addresses in this form.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Return networks separated by commas or spaces; raises ValueError."""
+    found = tuple(ipaddress.ip_network(part) for part in re.findall(r"[^\s,]+", text))
+    for network in found:
+        if network.prefixlen == 0:
+            raise ValueError(f"{network} is everyone, and then every client could name itself as it likes")
+    return found
+
+
+def _walk(address: Address, named: Sequence[str | None], trusted: Sequence[Network]) -> Address:
+    """Return the first address from the right that is no trusted proxy, or the last that could be read."""
+    for text in list(reversed(named))[:_MOST_HOPS]:
+        found = parse_address(text) if text is not None else None
+        if found is None:
+            return address
+        address = found
+        if not _is_in(address, trusted):
+            return address
+    return address
+
+
+def _listed(value: str) -> Sequence[str | None]:
+    return value.rsplit(",", _MOST_HOPS)
+
+
+def _forwarded(value: str) -> Sequence[str | None]:
+    """Return the `for` of each element, None where it has none; nothing at all where the header is malformed."""
+    elements: list[str | None] = [None]
+    at = 0
+    while at < len(value):
+        pair = _PAIR.match(value, at)
+        if pair is None:
+            return []
+        name, token, quoted, then = pair.groups()
+        if name.lower() == "for":
+            elements[-1] = token if token is not None else _ESCAPED.sub(r"\1", quoted)
+        if then == ",":
+            elements.append(None)
+        at = pair.end()
+    return elements
+
+
+def _is_in(address: Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)

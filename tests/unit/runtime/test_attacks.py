@@ -1,0 +1,154 @@
+"""Clients that hold on to connections, headers or room leave the others served."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.runtime.process import Served
+from tests.unit.runtime.support import image_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CLASSIFY = "/api/v1/classify"
+MOST = 40
+LARGE = 10 << 20
+HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+LARGE_HEAD = HEAD + b"Content-Length: %d\r\n\r\n" % LARGE
+
+
+@pytest.fixture(scope="module")
+def served(model_path: Path) -> Iterator[Served]:
+    """A server of few connections, with room for three large bodies."""
+    served = Served(MODEL_DIR=model_path, MAX_CONNECTIONS=MOST, MEMORY_LIMIT_BYTES=400 << 20)
+    yield served
+    served.kill()
+
+
+@pytest.fixture
+def attackers(served: Served) -> Iterator[list[socket.socket]]:
+    held: list[socket.socket] = []
+    yield held
+    for raw in held:
+        raw.close()
+
+
+def attack(served: Served, attackers: list[socket.socket], number: int, *parts: bytes) -> None:
+    """Open connections, send on each, and keep them."""
+    for _ in range(number):
+        raw = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+        attackers.append(raw)
+        with contextlib.suppress(ConnectionError):
+            for part in parts:
+                raw.sendall(part)
+
+
+def classify(served: Served) -> int:
+    """Ask on a connection of its own; 0 where the answer did not come."""
+    connection = served.connect()
+    try:
+        connection.request("POST", CLASSIFY, image_bytes(), {"Content-Type": "image/png"})
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+    return response.status
+
+
+def are_served(served: Served) -> bool:
+    return [classify(served) for _ in range(5)] == [200] * 5
+
+
+def until_served(served: Served) -> None:
+    end = time.monotonic() + 25
+    while classify(served) != 200:
+        assert time.monotonic() < end
+
+
+def test_connections_kept_after_an_answer_make_room(served: Served, attackers: list[socket.socket]) -> None:
+    for _ in range(2 * MOST):
+        attack(served, attackers, 1, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert attackers[-1].recv(65536).startswith(b"HTTP/1.1 200 ")
+    assert are_served(served)
+
+
+@pytest.mark.parametrize("part", [b"", b"GET / HTTP/1.1\r\nHost: h\r\n", b"P"])
+def test_connections_that_never_ask_make_room(served: Served, attackers: list[socket.socket], part: bytes) -> None:
+    attack(served, attackers, 3 * MOST, part)
+    assert are_served(served)
+
+
+def test_bodies_that_do_not_come_take_no_room_from_others(served: Served, attackers: list[socket.socket]) -> None:
+    attack(served, attackers, MOST - 10, LARGE_HEAD, b"\x89")
+    began = time.monotonic()
+    assert are_served(served)
+    # the reader's own deadline is 10 s: nobody waited for that
+    assert time.monotonic() - began < 10
+
+
+def test_large_bodies_that_stop_are_given_up_once_others_wait(
+    served: Served, attackers: list[socket.socket]
+) -> None:
+    attack(served, attackers, 6, LARGE_HEAD, bytes(70_000))
+    assert are_served(served)
+
+
+def test_bodies_of_no_told_length_that_stop_are_given_up_too(
+    served: Served, attackers: list[socket.socket]
+) -> None:
+    attack(served, attackers, 6, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+    assert are_served(served)
+
+
+def test_more_slow_bodies_than_connections_make_room(served: Served, attackers: list[socket.socket]) -> None:
+    attack(served, attackers, MOST, LARGE_HEAD, b"\x89")
+    until_served(served)  # after the grace that every body has
+    assert are_served(served)
+
+
+def test_a_small_body_that_waits_for_leave_is_asked_for_it_when_room_is_short(
+    served: Served, attackers: list[socket.socket]
+) -> None:
+    attack(served, attackers, 6, LARGE_HEAD, bytes(70_000))
+    image = image_bytes()
+    raw = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    attackers.append(raw)
+    raw.sendall(HEAD + b"Connection: close\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(image))
+    assert raw.recv(100).startswith(b"HTTP/1.1 100 ")
+    raw.sendall(image)
+    assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_answers_that_nobody_takes_make_room(model_path: Path, attackers: list[socket.socket]) -> None:
+    few = Served(MODEL_DIR=model_path, MAX_CONNECTIONS=8)
+    ask = b"GET /docs HTTP/1.1\r\nHost: h\r\n\r\n"
+    try:
+        for _ in range(11):
+            raw = socket.socket()
+            attackers.append(raw)
+            raw.settimeout(20)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            raw.connect(("127.0.0.1", few.port))
+            raw.sendall(ask * 400)  # more than the kernel keeps for one connection
+        until_served(few)  # once the kernel's buffers are full, and they wait for their clients
+        assert are_served(few)
+    finally:
+        few.kill()
+
+
+def test_endless_headers_on_many_connections_leave_others_served(
+    served: Served, attackers: list[socket.socket]
+) -> None:
+    for _ in range(5):
+        attack(served, attackers, 10, b"GET / HTTP/1.1\r\n", *[b"X-A: " + b"b" * 1000 + b"\r\n"] * 40)
+        assert classify(served) == 200
+    assert are_served(served)
