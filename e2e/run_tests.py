@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from e2e.cluster import programs
+from e2e.cluster import apt, programs
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY, cache_dir
@@ -46,7 +46,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
     """All parts, the quickest first; what is given extra goes to pytest."""
     return [
         Part("lint", _LINTERS),
-        Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)]),
+        Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)], prepare=_bring_redis),
         Part(
             "integration",
             [("pytest", "tests/integration", *extra)],
@@ -67,6 +67,14 @@ def _no_cluster() -> str:
     if os.geteuid() == 0 or os.environ.get("E2E_KUBECONFIG"):
         return ""
     return "the local cluster needs root; or name a cluster of your own with E2E_KUBECONFIG and E2E_CONTEXT"
+
+
+def _bring_redis() -> None:
+    """Install what the cache's tests start, where that can be done; where not, they are skipped and say so."""
+    there = any(map(shutil.which, ("redis-server", "redis-check-rdb")))
+    if not there and os.geteuid() == 0 and shutil.which("dpkg-query"):
+        # the program without the service that Debian's package redis-server starts
+        apt.install(["redis-tools"])
 
 
 def _bring_up() -> None:

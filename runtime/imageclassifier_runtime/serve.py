@@ -15,6 +15,8 @@ from imageclassifier_runtime.model import folder as model_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from imageclassifier_runtime.cache.results import ResultCache
+    from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
@@ -68,6 +70,8 @@ def build(
     metrics = Metrics()
     info = model.info
     metrics.model.labels(info.name, info.sha256, info.precision).set(1)
+    # before memory is measured: the client of Redis counts
+    cache = _cache(settings, classifier, metrics)
     admission = Admission(
         sizes=budget.divide(_memory(settings), settings),
         workers=workers,
@@ -81,8 +85,17 @@ def build(
         admission=admission,
         metrics=metrics,
         lifecycle=Lifecycle(),
+        cache=cache,
     )
     return state, workers
+
+
+def _cache(settings: ServeSettings, classifier: Classifier, metrics: Metrics) -> ResultCache | None:
+    if not settings.cache.on:
+        return None
+    from imageclassifier_runtime.cache.results import ResultCache  # noqa: PLC0415
+
+    return ResultCache(settings, classifier, metrics.registry)
 
 
 def _memory(settings: ServeSettings) -> budget.Memory:
@@ -120,4 +133,6 @@ def _facts(state: ServerState, threads: int) -> dict[str, object]:
         "limit_mib": (state.settings.memory_limit_bytes or cgroup.memory_limit() or 0) // mib or None,
         "bodies_mib": state.admission.bodies.capacity // mib,
         "pixels_mib": state.admission.pixels.capacity // mib,
+        "cache_mib": state.settings.cache.max_bytes // mib or None,
+        "redis": state.settings.cache.redis and state.settings.cache.redis.url,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from imageclassifier_runtime.cache_settings import CacheSettings, read_cache
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
@@ -47,6 +48,7 @@ class ServeSettings:
     threads: int = 0
     memory_limit_bytes: int = 0
     termination_log: Path = Path(TERMINATION_LOG)
+    cache: CacheSettings = dataclasses.field(default_factory=CacheSettings)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, folder: Path | None = None) -> ServeSettings:
@@ -73,6 +75,7 @@ class ServeSettings:
             threads=read.integer("THREADS", 0, 0, 256),
             memory_limit_bytes=read.integer("MEMORY_LIMIT_BYTES", 0, 0, 2**50),
             termination_log=read.path("TERMINATION_LOG", Path(TERMINATION_LOG)) or Path(TERMINATION_LOG),
+            cache=read_cache(read),
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
@@ -42,3 +43,4 @@ class ServerState:
     admission: Admission
     metrics: Metrics
     lifecycle: Lifecycle
+    cache: ResultCache | None = None
