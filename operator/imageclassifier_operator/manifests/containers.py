@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.manifests import source
+from imageclassifier_operator.manifests import cache, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +42,12 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
         "MAX_QUEUE_SIZE": str(limits.max_queue_size),
         "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
+        **cache.settings(ic.spec.cache),
     }
+    container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
+    container["env"] += cache.secret_env(ic.spec.cache)
     return {
-        **_container("server", "serve", ic, config, settings=settings, model_read_only=True),
+        **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         # asked often and for two minutes, so that a pod is ready within a second of being warm
         "startupProbe": _probe("ready", period=1, timeout=1, failures=120),

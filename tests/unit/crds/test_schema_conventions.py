@@ -83,7 +83,14 @@ def test_objects_of_the_spec_are_filled_in_but_for_those_whose_presence_says_som
     objects = [
         path for path, node in _of_type("object", _SPEC) if node.get("default") != {} and not path.endswith("[]")
     ]
-    assert objects == ["spec.model.credentialsSecretRef", "spec.model.s3", "spec.autoscaling"]
+    assert objects == [
+        "spec.model.credentialsSecretRef",
+        "spec.model.s3",
+        "spec.autoscaling",
+        "spec.cache",
+        "spec.cache.redis",
+        "spec.cache.redis.credentialsSecretRef",
+    ]
 
 
 def test_a_model_is_never_filled_in() -> None:

@@ -39,6 +39,10 @@ _OTHER: dict[str, Any] = {
     "limits.maxImageBytes": "5Mi",
     "limits.maxImagePixels": 1_000_000,
     "limits.maxQueueSize": 1,
+    "cache.maxBytes": "8Mi",
+    "cache.redis.url": "redis://other.vision.svc",
+    "cache.redis.credentialsSecretRef.name": "redis-login",
+    "cache.redis.ttlSeconds": 60,
     "service.type": "NodePort",
     "service.port": 8080,
     "monitoring.serviceMonitor": "Disabled",
@@ -55,6 +59,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"model": {"uri": "s3://models/one.onnx", "sha256": _SHA256, "s3": {}}}
     if path.startswith("model.") and path != "model.name":
         return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
+    if path.startswith("cache."):
+        return {"cache": {"redis": {"url": "redis://redis.vision.svc"}}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 
