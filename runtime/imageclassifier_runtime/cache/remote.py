@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -45,8 +46,9 @@ class RedisCache:
         # Redis can refuse writes and answer questions: when it is full, or a replica.
         self._writes = Breaker(SET, metrics.available.labels(SET).set)
         self._writing: set[asyncio.Task[None]] = set()
+        self._connecting: asyncio.Task[None] | None = None
         # The deadline is ours; the pool's own times only end what we have given up.
-        pool = BlockingConnectionPool.from_url(
+        self._pool = BlockingConnectionPool.from_url(
             settings.url,
             username=settings.username,
             password=settings.password,
@@ -58,7 +60,7 @@ class RedisCache:
             protocol=2,
             driver_info=None,
         )
-        self._client = Redis.from_pool(pool)
+        self._client = Redis.from_pool(self._pool)
 
     async def get(self, key: bytes) -> bytes | None:
         """Return scores, or None where Redis has none; raises CacheUnusableError, within the deadline."""
@@ -100,6 +102,8 @@ class RedisCache:
     async def close(self) -> None:
         """Wait for the writes under way, and close the connections."""
         await self.settle()
+        if self._connecting is not None:
+            await self._connecting
         await self._client.aclose(close_connection_pool=True)
 
     async def _set(self, name: str, value: bytes) -> None:
@@ -116,6 +120,14 @@ class RedisCache:
     def _fail(self, operation: str, breaker: Breaker, error: Exception) -> None:
         self._metrics.errors.labels(operation, _reason(error)).inc()
         breaker.failed(error)
+        if isinstance(error, TimeoutError) and (self._connecting is None or self._connecting.done()):
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        """Have a connection ready, however long that takes: TLS and login can take longer than a question may."""
+        with contextlib.suppress(Exception):  # it is only tried: the next question will tell what is wrong
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+            await self._pool.release(connection)
 
     async def _timely(self, work: Awaitable[T]) -> T:
         """Return what Redis says; raises TimeoutError after the deadline.
