@@ -47,7 +47,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
     """All parts, the quickest first; what is given extra goes to pytest."""
     return [
         Part("lint", _LINTERS),
-        Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)]),
+        Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)], prepare=_bring_redis),
         Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, hindrance=_no_browser),
         Part(
             "integration",
@@ -80,6 +80,14 @@ def _no_cluster() -> str:
     if os.geteuid() == 0 or os.environ.get("E2E_KUBECONFIG"):
         return ""
     return "the local cluster needs root; or name a cluster of your own with E2E_KUBECONFIG and E2E_CONTEXT"
+
+
+def _bring_redis() -> None:
+    """Install what the cache's tests start, where that can be done; where not, they are skipped and say so."""
+    there = any(map(shutil.which, ("redis-server", "redis-check-rdb")))
+    if not there and os.geteuid() == 0 and shutil.which("dpkg-query"):
+        # the program without the service that Debian's package redis-server starts
+        apt.install(["redis-tools"])
 
 
 def _bring_up() -> None:

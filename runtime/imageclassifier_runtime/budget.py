@@ -1,8 +1,8 @@
 """From the container's memory limit to two pools: how much the bodies and the pixels in flight may take.
 
-The operator accepts a spec when `160 MiB + maxImageBytes + 8 * maxImagePixels` fits the memory limit. The 160 MiB
-stand for the process with its model and for the room that is kept free here; what is left is shared out so that
-one image of the largest size always fits.
+The operator accepts a spec when `160 MiB + cache.maxBytes + maxImageBytes + 8 * maxImagePixels` fits the memory
+limit. The 160 MiB stand for the process with its model and for the room that is kept free here; what is left is
+shared out so that one image of the largest size always fits. The cache's room is lent to no pool, even if empty.
 """
 
 from __future__ import annotations
@@ -43,14 +43,17 @@ def divide(memory: Memory, settings: ServeSettings) -> Sizes:
         total = min(memory.available // 2, _MOST_WITHOUT_LIMIT)
     else:
         total = memory.limit - memory.used - _MARGIN
+    cache = settings.cache.max_bytes
+    total -= cache
     one_body = settings.max_image_bytes + BODY_OVERHEAD
     bodies = max(one_body, min(total // 8, total - PIXEL_COST * settings.max_image_pixels))
     pixels = total - bodies
     if pixels < _MIN_PIXELS_POOL:
-        need = memory.used + _MARGIN + one_body + _MIN_PIXELS_POOL
+        need = memory.used + _MARGIN + cache + one_body + _MIN_PIXELS_POOL
+        told = f"its cache may take {cache / MIB:.0f} MiB, " if cache else ""
         raise SettingsError(
             f"the memory limit of {(memory.limit or memory.available) // MIB} MiB is too small: the server with "
-            f"its model takes {memory.used // MIB} MiB, and images up to the configured size need a limit of "
-            f"{-(-need // MIB)} MiB at the very least"
+            f"its model takes {memory.used // MIB} MiB, {told}and images up to the configured size need a "
+            f"limit of {-(-need // MIB)} MiB at the very least"
         )
     return Sizes(bodies=bodies, pixels=pixels)

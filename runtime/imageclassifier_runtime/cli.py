@@ -32,6 +32,8 @@ _SERVE = (
     ("--max-image-pixels", "MAX_IMAGE_PIXELS", "largest image in pixels (default: 25000000)"),
     ("--max-queue-size", "MAX_QUEUE_SIZE", "requests that may wait (default: 64)"),
     ("--drain-seconds", "DRAIN_SECONDS", "how long to go on answering after SIGTERM (default: 10)"),
+    ("--cache-max-bytes", "CACHE_MAX_BYTES", "room for results by content hash (default: 0, which keeps none)"),
+    ("--cache-redis-url", "CACHE_REDIS_URL", "redis(s)://host[:port][/number] that keeps results too"),
     ("--threads", "THREADS", "workers (default: the CPU quota, rounded up)"),
     ("--api-keys-path", "API_KEYS_PATH", "file with one API key a line, or folder of them (default: none needed)"),
     ("--rate-limit", "RATE_LIMIT", "requests a second for each key, or else each address (default: no limit)"),

@@ -117,6 +117,10 @@ class UnavailableError(RequestError):
     retry_after = 1
 
 
+class CacheUnusableError(Exception):
+    """A store of results was not asked, did not answer in time, or not with what can be believed."""
+
+
 class ModelError(Exception):
     """A model that cannot be served; `reason` is one of the operator's known causes."""
 

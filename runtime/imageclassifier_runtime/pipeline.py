@@ -113,6 +113,11 @@ class Classifier:
         batch = np.require(tensor[np.newaxis], np.float32, ("C", "A"))
         return self._outcome(batch, count, (), [time.perf_counter()], alone)
 
+    def name(self, scores: FloatArray, count: int) -> list[Prediction]:
+        """Return the `count` likeliest classes by the model's raw scores [C]."""
+        probabilities = scores if self._session.gives_probabilities else softmax(scores)
+        return top(probabilities, self.model.labels, count)
+
     def _outcome(
         self,
         batch: FloatArray,
@@ -127,8 +132,7 @@ class Classifier:
         if not np.isfinite(scores).all():
             raise TensorError("The model's scores for this input are not finite numbers.")
         marks.append(time.perf_counter())
-        probabilities = scores if self._session.gives_probabilities else softmax(scores)
-        predictions = top(probabilities, self.model.labels, count)
+        predictions = self.name(scores, count)
         marks.append(time.perf_counter())
         stages = (*names, "inference", "postprocess")
         seconds = {name: after - before for name, (before, after) in zip(stages, pairwise(marks), strict=True)}

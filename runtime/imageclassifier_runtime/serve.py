@@ -13,6 +13,7 @@ from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
@@ -75,8 +76,9 @@ def build(
     metrics = Metrics()
     info = model.info
     metrics.model.labels(info.name, info.sha256, info.precision).set(1)
-    # Before memory is measured, because its packages take some.
+    # Before memory is measured, because the packages of both take some.
     tracing = _tracing(settings, model, metrics)
+    cache = _cache(settings, classifier, metrics)
     admission = Admission(
         sizes=budget.divide(_memory(settings), settings),
         workers=workers,
@@ -92,6 +94,7 @@ def build(
         lifecycle=Lifecycle(),
         tracing=tracing,
         keys=keys,
+        cache=cache,
     )
     return state, workers
 
@@ -103,6 +106,14 @@ def _tracing(settings: ServeSettings, model: model_folder.ModelFolder, metrics: 
     from imageclassifier_runtime.tracing.tracer import Tracing  # noqa: PLC0415
 
     return Tracing(settings.tracing, model=model.info, registry=metrics.registry)
+
+
+def _cache(settings: ServeSettings, classifier: Classifier, metrics: Metrics) -> ResultCache | None:
+    if not settings.cache.on:
+        return None
+    from imageclassifier_runtime.cache.results import ResultCache  # noqa: PLC0415
+
+    return ResultCache(settings, classifier, metrics.registry)
 
 
 def _memory(settings: ServeSettings) -> budget.Memory:
@@ -131,4 +142,6 @@ def _facts(state: ServerState, threads: int) -> dict[str, object]:
         "limit_mib": (state.settings.memory_limit_bytes or cgroup.memory_limit() or 0) // mib or None,
         "bodies_mib": state.admission.bodies.capacity // mib,
         "pixels_mib": state.admission.pixels.capacity // mib,
+        "cache_mib": state.settings.cache.max_bytes // mib or None,
+        "redis": state.settings.cache.redis and state.settings.cache.redis.url,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imageclassifier_runtime.access.peers import Network, networks
+from imageclassifier_runtime.cache_settings import CacheSettings, read_cache
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
@@ -56,6 +57,7 @@ class ServeSettings:
     rate_limit: float | None = None
     rate_limit_burst: int | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    cache: CacheSettings = dataclasses.field(default_factory=CacheSettings)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, folder: Path | None = None) -> ServeSettings:
@@ -89,6 +91,7 @@ class ServeSettings:
             rate_limit=read.number("RATE_LIMIT", 0, 0.001, 100_000, "of requests a second") or None,
             rate_limit_burst=read.integer("RATE_LIMIT_BURST", 0, 1, 1_000_000) or None,
             trusted_proxies=read.networks("TRUSTED_PROXIES"),
+            cache=read_cache(read),
         )
 
 

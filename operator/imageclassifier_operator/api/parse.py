@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.api.cache import parse_cache
 from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
 from imageclassifier_operator.api.security import security, security_problems
 from imageclassifier_operator.api.source import own_source, source_problems
 from imageclassifier_operator.api.types import (
     Autoscaling,
+    Cache,
     ImageClassifier,
     Limits,
     ModelSource,
@@ -95,6 +97,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         model = _model(raw.get("model") or {}, problems, config)
         resources = _resources(raw.get("resources") or {}, problems)
         limits = _limits(raw.get("limits") or {}, problems)
+        cache = parse_cache(raw.get("cache"), problems.quantity, problems)
         autoscaling = _autoscaling(raw["autoscaling"], problems) if raw.get("autoscaling") is not None else None
         rollout = _rollout(raw.get("rollout") or {}, problems)
         service = raw.get("service") or {}
@@ -102,7 +105,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         tracing = _tracing(raw["tracing"], problems) if raw.get("tracing") is not None else None
         guarded = raw.get("security") or {}
         problems.extend(security_problems(guarded))
-        _memory_fits(resources, limits, problems)
+        _memory_fits(resources, limits, cache, problems)
         return (
             None
             if model is None
@@ -112,6 +115,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
                 autoscaling=autoscaling,
                 resources=resources,
                 limits=limits,
+                cache=cache,
                 service=Service(**_renamed(service, {"type": "type", "port": "port"})),
                 monitoring=monitoring,
                 tracing=tracing,
@@ -174,16 +178,18 @@ def _limits(raw: Mapping[str, Any], problems: _Problems) -> Limits:
     )
 
 
-def _memory_fits(resources: Resources, limits: Limits, problems: _Problems) -> None:
+def _memory_fits(resources: Resources, limits: Limits, cache: Cache | None, problems: _Problems) -> None:
     if problems:
         return
     have = int(parse_quantity(resources.limits["memory"]))
     need = SERVER_BASE_BYTES + limits.max_image_bytes + DECODE_BYTES_PER_PIXEL * limits.max_image_pixels
+    need += 0 if cache is None else cache.max_bytes
+    beside, lower = ("", "") if cache is None else (" beside the cache", ", or spec.cache.maxBytes")
     if need > have:
         problems.append(
-            f"spec.limits: one largest image needs {-(-need // MEBIBYTE)} MiB of memory, "
+            f"spec.limits: one largest image{beside} needs {-(-need // MEBIBYTE)} MiB of memory, "
             f"spec.resources.limits.memory is {resources.limits['memory']}; raise it to "
-            f"{-(-need // MEBIBYTE)}Mi or lower maxImagePixels or maxImageBytes"
+            f"{-(-need // MEBIBYTE)}Mi or lower maxImagePixels or maxImageBytes{lower}"
         )
 
 

@@ -79,6 +79,23 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RedisStore:
+    """A Redis that keeps results too; `credentials_secret` names a Secret in the object's namespace."""
+
+    url: str
+    credentials_secret: str | None = None
+    ttl_seconds: int = 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """The cache of results: bytes in each server, and Redis for all of them where it is given."""
+
+    max_bytes: int = 16 * 1024 * 1024
+    redis: RedisStore | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """How the pods are reached."""
 
@@ -139,6 +156,7 @@ class Spec:
     autoscaling: Autoscaling | None = None
     resources: Resources = field(default_factory=Resources)
     limits: Limits = field(default_factory=Limits)
+    cache: Cache | None = None
     service: Service = field(default_factory=Service)
     monitoring: Monitoring = field(default_factory=Monitoring)
     tracing: Tracing | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import ModelSource
-from imageclassifier_operator.manifests import security, source, tracing
+from imageclassifier_operator.manifests import cache, security, source, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +46,11 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "MAX_QUEUE_SIZE": str(limits.max_queue_size),
         "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
         **security.settings(ic.spec.security),
+        **cache.settings(ic.spec.cache),
     }
     container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
     container["env"] += tracing.env(ic, container="server")
+    container["env"] += cache.secret_env(ic.spec.cache)
     container["volumeMounts"] += security.mounts(ic.spec.security)
     return {
         **container,

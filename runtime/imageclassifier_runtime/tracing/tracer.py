@@ -137,13 +137,17 @@ class RequestTrace:
         """Add the spans of an image or tensor that was `asked` for then; `number` is its place in a batch."""
         if not self._recording or (number or 0) >= MAX_ITEMS_TRACED:
             return
-        marks = list(accumulate(outcome.seconds.values(), initial=outcome.began))
+        stages = dict(outcome.seconds)
+        looked = stages.pop("cache", None)  # the one stage that comes before the queue
+        marks = list(accumulate(stages.values(), initial=outcome.began))
         context, item = self._context, None
         if number is not None:
             item = self._child("item", asked, context, {f"{_OWN}item": number})
             context = set_span_in_context(item, Context())
-        self._child("queue", asked, context).end(self._date(outcome.began))
-        for name, (began, ended) in zip(outcome.seconds, pairwise(marks), strict=True):
+        if looked is not None:
+            self._child("cache", asked, context).end(self._date(asked + looked))
+        self._child("queue", asked + (looked or 0.0), context).end(self._date(outcome.began))
+        for name, (began, ended) in zip(stages, pairwise(marks), strict=True):
             self._child(name, began, context).end(self._date(ended))
         if item is not None:
             item.end(self._date(marks[-1]))

@@ -69,6 +69,8 @@ class Passage:
         self.lease = Lease()
         self.trace: RequestTrace | None = request.scope.get(notes.TRACE)
         self._state = state
+        self._looked_up = 0
+        self._found = 0
 
     async def read(self, *, limit: int, told: int, factor: int = 1) -> bytearray:
         """Return the body once there is room for `factor` times its bytes.
@@ -170,10 +172,26 @@ class Passage:
             outcomes.append(result)
         return outcomes
 
+    def mark(self, response: Response) -> Response:
+        """Say in an answer whether its images came from the cache; nothing where none was looked for there."""
+        if self._looked_up:
+            partly = "partial" if self._found else "miss"
+            response.headers["x-cache"] = "hit" if self._found == self._looked_up else partly
+        return response
+
     async def _image(self, image: Image, count: int) -> Outcome:
+        most, cache = self._state.settings.max_image_bytes, self._state.cache
+        if len(image.data) > most:
+            raise too_many_bytes(most)
+        if cache is None:
+            return await self._classify(image, count)
+        self._looked_up += 1
+        answer = await cache.answer(image.data, count, lambda: self._classify(image, count))
+        self._found += answer.found
+        return answer.outcome
+
+    async def _classify(self, image: Image, count: int) -> Outcome:
         settings, classifier, alone = self._state.settings, self._state.classifier, self._state.admission.alone
-        if len(image.data) > settings.max_image_bytes:
-            raise too_many_bytes(settings.max_image_bytes)
         container = containers.read(image.data)
         containers.check_limits(container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side)
         peak = container.peak + min(WORKSPACE, 16 * container.pixels)
@@ -200,7 +218,7 @@ async def pass_through(
             raise UnavailableError(
                 "This server is shutting down. Try again: another one will answer.", reason="draining"
             )
-        return await handle(passage)
+        return passage.mark(await handle(passage))
     except RequestError as error:
         state.metrics.rejected.labels(error.reason).inc()
         request.scope[notes.REASON] = error.reason

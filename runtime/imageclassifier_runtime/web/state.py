@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
@@ -46,3 +47,4 @@ class ServerState:
     lifecycle: Lifecycle
     tracing: Tracing | None = None
     keys: KeyFiles | None = None
+    cache: ResultCache | None = None

@@ -92,6 +92,9 @@ def test_objects_of_the_spec_are_filled_in_but_for_those_whose_presence_says_som
         "spec.tracing.headersSecretRef",
         "spec.security.apiKeysSecretRef",
         "spec.security.rateLimit",
+        "spec.cache",
+        "spec.cache.redis",
+        "spec.cache.redis.credentialsSecretRef",
     ]
 
 

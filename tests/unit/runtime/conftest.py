@@ -70,18 +70,22 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 async def make_server(make_state: Callable[..., ServerState]) -> AsyncIterator[Callable[..., Running]]:
-    clients = []
+    clients, caches = [], []
 
     def make(**changes: Any) -> Running:
         state = make_state(**changes)
         transport = httpx.ASGITransport(create_app(state))
         client = httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60)
         clients.append(client)
+        caches.append(state.cache)
         return Running(state, client)
 
     yield make
     for client in clients:
         await client.aclose()
+    for cache in caches:
+        if cache is not None:
+            await cache.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from imageclassifier_operator.api import (
     Autoscaling,
+    Cache,
     CatalogueEntry,
     ImageClassifier,
     InvalidSpecError,
@@ -169,6 +170,30 @@ def test_an_image_may_take_all_the_memory_but_not_a_byte_more() -> None:
     assert "raise it to 513Mi" in problem
 
 
+def test_the_cache_is_part_of_the_memory() -> None:
+    most = 342 * 1024 * 1024 // 8
+    fits = {"limits": {"maxImagePixels": most - 2 * 1024 * 1024}}
+    assert _parse({**fits, "cache": {}}).spec.cache == Cache(max_bytes=16 * 1024 * 1024)
+    (problem,) = _problems({**fits, "cache": {"maxBytes": "17Mi"}})
+    assert "beside the cache needs 513 MiB" in problem
+    assert "or spec.cache.maxBytes" in problem
+
+
+def test_there_is_no_cache_unless_it_is_asked_for() -> None:
+    assert _parse({}).spec.cache is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "redis://", "http://redis", "redis://user:hunter2@redis", "redis://redis/name", "redis://redis?db=1"],
+)
+def test_an_address_of_redis_that_is_none_is_told_and_not_shown(url: str) -> None:
+    # as an older schema would let it through
+    (problem,) = _problems({"cache": {"redis": {"url": url}}})
+    assert problem.startswith("spec.cache.redis.url: must be redis://host")
+    assert "hunter2" not in problem
+
+
 def test_all_problems_are_told_at_once() -> None:
     problems = _problems(
         {
@@ -197,6 +222,9 @@ def test_all_problems_are_told_at_once() -> None:
         {"limits": {"maxImagePixels": "many"}},
         {"autoscaling": {"minReplicas": "two"}},
         {"autoscaling": []},
+        {"cache": "on"},
+        {"cache": {"redis": "redis://redis", "maxBytes": []}},
+        {"cache": {"redis": {"url": "redis://redis", "ttlSeconds": "long", "credentialsSecretRef": "x"}}},
         {"monitoring": {"labels": ["a"]}},
         {"rollout": {"maxSurge": "25%", "maxUnavailable": []}},
     ],

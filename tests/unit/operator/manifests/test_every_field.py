@@ -40,6 +40,10 @@ _OTHER: dict[str, Any] = {
     "limits.maxImageBytes": "5Mi",
     "limits.maxImagePixels": 1_000_000,
     "limits.maxQueueSize": 1,
+    "cache.maxBytes": "8Mi",
+    "cache.redis.url": "redis://other.vision.svc",
+    "cache.redis.credentialsSecretRef.name": "redis-login",
+    "cache.redis.ttlSeconds": 60,
     "service.type": "NodePort",
     "service.port": 8080,
     "monitoring.serviceMonitor": "Disabled",
@@ -67,6 +71,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"tracing": {"otlpEndpoint": "http://collector:4318"}}
     if path.startswith("security.rateLimit."):
         return {"security": {"rateLimit": {"requestsPerSecond": 1}}}
+    if path.startswith("cache."):
+        return {"cache": {"redis": {"url": "redis://redis.vision.svc"}}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 

@@ -1,0 +1,219 @@
+"""How quick a hit of the cache is: alone, and while other clients' new images keep the workers busy.
+
+    python -m runtime.bench.cache [--rounds 7] [--seconds 6] [--redis redis://host] [--assert]
+
+Two load generators: one sends the same few pictures over and over, the other more pictures than the cache has room
+for, in turn, so that none of them is ever found in it (in a Redis they are, from the second time on). The server's
+own counters say whether that was so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import http.client
+import json
+import re
+import statistics
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2e.steps import say
+from runtime.bench import servers, workload
+from runtime.bench.child import run_module
+from runtime.bench.errors import BenchError
+from runtime.bench.jobs import Load, LoadJob
+from runtime.bench.table import aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HOT, _ROOM, _FRESH = 16, 64, 512
+_ENTRY_BYTES = 400
+_LOAD_CLIENTS = 8
+_BAR_MS = 10.0
+_GRACE_SECONDS = 180.0
+_COUNTER = re.compile(r'^imageclassifier_cache_requests_total\{result="(\w+)"\} ([0-9.e+]+)$', re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hits:
+    """One slice: how quick hits were; latencies in milliseconds, `load` in answers to new images per second."""
+
+    clients: int
+    under_load: bool
+    throughput: float
+    p50: float
+    p95: float
+    p99: float
+    share: float
+    load: float
+    not_200: int
+
+
+class CacheBench:
+    """One server with a cache, and the pictures that are in it and not."""
+
+    def __init__(self, server: servers.Server, work: Path, *, seconds: float) -> None:
+        self._server = server
+        self._work = work
+        self._seconds = seconds
+
+    def slice(self, clients: int, *, under_load: bool) -> Hits:
+        """Measure `clients` that get hits; raises BenchError where they did not."""
+        for file in sorted((self._work / "hot").iterdir()):
+            self._server.ask(file.read_bytes())
+        before = self._counted()
+        with ThreadPoolExecutor(1) as beside:
+            # begins earlier and ends later than what is measured
+            load = beside.submit(self._load, "fresh", _LOAD_CLIENTS, warmup=0.5, more=2.0) if under_load else None
+            hits = self._load("hot", clients, warmup=1.0)
+            others = load.result() if load is not None else None
+        after = self._counted()
+        found = {result: after[result] - before.get(result, 0) for result in after}
+        looked_up = found["hit"] if others is None else sum(found.values())
+        if found["hit"] < hits.answers or (others is None and found["miss"]):
+            raise BenchError(f"these were no hits: {found}")
+        return Hits(
+            clients=clients,
+            under_load=under_load,
+            throughput=hits.answers / hits.seconds,
+            p50=hits.p50,
+            p95=hits.p95,
+            p99=hits.p99,
+            share=found["hit"] / looked_up,
+            load=others.answers / others.seconds if others is not None else 0.0,
+            not_200=sum(count for status, count in hits.statuses.items() if status != "200"),
+        )
+
+    def _load(self, pictures: str, clients: int, *, warmup: float, more: float = 0.0) -> Load:
+        job = LoadJob(
+            port=self._server.port,
+            path=self._server.kind.path,
+            pictures=str(self._work / pictures),
+            clients=clients,
+            seconds=self._seconds + more,
+            warmup=warmup,
+            max_answers=1_000_000_000,
+            server_pid=self._server.pid,
+        )
+        self._server.check_alive()
+        limit = job.seconds + job.warmup + job.timeout + _GRACE_SECONDS
+        given = json.dumps(dataclasses.asdict(job))
+        return Load(**run_module("runtime.bench.loadgen", [], given=given, seconds=limit))
+
+    def _counted(self) -> dict[str, float]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=30)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        return {result: float(value) for result, value in _COUNTER.findall(text)}
+
+
+def pictures(source: Path, work: Path) -> None:
+    """Make `hot`, a few pictures, and `fresh`, many whose files all differ by a comment."""
+    files = sorted(source.glob("*.jpg"))
+    for folder in ("hot", "fresh"):
+        (work / folder).mkdir()
+    for file in files[:_HOT]:
+        (work / "hot" / file.name).write_bytes(file.read_bytes())
+    for number in range(_FRESH):
+        data = files[number % len(files)].read_bytes()
+        comment = f"{number:06}".encode()
+        segment = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
+        (work / "fresh" / f"{number:06}.jpg").write_bytes(data[:2] + segment + data[2:])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 where --assert and a hit took too long, 2 where it could not be measured."""
+    command = _parser().parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
+            found = _measure(command, Path(work))
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(_table(found))
+    if command.out:
+        command.out.write_text(json.dumps([dataclasses.asdict(entry) for entry in found], indent=1) + "\n")
+    if not command.judge:
+        return 0
+    loaded = statistics.median(entry.p99 for entry in found if entry.under_load)
+    held = loaded < _BAR_MS and not any(entry.not_200 for entry in found)
+    print(f"p99 of a hit under load {loaded:.1f} ms, bar {_BAR_MS:g} ms: {'held' if held else 'MISSED'}")
+    return 0 if held else 1
+
+
+def _measure(command: argparse.Namespace, work: Path) -> list[Hits]:
+    prepared = workload.prepare(
+        work, model=command.model, photographs=command.photographs, wanted=(command.precision,)
+    )
+    pictures(prepared.pictures, work)
+    (work / "logs").mkdir()
+    kind = servers.ours(prepared, command.precision)
+    classes = len((prepared.folder / "labels.txt").read_text(encoding="utf-8").splitlines())
+    env = {"IMAGECLASSIFIER_CACHE_MAX_BYTES": str(_ROOM * (_ENTRY_BYTES + 4 * classes))}
+    if command.redis:
+        env["IMAGECLASSIFIER_CACHE_REDIS_URL"] = command.redis
+    say(prepared.describe())
+    found = []
+    with servers.Server(dataclasses.replace(kind, env=kind.env | env), work / "logs") as server:
+        bench = CacheBench(server, work, seconds=command.seconds)
+        for number in range(command.rounds):
+            for clients, under_load in ((1, False), (8, False), (4, True)):
+                found.append(bench.slice(clients, under_load=under_load))
+            say(f"round {number + 1} of {command.rounds}: p99 under load {found[-1].p99:.1f} ms")
+    return found
+
+
+def _table(found: Sequence[Hits]) -> str:
+    rows: list[tuple[str, ...]] = [
+        ("clients", "beside them", "hits/s", "p50 ms", "p95 ms", "p99 ms", "p99 range", "new images/s", "not 200")
+    ]
+    for clients, under_load in sorted({(entry.clients, entry.under_load) for entry in found}):
+        some = [entry for entry in found if (entry.clients, entry.under_load) == (clients, under_load)]
+        middle = {
+            name: statistics.median(getattr(entry, name) for entry in some)
+            for name in ("throughput", "p50", "p95", "p99", "load")
+        }
+        p99 = [entry.p99 for entry in some]
+        rows.append(
+            (
+                str(clients),
+                f"{_LOAD_CLIENTS} with new images" if under_load else "nobody",
+                f"{middle['throughput']:.0f}",
+                *(f"{middle[name]:.1f}" for name in ("p50", "p95", "p99")),
+                f"{min(p99):.1f} to {max(p99):.1f}",
+                f"{middle['load']:.0f}",
+                str(sum(entry.not_200 for entry in some)),
+            )
+        )
+    return "\n" + aligned(rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m runtime.bench.cache", description=__doc__)
+    add = parser.add_argument
+    add(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help="model folder or ONNX file (default: ImageNet's, or the bundled)",
+    )
+    add("--photographs", type=Path, metavar="FOLDER", help="its 500x375 JPEG files are sent")
+    add("--precision", choices=("FP32", "INT8"), default="FP32")
+    add("--rounds", type=int, default=7)
+    add("--seconds", type=float, default=6.0, help="of one slice (default: 6)")
+    add("--redis", metavar="URL", help="a Redis to ask too: what is new to the process is then looked for there")
+    add("--out", type=Path, metavar="FILE", help="write the slices as JSON")
+    add("--assert", dest="judge", action="store_true", help=f"fail where a hit's p99 is not under {_BAR_MS:g} ms")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,38 @@
+"""The measurement of the cache, very short: what it calls a hit was one, and what it calls new was not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from imageclassifier_runtime.model import folder as model_folder
+
+from runtime.bench import cache
+
+
+@pytest.mark.timeout(600)
+def test_a_short_run_measures_hits_alone_and_under_load(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
+    (tmp_path / "none").mkdir()  # no photographs: pictures are made
+    out = tmp_path / "hits.json"
+    arguments = ["--model", str(bundled), "--photographs", str(tmp_path / "none"), "--out", str(out)]
+    assert cache.main([*arguments, "--rounds", "1", "--seconds", "0.5"]) == 0
+    slices = json.loads(out.read_text())
+    assert [(entry["clients"], entry["under_load"]) for entry in slices] == [(1, False), (8, False), (4, True)]
+    assert all(entry["throughput"] > 0 and entry["not_200"] == 0 for entry in slices)
+    assert 0 < slices[2]["share"] < 1
+    assert slices[2]["load"] > 0
+    assert "8 with new images" in capsys.readouterr().out
+
+
+def test_every_new_picture_is_another_file_and_still_a_jpeg(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "one.jpg")
+    cache.pictures(tmp_path, tmp_path)
+    files = [file.read_bytes() for file in (tmp_path / "fresh").glob("*.jpg")]
+    assert len(set(files)) == len(files) > 100
+    with Image.open(tmp_path / "fresh" / "000007.jpg") as image:
+        image.load()
+        assert image.info["comment"] == b"000007"

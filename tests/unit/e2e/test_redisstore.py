@@ -1,0 +1,44 @@
+"""What is brought into a pod to be a Redis runs with nothing but what came with it."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e import redisstore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_archive_holds_a_program_that_runs(tmp_path: Path) -> None:
+    if shutil.which("redis-check-rdb") is None:
+        pytest.skip("there is no redis-check-rdb: install Debian's package redis-tools")
+    with tarfile.open(fileobj=io.BytesIO(redisstore.archive()), mode="r|") as packed:
+        packed.extractall(tmp_path)
+    libraries = {file.name for file in (tmp_path / "lib").iterdir()}
+    assert "libjemalloc.so.2" in libraries
+    assert not libraries & {"libc.so.6", "libm.so.6"}
+    command = ["redis-server", "--version"]
+    done = subprocess.run(
+        command,
+        executable=tmp_path / "redis-check-rdb",
+        env={"LD_LIBRARY_PATH": str(tmp_path / "lib")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Redis server v=")
+
+
+def test_the_pod_and_the_spec_mean_the_same_redis() -> None:
+    deployment, service = redisstore.manifests("vision", "runtime:test")
+    port = service["spec"]["ports"][0]["port"]
+    assert redisstore.url("vision") == f"redis://{service['metadata']['name']}.vision.svc:{port}"
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels

@@ -1,0 +1,357 @@
+"""Results in a real Redis: found by another server; and whatever Redis does, images are answered, and rightly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_runtime.cache import breaker
+from imageclassifier_runtime.cache.keys import Keys
+from imageclassifier_runtime.cache_settings import CacheSettings, RedisSettings
+from redis.asyncio import Redis
+
+from tests.unit.runtime.cache.redis_server import RedisServer
+from tests.unit.runtime.cache.requests import counted, lasting, metric, raw
+from tests.unit.runtime.process import Served
+from tests.unit.runtime.support import Running, image_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+PHOTO = image_bytes("#c04020", "JPEG", (90, 70))
+# Generous, for machines that are busy with other tests: what is waited for here is never the deadline itself.
+DEADLINE = 2.0
+SHORT = 0.05
+
+
+def pictures(count: int) -> list[bytes]:
+    return [image_bytes(f"#{20 * number:02x}c0{255 - 20 * number:02x}") for number in range(count)]
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def client(redis_server: RedisServer) -> AsyncIterator[Redis]:
+    redis_server.start()
+    async with Redis.from_url(redis_server.url, socket_timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def make_cached(make_server: Callable[..., Running]) -> Callable[..., Running]:
+    def make(url: str, *, timeout_seconds: float = DEADLINE, max_bytes: int = 0, **redis: Any) -> Running:
+        settings = RedisSettings(url=url, timeout_seconds=timeout_seconds, **redis)
+        return make_server(cache=CacheSettings(max_bytes=max_bytes, redis=settings))
+
+    return make
+
+
+@pytest.fixture
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a Redis that failed alone for longer than a test takes."""
+    monkeypatch.setattr(breaker, "_FIRST_PAUSE", 600.0)
+
+
+async def settled(server: Running) -> None:
+    """Wait for the writes under way."""
+    assert server.state.cache is not None
+    await server.state.cache.settle()
+
+
+async def written(client: Redis, count: int = 1) -> None:
+    """Wait until that many results are in Redis: they are written beside the answer."""
+    end = time.monotonic() + 60
+    while await client.dbsize() < count:
+        assert time.monotonic() < end, "nothing was written"
+        await asyncio.sleep(0.02)
+
+
+def available(server: Running, operation: str = "get") -> bool:
+    return metric(server, "cache_redis_available", operation=operation) == 1
+
+
+def errors(server: Running, operation: str, reason: str) -> int:
+    return int(metric(server, "cache_redis_errors_total", operation=operation, reason=reason) or 0)
+
+
+async def test_what_one_server_classified_another_answers(
+    client: Redis, redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
+) -> None:
+    one = make_cached(redis_server.url, ttl_seconds=500)
+    other = make_cached(redis_server.url, max_bytes=1 << 20)
+    assert (await raw(one, PHOTO)).headers["x-cache"] == "miss"
+    await written(client)
+    answers = [await raw(other, PHOTO) for _ in range(2)]
+    assert [answer.headers["x-cache"] for answer in answers] == ["hit", "hit"]
+    assert counted(one) == {"miss": 1}
+    assert counted(other) == {"redis_hit": 1, "hit": 1}
+    assert lasting(answers[0]) == lasting(answers[1]) == lasting(await raw(server, PHOTO))
+    (key,) = await client.keys()
+    assert 400 < await client.ttl(key) <= 500
+
+
+async def test_a_server_with_other_bounds_refuses_what_another_took(
+    client: Redis,
+    redis_server: RedisServer,
+    make_cached: Callable[..., Running],
+    make_server: Callable[..., Running],
+) -> None:
+    await raw(make_cached(redis_server.url), PHOTO)
+    await written(client)
+    redis = RedisSettings(url=redis_server.url, timeout_seconds=DEADLINE)
+    strict = make_server(max_image_pixels=2000, cache=CacheSettings(redis=redis))
+    assert (await raw(strict, PHOTO)).status_code == 413
+
+
+@pytest.mark.usefixtures("long_pause")
+async def test_a_redis_that_was_never_there_fails_no_answer(
+    redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
+) -> None:
+    redis_server.start()
+    redis_server.kill()
+    cached = make_cached(redis_server.url)
+    for picture in pictures(6):
+        assert lasting(await raw(cached, picture)) == lasting(await raw(server, picture))
+    assert counted(cached) == {"redis_error": 6}
+    assert errors(cached, "get", "connection") == 3  # and then it was left alone
+    assert not available(cached)
+
+
+async def test_a_redis_that_is_killed_and_comes_back_is_used_again(
+    redis_server: RedisServer, make_cached: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "imageclassifier_runtime.cache")
+    cached = make_cached(redis_server.start().url)
+    assert (await raw(cached, PHOTO)).status_code == 200
+    redis_server.kill()
+    for picture in pictures(6):
+        assert (await raw(cached, picture)).status_code == 200
+    assert not available(cached)
+    redis_server.start()
+    end = time.monotonic() + 60
+    while not available(cached):
+        assert time.monotonic() < end
+        assert (await raw(cached, PHOTO)).status_code == 200
+        await asyncio.sleep(0.05)
+    said = [
+        record.getMessage() for record in caplog.records if getattr(record, "fields", {}).get("operation") == "get"
+    ]
+    assert said == ["Redis does not answer; going on without", "Redis answers again"]
+
+
+@pytest.mark.usefixtures("long_pause")
+async def test_a_redis_that_stands_still_is_waited_for_shortly_and_then_left_alone(
+    redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
+) -> None:
+    cached = make_cached(redis_server.start().url, timeout_seconds=SHORT)
+    redis_server.stand_still()
+    for picture in pictures(8):
+        assert lasting(await raw(cached, picture)) == lasting(await raw(server, picture))
+    assert errors(cached, "get", "timeout") == 3  # and then it was left alone
+    assert counted(cached) == {"redis_error": 8}
+    redis_server.go_on()
+
+
+async def test_an_answer_that_comes_too_late_is_not_taken_for_another(
+    redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
+) -> None:
+    one = make_cached(redis_server.start().url)
+    shots = pictures(4)
+    wanted = [lasting(await raw(server, shot)) for shot in shots]
+    for shot in shots:
+        await raw(one, shot)
+    late = make_cached(redis_server.url, timeout_seconds=SHORT)
+    redis_server.stand_still()
+    assert lasting(await raw(late, shots[0])) == wanted[0]
+    redis_server.go_on()
+    for _ in range(3):
+        assert [lasting(await raw(late, shot)) for shot in shots] == wanted
+
+
+async def test_a_login_that_takes_longer_than_a_question_may_is_waited_for_beside_the_answers(
+    redis_server: RedisServer, make_cached: Callable[..., Running]
+) -> None:
+    redis_server.start("--requirepass", "hunter2")
+    near = make_cached(redis_server.url, password="hunter2")
+    await raw(near, PHOTO)
+    await settled(near)
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    open_doors = set[asyncio.Task[Any] | None]()
+
+    async def slow_door(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_doors.add(asyncio.current_task())
+        await asyncio.sleep(0.8)
+        to_redis = await asyncio.open_connection("127.0.0.1", redis_server.port)
+        await asyncio.gather(pipe(reader, to_redis[1]), pipe(to_redis[0], writer))
+
+    async with await asyncio.start_server(slow_door, "127.0.0.1", 0) as door:
+        url = f"redis://127.0.0.1:{door.sockets[0].getsockname()[1]}"
+        far = make_cached(url, timeout_seconds=0.4, password="hunter2")
+        end = time.monotonic() + 60
+        while (await raw(far, PHOTO)).headers["x-cache"] != "hit":
+            assert time.monotonic() < end, counted(far)
+            await asyncio.sleep(0.05)
+        assert errors(far, "get", "timeout") >= 1
+        assert far.state.cache is not None
+        await far.state.cache.close()
+        await asyncio.gather(*filter(None, open_doors))
+
+
+@pytest.mark.usefixtures("long_pause")
+@pytest.mark.parametrize("password", [None, "wrong"], ids=["no password", "a wrong password"])
+async def test_a_password_that_is_refused_fails_no_answer_and_is_not_logged(
+    redis_server: RedisServer,
+    make_cached: Callable[..., Running],
+    caplog: pytest.LogCaptureFixture,
+    password: str | None,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    redis_server.start("--requirepass", "hunter2")
+    cached = make_cached(redis_server.url, password=password)
+    for picture in pictures(5):
+        assert (await raw(cached, picture)).status_code == 200
+    assert errors(cached, "get", "refused") == 3
+    assert not available(cached)
+    assert not [record for record in caplog.records if "wrong" in record.getMessage() + str(vars(record))]
+
+
+async def test_the_right_password_opens(redis_server: RedisServer, make_cached: Callable[..., Running]) -> None:
+    redis_server.start("--requirepass", "hunter2")
+    for result in ("miss", "redis_hit"):
+        cached = make_cached(redis_server.url, password="hunter2")
+        assert (await raw(cached, PHOTO)).status_code == 200
+        assert counted(cached) == {result: 1}
+        await settled(cached)
+
+
+_WRONG: dict[str, Callable[[Redis, str, bytes], Any]] = {
+    "text": lambda client, key, _: client.set(key, '{"predictions": [{"class_id": 1}]}'),
+    "cut": lambda client, key, right: client.set(key, right[:-4]),
+    "longer": lambda client, key, right: client.set(key, right + b"\0"),
+    "changed": lambda client, key, right: client.set(key, right[:-1] + bytes([right[-1] ^ 1])),
+    "huge": lambda client, key, _: client.setrange(key, 16 << 20, "x"),
+    "a list": lambda client, key, _: client.rpush(key, "x"),
+    "another image's": lambda client, key, _: client.copy("another", key, replace=True),
+}
+
+
+@pytest.mark.parametrize("kind", _WRONG)
+async def test_a_wrong_value_is_not_believed_and_is_replaced(
+    kind: str,
+    client: Redis,
+    redis_server: RedisServer,
+    make_cached: Callable[..., Running],
+    server: Running,
+) -> None:
+    await raw(make_cached(redis_server.url), image_bytes("blue"))
+    await written(client)
+    (other,) = await client.keys()
+    await client.rename(other, "another")
+    cached = make_cached(redis_server.url)
+    key = "imageclassifier:" + (await Keys(server.state.classifier.model, server.state.settings).of(PHOTO)).hex()
+    await raw(cached, PHOTO)
+    await written(client, 2)
+    right = await client.get(key)
+    assert isinstance(right, bytes)
+    if kind == "a list":
+        await client.delete(key)
+    await _WRONG[kind](client, key, right)
+    answer = await raw(cached, PHOTO)
+    assert answer.headers["x-cache"] == "miss"
+    assert lasting(answer) == lasting(await raw(server, PHOTO))
+    assert counted(cached) == {"miss": 1, "redis_error": 1}
+    assert errors(cached, "get", "value") == 1
+    assert available(cached)
+    await settled(cached)
+    assert await client.get(key) == right
+
+
+@pytest.mark.usefixtures("long_pause")
+async def test_a_full_redis_is_still_asked(
+    client: Redis, redis_server: RedisServer, make_cached: Callable[..., Running]
+) -> None:
+    cached = make_cached(redis_server.url)
+    await raw(cached, PHOTO)
+    await written(client)
+    await client.config_set("maxmemory", "1")
+    for picture in pictures(5):
+        assert (await raw(cached, picture)).headers["x-cache"] == "miss"
+        await settled(cached)
+    assert (await raw(cached, PHOTO)).headers["x-cache"] == "hit"
+    assert errors(cached, "set", "refused") == 3
+    assert available(cached)
+    assert not available(cached, "set")
+
+
+_SAID = {
+    "nothing, and hangs up": b"",
+    "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a number": b":1\r\n" * 10,
+    "a long line": b"+" + b"x" * 1_000_000,
+    "a value that never ends": b"$9999999999\r\n" + b"x" * 1_000_000,
+    "a nested list": b"*1\r\n" * 10_000,
+    "other bytes": bytes(range(256)) * 100,
+}
+
+
+@pytest.mark.parametrize("said", _SAID)
+async def test_what_is_no_redis_fails_no_answer(
+    said: str, make_cached: Callable[..., Running], server: Running
+) -> None:
+    async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(_SAID[said])
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        cached = make_cached(f"redis://127.0.0.1:{port}", timeout_seconds=0.3)
+        for picture in pictures(5):
+            assert lasting(await raw(cached, picture)) == lasting(await raw(server, picture))
+        assert counted(cached) == {"redis_error": 5}
+        assert cached.state.cache is not None
+        await cached.state.cache.close()
+
+
+def test_the_process_answers_from_redis_and_without(redis_server: RedisServer, model_path: Path) -> None:
+    redis_server.start("--requirepass", "hunter2")
+    served = Served(
+        MODEL_DIR=model_path, CACHE_REDIS_URL=redis_server.url, CACHE_REDIS_PASSWORD="hunter2", DRAIN_SECONDS=0
+    )
+    connection = served.connect()
+
+    def ask(image: bytes) -> tuple[int, str | None]:
+        connection.request("POST", "/api/v1/classify", image, {"Content-Type": "application/octet-stream"})
+        response = connection.getresponse()
+        response.read()
+        return response.status, response.getheader("x-cache")
+
+    try:
+        assert ask(PHOTO) == (200, "miss")
+        assert ask(PHOTO) == (200, "hit")
+        redis_server.kill()
+        assert [ask(picture) for picture in pictures(5)] == [(200, "miss")] * 5
+        assert ask(PHOTO) == (200, "hit")
+        connection.close()
+        served.process.terminate()
+        assert served.end() == 0
+    finally:
+        served.kill()

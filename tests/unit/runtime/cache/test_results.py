@@ -1,0 +1,208 @@
+"""An image that was classified is answered again from memory: the same answer, without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from imageclassifier_runtime.cache.results import ResultCache
+from imageclassifier_runtime.cache_settings import CacheSettings
+from imageclassifier_runtime.errors import ImageUndecodableError
+from imageclassifier_runtime.pipeline import Outcome
+from prometheus_client import CollectorRegistry
+
+from tests.unit.runtime.cache.requests import PROTOCOLS, batch, counted, lasting, metric, raw, v1
+from tests.unit.runtime.support import Running, image_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+    from imageclassifier_runtime.web.state import ServerState
+
+ON = CacheSettings(max_bytes=1 << 20)
+PHOTO = image_bytes("#c04020", "JPEG", (90, 70))
+
+
+@pytest.fixture
+def cached(make_server: Callable[..., Running]) -> Running:
+    return make_server(cache=ON)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_the_second_answer_is_the_first_in_every_protocol(
+    protocol: str, server: Running, cached: Running
+) -> None:
+    send = PROTOCOLS[protocol]
+    without = await send(server, PHOTO)
+    answers = [await send(cached, PHOTO) for _ in range(2)]
+    assert [answer.headers["x-cache"] for answer in answers] == ["miss", "hit"]
+    assert lasting(answers[0]) == lasting(answers[1]) == lasting(without)
+    assert "x-cache" not in without.headers
+    assert counted(cached) == {"miss": 1, "hit": 1}
+
+
+async def test_an_image_is_the_same_in_whatever_protocol_and_for_whatever_count(
+    server: Running, cached: Running
+) -> None:
+    await v1(cached, PHOTO)
+    for count in (1, 3, 10):
+        answer = await raw(cached, PHOTO, top_k=count)
+        assert answer.headers["x-cache"] == "hit"
+        assert lasting(answer) == lasting(await raw(server, PHOTO, top_k=count))
+
+
+async def test_a_hit_needs_no_worker(make_server: Callable[..., Running]) -> None:
+    cached = make_server(cache=ON, queue_timeout_seconds=0.5)
+    await raw(cached, PHOTO)
+    await cached.state.admission.workers.acquire(1, asyncio.get_running_loop().time() + 1)
+    hit = await raw(cached, PHOTO)
+    assert hit.headers["x-cache"] == "hit"
+    assert {"cache", "postprocess"} <= set(hit.json()["timings_ms"])
+    assert not {"decode", "inference"} & set(hit.json()["timings_ms"])
+    assert (await raw(cached, image_bytes("blue"))).status_code == 503
+
+
+async def test_a_batch_says_when_only_some_were_there(cached: Running) -> None:
+    await raw(cached, PHOTO)
+    files = [("file", ("x", data)) for data in (PHOTO, image_bytes("blue"))]
+    answer = await cached.client.post("/api/v1/classify/batch", files=files)
+    assert answer.headers["x-cache"] == "partial"
+    assert (await batch(cached, image_bytes("blue"))).headers["x-cache"] == "hit"
+
+
+async def test_errors_are_not_kept(cached: Running) -> None:
+    for _ in range(2):
+        answer = await raw(cached, PHOTO[:-200])
+        assert answer.status_code == 400
+        assert "x-cache" not in answer.headers
+    assert counted(cached) == {"miss": 2}
+    assert metric(cached, "cache_entries") == 0
+
+
+async def test_a_tensor_is_not_looked_up(cached: Running) -> None:
+    tensor = np.zeros((3, 32, 32)).tolist()
+    answer = await cached.client.post("/v1/models/colours:predict", json={"instances": [tensor]})
+    assert answer.status_code == 200
+    assert "x-cache" not in answer.headers
+    assert counted(cached) == {}
+
+
+async def test_what_is_kept_is_measured(cached: Running) -> None:
+    await raw(cached, PHOTO)
+    assert metric(cached, "cache_entries") == 1
+    assert 100 < (metric(cached, "cache_bytes") or 0) < 1000
+
+
+async def test_equal_images_at_once_are_computed_once(cached: Running) -> None:
+    answers = await asyncio.gather(*(raw(cached, PHOTO) for _ in range(8)))
+    assert len({str(lasting(answer)) for answer in answers}) == 1
+    assert counted(cached) == {"miss": 1, "coalesced": 7}
+    assert metric(cached, "stage_duration_seconds_count", stage="inference") == 1
+
+
+async def test_a_full_cache_forgets_and_answers(make_server: Callable[..., Running]) -> None:
+    server = make_server(cache=CacheSettings(max_bytes=1000))
+    for colour in ("red", "lime", "blue", "red"):
+        assert (await raw(server, image_bytes(colour))).headers["x-cache"] == "miss"
+    assert (metric(server, "cache_bytes") or 0) <= 1000
+
+
+class Bench:
+    """A cache alone, and computations that end when the test says so."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.cache = ResultCache(state.settings, state.classifier, CollectorRegistry())
+        self.computed = 0
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def slow(self, error: Exception | None = None) -> Outcome:
+        self.begun.set()
+        await self.go.wait()
+        if error is not None:
+            raise error
+        return await self.quick()
+
+    async def quick(self) -> Outcome:
+        self.computed += 1
+        return Outcome([], np.arange(4, dtype=np.float32), {}, 0.0)
+
+
+async def test_an_error_of_the_first_is_not_that_of_the_others(make_state: Callable[..., ServerState]) -> None:
+    bench = Bench(make_state(cache=ON))
+    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, lambda: bench.slow(ImageUndecodableError("bad"))))
+    await bench.begun.wait()
+    others = [asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.quick)) for _ in range(3)]
+    await asyncio.sleep(0)
+    bench.go.set()
+    with pytest.raises(ImageUndecodableError):
+        await first
+    assert [other.outcome.scores.tolist() for other in await asyncio.gather(*others)] == [[0, 1, 2, 3]] * 3
+
+
+async def test_a_first_client_that_goes_away_takes_no_other_with_it(
+    make_state: Callable[..., ServerState],
+) -> None:
+    bench = Bench(make_state(cache=ON))
+    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    await bench.begun.wait()
+    other = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.quick))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await other).outcome.scores.tolist() == [0, 1, 2, 3]
+    assert bench.computed == 1
+
+
+async def test_another_client_that_goes_away_leaves_the_first_alone(
+    make_state: Callable[..., ServerState],
+) -> None:
+    bench = Bench(make_state(cache=ON))
+    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    await bench.begun.wait()
+    others = [asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.quick)) for _ in range(2)]
+    await asyncio.sleep(0)
+    others[0].cancel()
+    await asyncio.sleep(0)
+    bench.go.set()
+    assert not (await first).found
+    assert (await others[1]).found
+    assert bench.computed == 1
+
+
+async def test_the_first_is_not_waited_for_longer_than_a_place_in_the_queue(
+    make_state: Callable[..., ServerState],
+) -> None:
+    bench = Bench(make_state(cache=ON, queue_timeout_seconds=0.1))
+    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    await bench.begun.wait()
+    answer = await bench.cache.answer(PHOTO, 1, bench.quick)
+    assert not answer.found
+    assert not first.done()
+    bench.go.set()
+    await first
+
+
+async def test_off_there_is_nothing_of_it(server: Running) -> None:
+    answer: httpx.Response = await raw(server, PHOTO)
+    assert "x-cache" not in answer.headers
+    assert "cache" not in answer.json()["timings_ms"]
+    assert b"cache" not in server.state.metrics.render()
+
+
+def test_off_nothing_of_it_is_imported() -> None:
+    program = (
+        "import sys, imageclassifier_runtime.serve, imageclassifier_runtime.web.app as _; print(*sys.modules)"
+    )
+    names = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "imageclassifier_runtime.web.passage" in names
+    assert not [
+        name
+        for name in names
+        if name.split(".")[0] == "redis" or name.startswith("imageclassifier_runtime.cache.")
+    ]
