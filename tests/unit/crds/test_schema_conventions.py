@@ -88,13 +88,13 @@ def test_objects_of_the_spec_are_filled_in_but_for_those_whose_presence_says_som
         "spec.model.credentialsSecretRef",
         "spec.model.s3",
         "spec.autoscaling",
+        "spec.cache",
+        "spec.cache.redis",
+        "spec.cache.redis.credentialsSecretRef",
         "spec.tracing",
         "spec.tracing.headersSecretRef",
         "spec.security.apiKeysSecretRef",
         "spec.security.rateLimit",
-        "spec.cache",
-        "spec.cache.redis",
-        "spec.cache.redis.credentialsSecretRef",
     ]
 
 
