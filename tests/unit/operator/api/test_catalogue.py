@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUNDLED = crd.ROOT / "runtime" / "imageclassifier_runtime" / "bundled"
-_FILES = ("labels.txt", "model.onnx", "preprocessor_config.json")
+_FILES = ("labels.txt", "model.int8.onnx", "model.onnx", "preprocessor_config.json", "quantization.json")
 _SHA256 = "c0c3f76d93fa3fd6580652a45618618a220fced18babf65774ed169de0432ad5"
 
 
