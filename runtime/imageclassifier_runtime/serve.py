@@ -54,7 +54,8 @@ def build(
     settings: ServeSettings, model: model_folder.ModelFolder, *, threads: int
 ) -> tuple[ServerState, Workers]:
     """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
-    from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
+    from imageclassifier_runtime.admission import WORK_SECONDS, Admission  # noqa: PLC0415
+    from imageclassifier_runtime.batching import Batcher  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.stages import decode  # noqa: PLC0415
@@ -63,7 +64,7 @@ def build(
 
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
-    classifier.warm_up(threads)
+    classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
     workers = Workers(threads)
     metrics = Metrics()
     info = model.info
@@ -75,14 +76,31 @@ def build(
         queue_timeout=settings.queue_timeout_seconds,
     )
     metrics.watch(waiting=lambda: admission.waiting, running=lambda: admission.running)
+    batcher = None
+    if settings.max_batch_size > 1:
+        batcher = Batcher(
+            admission,
+            classifier,
+            most=settings.max_batch_size,
+            delay=settings.max_queue_delay_milliseconds / 1000,
+            limit=WORK_SECONDS,
+            observe=metrics.batch_size.observe,
+        )
     state = ServerState(
         settings=settings,
         classifier=classifier,
         admission=admission,
         metrics=metrics,
         lifecycle=Lifecycle(),
+        batcher=batcher,
     )
     return state, workers
+
+
+def _spare(settings: ServeSettings) -> int:
+    """Return how many bytes the process may still take, as far as is known."""
+    limit = settings.memory_limit_bytes or cgroup.memory_limit()
+    return cgroup.available_memory() if limit is None else limit - cgroup.resident_memory()
 
 
 def _memory(settings: ServeSettings) -> budget.Memory:
@@ -116,6 +134,7 @@ def _facts(state: ServerState, threads: int) -> dict[str, object]:
         "precision": model.model.info.precision,
         "classes": model.model.info.classes,
         "threads": threads,
+        "max_batch_size": state.settings.max_batch_size,
         "resident_mib": cgroup.resident_memory() // mib,
         "limit_mib": (state.settings.memory_limit_bytes or cgroup.memory_limit() or 0) // mib or None,
         "bodies_mib": state.admission.bodies.capacity // mib,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
@@ -35,10 +36,11 @@ class Lifecycle:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerState:
-    """Everything a handler needs; made once by the factory."""
+    """Everything a handler needs; made once by the factory. `batcher` is None where images go one by one."""
 
     settings: ServeSettings
     classifier: Classifier
     admission: Admission
     metrics: Metrics
     lifecycle: Lifecycle
+    batcher: Batcher | None = None
