@@ -13,6 +13,7 @@ from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
 from imageclassifier_operator.api.source import own_source, source_problems
 from imageclassifier_operator.api.types import (
     Autoscaling,
+    Batching,
     ImageClassifier,
     Limits,
     ModelSource,
@@ -93,6 +94,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         model = _model(raw.get("model") or {}, problems, config)
         resources = _resources(raw.get("resources") or {}, problems)
         limits = _limits(raw.get("limits") or {}, problems)
+        batching = _batching(raw.get("batching") or {}, limits, problems)
         autoscaling = _autoscaling(raw["autoscaling"], problems) if raw.get("autoscaling") is not None else None
         rollout = _rollout(raw.get("rollout") or {}, problems)
         service = raw.get("service") or {}
@@ -107,6 +109,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
                 autoscaling=autoscaling,
                 resources=resources,
                 limits=limits,
+                batching=batching,
                 service=Service(**_renamed(service, {"type": "type", "port": "port"})),
                 monitoring=monitoring,
                 rollout=rollout,
@@ -177,6 +180,17 @@ def _memory_fits(resources: Resources, limits: Limits, problems: _Problems) -> N
             f"spec.resources.limits.memory is {resources.limits['memory']}; raise it to "
             f"{-(-need // MEBIBYTE)}Mi or lower maxImagePixels or maxImageBytes"
         )
+
+
+def _batching(raw: Mapping[str, Any], limits: Limits, problems: _Problems) -> Batching:
+    names = {"maxBatchSize": "max_batch_size", "maxQueueDelayMilliseconds": "max_queue_delay_milliseconds"}
+    batching = Batching(**_renamed(raw, names))
+    if batching.max_batch_size > limits.max_queue_size:
+        problems.append(
+            f"spec.batching.maxBatchSize: {batching.max_batch_size} is more than spec.limits.maxQueueSize "
+            f"({limits.max_queue_size}), so no batch would ever be full; lower it or raise maxQueueSize"
+        )
+    return batching
 
 
 def _autoscaling(raw: Mapping[str, Any], problems: _Problems) -> Autoscaling:

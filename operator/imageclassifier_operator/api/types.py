@@ -77,6 +77,14 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How many images go through the model together, 1 meaning one by one, and how long one waits for others."""
+
+    max_batch_size: int = 1
+    max_queue_delay_milliseconds: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """How the pods are reached."""
 
@@ -111,6 +119,7 @@ class Spec:
     autoscaling: Autoscaling | None = None
     resources: Resources = field(default_factory=Resources)
     limits: Limits = field(default_factory=Limits)
+    batching: Batching = field(default_factory=Batching)
     service: Service = field(default_factory=Service)
     monitoring: Monitoring = field(default_factory=Monitoring)
     rollout: Rollout = field(default_factory=Rollout)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from imageclassifier_runtime import pipeline
 from imageclassifier_runtime.admission import Admission, Lease, Sizes
 from imageclassifier_runtime.batching import Batcher
 from imageclassifier_runtime.errors import ImageUndecodableError, TensorError, UnavailableError
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.pipeline import Classifier, Outcome, Prepared
-from imageclassifier_runtime.stages import containers
+from imageclassifier_runtime.stages import containers, decode
 from imageclassifier_runtime.stages.infer import Session
 from imageclassifier_runtime.workers import Workers
 
@@ -25,6 +24,9 @@ from tests.unit.runtime.support import LABELS, image_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
+
+    from imageclassifier_runtime.stages.containers import Container
+    from PIL import Image
 
 DELAY = 5.0
 PATIENCE = 100.0
@@ -126,15 +128,15 @@ def make_bench(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Itera
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     """Hold every decoding until it is let go."""
-    found, plain = Held(), pipeline.decode
+    found = Held()
 
-    def decode(container: object) -> object:
+    def slow(container: Container) -> Image.Image:
         event = threading.Event()
         found.started.append(event)
         assert event.wait(60)
-        return plain(container)  # type: ignore[arg-type]
+        return decode.decode(container)
 
-    monkeypatch.setattr(pipeline, "decode", decode)
+    monkeypatch.setattr("imageclassifier_runtime.pipeline.decode", slow)
     yield found
     found.let_go()
 
@@ -296,7 +298,7 @@ def test_while_the_workers_are_busy_a_batch_grows_until_it_is_full(make_bench: C
     async def body() -> None:
         bench = make_bench(most=4, workers=1)
         bench.gate.clear()
-        tensors = [bench.tensor(number % 3) for number in range(1)]
+        tensors = [bench.tensor(0)]
         await until(lambda: bench.inferred == [1])
         tensors += [bench.tensor(number % 3) for number in range(1, 8)]
         await settle()

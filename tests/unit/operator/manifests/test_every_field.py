@@ -39,6 +39,8 @@ _OTHER: dict[str, Any] = {
     "limits.maxImageBytes": "5Mi",
     "limits.maxImagePixels": 1_000_000,
     "limits.maxQueueSize": 1,
+    "batching.maxBatchSize": 4,
+    "batching.maxQueueDelayMilliseconds": 5,
     "service.type": "NodePort",
     "service.port": 8080,
     "monitoring.serviceMonitor": "Disabled",
@@ -55,6 +57,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"model": {"uri": "s3://models/one.onnx", "sha256": _SHA256, "s3": {}}}
     if path.startswith("model.") and path != "model.name":
         return {"model": {"uri": "https://models.example.org/one.onnx", "sha256": _SHA256}}
+    if path.startswith("batching."):
+        return {"batching": {"maxBatchSize": 8}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 
