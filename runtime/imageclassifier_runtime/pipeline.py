@@ -83,27 +83,32 @@ class Classifier:
         wide = open_session(model.graph, input_size=size, threads=threads) if threads > 1 else None
         return cls(model, session, wide)
 
-    def warm_up(self, threads: int, largest: int = 1, spare: Callable[[], int] = lambda: sys.maxsize) -> None:
+    def warm_up(self, threads: int, largest: int = 1, spare: Callable[[], int] = lambda: sys.maxsize) -> int:
         """Run as many inferences at once as there will be, so that the memory of all of them is there already.
 
         Larger batches come after smaller ones: `spare` tells how many bytes are left, and where the next size
         would not fit, SettingsError says so before the container is killed for it. Raises ModelError.
+
+        Returns how many bytes batches may still take: when sizes mix, the session's memory breaks into pieces, and
+        a third more was seen than for batches of one size.
         """
-        before, size, previous = spare(), 1, 0
+        self._run_at_once(threads, 1)
+        before, size = spare(), 1
         if largest > 1:
             self._session.check_batches(largest)
-        while previous < largest:
-            left = spare()
+        while size < largest:
+            larger, left = min(2 * size, largest), spare()
             taken = before - left
             # What a batch takes grows with the images after its first.
-            if previous > 1 and taken * (size - previous) // (previous - 1) > left:
+            if size > 1 and taken * (larger - size) // (size - 1) > left:
                 raise SettingsError(
-                    f"batches of up to {largest} do not fit into the memory limit: those of {previous} take "
+                    f"batches of up to {largest} do not fit into the memory limit: those of {size} take "
                     f"{taken // MIB} MiB more than single images, and {max(0, left) // MIB} MiB are left. Raise "
                     "the limit, or lower the size of a batch"
                 )
+            size = larger
             self._run_at_once(threads, size)
-            previous, size = size, min(2 * size, largest)
+        return max(0, before - spare()) // 2
 
     def _run_at_once(self, threads: int, size: int) -> None:
         batch = np.zeros((size, *self.input_shape), np.float32)

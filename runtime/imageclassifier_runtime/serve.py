@@ -64,13 +64,13 @@ def build(
 
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
-    classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
+    reserve = classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
     workers = Workers(threads)
     metrics = Metrics()
     info = model.info
     metrics.model.labels(info.name, info.sha256, info.precision).set(1)
     admission = Admission(
-        sizes=budget.divide(_memory(settings), settings),
+        sizes=budget.divide(_memory(settings, reserve), settings),
         workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
@@ -103,7 +103,7 @@ def _spare(settings: ServeSettings) -> int:
     return cgroup.available_memory() if limit is None else limit - cgroup.resident_memory()
 
 
-def _memory(settings: ServeSettings) -> budget.Memory:
+def _memory(settings: ServeSettings, reserve: int) -> budget.Memory:
     # Imported before measuring: the web packages are a good part of what the process takes.
     import imageclassifier_runtime.server  # noqa: PLC0415
     import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
@@ -111,7 +111,7 @@ def _memory(settings: ServeSettings) -> budget.Memory:
     malloc.trim()
     return budget.Memory(
         limit=settings.memory_limit_bytes or cgroup.memory_limit(),
-        used=cgroup.resident_memory(),
+        used=cgroup.resident_memory() + reserve,
         available=cgroup.available_memory(),
     )
 
