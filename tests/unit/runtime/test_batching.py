@@ -229,6 +229,24 @@ def test_the_oldest_waits_no_longer_than_the_delay(make_bench: Callable[..., Ben
     run(body())
 
 
+def test_a_timer_that_comes_a_little_early_is_taken_for_the_time(
+    make_bench: Callable[..., Bench], held: Held
+) -> None:
+    async def body() -> None:
+        bench = make_bench()
+        asyncio.get_running_loop()._clock_resolution = 0.1  # type: ignore[attr-defined]
+        image = bench.image()
+        await until(lambda: len(held.started) == 1)
+        tensor = bench.tensor()
+        await settle()
+        bench.pass_time(DELAY - 0.05)
+        await until(tensor.done)
+        held.let_go()
+        await asyncio.gather(image, tensor)
+
+    run(body())
+
+
 def test_a_later_one_has_a_delay_of_its_own(make_bench: Callable[..., Bench], held: Held) -> None:
     async def body() -> None:
         bench = make_bench(most=2)
@@ -446,6 +464,22 @@ def test_one_that_is_cancelled_while_it_waits_leaves_its_place(make_bench: Calla
         await first
         assert (await stays).predictions[0].class_id == 2
         assert bench.inferred == [1, 1]
+        assert bench.idle
+
+    run(body())
+
+
+def test_one_that_goes_as_its_batch_is_made_up_is_not_in_it(make_bench: Callable[..., Bench]) -> None:
+    async def body() -> None:
+        bench = make_bench(workers=1)
+        await bench.admission.workers.acquire(1, 1)
+        gone, stays = bench.tensor(1), bench.tensor(2)
+        await settle()
+        bench.admission.workers.release(1)  # the batch is about to be made up
+        gone.cancel()  # and its task has yet to hear of it
+        assert (await stays).predictions[0].class_id == 2
+        assert gone.cancelled()
+        assert bench.inferred == [1]
         assert bench.idle
 
     run(body())
