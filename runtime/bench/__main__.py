@@ -17,7 +17,7 @@ from imageclassifier_runtime import cgroup
 
 from e2e.cluster.paths import REPOSITORY
 from e2e.steps import say
-from runtime.bench import bars, measure, results, table, workload
+from runtime.bench import bars, batching, measure, results, table, workload
 from runtime.bench.errors import BenchError
 from runtime.bench.plan import Options
 
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = _parser().parse_args(arguments)
     out: Path = command.out
     try:
+        if command.batching:
+            return _compare_batches(command)
         if command.report:
             found = results.read(command.report)
         else:
@@ -47,7 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _compare_batches(command: argparse.Namespace) -> int:
+    out: Path = command.out
+    out.mkdir(parents=True, exist_ok=True)
+    sizes = batching.sizes_of(command.batching)
+    with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
+        bench = _bench(command, Path(work))
+        batching.run(bench, sizes)
+    bench.results.write(out / "batching.json")
+    print(f"\n{batching.render(bench.results, sizes)}\n\n{out / 'batching.json'}")
+    return 0
+
+
 def _measure(command: argparse.Namespace, work: Path) -> results.Results:
+    bench = _bench(command, work)
+    say(f"about {bench.options.estimate(len(bench.workload.precisions)) / 60:.0f} minutes")
+    bench.run()
+    return bench.results
+
+
+def _bench(command: argparse.Namespace, work: Path) -> measure.Bench:
     options = _options(command)
     if options.cpus:
         os.sched_setaffinity(0, options.cpus)
@@ -63,9 +84,7 @@ def _measure(command: argparse.Namespace, work: Path) -> results.Results:
     found = results.Results(facts=_facts(options, prepared, quick=command.quick))
     say(found.facts["workload"])
     say(f"{found.facts['machine']}; {found.facts['how']}")
-    say(f"about {options.estimate(len(prepared.precisions)) / 60:.0f} minutes")
-    measure.Bench(prepared, options, found, work).run()
-    return found
+    return measure.Bench(prepared, options, found, work)
 
 
 def _options(command: argparse.Namespace) -> Options:
@@ -89,6 +108,7 @@ def _facts(options: Options, prepared: workload.Workload, *, quick: bool) -> dic
         "workload": prepared.describe(),
         "pictures": prepared.picture_facts,
         "precisions_asked": list(options.precisions),
+        "precisions": list(prepared.precisions),
         "machine": f"{_processor()}, CPUs: {threads}, Python {platform.python_version()}",
         "versions": versions,
         "how": f"{options.rounds} slices of {options.seconds:g} s each, {body}, {shared}",
@@ -151,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--baseline", dest="baseline_style", choices=("best", "async", "sync"), help="its endpoint (default: best)"
     )
+    add(
+        "--batching",
+        type=_batch_sizes,
+        metavar="LIST",
+        help="instead of all this, compare our server with these batch sizes, for example 1,4,8,16",
+    )
     add("--impatient", action="store_true", default=None, help="clients do not wait for Retry-After")
     add("--cpus", type=_numbers, metavar="LIST", help="run everything on these CPUs, for example 0,1")
     add("--generator-cpus", type=_numbers, metavar="LIST", help="and the load generator on these instead")
@@ -164,6 +190,13 @@ def _numbers(text: str) -> tuple[int, ...]:
     numbers = tuple(sorted({int(part) for part in text.split(",")}))
     if not numbers or numbers[0] < 0 or numbers[-1] > 10_000:
         raise argparse.ArgumentTypeError(f"not a list of whole numbers up to 10000: {text!r}")
+    return numbers
+
+
+def _batch_sizes(text: str) -> tuple[int, ...]:
+    numbers = _numbers(text)
+    if not 1 <= numbers[0] <= numbers[-1] <= 64:
+        raise argparse.ArgumentTypeError(f"not a list of whole numbers from 1 to 64: {text!r}")
     return numbers
 
 

@@ -48,8 +48,8 @@ class Bench:
         self.workload = workload
         self.options = options
         self.results = results
-        self._logs = work / "logs"
-        self._logs.mkdir()
+        self.logs = work / "logs"
+        self.logs.mkdir()
         self._picture = min(workload.pictures.glob("*.jpg")).read_bytes()
 
     def run(self) -> None:
@@ -63,9 +63,9 @@ class Bench:
 
     def _style_and_ceiling(self) -> str:
         """Find the generator's ceiling, and which way of writing the baseline's endpoint is the quicker."""
-        with servers.Server(servers.null(), self._logs) as server:
-            load = self._load(server, MAIN_CLIENTS, seconds=min(_CEILING_SECONDS, self.options.seconds))
-        self.results.ceiling = _slice(Target("null", "-"), MAIN_CLIENTS, 0, load)
+        with servers.Server(servers.null(), self.logs) as server:
+            load = self.load(server, MAIN_CLIENTS, seconds=min(_CEILING_SECONDS, self.options.seconds))
+        self.results.ceiling = slice_of(Target("null", "-"), MAIN_CLIENTS, 0, load)
         ceiling = self.results.ceiling.throughput
         say(f"load generator's ceiling: {ceiling:.0f} requests/s to a server that does nothing")
         if self.options.baseline_style != "best":
@@ -73,9 +73,9 @@ class Bench:
             return self.options.baseline_style
         rates = {}
         for style in ("async", "sync"):
-            with servers.Server(servers.baseline(self.workload, style=style), self._logs) as server:
+            with servers.Server(servers.baseline(self.workload, style=style), self.logs) as server:
                 server.ask(self._picture)
-                load = self._load(server, MAIN_CLIENTS)
+                load = self.load(server, MAIN_CLIENTS)
                 rates[style] = load.answers / load.seconds
         best = max(rates, key=lambda style: rates[style])
         said = ", ".join(f"{style} def {rate:.0f}/s" for style, rate in rates.items())
@@ -97,12 +97,12 @@ class Bench:
             self._import_seconds(target.name)  # from then on the files are in memory for both
             for attempt in range(self.options.starts):
                 imports.append(self._import_seconds(target.name))
-                with servers.Server(self._kind(target, style), self._logs) as server:
+                with servers.Server(self._kind(target, style), self.logs) as server:
                     server.ask(self._picture)
                     starts.append(time.perf_counter() - server.started_at)
                     if attempt < self.options.starts - 1:
                         continue
-                    load = self._load(server, MAIN_CLIENTS, seconds=self.options.memory_seconds)
+                    load = self.load(server, MAIN_CLIENTS, seconds=self.options.memory_seconds)
                     memory = procfs.memory(server.pid)
             entry = Footprint(
                 target=target.name,
@@ -139,7 +139,7 @@ class Bench:
         progress = Progress()
         with ExitStack() as stack:
             running = {
-                target: stack.enter_context(servers.Server(self._kind(target, style), self._logs))
+                target: stack.enter_context(servers.Server(self._kind(target, style), self.logs))
                 for target in everyone
                 if target.name != LIMIT
             }
@@ -158,7 +158,7 @@ class Bench:
 
     def _slice(self, target: Target, server: servers.Server | None, clients: int, number: int) -> Slice:
         if server is not None:
-            return _slice(target, clients, number, self._load(server, clients))
+            return slice_of(target, clients, number, self.load(server, clients))
         done = self._limit(target.precision, alone=clients == 1)
         return Slice(
             target=target.name,
@@ -201,11 +201,11 @@ class Bench:
         portion = max(_SMALLEST_PORTION, wanted // _CURVE_POINTS)
         points, answers = [], 0
         progress = Progress()
-        with servers.Server(servers.ours(self.workload, precision), self._logs) as server:
-            self._load(server, MAIN_CLIENTS)
+        with servers.Server(servers.ours(self.workload, precision), self.logs) as server:
+            self.load(server, MAIN_CLIENTS)
             points.append((0, procfs.memory(server.pid).pss))
             while answers < wanted:
-                load = self._load(server, MAIN_CLIENTS, seconds=_PORTION_SECONDS, warmup=0.0, max_answers=portion)
+                load = self.load(server, MAIN_CLIENTS, seconds=_PORTION_SECONDS, warmup=0.0, max_answers=portion)
                 if not load.answers:
                     raise BenchError(f"no answers any more after {answers}\n{server.log_tail()}")
                 answers += load.answers
@@ -214,7 +214,7 @@ class Bench:
         progress.close()
         self.results.curves.append(Curve(precision=precision, points=points))
 
-    def _load(
+    def load(
         self,
         server: servers.Server,
         clients: int,
@@ -223,6 +223,7 @@ class Bench:
         warmup: float | None = None,
         max_answers: int = _NO_BOUND,
     ) -> Load:
+        """Put so many clients on a server and return what they saw; raises BenchError."""
         options = self.options
         job = LoadJob(
             port=server.port,
@@ -256,7 +257,8 @@ class Bench:
         return Limit(**_job("runtime.bench.limit", job))
 
 
-def _slice(target: Target, clients: int, number: int, load: Load) -> Slice:
+def slice_of(target: Target, clients: int, number: int, load: Load) -> Slice:
+    """Return the record of a load on one target in round `number`."""
     return Slice(
         target=target.name,
         precision=target.precision,

@@ -19,6 +19,7 @@ from runtime.bench import wire
 from runtime.bench.errors import BenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from runtime.bench.workload import Workload
@@ -40,16 +41,17 @@ class Kind:
     env: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def ours(workload: Workload, precision: str) -> Kind:
-    """`imageclassifier serve` with default settings."""
+def ours(workload: Workload, precision: str, settings: Mapping[str, str] | None = None) -> Kind:
+    """`imageclassifier serve` with default settings but for `settings`, environment variables without prefix."""
     program = Path(sys.executable).with_name("imageclassifier")
     return Kind(
-        name=f"server {precision}",
+        name=" ".join(("server", precision, *(settings or {}).values())),
         command=(str(program), "serve", "--model", str(workload.folder), "--host", "127.0.0.1", "--port", "0"),
         path="/api/v1/classify",
         env={
             "IMAGECLASSIFIER_PRECISION": precision,
             "IMAGECLASSIFIER_TERMINATION_LOG": str(workload.folder.parent / "termination-log"),
+            **{f"IMAGECLASSIFIER_{name}": value for name, value in (settings or {}).items()},
         },
     )
 

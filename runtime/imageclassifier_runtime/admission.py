@@ -2,7 +2,8 @@
 
 Deadlock is impossible by order: a request takes room for its body, then for its pixels, then a worker. Whoever
 holds a worker waits for nothing, so pixels come free; whoever holds pixels waits for workers only; and the pool of
-bodies is apart from that of pixels, so bodies that wait cannot keep a decode from starting.
+bodies is apart from that of pixels, so bodies that wait cannot keep a decode from starting. A prepared input that
+waits for its batch is one who holds pixels: it keeps some of those that it was let in with, and asks for no more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.workers import Workers
 
 T = TypeVar("T")
+
+# How long the work of one image may take before its client gets an answer without it.
+WORK_SECONDS = 30.0
 
 
 class Pool:
@@ -58,6 +62,16 @@ class Pool:
                 self._grant()
             raise
 
+    def ask(self, amount: int) -> asyncio.Future[None]:
+        """Take units ahead of all who wait; the future is done once they are taken. It must not be cancelled."""
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if amount <= self.free:
+            self.free -= amount
+            granted.set_result(None)
+        else:
+            self._waiting.appendleft((amount, granted))
+        return granted
+
     def release(self, amount: int) -> None:
         """Give units back."""
         self.free += amount
@@ -90,6 +104,12 @@ class Lease:
         """Take from a pool until `release`; raises TimeoutError."""
         await pool.acquire(amount, deadline)
         self._held.append((pool, amount))
+
+    def hand_over(self, amount: int, to: Lease) -> None:
+        """Let another lease have a part of what was taken last."""
+        pool, held = self._held.pop()
+        self._held.append((pool, held - amount))
+        to._held.append((pool, amount))
 
     def release(self) -> None:
         """Give everything back, once no lease under this one is left; to be called once by each owner."""
@@ -128,7 +148,7 @@ class Admission:
         self.waiting = 0
         self.running = 0
         self._max_queue = max_queue
-        self._queue_timeout = queue_timeout
+        self.queue_timeout = queue_timeout
         self._threads = workers
 
     def alone(self) -> bool:
@@ -144,10 +164,10 @@ class Admission:
             )
         self.waiting += 1
         try:
-            yield asyncio.get_running_loop().time() + self._queue_timeout
+            yield asyncio.get_running_loop().time() + self.queue_timeout
         except TimeoutError:
             raise UnavailableError(
-                f"No room came free within {self._queue_timeout:g} s. Try again shortly.", reason="queue-timeout"
+                f"No room came free within {self.queue_timeout:g} s. Try again shortly.", reason="queue-timeout"
             ) from None
         finally:
             self.waiting -= 1
@@ -159,11 +179,20 @@ class Admission:
         with self._queued() as deadline:
             await lease.take(self.bodies, size, deadline)
 
-    async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float) -> T:
+    async def take_pixels(self, lease: Lease, size: int) -> None:
+        """Wait for room for prepared inputs; raises UnavailableError, TooLargeError."""
+        if size > self.pixels.capacity:
+            raise TooLargeError("The tensor is larger than this server has memory for.", reason="memory")
+        with self._queued() as deadline:
+            await lease.take(self.pixels, size, deadline)
+
+    async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float, keep: int = 0) -> T:
         """Run `work` in a worker thread once there is room for its `peak` bytes.
 
         The answer is waited for `limit` seconds at most; that room, and what `lease` holds, stays taken until the
         thread ends, because a thread cannot be stopped. Raises UnavailableError, TooLargeError.
+
+        `keep` of these bytes become the lease's own, until it is released: the room of what `work` returns.
         """
         if peak > self.pixels.capacity:
             raise TooLargeError(
@@ -175,18 +204,29 @@ class Admission:
         try:
             with self._queued() as deadline:
                 await room.take(self.pixels, peak, deadline)
+                if keep:
+                    room.hand_over(keep, lease)
                 await room.take(self.workers, 1, deadline)
         except BaseException:
             room.release()
             raise
         return await self._worked(room, work, limit)
 
+    def start(self, work: Callable[[], T], done: Callable[[T, BaseException | None], None]) -> None:
+        """Run `work` now, for one who has a worker; `done` has to give that back, and whatever else was taken."""
+
+        def ended(result: T, error: BaseException | None) -> None:
+            self.running -= 1
+            done(result, error)
+
+        self.running += 1
+        self._threads.submit(work, ended)
+
     async def _worked(self, room: Lease, work: Callable[[], T], limit: float) -> T:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
         def done(result: T, error: BaseException | None) -> None:
-            self.running -= 1
             room.release()
             if answer.done():
                 return  # nobody waits for it any more
@@ -201,8 +241,7 @@ class Admission:
                 detail = f"The image was not classified within {limit:g} s."
                 answer.set_exception(UnavailableError(detail, reason="work-timeout"))
 
-        self.running += 1
-        self._threads.submit(work, done)
+        self.start(work, done)
         timer = loop.call_later(limit, late)
         try:
             return await answer

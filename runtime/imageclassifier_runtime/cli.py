@@ -31,6 +31,12 @@ _SERVE = (
     ("--max-image-bytes", "MAX_IMAGE_BYTES", "largest image in bytes (default: 10485760)"),
     ("--max-image-pixels", "MAX_IMAGE_PIXELS", "largest image in pixels (default: 25000000)"),
     ("--max-queue-size", "MAX_QUEUE_SIZE", "requests that may wait (default: 64)"),
+    ("--max-batch-size", "MAX_BATCH_SIZE", "images in one inference at most (default: 1, no batching)"),
+    (
+        "--max-queue-delay-milliseconds",
+        "MAX_QUEUE_DELAY_MILLISECONDS",
+        "how long an image waits for others to fill its batch (default: 2)",
+    ),
     ("--drain-seconds", "DRAIN_SECONDS", "how long to go on answering after SIGTERM (default: 10)"),
     ("--cache-max-bytes", "CACHE_MAX_BYTES", "room for results by content hash (default: 0, which keeps none)"),
     ("--cache-redis-url", "CACHE_REDIS_URL", "redis(s)://host[:port][/number] that keeps results too"),

@@ -23,6 +23,7 @@ _PREFIX = "imageclassifier"
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _REQUEST_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0)
 _STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0)
+_BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 class Metrics:
@@ -49,8 +50,18 @@ class Metrics:
             registry=registry,
             buckets=_STAGE_BUCKETS,
         )
+        self.batch_size = Histogram(
+            "batch_size",
+            "Inputs in one inference; counted with batching only",
+            namespace=_PREFIX,
+            registry=registry,
+            buckets=_BATCH_BUCKETS,
+        )
         self.queue_depth = Gauge(
-            "queue_depth", "Requests that wait for room or for a worker", namespace=_PREFIX, registry=registry
+            "queue_depth",
+            "Requests that wait for room, for a worker or in a batch",
+            namespace=_PREFIX,
+            registry=registry,
         )
         self.in_flight = Gauge("in_flight_requests", "Requests in a worker", namespace=_PREFIX, registry=registry)
         self.rejected = Counter("rejected", "Requests refused", ("reason",), namespace=_PREFIX, registry=registry)

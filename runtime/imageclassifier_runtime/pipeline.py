@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -10,19 +11,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageclassifier_runtime.errors import TensorError
+from imageclassifier_runtime.errors import SettingsError, TensorError
+from imageclassifier_runtime.settings import MIB
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.stages.infer import Session, open_session
 from imageclassifier_runtime.stages.postprocess import Prediction, softmax, top
 from imageclassifier_runtime.stages.preprocess import preprocess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from imageclassifier_runtime.model.folder import ModelFolder
     from imageclassifier_runtime.stages.containers import Container
     from imageclassifier_runtime.stages.infer import FloatArray
 
+_PREPARING = ("decode", "preprocess")
+_NOT_FINITE = "The tensor holds NaN or an infinity, or a number that is too large for FP32."
 # What a resize holds beside the decoded image: strips, the narrowed image, and the model's input.
 WORKSPACE = 12 * 1024 * 1024
 
@@ -31,13 +35,27 @@ WORKSPACE = 12 * 1024 * 1024
 class Outcome:
     """The likeliest classes, the model's raw scores [C], and the seconds that each stage took.
 
-    The stages came one after the other in this order; the first one began at `began` (`time.perf_counter()`).
+    `began` says when each of these stages did, by `time.perf_counter()`.
     """
 
     predictions: list[Prediction]
     scores: FloatArray
     seconds: dict[str, float]
-    began: float
+    began: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """An input [3, S, S] for a batch, how many classes are wanted, and each stage so far as in an Outcome.
+
+    Values that came from a client are not `checked`: any of them may be NaN, at any address, in any byte order.
+    """
+
+    values: FloatArray
+    count: int
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    began: dict[str, float] = dataclasses.field(default_factory=dict)
+    checked: bool = False
 
 
 def _crowd() -> bool:
@@ -70,12 +88,39 @@ class Classifier:
         wide = open_session(model.graph, input_size=size, threads=threads) if threads > 1 else None
         return cls(model, session, wide)
 
-    def warm_up(self, threads: int) -> None:
-        """Run as many inferences at once as there will be, so that the memory of all of them is there already."""
-        size = self._session.input_size
-        batch = np.zeros((1, 3, size, size), np.float32)
+    def warm_up(self, threads: int, largest: int = 1, spare: Callable[[], int] = lambda: sys.maxsize) -> int:
+        """Run as many inferences at once as there will be, so that the memory of all of them is there already.
+
+        Larger batches come after smaller ones: `spare` tells how many bytes are left, and where the next size
+        would not fit, SettingsError says so before the container is killed for it. Raises ModelError.
+
+        Returns how many bytes batches may still take: when sizes mix, the session's memory breaks into pieces, and
+        a third more was seen than for batches of one size.
+        """
+        self._run_at_once(threads, 1)
+        before, size = spare(), 1
+        if largest > 1:
+            self._session.check_batches(largest)
+        while size < largest:
+            larger, left = min(2 * size, largest), spare()
+            taken = before - left
+            # What a batch takes grows with the images after its first.
+            if size > 1 and taken * (larger - size) // (size - 1) > left:
+                raise SettingsError(
+                    f"batches of up to {largest} do not fit into the memory limit: those of {size} take "
+                    f"{taken // MIB} MiB more than single images, and {max(0, left) // MIB} MiB are left. Raise "
+                    "the limit, or lower the size of a batch"
+                )
+            size = larger
+            self._run_at_once(threads, size)
+        return max(0, before - spare()) // 2
+
+    def _run_at_once(self, threads: int, size: int) -> None:
+        batch = np.zeros((size, *self.input_shape), np.float32)
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(self._session.run, [batch] * threads))
+        if self._wide is not None and size > 1:
+            self._wide.run(batch)
 
     @property
     def classes(self) -> int:
@@ -97,26 +142,65 @@ class Classifier:
 
         `alone` is asked just before the inference, since it is then that others may have come.
         """
-        marks = [time.perf_counter()]
-        image = decode(container)
-        marks.append(time.perf_counter())
-        batch = preprocess(image, container.orientation, self.model.preprocessing)
-        del image
-        marks.append(time.perf_counter())
-        return self._outcome(batch, count, ("decode", "preprocess"), marks, alone)
+        batch, marks = self._input(container)
+        return self._outcome(batch, count, _PREPARING, marks, alone)
+
+    def prepare(self, container: Container, count: int, alone: Callable[[], bool]) -> Prepared | Outcome:
+        """Decode and prepare for a batch, or do all that `classify` does where nobody else would be in it."""
+        batch, marks = self._input(container)
+        if alone():
+            return self._outcome(batch, count, _PREPARING, marks, alone)
+        return Prepared(batch[0], count, *_times(_PREPARING, marks), checked=True)
 
     def infer(self, tensor: FloatArray, count: int, alone: Callable[[], bool] = _crowd) -> Outcome:
         """Name the `count` likeliest classes of a prepared input [3, S, S]; raises TensorError."""
         if not np.isfinite(tensor).all():
-            raise TensorError("The tensor holds NaN or an infinity, or a number that is too large for FP32.")
+            raise TensorError(_NOT_FINITE)
         # What comes from a request's body may lie at any address, and in a foreign byte order's type.
         batch = np.require(tensor[np.newaxis], np.float32, ("C", "A"))
         return self._outcome(batch, count, (), [time.perf_counter()], alone)
 
-    def name(self, scores: FloatArray, count: int) -> list[Prediction]:
-        """Return the `count` likeliest classes by the model's raw scores [C]."""
-        probabilities = scores if self._session.gives_probabilities else softmax(scores)
-        return top(probabilities, self.model.labels, count)
+    def infer_together(
+        self, inputs: Sequence[Prepared], alone: Callable[[], bool] = _crowd
+    ) -> list[Outcome | Exception]:
+        """Return an outcome or an error for each input, in order, from one inference over all of them.
+
+        An input that fails harms no other: one that is not finite stays out of the batch, and of a batch that the
+        session refuses each input is tried alone. Each outcome has the whole batch's time as its inference's.
+        """
+        results: list[Outcome | Exception] = [TensorError(_NOT_FINITE) for _ in inputs]
+        good = [n for n, given in enumerate(inputs) if given.checked or np.isfinite(given.values).all()]
+        if not good:
+            return results
+        began = time.perf_counter()
+        try:
+            batch = np.empty((len(good), *self.input_shape), np.float32)
+            for row, number in enumerate(good):
+                batch[row] = inputs[number].values
+            scores = self._choose(alone).run(batch)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's have no public base; each one is raised to its asker
+            if len(good) == 1:
+                results[good[0]] = error
+            else:
+                for number in good:
+                    results[number] = self.infer_together([inputs[number]])[0]
+            return results
+        ended = time.perf_counter()
+        for row, number in enumerate(good):
+            results[number] = self._member(inputs[number], scores[row], began, ended)
+        return results
+
+    def _input(self, container: Container) -> tuple[FloatArray, list[float]]:
+        """Return the input [1, 3, S, S] of an image, and when its two stages began and ended."""
+        marks = [time.perf_counter()]
+        image = decode(container)
+        marks.append(time.perf_counter())
+        batch = preprocess(image, container.orientation, self.model.preprocessing)
+        marks.append(time.perf_counter())
+        return batch, marks
+
+    def _choose(self, alone: Callable[[], bool]) -> Session:
+        return self._wide if self._wide is not None and alone() else self._session
 
     def _outcome(
         self,
@@ -127,13 +211,38 @@ class Classifier:
         alone: Callable[[], bool],
     ) -> Outcome:
         """Infer and name; `marks` are the times at which the stages `names` began, and the last one ended."""
-        session = self._wide if self._wide is not None and alone() else self._session
-        scores = session.run(batch)[0]
-        if not np.isfinite(scores).all():
-            raise TensorError("The model's scores for this input are not finite numbers.")
+        scores = self._choose(alone).run(batch)[0]
         marks.append(time.perf_counter())
+        self._check(scores)
         predictions = self.name(scores, count)
         marks.append(time.perf_counter())
-        stages = (*names, "inference", "postprocess")
-        seconds = {name: after - before for name, (before, after) in zip(stages, pairwise(marks), strict=True)}
-        return Outcome(predictions, scores, seconds, marks[0])
+        return Outcome(predictions, scores, *_times((*names, "inference", "postprocess"), marks))
+
+    def _member(self, given: Prepared, scores: FloatArray, began: float, ended: float) -> Outcome | TensorError:
+        """Return what one input of a batch gets, whose inference `began` and `ended` then."""
+        naming = time.perf_counter()
+        try:
+            self._check(scores)
+        except TensorError as error:
+            return error
+        # A copy: a view would keep the scores of the whole batch.
+        predictions, own = self.name(scores, given.count), scores.copy()
+        seconds, starts = _times(("inference",), [began, ended])
+        seconds["postprocess"], starts["postprocess"] = time.perf_counter() - naming, naming
+        return Outcome(predictions, own, {**given.seconds, **seconds}, {**given.began, **starts})
+
+    @staticmethod
+    def _check(scores: FloatArray) -> None:
+        if not np.isfinite(scores).all():
+            raise TensorError("The model's scores for this input are not finite numbers.")
+
+    def name(self, scores: FloatArray, count: int) -> list[Prediction]:
+        """Return the `count` likeliest classes by the model's raw scores [C]."""
+        probabilities = scores if self._session.gives_probabilities else softmax(scores)
+        return top(probabilities, self.model.labels, count)
+
+
+def _times(names: tuple[str, ...], marks: list[float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the seconds of stages and when they began, from the times between which they lie."""
+    seconds = {name: after - before for name, (before, after) in zip(names, pairwise(marks), strict=True)}
+    return seconds, dict(zip(names, marks, strict=False))

@@ -60,7 +60,8 @@ def build(
 ) -> tuple[ServerState, Workers]:
     """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
     from imageclassifier_runtime.access.keyfiles import KeyFiles  # noqa: PLC0415
-    from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
+    from imageclassifier_runtime.admission import WORK_SECONDS, Admission  # noqa: PLC0415
+    from imageclassifier_runtime.batching import Batcher  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.stages import decode  # noqa: PLC0415
@@ -71,7 +72,7 @@ def build(
     keys = None if settings.api_keys_path is None else KeyFiles(settings.api_keys_path)
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
-    classifier.warm_up(threads)
+    reserve = classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
     workers = Workers(threads)
     metrics = Metrics()
     info = model.info
@@ -80,12 +81,22 @@ def build(
     tracing = _tracing(settings, model, metrics)
     cache = _cache(settings, classifier, metrics)
     admission = Admission(
-        sizes=budget.divide(_memory(settings), settings),
+        sizes=budget.divide(_memory(settings, reserve), settings),
         workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
     )
     metrics.watch(waiting=lambda: admission.waiting, running=lambda: admission.running)
+    batcher = None
+    if settings.max_batch_size > 1:
+        batcher = Batcher(
+            admission,
+            classifier,
+            most=settings.max_batch_size,
+            delay=settings.max_queue_delay_milliseconds / 1000,
+            limit=WORK_SECONDS,
+            observe=metrics.batch_size.observe,
+        )
     state = ServerState(
         settings=settings,
         classifier=classifier,
@@ -95,6 +106,7 @@ def build(
         tracing=tracing,
         keys=keys,
         cache=cache,
+        batcher=batcher,
     )
     return state, workers
 
@@ -116,7 +128,13 @@ def _cache(settings: ServeSettings, classifier: Classifier, metrics: Metrics) ->
     return ResultCache(settings, classifier, metrics.registry)
 
 
-def _memory(settings: ServeSettings) -> budget.Memory:
+def _spare(settings: ServeSettings) -> int:
+    """Return how many bytes the process may still take, as far as is known."""
+    limit = settings.memory_limit_bytes or cgroup.memory_limit()
+    return cgroup.available_memory() if limit is None else limit - cgroup.resident_memory()
+
+
+def _memory(settings: ServeSettings, reserve: int) -> budget.Memory:
     # Imported before measuring: the web packages are a good part of what the process takes.
     import imageclassifier_runtime.server  # noqa: PLC0415
     import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
@@ -124,7 +142,7 @@ def _memory(settings: ServeSettings) -> budget.Memory:
     malloc.trim()
     return budget.Memory(
         limit=settings.memory_limit_bytes or cgroup.memory_limit(),
-        used=cgroup.resident_memory(),
+        used=cgroup.resident_memory() + reserve,
         available=cgroup.available_memory(),
     )
 
@@ -138,6 +156,7 @@ def _facts(state: ServerState, threads: int) -> dict[str, object]:
         "precision": model.model.info.precision,
         "classes": model.model.info.classes,
         "threads": threads,
+        "max_batch_size": state.settings.max_batch_size,
         "resident_mib": cgroup.resident_memory() // mib,
         "limit_mib": (state.settings.memory_limit_bytes or cgroup.memory_limit() or 0) // mib or None,
         "bodies_mib": state.admission.bodies.capacity // mib,

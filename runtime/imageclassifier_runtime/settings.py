@@ -41,6 +41,8 @@ class ServeSettings:
     max_image_side: int = 16_384
     max_queue_size: int = 64
     max_connections: int = 512
+    max_batch_size: int = 1
+    max_queue_delay_milliseconds: int = 2
     drain_seconds: float = 10.0
     finish_seconds: float = 15.0
     queue_timeout_seconds: float = 10.0
@@ -67,6 +69,12 @@ class ServeSettings:
         max_queue_size = read.integer("MAX_QUEUE_SIZE", cls.max_queue_size, 1, 10_000)
         if read.text("RATE_LIMIT_BURST", None) and not read.text("RATE_LIMIT", None):
             raise SettingsError(f"{PREFIX}RATE_LIMIT_BURST must be given together with {PREFIX}RATE_LIMIT")
+        max_batch_size = read.integer("MAX_BATCH_SIZE", cls.max_batch_size, 1, 64)
+        if max_batch_size > max_queue_size:
+            raise SettingsError(
+                f"{PREFIX}MAX_BATCH_SIZE ({max_batch_size}) is more than {PREFIX}MAX_QUEUE_SIZE "
+                f"({max_queue_size}): no batch would ever be full, because those that wait for it are in the queue"
+            )
         return cls(
             model_dir=model_dir,
             model_name=read.text("MODEL_NAME", None),
@@ -78,6 +86,10 @@ class ServeSettings:
             max_queue_size=max_queue_size,
             max_connections=read.integer(
                 "MAX_CONNECTIONS", max(cls.max_connections, 4 * max_queue_size), 8, 65_536
+            ),
+            max_batch_size=max_batch_size,
+            max_queue_delay_milliseconds=read.integer(
+                "MAX_QUEUE_DELAY_MILLISECONDS", cls.max_queue_delay_milliseconds, 0, 1000
             ),
             drain_seconds=read.seconds("DRAIN_SECONDS", cls.drain_seconds, 0, 600),
             queue_timeout_seconds=read.seconds("QUEUE_TIMEOUT_SECONDS", cls.queue_timeout_seconds, 0.1, 300),

@@ -15,6 +15,7 @@ from imageclassifier_operator.api.security import security, security_problems
 from imageclassifier_operator.api.source import own_source, source_problems
 from imageclassifier_operator.api.types import (
     Autoscaling,
+    Batching,
     Cache,
     ImageClassifier,
     Limits,
@@ -98,6 +99,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
         resources = _resources(raw.get("resources") or {}, problems)
         limits = _limits(raw.get("limits") or {}, problems)
         cache = parse_cache(raw.get("cache"), problems.quantity, problems)
+        batching = _batching(raw.get("batching") or {}, limits, problems)
         autoscaling = _autoscaling(raw["autoscaling"], problems) if raw.get("autoscaling") is not None else None
         rollout = _rollout(raw.get("rollout") or {}, problems)
         service = raw.get("service") or {}
@@ -116,6 +118,7 @@ def _spec(raw: Mapping[str, Any], problems: _Problems, config: OperatorConfig) -
                 resources=resources,
                 limits=limits,
                 cache=cache,
+                batching=batching,
                 service=Service(**_renamed(service, {"type": "type", "port": "port"})),
                 monitoring=monitoring,
                 tracing=tracing,
@@ -191,6 +194,17 @@ def _memory_fits(resources: Resources, limits: Limits, cache: Cache | None, prob
             f"spec.resources.limits.memory is {resources.limits['memory']}; raise it to "
             f"{-(-need // MEBIBYTE)}Mi or lower maxImagePixels or maxImageBytes{lower}"
         )
+
+
+def _batching(raw: Mapping[str, Any], limits: Limits, problems: _Problems) -> Batching:
+    names = {"maxBatchSize": "max_batch_size", "maxQueueDelayMilliseconds": "max_queue_delay_milliseconds"}
+    batching = Batching(**_renamed(raw, names))
+    if batching.max_batch_size > limits.max_queue_size:
+        problems.append(
+            f"spec.batching.maxBatchSize: {batching.max_batch_size} is more than spec.limits.maxQueueSize "
+            f"({limits.max_queue_size}), so no batch would ever be full; lower it or raise maxQueueSize"
+        )
+    return batching
 
 
 def _autoscaling(raw: Mapping[str, Any], problems: _Problems) -> Autoscaling:

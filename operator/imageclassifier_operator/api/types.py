@@ -96,6 +96,14 @@ class Cache:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How many images go through the model together, 1 meaning one by one, and how long one waits for others."""
+
+    max_batch_size: int = 1
+    max_queue_delay_milliseconds: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """How the pods are reached."""
 
@@ -157,6 +165,7 @@ class Spec:
     resources: Resources = field(default_factory=Resources)
     limits: Limits = field(default_factory=Limits)
     cache: Cache | None = None
+    batching: Batching = field(default_factory=Batching)
     service: Service = field(default_factory=Service)
     monitoring: Monitoring = field(default_factory=Monitoring)
     tracing: Tracing | None = None

@@ -10,7 +10,7 @@ from imageclassifier_operator.manifests import cache, security, source, tracing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
+    from imageclassifier_operator.api import Batching, ImageClassifier, OperatorConfig
 
 PORT = 8080
 MODEL_DIR = "/model"
@@ -47,6 +47,7 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
         **security.settings(ic.spec.security),
         **cache.settings(ic.spec.cache),
+        **_batching(ic.spec.batching),
     }
     container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
     container["env"] += tracing.env(ic, container="server")
@@ -59,6 +60,16 @@ def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, A
         "startupProbe": _probe("ready", period=1, timeout=1, failures=120),
         "readinessProbe": _probe("ready", period=2, timeout=2, failures=3),
         "livenessProbe": _probe("live", period=10, timeout=5, failures=3),
+    }
+
+
+def _batching(batching: Batching) -> dict[str, str]:
+    """Return nothing where images go one by one, so that asking for the default replaces no pod."""
+    if batching.max_batch_size == 1:
+        return {}
+    return {
+        "MAX_BATCH_SIZE": str(batching.max_batch_size),
+        "MAX_QUEUE_DELAY_MILLISECONDS": str(batching.max_queue_delay_milliseconds),
     }
 
 

@@ -89,7 +89,8 @@ class ResultCache:
             first.set_result(scores)
             if self._remote is not None:
                 self._remote.put(key, scores)
-        return Answer(dataclasses.replace(outcome, seconds={"cache": looked, **outcome.seconds}), found=False)
+        seconds, began = {"cache": looked, **outcome.seconds}, {"cache": started, **outcome.began}
+        return Answer(dataclasses.replace(outcome, seconds=seconds, began=began), found=False)
 
     async def settle(self) -> None:
         """Wait until Redis has what was kept so far, or has failed to take it."""
@@ -134,4 +135,4 @@ class ResultCache:
         values = np.frombuffer(scores, "<f4")
         predictions = self._classifier.name(values, count)
         seconds = {"cache": looked, "postprocess": time.perf_counter() - started}
-        return Outcome(predictions, values, seconds, started)
+        return Outcome(predictions, values, seconds, {"cache": started - looked, "postprocess": started})

@@ -36,6 +36,32 @@ class Session:
         scores: FloatArray = self._session.run([self._output], {self._input: batch})[0]
         return scores
 
+    def check_batches(self, size: int) -> None:
+        """Prove that inputs get together the scores that each gets alone; raises ModelError where they do not.
+
+        A graph may be written for one input, or mix its inputs (scores over the whole batch, ranges that are taken
+        from it): then one client's answer would depend on another's image.
+        """
+        remedy = "Export it with an open batch axis, or leave batching off (a batch size of 1)"
+        fixed = self._session.get_inputs()[0].shape[0]
+        if isinstance(fixed, int):
+            raise ModelError(
+                INVALID,
+                f"the model takes {fixed} image at a time, and batches of up to {size} were asked for. {remedy}",
+            )
+        inputs = np.random.default_rng(0).standard_normal((2, 3, self.input_size, self.input_size), np.float32)
+        inputs[1] *= 50  # what is taken from all inputs at once, such as a range, is then far off for the first
+        alone = np.concatenate([self.run(inputs[:1]), self.run(inputs[1:])])
+        try:
+            together = self.run(inputs)
+        except Exception as error:
+            if not _is_of_onnxruntime(error):
+                raise
+            raise ModelError(INVALID, f"the model cannot take two images at a time: {error}. {remedy}") from error
+        apart = np.ptp(alone, axis=1, keepdims=True)
+        if together.shape != alone.shape or not (np.abs(together - alone) <= 0.02 * apart + 1e-4).all():
+            raise ModelError(INVALID, f"the model scores two images otherwise together than each alone. {remedy}")
+
     def _probe(self) -> tuple[int, bool]:
         """Run twice and return (classes, whether the output is already a softmax)."""
         shape = (1, 3, self.input_size, self.input_size)
@@ -78,7 +104,11 @@ def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
     except ModelError:
         raise
     except Exception as error:
-        # ONNX Runtime's own error types share no public base class.
-        if not type(error).__module__.startswith("onnxruntime"):
+        if not _is_of_onnxruntime(error):
             raise
         raise ModelError(INVALID, f"ONNX Runtime cannot run the model: {error}") from error
+
+
+def _is_of_onnxruntime(error: Exception) -> bool:
+    """Tell ONNX Runtime's own errors, which share no public base class, from faults."""
+    return type(error).__module__.startswith("onnxruntime")

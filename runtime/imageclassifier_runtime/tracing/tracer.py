@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.pipeline import Outcome
     from imageclassifier_runtime.tracing.settings import TracingSettings
 
+# Seconds between two stages that are worth a span.
+_A_WAIT = 2e-6
 MAX_ITEMS_TRACED = 8
 """Of one request's images or tensors, those that get spans of their own; all of them are counted."""
 
@@ -137,20 +138,19 @@ class RequestTrace:
         """Add the spans of an image or tensor that was `asked` for then; `number` is its place in a batch."""
         if not self._recording or (number or 0) >= MAX_ITEMS_TRACED:
             return
-        stages = dict(outcome.seconds)
-        looked = stages.pop("cache", None)  # the one stage that comes before the queue
-        marks = list(accumulate(stages.values(), initial=outcome.began))
         context, item = self._context, None
         if number is not None:
             item = self._child("item", asked, context, {f"{_OWN}item": number})
             context = set_span_in_context(item, Context())
-        if looked is not None:
-            self._child("cache", asked, context).end(self._date(asked + looked))
-        self._child("queue", asked + (looked or 0.0), context).end(self._date(outcome.began))
-        for name, (began, ended) in zip(stages, pairwise(marks), strict=True):
-            self._child(name, began, context).end(self._date(ended))
+        # What lies between the stages was waiting: for a worker, or for the others of a batch.
+        since = asked
+        for name, began in outcome.began.items():
+            if began - since > _A_WAIT:
+                self._child("queue", since, context).end(self._date(began))
+            since = began + outcome.seconds[name]
+            self._child(name, began, context).end(self._date(since))
         if item is not None:
-            item.end(self._date(marks[-1]))
+            item.end(self._date(since))
 
     def failed(self, error: RequestError, asked: float, number: int | None) -> None:
         """Add the span of an image or tensor that was refused."""

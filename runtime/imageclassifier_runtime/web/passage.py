@@ -7,10 +7,10 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from imageclassifier_runtime.admission import Lease
+from imageclassifier_runtime.admission import WORK_SECONDS, Lease
 from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
-from imageclassifier_runtime.pipeline import WORKSPACE, Outcome
+from imageclassifier_runtime.pipeline import WORKSPACE, Outcome, Prepared
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
@@ -36,7 +36,6 @@ MAX_ITEMS = 32
 _BATCH_IMAGES = 4
 # Such a body is paid for twice: what is taken out of it (files, decoded base64, numbers) is there beside it.
 _BATCH_COST = 2
-_WORK_SECONDS = 30.0
 # So much of a large body is waited for before it gets room; less than the kernel keeps for a connection.
 _BEGINNING = 64 * 1024
 
@@ -113,7 +112,7 @@ class Passage:
 
     async def work(self, work: Callable[[], T], peak: int) -> T:
         """Return what `work` returns, done in a worker with room for `peak` bytes."""
-        return await self._state.admission.run(self.lease, peak=peak, work=work, limit=_WORK_SECONDS)
+        return await self._state.admission.run(self.lease, peak=peak, work=work, limit=WORK_SECONDS)
 
     async def answer(self, item: Item, count: int, number: int | None = None) -> Outcome:
         """Return the outcome of one image or tensor, the `number`th of several, its time in the queue included."""
@@ -135,17 +134,19 @@ class Passage:
     async def answer_each(self, items: Sequence[Item], count: int) -> list[Outcome | RequestError]:
         """Return an outcome or an error for each item, in order.
 
-        No more of them are under way at once than there are workers: one client's batch takes no more places
-        in the queue than that, and the images of others come in between.
+        No more of them are under way at once than there are workers, or than one inference takes: one client's
+        batch takes no more places in the queue than that, and the images of others come in between.
         """
         caller = caller_of(self.request.scope)
         if caller is not None:
             caller.charge(len(items) - 1)
+        batcher = self._state.batcher
+        abreast = max(self._state.admission.workers.capacity, 1 if batcher is None else batcher.most)
         results: list[Outcome | RequestError] = [_LATE] * len(items)
         self.request.scope[notes.ITEMS] = len(items)
         pending = iter(enumerate(items))
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._state.settings.queue_timeout_seconds + _WORK_SECONDS
+        deadline = loop.time() + self._state.settings.queue_timeout_seconds + WORK_SECONDS
 
         async def next_ones() -> None:
             for index, item in pending:
@@ -157,7 +158,7 @@ class Passage:
                     results[index] = error
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(items), self._state.admission.workers.capacity)):
+            for _ in range(min(len(items), abreast)):
                 group.create_task(next_ones())
         return results
 
@@ -192,13 +193,18 @@ class Passage:
 
     async def _classify(self, image: Image, count: int) -> Outcome:
         settings, classifier, alone = self._state.settings, self._state.classifier, self._state.admission.alone
+        batcher = self._state.batcher
         container = containers.read(image.data)
         containers.check_limits(container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side)
         peak = container.peak + min(WORKSPACE, 16 * container.pixels)
+        if batcher is not None:
+            return await batcher.classify(self.lease, container, count, peak=peak)
         return await self.work(lambda: classifier.classify(container, count, alone), peak)
 
     async def _tensor(self, tensor: Tensor, count: int) -> Outcome:
-        classifier, alone = self._state.classifier, self._state.admission.alone
+        classifier, alone, batcher = self._state.classifier, self._state.admission.alone, self._state.batcher
+        if batcher is not None:
+            return await batcher.infer(self.lease, Prepared(tensor.values, count))
         return await self.work(lambda: classifier.infer(tensor.values, count, alone), 2 * tensor.values.nbytes)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
@@ -38,7 +39,7 @@ class Lifecycle:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerState:
-    """Everything a handler needs; made once by the factory."""
+    """Everything a handler needs; made once by the factory. `batcher` is None where images go one by one."""
 
     settings: ServeSettings
     classifier: Classifier
@@ -48,3 +49,4 @@ class ServerState:
     tracing: Tracing | None = None
     keys: KeyFiles | None = None
     cache: ResultCache | None = None
+    batcher: Batcher | None = None

@@ -195,6 +195,7 @@ async def test_the_log_names_the_key_and_never_shows_one(
     await classify(locked.client, **{"X-API-Key": "a-wrong-key-0123456789"})
     records = [record.__dict__ for record in caplog.records if record.message == "Request"]
     assert [record["fields"].get("key") for record in records] == ["ann", None]
+    assert [record["fields"].get("reason") for record in records] == [None, "unauthorized"]
     assert KEY not in str(records)
     assert "a-wrong-key" not in str(records)
 

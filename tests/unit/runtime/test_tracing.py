@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from imageclassifier_runtime.cache_settings import CacheSettings
+from imageclassifier_runtime.tracing.settings import TracingSettings
 
 from tests.unit.runtime.support import image_bytes
 from tests.unit.runtime.traces import PARENT_ID, SAMPLED, TRACE_ID, finish
@@ -86,6 +88,27 @@ async def test_a_request_is_a_server_span_with_its_stages_inside(
     assert b"k3y" not in b"".join(receiver.bodies)
     (line,) = [record.fields for record in caplog.records if record.message == "Request"]  # type: ignore[attr-defined]
     assert line["trace_id"] == TRACE_ID
+
+
+async def test_what_the_cache_has_is_a_span_of_its_own_and_nothing_is_inferred(
+    make_server: Callable[..., Running], receiver: Receiver
+) -> None:
+    tracing = TracingSettings(endpoint=receiver.url, delay_seconds=0.02)
+    server = make_server(tracing=tracing, cache=CacheSettings(max_bytes=1 << 20))
+    for _ in range(2):
+        assert (await server.client.post(CLASSIFY, content=image_bytes(), headers=PNG)).status_code == 200
+    finish(server)
+    by_trace: dict[str, list[Span]] = {}
+    for span in receiver.wait(11):
+        by_trace.setdefault(span.trace_id, []).append(span)
+    first, second = sorted(by_trace.values(), key=lambda spans: min(span.start for span in spans))
+    assert {"cache", "decode", "inference"} < {span.name for span in first}
+    names = {span.name for span in second}
+    assert {"cache", "postprocess"} < names
+    assert not names & {"decode", "preprocess", "inference"}
+    for spans in (first, second):
+        top = server_span(spans)
+        assert all(top.start <= span.start <= span.end <= top.end for span in spans)
 
 
 async def test_the_resource_tells_the_server_and_its_model(

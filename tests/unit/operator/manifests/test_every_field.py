@@ -44,6 +44,8 @@ _OTHER: dict[str, Any] = {
     "cache.redis.url": "redis://other.vision.svc",
     "cache.redis.credentialsSecretRef.name": "redis-login",
     "cache.redis.ttlSeconds": 60,
+    "batching.maxBatchSize": 4,
+    "batching.maxQueueDelayMilliseconds": 5,
     "service.type": "NodePort",
     "service.port": 8080,
     "monitoring.serviceMonitor": "Disabled",
@@ -73,6 +75,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"security": {"rateLimit": {"requestsPerSecond": 1}}}
     if path.startswith("cache."):
         return {"cache": {"redis": {"url": "redis://redis.vision.svc"}}}
+    if path.startswith("batching."):
+        return {"batching": {"maxBatchSize": 8}}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 

@@ -45,6 +45,7 @@ def test_a_change_that_pods_need_not_know_of_replaces_none(spec: dict[str, Any])
         {"limits": {"maxImageBytes": "5Mi"}},
         {"limits": {"maxImagePixels": 1_000_000}},
         {"limits": {"maxQueueSize": 1}},
+        {"batching": {"maxBatchSize": 2}},
         {"rollout": {"drainSeconds": 11}},
     ],
     ids=str,
@@ -119,6 +120,14 @@ def test_the_server_is_told_its_limits_as_plain_numbers() -> None:
     assert settings["IMAGECLASSIFIER_MAX_IMAGE_PIXELS"] == "1000000"
     assert settings["IMAGECLASSIFIER_MAX_QUEUE_SIZE"] == "3"
     assert settings["IMAGECLASSIFIER_DRAIN_SECONDS"] == "7"
+
+
+def test_images_go_one_by_one_unless_a_batch_has_room_for_two() -> None:
+    assert template({"batching": {"maxBatchSize": 1, "maxQueueDelayMilliseconds": 9}}) == template()
+    (server,) = template({"batching": {"maxBatchSize": 8}})["spec"]["containers"]
+    settings = _env(server)
+    assert settings["IMAGECLASSIFIER_MAX_BATCH_SIZE"] == "8"
+    assert settings["IMAGECLASSIFIER_MAX_QUEUE_DELAY_MILLISECONDS"] == "2"
 
 
 def test_a_pod_may_drain_before_it_is_killed() -> None:

@@ -129,7 +129,7 @@ class Bench:
 
     async def quick(self) -> Outcome:
         self.computed += 1
-        return Outcome([], np.arange(4, dtype=np.float32), {}, 0.0)
+        return Outcome([], np.arange(4, dtype=np.float32), {}, {})
 
 
 async def test_an_error_of_the_first_is_not_that_of_the_others(make_state: Callable[..., ServerState]) -> None:
