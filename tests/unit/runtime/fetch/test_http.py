@@ -14,6 +14,7 @@ from imageclassifier_runtime.errors import (
     DIGEST_MISMATCH,
     INVALID,
     NOT_FOUND,
+    PRECISION_MISSING,
     TOO_LARGE,
     UNREACHABLE,
     ModelError,
@@ -261,7 +262,7 @@ def test_int8_of_a_model_without_it_is_refused_before_any_pod_serves(
     assert fetch(settings, f"{store.url}/m.onnx", precision="Auto").precision == "FP32"
     with pytest.raises(ModelError, match="imageclassifier quantize") as caught:
         fetch(settings, f"{store.url}/m.onnx", precision="INT8")
-    assert caught.value.reason == INVALID
+    assert caught.value.reason == PRECISION_MISSING
 
 
 def test_a_model_without_int8_leaves_nothing_of_one_that_had_it(
