@@ -63,7 +63,7 @@ os.rename("/models/.new", "/models/" + sys.argv[1])
 """
 _FOLDER_DIGEST = """
 import hashlib, pathlib, sys
-names = ("labels.txt", "model.onnx", "preprocessor_config.json")
+names = ("labels.txt", "model.int8.onnx", "model.onnx", "preprocessor_config.json", "quantization.json")
 found = [path for path in (pathlib.Path("/models") / sys.argv[1] / name for name in names) if path.is_file()]
 lines = "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\\n" for path in found)
 print(hashlib.sha256(lines.encode()).hexdigest())
