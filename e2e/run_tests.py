@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -144,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = set(options.parts) - set(names)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    wanted = [part for part in parts(options.pytest.split()) if part.name in (options.parts or names)]
+    wanted = [part for part in parts(shlex.split(options.pytest)) if part.name in (options.parts or names)]
     in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
     cluster = Cluster()
     found_running = cluster.state.exists()
