@@ -24,9 +24,9 @@ HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\
 LARGE_HEAD = HEAD + b"Content-Length: %d\r\n\r\n" % LARGE
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def served(model_path: Path) -> Iterator[Served]:
-    """A server of few connections, with room for three large bodies."""
+    """A server of few connections with room for three large bodies, and nothing left over of other attacks."""
     served = Served(MODEL_DIR=model_path, MAX_CONNECTIONS=MOST, MEMORY_LIMIT_BYTES=400 << 20)
     yield served
     served.kill()
