@@ -117,7 +117,7 @@ def main() -> int:
     print(f"  peak {seen['peak'] / _MIB:.0f} of {options.memory_mib} MiB, killed {seen['killed']}, alive {alive}")
     for fault in faults[:20]:
         print("  fault:", fault)
-    good = not faults and alive and not seen["killed"]
+    good = not faults and alive and not seen["killed"] and sum(counts.values()) == options.count
     print("held" if good else "FAILED")
     return 0 if good else 1
 

@@ -145,7 +145,7 @@ def _shuffled(draw: random.Random, parts: list[bytes]) -> list[bytes]:
 def _jpeg(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
     """Work on whole segments, the length of a changed one made right half of the time."""
     parts, position = [bytes(data[:2])], 2
-    while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA and position + 4 <= len(data):
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
         parts.append(bytes(data[position:end]))
         position = end
