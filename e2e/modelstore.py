@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from e2e.install import fingerprint
-from e2e.waiting import until
+from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +20,6 @@ S3_BUCKET = "private"
 checked by the unit tests, against a server that does them)."""
 
 S3_ACCESS_KEY = "E2EMODELSTORE"
-_LABELS = {"app.kubernetes.io/name": NAME}
-_PYTHON = "/app/bin/python"
 _SERVE = f"""
 import http.server, functools, pathlib, shutil, urllib.parse, imageclassifier_runtime
 bundled = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled" / "{BUNDLED}"
@@ -70,6 +68,20 @@ print(hashlib.sha256(lines.encode()).hexdigest())
 """
 
 
+_POD = RuntimePod(
+    name=NAME,
+    container="server",
+    command=(PYTHON, "-c", _SERVE),
+    port_name="http",
+    container_port=8000,
+    service_port=80,
+    probe={"httpGet": {"path": "/", "port": "http"}},
+    volume_name="models",
+    volume={"emptyDir": {"sizeLimit": "512Mi"}},
+    mount_path="/models",
+)
+
+
 def url(namespace: str, file: str) -> str:
     """The address of a file of the store, as a pod sees it; a folder's ends in a slash."""
     return f"http://{NAME}.{namespace}.svc/{file}"
@@ -82,74 +94,12 @@ def endpoint(namespace: str) -> str:
 
 def manifests(namespace: str, image: str) -> list[Object]:
     """The store: one hardened pod that serves an empty folder, behind a Service."""
-    metadata = {"name": NAME, "namespace": namespace, "labels": _LABELS}
-    selector = {"app.kubernetes.io/name": NAME}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata,
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": selector},
-            "template": {"metadata": {"labels": selector}, "spec": _pod(image)},
-        },
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata,
-        "spec": {
-            "selector": selector,
-            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
-        },
-    }
-    return [deployment, service]
-
-
-def _pod(image: str) -> Object:
-    container = {
-        "name": "server",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": [_PYTHON, "-c", _SERVE],
-        "ports": [{"name": "http", "containerPort": 8000, "protocol": "TCP"}],
-        "readinessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "models", "mountPath": "/models"}],
-    }
-    return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "models", "emptyDir": {"sizeLimit": "512Mi"}}],
-    }
+    return _POD.manifests(namespace, image)
 
 
 def wait_store(kube: Kube, namespace: str) -> None:
     """Wait until the store answers."""
-
-    def ready() -> bool:
-        live = kube.get("deployments", NAME, namespace=namespace) or {}
-        return bool((live.get("status") or {}).get("readyReplicas"))
-
-    until(ready, seconds=60, what="the model store to be ready")
+    wait_ready(kube, namespace, NAME, what="the model store")
 
 
 def put(kube: Kube, namespace: str, file: Path, *, folder: str = "") -> str:
@@ -178,4 +128,4 @@ def _run(kube: Kube, namespace: str, program: str, *arguments: str) -> str:
 
 
 def _exec(namespace: str, program: str, *arguments: str) -> list[str]:
-    return ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", _PYTHON, "-c", program, *arguments]
+    return ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", program, *arguments]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.cluster import apt
+from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 NAME = "redis"
 SECRET = "redis-login"  # noqa: S105 - its name
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name
-_LABELS = {"app.kubernetes.io/name": NAME}
-_PYTHON = "/app/bin/python"
 _PROGRAM = "redis-check-rdb"  # the server too, when it is called so
 # The image has these, of the same Debian.
 _OF_THE_C_LIBRARY = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+")
@@ -40,6 +39,22 @@ pathlib.Path("/redis/.complete").touch()
 """
 
 
+_POD = RuntimePod(
+    name=NAME,
+    container="server",
+    command=(PYTHON, "-c", _RUN),
+    port_name="redis",
+    container_port=6379,
+    service_port=6379,
+    probe={"tcpSocket": {"port": "redis"}},
+    volume_name="redis",
+    volume={"emptyDir": {"sizeLimit": "64Mi"}},
+    mount_path="/redis",
+    env=({"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": PASSWORD_KEY}}},),
+    memory="96Mi",
+)
+
+
 def url(namespace: str) -> str:
     """The address as a pod sees it."""
     return f"redis://{NAME}.{namespace}.svc:6379"
@@ -47,65 +62,7 @@ def url(namespace: str) -> str:
 
 def manifests(namespace: str, image: str) -> list[Object]:
     """One hardened pod that waits for its program, behind a Service; the password is in the Secret `SECRET`."""
-    metadata = {"name": NAME, "namespace": namespace, "labels": _LABELS}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata,
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": _LABELS},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(image)},
-        },
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata,
-        "spec": {
-            "selector": _LABELS,
-            "ports": [{"name": "redis", "port": 6379, "targetPort": "redis", "protocol": "TCP"}],
-        },
-    }
-    return [deployment, service]
-
-
-def _pod(image: str) -> Object:
-    password = {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": PASSWORD_KEY}}}
-    container = {
-        "name": "server",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": [_PYTHON, "-c", _RUN],
-        "env": [password],
-        "ports": [{"name": "redis", "containerPort": 6379, "protocol": "TCP"}],
-        "readinessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 1},
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
-            "limits": {"cpu": "500m", "memory": "96Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "redis", "mountPath": "/redis"}],
-    }
-    return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "redis", "emptyDir": {"sizeLimit": "64Mi"}}],
-    }
+    return _POD.manifests(namespace, image)
 
 
 def start(kube: Kube, namespace: str) -> None:
@@ -117,14 +74,10 @@ def start(kube: Kube, namespace: str) -> None:
         found = kube.list("pods", namespace=namespace, selector=selector)
         return any(pod["status"].get("phase") == "Running" for pod in found)
 
-    def ready() -> bool:
-        live = kube.get("deployments", NAME, namespace=namespace) or {}
-        return bool((live.get("status") or {}).get("readyReplicas"))
-
     until(running, seconds=60, what="the pod of Redis to run")
-    arguments = ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", _PYTHON, "-c", _RECEIVE]
+    arguments = ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", _RECEIVE]
     kube.kubectl(*arguments, stdin=archive())
-    until(ready, seconds=60, what="Redis to be ready")
+    wait_ready(kube, namespace, NAME, what="Redis")
 
 
 def archive() -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e import otlp
+from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -18,12 +19,24 @@ NAME = "trace-receiver"
 PORT = 4318
 """The port that OTLP over HTTP has by convention."""
 
-_LABELS = {"app.kubernetes.io/name": NAME}
-_PYTHON = "/app/bin/python"
 _READ = f"""
 import urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:{PORT}/spans", timeout=10).read().decode())
 """
+
+
+_POD = RuntimePod(
+    name=NAME,
+    container="receiver",
+    command=(PYTHON, "/program/otlp.py", str(PORT)),
+    port_name="otlp-http",
+    container_port=PORT,
+    service_port=PORT,
+    probe={"httpGet": {"path": "/spans", "port": "otlp-http"}},
+    volume_name="program",
+    volume={"configMap": {"name": NAME}},
+    mount_path="/program",
+)
 
 
 def endpoint(namespace: str) -> str:
@@ -33,78 +46,18 @@ def endpoint(namespace: str) -> str:
 
 def manifests(namespace: str, image: str) -> list[Object]:
     """The receiver: one hardened pod behind a Service."""
-    metadata = {"name": NAME, "namespace": namespace, "labels": _LABELS}
     program = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": metadata,
+        "metadata": {"name": NAME, "namespace": namespace, "labels": {"app.kubernetes.io/name": NAME}},
         "data": {"otlp.py": Path(otlp.__file__).read_text()},
     }
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata,
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": _LABELS},
-            "template": {"metadata": {"labels": _LABELS}, "spec": _pod(image)},
-        },
-    }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": metadata,
-        "spec": {
-            "selector": _LABELS,
-            "ports": [{"name": "otlp-http", "port": PORT, "targetPort": "otlp-http", "protocol": "TCP"}],
-        },
-    }
-    return [program, deployment, service]
-
-
-def _pod(image: str) -> Object:
-    container = {
-        "name": "receiver",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": [_PYTHON, "/program/otlp.py", str(PORT)],
-        "ports": [{"name": "otlp-http", "containerPort": PORT, "protocol": "TCP"}],
-        "readinessProbe": {"httpGet": {"path": "/spans", "port": "otlp-http"}, "periodSeconds": 1},
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "program", "mountPath": "/program", "readOnly": True}],
-    }
-    return {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "program", "configMap": {"name": NAME}}],
-    }
+    return [program, *_POD.manifests(namespace, image)]
 
 
 def wait_receiver(kube: Kube, namespace: str) -> None:
     """Wait until the receiver answers."""
-
-    def ready() -> bool:
-        live = kube.get("deployments", NAME, namespace=namespace) or {}
-        return bool((live.get("status") or {}).get("readyReplicas"))
-
-    until(ready, seconds=60, what="the receiver of traces to be ready")
+    wait_ready(kube, namespace, NAME, what="the receiver of traces")
 
 
 def wait_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool], what: str) -> list[Object]:
@@ -112,7 +65,7 @@ def wait_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool]
     came: list[Object] = []
 
     def there() -> bool:
-        arguments = ["exec", f"--namespace={namespace}", f"deploy/{NAME}", "--", _PYTHON, "-c", _READ]
+        arguments = ["exec", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", _READ]
         came[:] = json.loads(kube.kubectl(*arguments))
         return probe(came)
 

@@ -54,6 +54,14 @@ def both(fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def _stored(kube: Kube, store: str, source: Path, *, folder: str) -> dict[str, str]:
+    """Put the files of a model into a folder of the store, and return where they are and their digest."""
+    for name in digest.MODEL_FILES:
+        if (source / name).is_file():
+            modelstore.put(kube, store, source / name, folder=folder)
+    return {"uri": modelstore.url(store, f"{folder}/"), "sha256": digest.of_folder(source)}
+
+
 def _served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, precision: str) -> Object:
     """Wait until this graph answers, and return what the status says of the model."""
     live = wait_ready(kube, "pets", namespace=namespace)
@@ -75,13 +83,7 @@ def _served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, preci
 def test_auto_serves_the_int8_graph_of_a_folder_that_has_one(
     kube: Kube, namespace: str, store: str, both: Path, photograph: bytes
 ) -> None:
-    for name in digest.MODEL_FILES:
-        modelstore.put(kube, store, both / name, folder="both-precisions")
-    model = {
-        "uri": modelstore.url(store, "both-precisions/"),
-        "sha256": digest.of_folder(both),
-        "precision": "Auto",
-    }
+    model = _stored(kube, store, both, folder="both-precisions") | {"precision": "Auto"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
     told = _served(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
     assert (told["precision"], told["sha256"]) == ("INT8", model["sha256"])
@@ -96,13 +98,7 @@ def test_auto_serves_the_int8_graph_of_a_folder_that_has_one(
 def test_int8_of_a_model_that_has_none_is_refused_and_auto_serves_fp32(
     kube: Kube, namespace: str, store: str, fp32: Path, photograph: bytes
 ) -> None:
-    for name in _FP32_FILES:
-        modelstore.put(kube, store, fp32 / name, folder="fp32-alone")
-    model = {
-        "uri": modelstore.url(store, "fp32-alone/"),
-        "sha256": digest.of_folder(fp32),
-        "precision": "INT8",
-    }
+    model = _stored(kube, store, fp32, folder="fp32-alone") | {"precision": "INT8"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
     live = wait_reason(kube, "pets", "ModelPrecisionMissing", namespace=namespace)
     said = condition(live, "Ready")["message"]

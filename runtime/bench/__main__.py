@@ -151,13 +151,7 @@ def _report(found: results.Results, out: Path, *, judged: bool) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m runtime.bench", description=__doc__)
     add = parser.add_argument
-    add(
-        "--model",
-        type=Path,
-        metavar="PATH",
-        help="model folder or ONNX file (default: ImageNet's, or the bundled)",
-    )
-    add("--photographs", type=Path, metavar="FOLDER", help="its 500x375 JPEG files are sent")
+    workload.add_options(parser)
     add("--precision", dest="precisions", type=_precisions, metavar="LIST", help="FP32, INT8 or both: FP32,INT8")
     add("--clients", type=_numbers, metavar="LIST", help="for example 1,8,50,200")
     add("--rounds", type=_positive, metavar="N", help="slices of each target under each load (default: 7)")

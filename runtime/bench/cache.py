@@ -199,13 +199,7 @@ def _table(found: Sequence[Hits]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m runtime.bench.cache", description=__doc__)
     add = parser.add_argument
-    add(
-        "--model",
-        type=Path,
-        metavar="PATH",
-        help="model folder or ONNX file (default: ImageNet's, or the bundled)",
-    )
-    add("--photographs", type=Path, metavar="FOLDER", help="its 500x375 JPEG files are sent")
+    workload.add_options(parser)
     add("--precision", choices=("FP32", "INT8"), default="FP32")
     add("--rounds", type=int, default=7)
     add("--seconds", type=float, default=6.0, help="of one slice (default: 6)")

@@ -6,11 +6,14 @@ import dataclasses
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2e.cluster.paths import REPOSITORY
 from runtime.bench.child import run_module
 from runtime.bench.errors import BenchError
+
+if TYPE_CHECKING:
+    import argparse
 
 SHARED = Path(os.environ.get("IMAGECLASSIFIER_SHARED", REPOSITORY.parent / "shared"))
 IMAGENET_MODEL = SHARED / "models" / "mobilenet_v2_1.0_224.onnx"
@@ -41,6 +44,13 @@ class Workload:
             f"{self.model} ({', '.join(self.precisions)}); {facts['count']} {facts['kind']}, "
             f"{facts['width']}x{facts['height']} JPEG, {facts['mean_bytes'] / 1000:.0f} KB each"
         )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told another model and other photographs."""
+    helped = "model folder or ONNX file (default: ImageNet's, or the bundled)"
+    parser.add_argument("--model", type=Path, metavar="PATH", help=helped)
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="its 500x375 JPEG files are sent")
 
 
 def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted: tuple[str, ...]) -> Workload:

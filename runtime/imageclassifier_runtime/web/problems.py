@@ -15,18 +15,9 @@ MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:imageclassifier:problem:"
 
 
-def problem(
-    status: int,
-    *,
-    detail: str,
-    slug: str | None = None,
-    title: str | None = None,
-    reason: str | None = None,
-    headers: dict[str, str] | None = None,
-) -> Response:
-    """Return an answer of type `application/problem+json`."""
-    content = _content(status, detail=detail, slug=slug, title=title, reason=reason)
-    body = json.dumps(content, ensure_ascii=False).encode()
+def problem(status: int, *, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an answer of type `application/problem+json` that has no type of its own."""
+    body = json.dumps(_content(status, detail=detail), ensure_ascii=False).encode()
     return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -42,7 +33,7 @@ def of_error(error: RequestError) -> Response:
 
 
 def _content(
-    status: int, *, detail: str, slug: str | None, title: str | None, reason: str | None
+    status: int, *, detail: str, slug: str | None = None, title: str | None = None, reason: str | None = None
 ) -> dict[str, object]:
     content: dict[str, object] = {
         "type": _TYPE + slug if slug else "about:blank",

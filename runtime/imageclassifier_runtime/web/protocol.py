@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -23,173 +23,177 @@ _CROWDED = "Too many connections. Try again shortly."
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
-def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
-    """Return the protocol class for these settings."""
-    # Those that were told to go and are not gone yet.
-    going: set[HttpToolsProtocol] = set()
+class _BoundedProtocol(HttpToolsProtocol):
+    """One connection within bounds; `bounded_protocol` makes a class of it for the settings of a server."""
 
-    class BoundedProtocol(HttpToolsProtocol):
-        flow: PacedFlow
-        _idle_since = 0.0
-        _header_bytes = 0
-        _field_bytes = 0
-        _in_headers = True
-        _crowded = False
-        _timer: asyncio.TimerHandle | None = None
-        _stuck_timer: asyncio.TimerHandle | None = None
-        _stuck_since = 0.0
+    bounds: ClassVar[ServeSettings]
+    going: ClassVar[set[HttpToolsProtocol]]
+    """Those that were told to go and are not gone yet."""
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self.flow = PacedFlow(transport, self.loop)
-            now = self._idle_since = self.loop.time()
-            if len(self.connections) - len(going) > settings.max_connections:
-                others = [it for it in self.connections if isinstance(it, BoundedProtocol) and it is not self]
-                self._crowded = make_room(others, settings.max_connections, now) == 0
-            if len(self.connections) > 2 * settings.max_connections:
-                self._refuse(503, _CROWDED, "retry-after: 1\r\n")
-            else:
+    flow: PacedFlow
+    _idle_since = 0.0
+    _header_bytes = 0
+    _field_bytes = 0
+    _in_headers = True
+    _crowded = False
+    _timer: asyncio.TimerHandle | None = None
+    _stuck_timer: asyncio.TimerHandle | None = None
+    _stuck_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = PacedFlow(transport, self.loop)
+        now = self._idle_since = self.loop.time()
+        if len(self.connections) - len(self.going) > self.bounds.max_connections:
+            others = [it for it in self.connections if isinstance(it, _BoundedProtocol) and it is not self]
+            self._crowded = make_room(others, self.bounds.max_connections, now) == 0
+        if len(self.connections) > 2 * self.bounds.max_connections:
+            self._refuse(503, _CROWDED, "retry-after: 1\r\n")
+        else:
+            self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self._stop_stuck_timer()
+        self.going.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._in_headers:
+            if self._timer is None:
                 self._start_timer()
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > _MAX_HEADER_BYTES:
+            self._refuse(431, _TOO_LONG)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            self._stop_stuck_timer()
-            going.discard(self)
-            super().connection_lost(exc)
+    def on_message_begin(self) -> None:
+        self._field_bytes = 0
+        super().on_message_begin()
 
-        def data_received(self, data: bytes) -> None:
-            if self.transport.is_closing():
-                return
-            if self._in_headers:
-                if self._timer is None:
-                    self._start_timer()
-                self._header_bytes += len(data)
-            super().data_received(data)
-            if self._in_headers and self._header_bytes > _MAX_HEADER_BYTES:
-                self._refuse(431, _TOO_LONG)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers after a chunked body come here too.
+        self._field_bytes += len(name) + len(value)
+        if self._field_bytes > _MAX_HEADER_BYTES:
+            self._refuse(431, _TOO_LONG)
+            raise ValueError(_TOO_LONG)
+        super().on_header(name, value)
 
-        def on_message_begin(self) -> None:
-            self._field_bytes = 0
-            super().on_message_begin()
+    def on_headers_complete(self) -> None:
+        # Probes are answered all the same, since a failing one would have the whole server restarted.
+        if self._crowded and not is_probe(*self._asked()):
+            self._refuse(503, _CROWDED, "retry-after: 1\r\n")
+            raise ValueError(_CROWDED)
+        self._in_headers, self._header_bytes = False, 0
+        self._stop_timer()
+        super().on_headers_complete()
+        cast("dict[str, Any]", self.scope)[HAS_COME] = functools.partial(self._has_come, self.cycle)
+        # Nothing more is read until the application asks for it: a request that waits holds no body.
+        self.flow.pause_reading()
 
-        def on_header(self, name: bytes, value: bytes) -> None:
-            # Trailers after a chunked body come here too.
-            self._field_bytes += len(name) + len(value)
-            if self._field_bytes > _MAX_HEADER_BYTES:
-                self._refuse(431, _TOO_LONG)
-                raise ValueError(_TOO_LONG)
-            super().on_header(name, value)
+    def on_body(self, body: bytes) -> None:
+        self.flow.came += len(body)
+        super().on_body(body)
 
-        def on_headers_complete(self) -> None:
-            # Probes are answered all the same, since a failing one would have the whole server restarted.
-            if self._crowded and not is_probe(*self._asked()):
-                self._refuse(503, _CROWDED, "retry-after: 1\r\n")
-                raise ValueError(_CROWDED)
-            self._in_headers, self._header_bytes = False, 0
-            self._stop_timer()
-            super().on_headers_complete()
-            cast("dict[str, Any]", self.scope)[HAS_COME] = functools.partial(self._has_come, self.cycle)
-            # Nothing more is read until the application asks for it: a request that waits holds no body.
-            self.flow.pause_reading()
+    def on_message_complete(self) -> None:
+        self._in_headers = True
+        self._stop_timer()
+        super().on_message_complete()
 
-        def on_body(self, body: bytes) -> None:
-            self.flow.came += len(body)
-            super().on_body(body)
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._idle_since = self.loop.time()
+        # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
+        if self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
+            self._start_timer()
 
-        def on_message_complete(self) -> None:
-            self._in_headers = True
-            self._stop_timer()
-            super().on_message_complete()
+    def timeout_keep_alive_handler(self) -> None:
+        self._give_up()
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._idle_since = self.loop.time()
-            # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
-            if self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
-                self._start_timer()
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stuck_since = self.loop.time()
+        self._stop_stuck_timer()
+        self._stuck_timer = self.loop.call_later(self.bounds.body_timeout_seconds, self.transport.abort)
 
-        def timeout_keep_alive_handler(self) -> None:
-            self._give_up()
+    def resume_writing(self) -> None:
+        self._stop_stuck_timer()
+        super().resume_writing()
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._stuck_since = self.loop.time()
-            self._stop_stuck_timer()
-            self._stuck_timer = self.loop.call_later(settings.body_timeout_seconds, self.transport.abort)
+    def waits_since(self, now: float) -> float | None:
+        if self.transport.is_closing():
+            return None
+        if self.flow.write_paused:
+            return self._stuck_since
+        if self.cycle is None or self.cycle.response_complete:
+            return self._idle_since
+        wanted_at = self.flow.wanted_at if self.cycle.more_body else None
+        slow = wanted_at is not None and is_slow(self.flow.came, now - wanted_at)
+        return wanted_at if slow else None
 
-        def resume_writing(self) -> None:
-            self._stop_stuck_timer()
-            super().resume_writing()
+    def drop(self) -> None:
+        self.going.add(self)
+        self._give_up()
 
-        def waits_since(self, now: float) -> float | None:
-            if self.transport.is_closing():
-                return None
-            if self.flow.write_paused:
-                return self._stuck_since
-            if self.cycle is None or self.cycle.response_complete:
-                return self._idle_since
-            wanted_at = self.flow.wanted_at if self.cycle.more_body else None
-            slow = wanted_at is not None and is_slow(self.flow.came, now - wanted_at)
-            return wanted_at if slow else None
-
-        def drop(self) -> None:
-            going.add(self)
-            self._give_up()
-
-        def _give_up(self) -> None:
-            # Closing waits until the client has taken the rest of its answer, and it may never do that.
-            if self.transport.get_write_buffer_size():
-                self.transport.abort()
-            else:
-                self.transport.close()
-
-        def _has_come(self, cycle: RequestResponseCycle, amount: int) -> bool:
-            """Return whether so much of the body, or all of it, is here; until then it is the client's turn."""
-            if cycle.waiting_for_100_continue:
-                cycle.waiting_for_100_continue = False
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            if cycle.disconnected or not cycle.more_body or len(cycle.body) + self.flow.waiting() >= amount:
-                self.flow.wanted_at = None
-                return True
-            self.flow.want()
-            return False
-
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(400, msg)
-
-        def _asked(self) -> tuple[str, str]:
-            path = self.url.partition(b"?")[0].decode("ascii", "replace")
-            return self.parser.get_method().decode("ascii"), path
-
-        def _start_timer(self) -> None:
-            self._stop_timer()
-            self._timer = self.loop.call_later(settings.header_timeout_seconds, self._give_up)
-
-        def _stop_stuck_timer(self) -> None:
-            if self._stuck_timer is not None:
-                self._stuck_timer.cancel()
-                self._stuck_timer = None
-
-        def _stop_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-        def _refuse(self, status: int, detail: str, headers: str = "") -> None:
-            if self.transport.is_closing():
-                return
-            content: dict[str, Any] = {
-                "type": "about:blank",
-                "title": _PHRASES[status],
-                "status": status,
-                "detail": detail,
-            }
-            body = json.dumps(content).encode()
-            head = (
-                f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode("ascii") + body)
+    def _give_up(self) -> None:
+        # Closing waits until the client has taken the rest of its answer, and it may never do that.
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
             self.transport.close()
 
-    return BoundedProtocol
+    def _has_come(self, cycle: RequestResponseCycle, amount: int) -> bool:
+        """Return whether so much of the body, or all of it, is here; until then it is the client's turn."""
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if cycle.disconnected or not cycle.more_body or len(cycle.body) + self.flow.waiting() >= amount:
+            self.flow.wanted_at = None
+            return True
+        self.flow.want()
+        return False
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _asked(self) -> tuple[str, str]:
+        path = self.url.partition(b"?")[0].decode("ascii", "replace")
+        return self.parser.get_method().decode("ascii"), path
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.bounds.header_timeout_seconds, self._give_up)
+
+    def _stop_stuck_timer(self) -> None:
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, status: int, detail: str, headers: str = "") -> None:
+        if self.transport.is_closing():
+            return
+        content: dict[str, Any] = {
+            "type": "about:blank",
+            "title": _PHRASES[status],
+            "status": status,
+            "detail": detail,
+        }
+        body = json.dumps(content).encode()
+        head = (
+            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+
+def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
+    """Return the protocol class for these settings."""
+    return type("BoundedProtocol", (_BoundedProtocol,), {"bounds": settings, "going": set()})
