@@ -19,7 +19,7 @@ from imageclassifier_runtime.errors import TooLargeError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imageclassifier_runtime.workers import Workers
+    from imageclassifier_runtime.workers import Task, Workers
 
 T = TypeVar("T")
 
@@ -132,7 +132,11 @@ class Sizes:
 
 
 class Admission:
-    """The queue and the pools of one server."""
+    """The queue and the pools of one server.
+
+    `ahead` so many requests stand at the workers' door, beside those that are in a worker: a worker that is done
+    then has its next image at once, and need not wait until the event loop has got round to handing it over.
+    """
 
     def __init__(
         self,
@@ -141,12 +145,14 @@ class Admission:
         workers: Workers,
         max_queue: int,
         queue_timeout: float,
+        ahead: int = 0,
     ) -> None:
         self.bodies = Pool(sizes.bodies)
         self.pixels = Pool(sizes.pixels)
-        self.workers = Pool(workers.count)
+        self.workers = Pool(workers.count + ahead)
         self.waiting = 0
         self.running = 0
+        """Those in a worker and those at the door."""
         self._max_queue = max_queue
         self.queue_timeout = queue_timeout
         self._threads = workers
@@ -155,10 +161,25 @@ class Admission:
         """Return whether the one request in a worker has no other beside it or behind it; for any thread."""
         return self.running <= 1 and not self.waiting
 
+    @property
+    def abreast(self) -> int:
+        """Return how many can be worked at in the same moment."""
+        return self._threads.count
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many are in a worker."""
+        return min(self.running, self._threads.count)
+
+    @property
+    def queue_depth(self) -> int:
+        """Return how many wait, at the door too."""
+        return self.waiting + self.running - self.in_flight
+
     @contextlib.contextmanager
     def _queued(self) -> Iterator[float]:
         """Count a request as waiting, and yield until when (loop time) it may wait."""
-        if self.waiting >= self._max_queue:
+        if self.queue_depth >= self._max_queue:
             raise UnavailableError(
                 f"{self._max_queue} requests are waiting already. Try again shortly.", reason="queue-full"
             )
@@ -166,9 +187,7 @@ class Admission:
         try:
             yield asyncio.get_running_loop().time() + self.queue_timeout
         except TimeoutError:
-            raise UnavailableError(
-                f"No room came free within {self.queue_timeout:g} s. Try again shortly.", reason="queue-timeout"
-            ) from None
+            raise self._no_room() from None
         finally:
             self.waiting -= 1
 
@@ -210,9 +229,9 @@ class Admission:
         except BaseException:
             room.release()
             raise
-        return await self._worked(room, work, limit)
+        return await self._worked(room, work, deadline, limit)
 
-    def start(self, work: Callable[[], T], done: Callable[[T, BaseException | None], None]) -> None:
+    def start(self, work: Callable[[], T], done: Callable[[T, BaseException | None], None]) -> Task:
         """Run `work` now, for one who has a worker; `done` has to give that back, and whatever else was taken."""
 
         def ended(result: T, error: BaseException | None) -> None:
@@ -220,9 +239,10 @@ class Admission:
             done(result, error)
 
         self.running += 1
-        self._threads.submit(work, ended)
+        return self._threads.submit(work, ended)
 
-    async def _worked(self, room: Lease, work: Callable[[], T], limit: float) -> T:
+    async def _worked(self, room: Lease, work: Callable[[], T], deadline: float, limit: float) -> T:
+        """Return what `work` returns; it has to begin until `deadline` and then end within `limit` seconds."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
 
@@ -236,14 +256,42 @@ class Admission:
                 # A future takes any exception but StopIteration.
                 answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
-        def late() -> None:
-            if not answer.done():
+        task = self.start(work, done)
+        timer: asyncio.TimerHandle
+
+        def look() -> None:
+            nonlocal timer
+            if answer.done():
+                return
+            now = loop.time()
+            due = deadline if task.began is None else task.began + limit
+            if now < due:
+                timer = loop.call_at(due, look)
+            elif self._left(task, room):
+                answer.set_exception(self._no_room())
+            elif task.began is None or now < task.began + limit:
+                timer = loop.call_at(now + limit, look)  # it has begun this very moment
+            else:
                 detail = f"The image was not classified within {limit:g} s."
                 answer.set_exception(UnavailableError(detail, reason="work-timeout"))
 
-        self.start(work, done)
-        timer = loop.call_later(limit, late)
+        timer = loop.call_at(min(deadline, loop.time() + limit), look)
         try:
             return await answer
+        except asyncio.CancelledError:
+            self._left(task, room)
+            raise
         finally:
             timer.cancel()
+
+    def _left(self, task: Task, room: Lease) -> bool:
+        """Take a task from the workers' door and give its room back; False where it is in a worker already."""
+        if not task.withdraw():
+            return False
+        self.running -= 1
+        room.release()
+        return True
+
+    def _no_room(self) -> UnavailableError:
+        detail = f"No room came free within {self.queue_timeout:g} s. Try again shortly."
+        return UnavailableError(detail, reason="queue-timeout")

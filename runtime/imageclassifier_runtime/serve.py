@@ -85,8 +85,10 @@ def build(
         workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
+        # A batch takes who waits when a worker comes free: none of them may have been handed over before.
+        ahead=0 if settings.max_batch_size > 1 else threads,
     )
-    metrics.watch(waiting=lambda: admission.waiting, running=lambda: admission.running)
+    metrics.watch(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
     batcher = None
     if settings.max_batch_size > 1:
         batcher = Batcher(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Done = Callable[[Any, BaseException | None], None]
-    Task = tuple[Callable[[], Any], Done, asyncio.AbstractEventLoop]
+
+
+class Task:
+    """A piece of work that is to be done once, or withdrawn while no thread has begun it."""
+
+    __slots__ = ("_claim", "began", "done", "loop", "work")
+
+    def __init__(self, work: Callable[[], Any], done: Done) -> None:
+        self.work = work
+        self.done = done
+        self.loop = asyncio.get_running_loop()
+        self.began: float | None = None
+        """When a thread took it, by `time.monotonic()`."""
+        self._claim = threading.Lock()
+
+    def begin(self) -> bool:
+        """Take the work, for a thread; False where it was withdrawn."""
+        if not self._claim.acquire(blocking=False):
+            return False
+        self.began = time.monotonic()
+        return True
+
+    def withdraw(self) -> bool:
+        """See to it that the work is not done; False where a thread has begun it. Then `done` is not called."""
+        return self._claim.acquire(blocking=False)
 
 
 class Workers:
@@ -27,9 +52,11 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, work: Callable[[], Any], done: Done) -> None:
+    def submit(self, work: Callable[[], Any], done: Done) -> Task:
         """Run `work` in one of the threads, then `done(result, error)` on the running loop, whatever happened."""
-        self._tasks.put((work, done, asyncio.get_running_loop()))
+        task = Task(work, done)
+        self._tasks.put(task)
+        return task
 
     def shutdown(self) -> None:
         """Let every thread end after the work that is queued already."""
@@ -38,14 +65,15 @@ class Workers:
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
-            work, done, loop = task
-            result: Any = None
-            error: BaseException | None = None
-            try:
-                result = work()
-            except BaseException as caught:  # noqa: BLE001 - it is raised again where the result is waited for
-                error = caught
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(done, result, error)
+            if task.begin():
+                result: Any = None
+                error: BaseException | None = None
+                try:
+                    result = task.work()
+                except BaseException as caught:  # noqa: BLE001 - it is raised again where the result is waited for
+                    error = caught
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    task.loop.call_soon_threadsafe(task.done, result, error)
+                del result, error
             # Nothing of a request is to live on while this thread waits for the next one.
-            del task, work, done, loop, result, error
+            del task

@@ -124,8 +124,8 @@ def _health(state: ServerState) -> Response:
     content = {
         "status": lifecycle.state,
         "model": state.classifier.model.info.name,
-        "waiting": state.admission.waiting,
-        "running": state.admission.running,
+        "waiting": state.admission.queue_depth,
+        "running": state.admission.in_flight,
     }
     return json_answer(content) if lifecycle.up else json_answer(content, 503, {"Retry-After": "1"})
 

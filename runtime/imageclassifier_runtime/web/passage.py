@@ -141,7 +141,7 @@ class Passage:
         if caller is not None:
             caller.charge(len(items) - 1)
         batcher = self._state.batcher
-        abreast = max(self._state.admission.workers.capacity, 1 if batcher is None else batcher.most)
+        abreast = max(self._state.admission.abreast, 1 if batcher is None else batcher.most)
         results: list[Outcome | RequestError] = [_LATE] * len(items)
         self.request.scope[notes.ITEMS] = len(items)
         pending = iter(enumerate(items))

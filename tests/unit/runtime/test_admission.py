@@ -34,9 +34,13 @@ def worker() -> Iterator[Workers]:
     workers.shutdown()
 
 
-def admission(worker: Workers, *, max_queue: int = 2, timeout: float = 30) -> Admission:
+def admission(worker: Workers, *, max_queue: int = 2, timeout: float = 30, ahead: int = 0) -> Admission:
     return Admission(
-        sizes=Sizes(bodies=100, pixels=100), workers=worker, max_queue=max_queue, queue_timeout=timeout
+        sizes=Sizes(bodies=100, pixels=100),
+        workers=worker,
+        max_queue=max_queue,
+        queue_timeout=timeout,
+        ahead=ahead,
     )
 
 
@@ -137,9 +141,11 @@ async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(worker: 
 
 
 async def test_a_client_that_goes_leaves_the_room_taken_until_the_thread_ends(worker: Workers) -> None:
-    room, release = admission(worker), threading.Event()
-    asked = asyncio.create_task(room.run(Lease(), peak=60, work=release.wait, limit=30))
-    await until(lambda: room.running == 1)
+    room, begun, release = admission(worker), threading.Event(), threading.Event()
+    asked = asyncio.create_task(
+        room.run(Lease(), peak=60, work=lambda: begun.set() or release.wait(), limit=30)  # type: ignore[func-returns-value]
+    )
+    await until(begun.is_set)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
@@ -209,3 +215,60 @@ def test_a_limit_below_what_the_process_needs_is_a_clear_error() -> None:
 def test_without_a_limit_half_of_what_is_free_is_used_at_most() -> None:
     sizes = divide(Memory(limit=None, used=0, available=1024 * MIB), ServeSettings())
     assert sizes.bodies + sizes.pixels == 512 * MIB
+
+
+async def test_who_stands_at_the_door_is_next_without_the_loop(worker: Workers) -> None:
+    room, release, after = admission(worker, ahead=1), threading.Event(), threading.Event()
+    first = asyncio.create_task(room.run(Lease(), peak=10, work=release.wait, limit=30))
+    second = asyncio.create_task(
+        room.run(Lease(), peak=10, work=lambda: after.set() or 2, limit=30)  # type: ignore[func-returns-value]
+    )
+    await until(lambda: room.running == 2)
+    assert (room.in_flight, room.queue_depth) == (1, 1)
+    release.set()
+    assert after.wait(10)  # this loop does not turn meanwhile
+    assert (await first, await second) == (True, 2)
+    assert (room.running, room.workers.free, room.pixels.free) == (0, 2, 100)
+
+
+async def test_at_the_door_too_one_counts_as_waiting_and_waiting_has_an_end(worker: Workers) -> None:
+    room, begun, release = (
+        admission(worker, ahead=1, max_queue=1, timeout=SOON),
+        threading.Event(),
+        threading.Event(),
+    )
+    busy = asyncio.create_task(
+        room.run(Lease(), peak=10, work=lambda: begun.set() or release.wait(), limit=30)  # type: ignore[func-returns-value]
+    )
+    await until(begun.is_set)
+    door = asyncio.create_task(room.run(Lease(), peak=10, work=release.wait, limit=30))
+    await until(lambda: room.running == 2)
+    with pytest.raises(UnavailableError) as caught:
+        await room.run(Lease(), peak=10, work=release.wait, limit=30)
+    assert caught.value.reason == "queue-full"
+    with pytest.raises(UnavailableError) as caught:
+        await door
+    assert caught.value.reason == "queue-timeout"
+    assert (room.running, room.workers.free, room.pixels.free) == (1, 1, 90)
+    release.set()
+    assert await busy
+    assert (room.running, room.workers.free, room.pixels.free) == (0, 2, 100)
+
+
+async def test_a_client_that_goes_from_the_door_leaves_nothing_behind(worker: Workers) -> None:
+    room, begun, release = admission(worker, ahead=1), threading.Event(), threading.Event()
+    busy = asyncio.create_task(
+        room.run(Lease(), peak=10, work=lambda: begun.set() or release.wait(), limit=30)  # type: ignore[func-returns-value]
+    )
+    await until(begun.is_set)
+    done: list[str] = []
+    asked = asyncio.create_task(room.run(Lease(), peak=60, work=lambda: done.append("work"), limit=30))
+    await until(lambda: room.running == 2)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert (room.running, room.pixels.free, room.workers.free) == (1, 90, 1)
+    release.set()
+    assert await busy
+    worker.shutdown()
+    assert done == []

@@ -105,7 +105,8 @@ async def test_a_batch_gives_all_its_room_back(server: Running) -> None:
 
 async def test_a_batch_that_gets_no_room_at_all_is_503(make_server: Callable[..., Running]) -> None:
     server = make_server(queue_timeout_seconds=0.1)
-    await server.state.admission.workers.acquire(1, float("inf"))
+    workers = server.state.admission.workers
+    await workers.acquire(workers.capacity, float("inf"))
     response = await post(server, image_bytes(), image_bytes())
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert response.json()["reason"] == "queue-timeout"

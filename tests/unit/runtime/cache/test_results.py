@@ -59,7 +59,8 @@ async def test_an_image_is_the_same_in_whatever_protocol_and_for_whatever_count(
 async def test_a_hit_needs_no_worker(make_server: Callable[..., Running]) -> None:
     cached = make_server(cache=ON, queue_timeout_seconds=0.5)
     await raw(cached, PHOTO)
-    await cached.state.admission.workers.acquire(1, asyncio.get_running_loop().time() + 1)
+    workers = cached.state.admission.workers
+    await workers.acquire(workers.capacity, asyncio.get_running_loop().time() + 1)
     hit = await raw(cached, PHOTO)
     assert hit.headers["x-cache"] == "hit"
     assert {"cache", "postprocess"} <= set(hit.json()["timings_ms"])
