@@ -40,13 +40,19 @@ class Pool:
         """Return whether somebody waits for units."""
         return bool(self._waiting)
 
+    def take(self, amount: int) -> bool:
+        """Take `amount` units if they are free and nobody waits for any."""
+        if self._waiting or amount > self.free:
+            return False
+        self.free -= amount
+        return True
+
     async def acquire(self, amount: int, deadline: float) -> None:
         """Take `amount` units, waiting until `deadline` (loop time); raises TimeoutError.
 
         More than the capacity would wait for ever: callers must not ask for it.
         """
-        if not self._waiting and amount <= self.free:
-            self.free -= amount
+        if self.take(amount):
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (amount, granted)
@@ -99,6 +105,13 @@ class Lease:
         self._users = 1
         if under is not None:
             under._users += 1
+
+    def take_now(self, pool: Pool, amount: int) -> bool:
+        """Take from a pool until `release`, if that needs no waiting."""
+        if not pool.take(amount):
+            return False
+        self._held.append((pool, amount))
+        return True
 
     async def take(self, pool: Pool, amount: int, deadline: float) -> None:
         """Take from a pool until `release`; raises TimeoutError."""
@@ -176,16 +189,19 @@ class Admission:
         """Return how many wait, at the door too."""
         return self.waiting + self.running - self.in_flight
 
-    @contextlib.contextmanager
-    def _queued(self) -> Iterator[float]:
-        """Count a request as waiting, and yield until when (loop time) it may wait."""
+    def _check_queue(self) -> None:
+        """Raise UnavailableError where no more may wait; then none may pass those who do either."""
         if self.queue_depth >= self._max_queue:
             raise UnavailableError(
                 f"{self._max_queue} requests are waiting already. Try again shortly.", reason="queue-full"
             )
+
+    @contextlib.contextmanager
+    def _queued(self) -> Iterator[None]:
+        """Count a request as waiting; raises UnavailableError where it waits for too long."""
         self.waiting += 1
         try:
-            yield asyncio.get_running_loop().time() + self.queue_timeout
+            yield
         except TimeoutError:
             raise self._no_room() from None
         finally:
@@ -195,15 +211,20 @@ class Admission:
         """Wait for room for a body; raises UnavailableError."""
         if size > self.bodies.capacity:
             raise TooLargeError("The body is larger than this server has memory for.", reason="memory")
-        with self._queued() as deadline:
-            await lease.take(self.bodies, size, deadline)
+        await self._take(lease, self.bodies, size)
 
     async def take_pixels(self, lease: Lease, size: int) -> None:
         """Wait for room for prepared inputs; raises UnavailableError, TooLargeError."""
         if size > self.pixels.capacity:
             raise TooLargeError("The tensor is larger than this server has memory for.", reason="memory")
-        with self._queued() as deadline:
-            await lease.take(self.pixels, size, deadline)
+        await self._take(lease, self.pixels, size)
+
+    async def _take(self, lease: Lease, pool: Pool, size: int) -> None:
+        self._check_queue()
+        if not lease.take_now(pool, size):
+            deadline = asyncio.get_running_loop().time() + self.queue_timeout
+            with self._queued():
+                await lease.take(pool, size, deadline)
 
     async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float, keep: int = 0) -> T:
         """Run `work` in a worker thread once there is room for its `peak` bytes.
@@ -219,13 +240,18 @@ class Admission:
                 f"{self.pixels.capacity >> 20} MiB for it. Send a smaller version.",
                 reason="memory",
             )
+        self._check_queue()
+        deadline = asyncio.get_running_loop().time() + self.queue_timeout
         room = Lease(lease)
         try:
-            with self._queued() as deadline:
-                await room.take(self.pixels, peak, deadline)
-                if keep:
-                    room.hand_over(keep, lease)
-                await room.take(self.workers, 1, deadline)
+            if not room.take_now(self.pixels, peak):
+                with self._queued():
+                    await room.take(self.pixels, peak, deadline)
+            if keep:
+                room.hand_over(keep, lease)
+            if not room.take_now(self.workers, 1):
+                with self._queued():
+                    await room.take(self.workers, 1, deadline)
         except BaseException:
             room.release()
             raise

@@ -24,8 +24,9 @@ _DISCARD_BYTES = 64 * 1024 * 1024
 class BodyReader:
     """Reads one request's body once, or throws it away."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, take_whole: Callable[[], bytearray | None] = lambda: None) -> None:
         self._receive = receive
+        self._take_whole = take_whole
         self.started = False
         self.complete = False
         self.received = 0
@@ -48,6 +49,12 @@ class BodyReader:
         `seconds` is for all of it, `idle_seconds` for each part. While `contended` says that others wait for its
         room, it also has to come quickly.
         """
+        if not self.started and (whole := self._take_whole()) is not None:
+            self.started = self.complete = True
+            self.received = len(whole)
+            if len(whole) > limit:
+                raise too_many_bytes(limit)
+            return whole
         body = bytearray()
         loop = asyncio.get_running_loop()
         began = last = loop.time()

@@ -7,14 +7,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
-from starlette.responses import Response
 
 from imageclassifier_runtime.errors import RequestError, UnavailableError, UnsupportedTypeError
 from imageclassifier_runtime.web import multipart, problems
-from imageclassifier_runtime.web.parameters import top_k
+from imageclassifier_runtime.web.answers import Json
+from imageclassifier_runtime.web.parameters import header, query_value, top_k
 from imageclassifier_runtime.web.passage import MAX_ITEMS, Image, Passage, pass_through
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
+
     from imageclassifier_runtime.pipeline import Outcome
     from imageclassifier_runtime.web.state import ServerState
 
@@ -41,9 +43,9 @@ class Classify:
         return await pass_through(self._state, request, self._batch, problems.of_error)
 
     async def _one(self, passage: Passage) -> Response:
-        request = passage.request
-        boundary = boundary_of(request.headers.get("content-type", ""))
-        count = top_k(request.query_params.get("top_k"))
+        scope = passage.request.scope
+        boundary = boundary_of(header(scope, b"content-type"))
+        count = top_k(query_value(scope, "top_k"))
         most = self._state.settings.max_image_bytes
         limit = most + (_FORM_OVERHEAD if boundary is not None else 0)
         body = await passage.read(limit=limit, told=most)
@@ -58,15 +60,15 @@ class Classify:
         return _answer(content)
 
     async def _batch(self, passage: Passage) -> Response:
-        request = passage.request
-        content_type = request.headers.get("content-type", "")
+        scope = passage.request.scope
+        content_type = header(scope, b"content-type")
         if _kind(content_type) != _MULTIPART:
             raise UnsupportedTypeError(
                 f"Content-Type {_kind(content_type)[:80] or '(none)'!r} is not taken: send the images as fields "
                 f"`file` of a {_MULTIPART} form."
             )
         boundary = multipart.boundary_of(content_type)
-        count = top_k(request.query_params.get("top_k"))
+        count = top_k(query_value(scope, "top_k"))
         body = await passage.read_batch()
         form = multipart.parse(body, boundary, MAX_ITEMS)
         if "top_k" in form.fields:
@@ -141,4 +143,4 @@ def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def _answer(content: dict[str, Any]) -> Response:
-    return Response(_encode(content).encode(), media_type="application/json")
+    return Json(_encode(content).encode())

@@ -25,6 +25,9 @@ SLOWEST = 16 * 1024
 HAS_COME = "imageclassifier.has_come"
 """In an ASGI scope: a function that says whether so many bytes of the body are here, read or not."""
 
+TAKE_WHOLE = "imageclassifier.take_whole"
+"""In an ASGI scope: a function that returns the whole body, where all of it is here and none was read, or None."""
+
 _SHARE = 32
 
 

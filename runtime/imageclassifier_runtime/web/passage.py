@@ -15,7 +15,7 @@ from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
 from imageclassifier_runtime.web.caller import caller_of
-from imageclassifier_runtime.web.pace import HAS_COME
+from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -64,7 +64,7 @@ class Passage:
         self.started = time.perf_counter()
         self.receive_seconds = 0.0
         self.request = request
-        self.reader = BodyReader(request.receive)
+        self.reader = BodyReader(request.receive, request.scope.get(TAKE_WHOLE, _nothing))
         self.lease = Lease()
         self.trace: RequestTrace | None = request.scope.get(notes.TRACE)
         self._state = state
@@ -206,6 +206,10 @@ class Passage:
         if batcher is not None:
             return await batcher.infer(self.lease, Prepared(tensor.values, count))
         return await self.work(lambda: classifier.infer(tensor.values, count, alone), 2 * tensor.values.nbytes)
+
+
+def _nothing() -> None:
+    """Stand in where the server cannot tell whether a body is here."""
 
 
 _LATE = UnavailableError("The images before this one took all the time that a request has.", reason="work-timeout")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from imageclassifier_runtime.web.pace import HAS_COME, PacedFlow, is_slow, make_room
+from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
 from imageclassifier_runtime.web.paths import is_probe
 from imageclassifier_runtime.web.problems import MEDIA_TYPE
 
@@ -62,12 +62,13 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_headers:
-            if self._timer is None:
-                self._start_timer()
             self._header_bytes += len(data)
         super().data_received(data)
-        if self._in_headers and self._header_bytes > _MAX_HEADER_BYTES:
-            self._refuse(431, _TOO_LONG)
+        if self._in_headers and self._header_bytes:
+            if self._header_bytes > _MAX_HEADER_BYTES:
+                self._refuse(431, _TOO_LONG)
+            elif self._timer is None:
+                self._start_timer()
 
     def on_message_begin(self) -> None:
         self._field_bytes = 0
@@ -89,7 +90,9 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._in_headers, self._header_bytes = False, 0
         self._stop_timer()
         super().on_headers_complete()
-        cast("dict[str, Any]", self.scope)[HAS_COME] = functools.partial(self._has_come, self.cycle)
+        scope = cast("dict[str, Any]", self.scope)
+        scope[HAS_COME] = functools.partial(self._has_come, self.cycle)
+        scope[TAKE_WHOLE] = functools.partial(self._take_whole, self.cycle)
         # Nothing more is read until the application asks for it: a request that waits holds no body.
         self.flow.pause_reading()
 
@@ -154,6 +157,15 @@ class _BoundedProtocol(HttpToolsProtocol):
             return True
         self.flow.want()
         return False
+
+    def _take_whole(self, cycle: RequestResponseCycle) -> bytearray | None:
+        """Return a body that has come to its end already, once, without a copy; None where some is to come."""
+        if cycle.more_body or cycle.disconnected or cycle.response_complete:
+            return None
+        self.flow.resume_reading()
+        cycle.message_event.clear()
+        body, cycle.body = cycle.body, bytearray()
+        return body
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, msg)
