@@ -17,10 +17,11 @@ from runtime.bench.errors import BenchError
 from runtime.bench.jobs import Limit, LimitJob, Load, LoadJob
 from runtime.bench.plan import MAIN_CLIENTS, Options, Target, order, targets
 from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Footprint, Results, Slice
-from runtime.bench.workload import MODEL_INFO, Workload
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runtime.bench.workload import Workload
 
 _CURVE_POINTS = 50
 _SMALLEST_PORTION = 60
@@ -29,7 +30,7 @@ _CEILING_SECONDS = 3.0
 # What a portion of the curve may take; its end is a number of answers, not a time.
 _PORTION_SECONDS = 600.0
 _GRACE_SECONDS = 180.0
-# What our server and the baseline import from others; onnx only where it has to look into the graph itself.
+# What our server and the baseline import from others.
 SERVER_IMPORTS = (
     *("onnxruntime", "numpy", "PIL.Image", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
     *("PIL.PngImagePlugin", "PIL.WebPImagePlugin", "prometheus_client", "fastapi", "starlette.responses"),
@@ -120,9 +121,7 @@ class Bench:
             )
 
     def _import_seconds(self, target: str) -> float:
-        names = list(SERVER_IMPORTS if target == SERVER else BASELINE_IMPORTS)
-        if target == SERVER and not (self.workload.folder / MODEL_INFO).is_file():
-            names.append("onnx")
+        names = SERVER_IMPORTS if target == SERVER else BASELINE_IMPORTS
         began = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", f"import {', '.join(names)}"], capture_output=True, text=True, check=False

@@ -19,7 +19,6 @@ SHARED = Path(os.environ.get("IMAGECLASSIFIER_SHARED", REPOSITORY.parent / "shar
 IMAGENET_MODEL = SHARED / "models" / "mobilenet_v2_1.0_224.onnx"
 PHOTOGRAPHS = SHARED / "data" / "imagenet-300"
 GRAPHS = {"FP32": "model.onnx", "INT8": "model.int8.onnx"}
-MODEL_INFO = "model_info.json"
 _SECONDS = 600
 
 

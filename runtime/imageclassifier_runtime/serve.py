@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.access.keyfiles import KeyFiles
+    from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
@@ -29,7 +33,6 @@ def main(settings: ServeSettings) -> int:
     started = time.monotonic()
     threads = settings.threads or cgroup.thread_count()
     malloc.configure(arenas=2)
-    # onnxruntime first, then the web packages: what is measured below includes both.
     try:
         model = model_folder.load(
             model_folder.or_bundled(settings.model_dir), name=settings.model_name, wanted=settings.precision
@@ -55,13 +58,31 @@ def main(settings: ServeSettings) -> int:
     return 0
 
 
+def _import_packages() -> None:
+    """Import what takes long to import, and is a good part of what the process takes.
+
+    Signals wait for the end of it: what a handler raises inside the import of a C module may be lost there, or end
+    the process at once, with nothing tidied up.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        import onnxruntime  # noqa: F401, PLC0415
+        import uvloop  # noqa: F401, PLC0415
+
+        import imageclassifier_runtime.pipeline  # noqa: PLC0415
+        import imageclassifier_runtime.server  # noqa: PLC0415
+        import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def build(
     settings: ServeSettings, model: model_folder.ModelFolder, *, threads: int
 ) -> tuple[ServerState, Workers]:
     """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
-    from imageclassifier_runtime.access.keyfiles import KeyFiles  # noqa: PLC0415
-    from imageclassifier_runtime.admission import WORK_SECONDS, Admission  # noqa: PLC0415
-    from imageclassifier_runtime.batching import Batcher  # noqa: PLC0415
+    # Before memory is measured.
+    _import_packages()
+    from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.stages import decode  # noqa: PLC0415
@@ -69,7 +90,7 @@ def build(
     from imageclassifier_runtime.workers import Workers  # noqa: PLC0415
 
     # Before the model is loaded: a server that could let nobody in says so at once.
-    keys = None if settings.api_keys_path is None else KeyFiles(settings.api_keys_path)
+    keys = _keys(settings)
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
     reserve = classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
@@ -89,16 +110,6 @@ def build(
         ahead=0 if settings.max_batch_size > 1 else threads,
     )
     metrics.watch(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
-    batcher = None
-    if settings.max_batch_size > 1:
-        batcher = Batcher(
-            admission,
-            classifier,
-            most=settings.max_batch_size,
-            delay=settings.max_queue_delay_milliseconds / 1000,
-            limit=WORK_SECONDS,
-            observe=metrics.batch_size.observe,
-        )
     state = ServerState(
         settings=settings,
         classifier=classifier,
@@ -108,9 +119,17 @@ def build(
         tracing=tracing,
         keys=keys,
         cache=cache,
-        batcher=batcher,
+        batcher=_batcher(settings, admission, classifier, metrics),
     )
     return state, workers
+
+
+def _keys(settings: ServeSettings) -> KeyFiles | None:
+    if settings.api_keys_path is None:
+        return None
+    from imageclassifier_runtime.access.keyfiles import KeyFiles  # noqa: PLC0415
+
+    return KeyFiles(settings.api_keys_path)
 
 
 def _tracing(settings: ServeSettings, model: model_folder.ModelFolder, metrics: Metrics) -> Tracing | None:
@@ -130,6 +149,24 @@ def _cache(settings: ServeSettings, classifier: Classifier, metrics: Metrics) ->
     return ResultCache(settings, classifier, metrics.registry)
 
 
+def _batcher(
+    settings: ServeSettings, admission: Admission, classifier: Classifier, metrics: Metrics
+) -> Batcher | None:
+    if settings.max_batch_size == 1:
+        return None
+    from imageclassifier_runtime.admission import WORK_SECONDS  # noqa: PLC0415
+    from imageclassifier_runtime.batching import Batcher  # noqa: PLC0415
+
+    return Batcher(
+        admission,
+        classifier,
+        most=settings.max_batch_size,
+        delay=settings.max_queue_delay_milliseconds / 1000,
+        limit=WORK_SECONDS,
+        observe=metrics.batch_size.observe,
+    )
+
+
 def _spare(settings: ServeSettings) -> int:
     """Return how many bytes the process may still take, as far as is known."""
     limit = settings.memory_limit_bytes or cgroup.memory_limit()
@@ -137,10 +174,6 @@ def _spare(settings: ServeSettings) -> int:
 
 
 def _memory(settings: ServeSettings, reserve: int) -> budget.Memory:
-    # Imported before measuring: the web packages are a good part of what the process takes.
-    import imageclassifier_runtime.server  # noqa: PLC0415
-    import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
-
     malloc.trim()
     return budget.Memory(
         limit=settings.memory_limit_bytes or cgroup.memory_limit(),

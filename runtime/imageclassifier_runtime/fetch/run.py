@@ -149,12 +149,13 @@ def _complete(staging: Path, settings: FetchSettings, *, name: str, sha256: str)
     if classes is None:
         classes = _classes_by_running(staging / model_folder.GRAPH, preprocessing.crop[0])
     labels = model_folder.read_labels(staging, classes)
-    chosen = precision.choose(staging, settings.precision, preprocessing)
+    digests = digest.FileDigests(staging)
+    chosen = precision.choose(digests, settings.precision, preprocessing)
     info = model_folder.ModelInfo(
         name=name,
         sha256=sha256,
         precision=chosen,
-        graph_sha256=digest.of_file(staging / model_folder.graph_name(chosen)),
+        graph_sha256=digests.of_file(model_folder.graph_name(chosen)),
         classes=classes,
         input_size=preprocessing.crop[0],
     )

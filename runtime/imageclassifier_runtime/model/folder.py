@@ -99,12 +99,13 @@ def load(path: Path, *, name: str | None = None, wanted: str = FP32) -> ModelFol
     facts = stored or check_graphs(path)
     config = read_preprocessing(path, facts.input_size)
     labels = read_labels(path, facts.classes)
-    chosen = precision.choose(path, wanted, config)
+    digests = digest.FileDigests(path)
+    chosen = precision.choose(digests, wanted, config)
     info = ModelInfo(
         name=name or (stored.name if stored else path.resolve().name),
-        sha256=stored.sha256 if stored else digest.of_folder(path),
+        sha256=stored.sha256 if stored else digests.of_folder(),
         precision=chosen,
-        graph_sha256=digest.of_file(path / graph_name(chosen)),
+        graph_sha256=digests.of_file(graph_name(chosen)),
         classes=len(labels),
         input_size=config.crop[0],
     )

@@ -14,18 +14,20 @@ from imageclassifier_runtime.model import quantization
 from imageclassifier_runtime.settings import FP32, INT8
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from imageclassifier_runtime.model.digest import FileDigests
     from imageclassifier_runtime.model.preprocessing import Preprocessing
 
 _logger = logging.getLogger(__name__)
 
 
-def choose(folder: Path, wanted: str, how: Preprocessing) -> str:
-    """Return FP32 or INT8 for a wanted FP32, INT8 or Auto; raises ModelError for INT8 that is not there."""
+def choose(files: FileDigests, wanted: str, how: Preprocessing) -> str:
+    """Return FP32 or INT8 for a folder's files and a wanted FP32, INT8 or Auto.
+
+    Raises ModelError for INT8 that is not there.
+    """
     if wanted == FP32:
         return FP32
-    cause = quantization.why_not(folder, how)
+    cause = quantization.why_not(files, how)
     if cause is None:
         return INT8
     if wanted == INT8:
@@ -35,6 +37,6 @@ def choose(folder: Path, wanted: str, how: Preprocessing) -> str:
             "one by `imageclassifier quantize FOLDER --pictures PHOTOGRAPHS --out NEW_FOLDER` and serve that, "
             "or set the precision to FP32 or Auto",
         )
-    if (folder / quantization.INT8_GRAPH).is_file():
+    if (files.folder / quantization.INT8_GRAPH).is_file():
         warn(_logger, "The int8 graph is left aside", cause=cause)
     return FP32

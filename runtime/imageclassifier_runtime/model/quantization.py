@@ -8,11 +8,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_runtime.errors import INVALID, ModelError
-from imageclassifier_runtime.model import digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from imageclassifier_runtime.model.digest import FileDigests
     from imageclassifier_runtime.model.preprocessing import Preprocessing
 
 INT8_GRAPH, RECORD = "model.int8.onnx", "quantization.json"
@@ -81,20 +81,20 @@ def read(path: Path) -> Record:
         raise ModelError(INVALID, f"{RECORD} cannot be read: {error!r}") from error
 
 
-def why_not(folder: Path, how: Preprocessing) -> str | None:
+def why_not(files: FileDigests, how: Preprocessing) -> str | None:
     """Return why the folder's int8 graph must not be served, or None where its record stands for these bytes."""
-    missing = [name for name in (INT8_GRAPH, RECORD) if not (folder / name).is_file()]
+    missing = [name for name in (INT8_GRAPH, RECORD) if not (files.folder / name).is_file()]
     if missing:
         return f"it holds no {' and no '.join(missing)}"
     try:
-        record = read(folder / RECORD)
+        record = read(files.folder / RECORD)
     except ModelError as error:
         return error.message
     if not record.accepted:
         return f"{RECORD} says {record.same} of {record.pictures} alike, which is less than {record.required:.1%}"
-    if digest.of_file(folder / "model.onnx") != record.model_sha256:
+    if files.of_file("model.onnx") != record.model_sha256:
         return f"{RECORD} is for another model.onnx"
-    if digest.of_file(folder / INT8_GRAPH) != record.int8_sha256:
+    if files.of_file(INT8_GRAPH) != record.int8_sha256:
         return f"{RECORD} is for another {INT8_GRAPH}"
     if preprocessing_digest(how) != record.preprocessing_sha256:
         return f"{RECORD} is for another preprocessing"

@@ -122,6 +122,18 @@ def test_the_digest_of_a_folder_is_that_of_the_sha256sum_lines_of_the_files_that
     assert digest.of_folder(folder) == by_hand(folder, *new)
 
 
+def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+
+    def of_file(path: Path) -> str:
+        hashed.append(path.name)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(digest, "of_file", of_file)
+    assert model_folder.load(folder, wanted="INT8").info.precision == "INT8"
+    assert sorted(hashed) == sorted(digest.MODEL_FILES)
+
+
 @pytest.mark.parametrize("wanted", ["FP32", "Auto"])
 def test_the_server_says_which_precision_and_which_file_it_serves(folder: Path, wanted: str) -> None:
     settings = ServeSettings(model_dir=folder, memory_limit_bytes=1 << 30)

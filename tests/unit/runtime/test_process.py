@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -249,3 +250,29 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_server(start: Callable[...
         left_out = entry.get("lines", 0)
     assert json.loads(served.process.stdout.readline())["path"] == path  # type: ignore[union-attr]
     assert lines + left_out == 400
+
+
+def test_what_the_settings_leave_off_is_not_imported(model_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from imageclassifier_runtime import serve\n"
+        "from imageclassifier_runtime.model import folder\n"
+        "from imageclassifier_runtime.settings import ServeSettings\n"
+        "from imageclassifier_runtime.web.app import create_app\n"
+        "path = Path(sys.argv[1])\n"
+        "settings = ServeSettings.from_env({'IMAGECLASSIFIER_MEMORY_LIMIT_BYTES': str(1 << 30)}, folder=path)\n"
+        "state, workers = serve.build(settings, folder.load(path), threads=1)\n"
+        "create_app(state)\n"
+        "workers.shutdown()\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(model_path)], capture_output=True, text=True, check=True
+    )
+    ours = ("access.keyfiles", "batching", "cache.", "quantize.run", "tracing.tracer")
+    off = (
+        *("onnx.", "redis", "opentelemetry.sdk", "opentelemetry.proto", "opentelemetry.exporter"),
+        *(f"imageclassifier_runtime.{name}" for name in ours),
+    )
+    assert [name for name in done.stdout.split() if f"{name}.".startswith(off)] == []

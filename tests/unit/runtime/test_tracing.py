@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -208,25 +206,3 @@ async def test_probes_have_no_spans(traced: Callable[..., Running], receiver: Re
         assert (await server.client.get(path)).status_code == 200
     finish(server)
     assert receiver.spans == []
-
-
-def test_tracing_that_is_off_is_not_imported(model_path: object) -> None:
-    program = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from imageclassifier_runtime import serve\n"
-        "from imageclassifier_runtime.model import folder\n"
-        "from imageclassifier_runtime.settings import ServeSettings\n"
-        "from imageclassifier_runtime.web.app import create_app\n"
-        "path = Path(sys.argv[1])\n"
-        "settings = ServeSettings.from_env({'IMAGECLASSIFIER_MEMORY_LIMIT_BYTES': str(1 << 30)}, folder=path)\n"
-        "state, workers = serve.build(settings, folder.load(path), threads=1)\n"
-        "create_app(state)\n"
-        "workers.shutdown()\n"
-        "prefixes = ('opentelemetry.sdk', 'opentelemetry.proto', 'opentelemetry.exporter')\n"
-        "print([name for name in sys.modules if name.startswith(prefixes)], state.tracing)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(model_path)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[] None\n"
