@@ -76,8 +76,8 @@ class Observe:
             return
         seconds = time.perf_counter() - started
         protocol = protocol_of(path)
-        self._metrics.requests.labels(protocol, str(status)).inc()
-        self._metrics.duration.labels(protocol).observe(seconds)
+        self._metrics.requests.inc(protocol, status)
+        self._metrics.duration.observe(protocol, seconds)
         client, caller = scope.get("client"), caller_of(scope)
         who: dict[str, object] = {"client": client[0].removeprefix("::ffff:") if client else None}
         if caller is not None:
