@@ -8,19 +8,23 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.logs import info
 from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.answers import failure
 from imageclassifier_runtime.web.caller import caller_of
 from imageclassifier_runtime.web.paths import is_probe, protocol_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from imageclassifier_runtime.tracing.tracer import RequestTrace
     from imageclassifier_runtime.web.state import ServerState
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_ID_BYTES = 16
+_IDS_AT_ONCE = 256
 _CLIENT_GONE = 499
 _NOTED = (("bytes_in", notes.BYTES_IN), ("items", notes.ITEMS), ("reason", notes.REASON))
 _logger = logging.getLogger("imageclassifier_runtime.access")
@@ -34,6 +38,7 @@ class Observe:
         self._metrics = state.metrics
         self._lifecycle = state.lifecycle
         self._tracing = state.tracing
+        self._ids = _new_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through, and see how it ends."""
@@ -41,12 +46,12 @@ class Observe:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = _told_id(scope) or next(self._ids)
         if self._tracing is not None:
             scope[notes.TRACE] = self._tracing.begin(scope, started)
         status = 0
 
-        async def observed(message: Message) -> None:
+        def observed(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -55,7 +60,7 @@ class Observe:
                 # During the drain every answer sends its client to another pod.
                 if self._lifecycle.draining and (b"connection", b"close") not in headers:
                     headers.append((b"connection", b"close"))
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, observed)
@@ -76,21 +81,22 @@ class Observe:
             return
         seconds = time.perf_counter() - started
         protocol = protocol_of(path)
-        self._metrics.requests.labels(protocol, str(status)).inc()
-        self._metrics.duration.labels(protocol).observe(seconds)
-        client, caller = scope.get("client"), caller_of(scope)
-        who: dict[str, object] = {"client": client[0].removeprefix("::ffff:") if client else None}
-        if caller is not None:
-            who = {"client": caller.address, **({"key": caller.key} if caller.key is not None else {})}
-        fields: dict[str, object] = {
-            "request_id": request_id,
-            **who,
-            "protocol": protocol,
-            "method": scope["method"],
-            "path": path[:200],
-            "status": status,
-            "duration_ms": round(1000 * seconds, 2),
-        }
+        self._metrics.requests.inc(protocol, status)
+        self._metrics.duration.observe(protocol, seconds)
+        fields: dict[str, object] = {"request_id": request_id}
+        caller = caller_of(scope)
+        if caller is None:
+            client = scope.get("client")
+            fields["client"] = client[0].removeprefix("::ffff:") if client else None
+        else:
+            fields["client"] = caller.address
+            if caller.key is not None:
+                fields["key"] = caller.key
+        fields["protocol"] = protocol
+        fields["method"] = scope["method"]
+        fields["path"] = path[:200]
+        fields["status"] = status
+        fields["duration_ms"] = round(1000 * seconds, 2)
         for name, key in _NOTED:
             if (value := scope.get(key)) is not None:
                 fields[name] = value
@@ -98,13 +104,22 @@ class Observe:
             trace: RequestTrace = scope[notes.TRACE]
             fields["trace_id"] = trace.trace_id
             trace.end(scope, status, started + seconds, request_id)
-        log(_logger, "Request", **fields)
+        info(_logger, "Request", fields)
 
 
-def _request_id(scope: Scope) -> str:
+def _told_id(scope: Scope) -> str | None:
+    """Return the id that the client gave, where it is one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             text: str = value.decode("latin-1")
             if _REQUEST_ID.fullmatch(text):
                 return text
-    return os.urandom(16).hex()
+    return None
+
+
+def _new_ids() -> Iterator[str]:
+    """Make ids from the system's random bytes, which are asked for seldom: each time is a system call."""
+    while True:
+        digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
+        for start in range(0, len(digits), 2 * _ID_BYTES):
+            yield digits[start : start + 2 * _ID_BYTES]

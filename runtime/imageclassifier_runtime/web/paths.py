@@ -4,13 +4,14 @@ from __future__ import annotations
 
 API = "/api/v1"
 NATIVE, V1, V2, OTHER = "native", "v1", "v2", "other"
+_CLASSIFY = f"{API}/classify"
 _QUIET = (f"{API}/health", "/metrics", "/v2/health/")
 _OPEN = frozenset({"/", "/docs", "/openapi.json"})
 
 
 def protocol_of(path: str) -> str:
     """Return the value of the label `protocol` for a path."""
-    if path.startswith(f"{API}/classify"):
+    if path.startswith(_CLASSIFY):
         return NATIVE
     if path == "/v2" or path.startswith("/v2/"):
         return V2

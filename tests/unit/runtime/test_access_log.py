@@ -75,3 +75,10 @@ async def test_probes_leave_no_line(server: Running, caplog: pytest.LogCaptureFi
         for path in ("/api/v1/health/ready", "/api/v1/health/live", "/metrics", "/v2/health/ready"):
             assert (await server.client.get(path)).status_code == 200
     assert lines(caplog) == []
+
+
+async def test_every_request_without_an_id_gets_one_of_its_own(server: Running) -> None:
+    answers = [await server.client.get("/api/v1/health/live") for _ in range(600)]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert len(set(ids)) == 600
+    assert all(len(told) == 32 and int(told, 16) >= 0 for told in ids)
