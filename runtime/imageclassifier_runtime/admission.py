@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imageclassifier_runtime.errors import TooLargeError, UnavailableError
 
@@ -203,7 +203,7 @@ class Admission:
         try:
             yield
         except TimeoutError:
-            raise self._no_room() from None
+            raise self.no_room() from None
         finally:
             self.waiting -= 1
 
@@ -283,34 +283,16 @@ class Admission:
                 answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
         task = self.start(work, done)
-        timer: asyncio.TimerHandle
-
-        def look() -> None:
-            nonlocal timer
-            if answer.done():
-                return
-            now = loop.time()
-            due = deadline if task.began is None else task.began + limit
-            if now < due:
-                timer = loop.call_at(due, look)
-            elif self._left(task, room):
-                answer.set_exception(self._no_room())
-            elif task.began is None or now < task.began + limit:
-                timer = loop.call_at(now + limit, look)  # it has begun this very moment
-            else:
-                detail = f"The image was not classified within {limit:g} s."
-                answer.set_exception(UnavailableError(detail, reason="work-timeout"))
-
-        timer = loop.call_at(min(deadline, loop.time() + limit), look)
+        patience = _Patience(self, task, room, answer, deadline, limit)
         try:
             return await answer
         except asyncio.CancelledError:
-            self._left(task, room)
+            self.leave_door(task, room)
             raise
         finally:
-            timer.cancel()
+            patience.end()
 
-    def _left(self, task: Task, room: Lease) -> bool:
+    def leave_door(self, task: Task, room: Lease) -> bool:
         """Take a task from the workers' door and give its room back; False where it is in a worker already."""
         if not task.withdraw():
             return False
@@ -318,6 +300,53 @@ class Admission:
         room.release()
         return True
 
-    def _no_room(self) -> UnavailableError:
+    def no_room(self) -> UnavailableError:
+        """Return the error for one whose wait took too long."""
         detail = f"No room came free within {self.queue_timeout:g} s. Try again shortly."
         return UnavailableError(detail, reason="queue-timeout")
+
+
+class _Patience:
+    """Ends the wait for an answer: at `deadline` (loop time) at the door, `limit` seconds after it went in."""
+
+    __slots__ = ("_admission", "_answer", "_deadline", "_limit", "_room", "_task", "_timer")
+
+    def __init__(
+        self,
+        admission: Admission,
+        task: Task,
+        room: Lease,
+        answer: asyncio.Future[Any],
+        deadline: float,
+        limit: float,
+    ) -> None:
+        self._admission = admission
+        self._task = task
+        self._room = room
+        self._answer = answer
+        self._deadline = deadline
+        self._limit = limit
+        loop = answer.get_loop()
+        self._timer: asyncio.TimerHandle | None = loop.call_at(min(deadline, loop.time() + limit), self._look)
+
+    def end(self) -> None:
+        """Stop. The timer is let go of too: else image, task and timer would wait for the garbage collector."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        if self._answer.done():
+            return
+        loop, began = self._answer.get_loop(), self._task.began
+        now = loop.time()
+        due = self._deadline if began is None else began + self._limit
+        if now < due:
+            self._timer = loop.call_at(due, self._look)
+        elif self._admission.leave_door(self._task, self._room):
+            self._answer.set_exception(self._admission.no_room())
+        elif began is None:
+            self._timer = loop.call_at(now + self._limit, self._look)  # it has gone in this very moment
+        else:
+            detail = f"The image was not classified within {self._limit:g} s."
+            self._answer.set_exception(UnavailableError(detail, reason="work-timeout"))

@@ -18,26 +18,30 @@ if TYPE_CHECKING:
 class Task:
     """A piece of work that is to be done once, or withdrawn while no thread has begun it."""
 
-    __slots__ = ("_claim", "began", "done", "loop", "work")
+    __slots__ = ("_claim", "_work", "began", "done", "loop")
 
     def __init__(self, work: Callable[[], Any], done: Done) -> None:
-        self.work = work
+        self._work: Callable[[], Any] | None = work
         self.done = done
         self.loop = asyncio.get_running_loop()
         self.began: float | None = None
         """When a thread took it, by `time.monotonic()`."""
         self._claim = threading.Lock()
 
-    def begin(self) -> bool:
-        """Take the work, for a thread; False where it was withdrawn."""
+    def begin(self) -> Callable[[], Any] | None:
+        """Return the work, for the thread that does it; None where it was withdrawn."""
         if not self._claim.acquire(blocking=False):
-            return False
+            return None
         self.began = time.monotonic()
-        return True
+        work, self._work = self._work, None
+        return work
 
     def withdraw(self) -> bool:
         """See to it that the work is not done; False where a thread has begun it. Then `done` is not called."""
-        return self._claim.acquire(blocking=False)
+        if not self._claim.acquire(blocking=False):
+            return False
+        self._work = None
+        return True
 
 
 class Workers:
@@ -65,15 +69,15 @@ class Workers:
 
     def _serve(self) -> None:
         while (task := self._tasks.get()) is not None:
-            if task.begin():
+            if (work := task.begin()) is not None:
                 result: Any = None
                 error: BaseException | None = None
                 try:
-                    result = task.work()
+                    result = work()
                 except BaseException as caught:  # noqa: BLE001 - it is raised again where the result is waited for
                     error = caught
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                     task.loop.call_soon_threadsafe(task.done, result, error)
-                del result, error
+                del work, result, error
             # Nothing of a request is to live on while this thread waits for the next one.
             del task
