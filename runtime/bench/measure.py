@@ -27,6 +27,8 @@ _CURVE_POINTS = 50
 _SMALLEST_PORTION = 60
 _NO_BOUND = 1_000_000_000
 _CEILING_SECONDS = 3.0
+# Between the load and the look at the memory, the same for all: what is handed back after a load counts as such.
+_REST_SECONDS = 1.0
 # What a portion of the curve may take; its end is a number of answers, not a time.
 _PORTION_SECONDS = 600.0
 _GRACE_SECONDS = 180.0
@@ -104,6 +106,7 @@ class Bench:
                     if attempt < self.options.starts - 1:
                         continue
                     load = self.load(server, MAIN_CLIENTS, seconds=self.options.memory_seconds)
+                    time.sleep(_REST_SECONDS)
                     memory = procfs.memory(server.pid)
             entry = Footprint(
                 target=target.name,

@@ -166,6 +166,8 @@ class Admission:
         self.waiting = 0
         self.running = 0
         """Those in a worker and those at the door."""
+        self.on_rest: Callable[[], None] | None = None
+        """Called when the last request has left the workers."""
         self._max_queue = max_queue
         self.queue_timeout = queue_timeout
         self._threads = workers
@@ -263,6 +265,8 @@ class Admission:
         def ended(result: T, error: BaseException | None) -> None:
             self.running -= 1
             done(result, error)
+            if not self.running and self.on_rest is not None:
+                self.on_rest()
 
         self.running += 1
         return self._threads.submit(work, ended)

@@ -86,6 +86,7 @@ def build(
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
     from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.stages import decode  # noqa: PLC0415
+    from imageclassifier_runtime.tidy import Tidy  # noqa: PLC0415
     from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
     from imageclassifier_runtime.workers import Workers  # noqa: PLC0415
 
@@ -106,9 +107,11 @@ def build(
         workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
-        # A batch takes who waits when a worker comes free: none of them may have been handed over before.
-        ahead=0 if settings.max_batch_size > 1 else threads,
+        # Twice as many as can leave at once. A batch takes who waits when a worker comes free: none of them may
+        # have been handed over before.
+        ahead=0 if settings.max_batch_size > 1 else 2 * threads,
     )
+    admission.on_rest = Tidy(admission, workers).rest
     metrics.watch(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
     state = ServerState(
         settings=settings,

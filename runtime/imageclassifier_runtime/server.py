@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -137,6 +138,16 @@ def _bound(family: socket.AddressFamily, address: tuple[str, int], *, dualstack:
     return sock
 
 
+def _give_way() -> None:
+    """Let this thread, when it wakes up, not push a worker off its CPU in the middle of an image.
+
+    It gets its turn within milliseconds, and deals then with all that has come; on a CPU that is free it runs at
+    once. Pushing cost each image a twentieth of its CPU time in cold caches.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
     """Serve until a signal ends it."""
     sock = listen(settings)
@@ -155,5 +166,6 @@ def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
         timeout_graceful_shutdown=int(settings.finish_seconds),
     )
     server = Server(config, lifecycle, settings.drain_seconds)
+    _give_way()
     server.run(sockets=[sock])
     log(_logger, "Stopped")
