@@ -3,8 +3,8 @@
     python -m runtime.bench.agreement [--model FOLDER] [--photographs FOLDER] [--precision INT8] [--assert]
 
 The plain pipeline is the baseline's in fp32, of an image that is turned upright first. Each photograph goes
-through it and through every protocol of a running server. With `labels.csv` (`file`, `class_index`) among the photographs
-the accuracy is told too.
+through it and through every protocol of a running server. With `labels.csv` (`file`, `class_index`) among the
+photographs the accuracy is told too.
 """
 
 from __future__ import annotations
