@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from queue import SimpleQueue
@@ -45,10 +46,14 @@ class Task:
 
 
 class Workers:
-    """A fixed number of threads. `concurrent.futures` does as much at three times the cost of a hand-over."""
+    """A fixed number of threads. `concurrent.futures` does as much at three times the cost of a hand-over.
 
-    def __init__(self, count: int) -> None:
+    `niceness`, 0 to 19, says how far they give way to the other threads of this container.
+    """
+
+    def __init__(self, count: int, *, niceness: int = 0) -> None:
         self.count = count
+        self._niceness = niceness
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._threads = [
             threading.Thread(target=self._serve, name=f"classify-{number}", daemon=True) for number in range(count)
@@ -68,6 +73,9 @@ class Workers:
             self._tasks.put(None)
 
     def _serve(self) -> None:
+        if self._niceness:
+            with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while (task := self._tasks.get()) is not None:
             if (work := task.begin()) is not None:
                 result: Any = None
