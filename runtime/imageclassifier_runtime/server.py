@@ -144,7 +144,7 @@ def _bound(family: socket.AddressFamily, address: tuple[str, int], *, dualstack:
 def _spare_collector() -> None:
     """Let Python's collector leave alone what lives as long as the server, and come less often.
 
-    Requests leave hardly any cycles behind, and each pass over the objects of all packages takes as long as an image.
+    Requests leave hardly any cycles, and a pass over the objects of all packages takes as long as an image.
     """
     gc.collect()
     gc.freeze()
