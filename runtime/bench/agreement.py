@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import base64
 import csv
-import http.client
 import importlib
 import io
 import json
@@ -26,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from e2e.steps import say
-from runtime.bench import servers, wire, workload
+from runtime.bench import servers, workload
 from runtime.bench.errors import BenchError
 from runtime.bench.table import aligned
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
 
-_SECONDS = 60.0
 _IMAGE = "image/jpeg"
 _BINARY_LENGTH = "Inference-Header-Content-Length"
 
@@ -70,38 +68,21 @@ class Asker:
             "v1, tensor": self._v1_tensor,
         }
 
-    def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=_SECONDS)
-        try:
-            connection.request("POST", path, body, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise BenchError(f"{path} did not answer: {error!r}") from error
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise BenchError(f"{path} answered {answer.status}: {text[:300]!r}")
-        return json.loads(text)
-
     def _json(self, path: str, content: object) -> Any:
-        return self._post(path, json.dumps(content).encode(), {"Content-Type": "application/json"})
+        return self._server.post(path, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _raw(self, it: Photograph) -> int:
-        answer = self._post("/api/v1/classify", it.data, {"Content-Type": _IMAGE})
+        answer = self._server.post("/api/v1/classify", it.data, {"Content-Type": _IMAGE})
         return int(answer["predictions"][0]["class_id"])
 
     def _batch(self, it: Photograph) -> int:
-        request = wire.request("/api/v1/classify/batch", it.data, form=True)
-        head, _, body = request.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n")[1:])
-        answer = self._post("/api/v1/classify/batch", body, headers)
+        answer = self._server.post_form("/api/v1/classify/batch", it.data)
         return int(answer["results"][0]["predictions"][0]["class_id"])
 
     def _v2(self, entry: dict[str, object], binary: bytes = b"") -> dict[str, Any]:
         request = json.dumps({"inputs": [entry]}).encode()
         headers = {_BINARY_LENGTH: str(len(request))} if binary else {"Content-Type": "application/json"}
-        answer = self._post(f"/v2/models/{self._model}/infer", request + binary, headers)
+        answer = self._server.post(f"/v2/models/{self._model}/infer", request + binary, headers)
         return {output["name"]: output["data"] for output in answer["outputs"]}
 
     def _v2_json(self, it: Photograph) -> int:

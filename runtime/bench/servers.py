@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,28 +104,37 @@ class Server:
 
     def ask(self, picture: bytes) -> list[dict[str, Any]]:
         """Send one picture and return its predictions; raises BenchError for anything but five of them."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ASK_SECONDS)
-        head, _, body = wire.request(self.kind.path, picture, form=True).partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n")[1:])
-        try:
-            connection.request("POST", self.kind.path, body, headers)
-            response = connection.getresponse()
-            answer = response.read()
-            predictions: list[dict[str, Any]] = json.loads(answer)["predictions"]
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-            raise BenchError(f"{self.kind.name} did not answer: {error!r}\n{self.log_tail()}") from error
-        finally:
-            connection.close()
+        document = self.post_form(self.kind.path, picture)
+        predictions: list[dict[str, Any]] = document.get("predictions") or []
         if len(predictions) != 5 or not {"class_id", "probability"} <= set(predictions[0]):
-            raise BenchError(f"{self.kind.name} gave no five predictions: {answer[:300]!r}")
+            raise BenchError(f"{self.kind.name} gave no five predictions: {str(document)[:300]}")
         return predictions
 
     def get(self, path: str) -> dict[str, Any]:
         """Return the JSON document at a path; raises BenchError."""
+        return self._document("GET", path)
+
+    def post(self, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        """Return the JSON document that answers a body; raises BenchError."""
+        return self._document("POST", path, body, headers)
+
+    def post_form(self, path: str, picture: bytes) -> dict[str, Any]:
+        """Return the JSON document that answers a form with one picture; raises BenchError."""
+        head, _, body = wire.request(path, picture, form=True).partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n")[1:])
+        return self.post(path, body, headers)
+
+    def _document(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ASK_SECONDS)
         try:
-            connection.request("GET", path)
-            document: dict[str, Any] = json.loads(connection.getresponse().read())
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            text = response.read()
+            if response.status != HTTPStatus.OK:
+                raise BenchError(f"{self.kind.name} answered {response.status} to {path}: {text[:300]!r}")
+            document: dict[str, Any] = json.loads(text)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise BenchError(f"{self.kind.name} did not answer: {error!r}\n{self.log_tail()}") from error
         finally:

@@ -223,10 +223,13 @@ class Admission:
 
     async def _take(self, lease: Lease, pool: Pool, size: int) -> None:
         self._check_queue()
-        if not lease.take_now(pool, size):
-            deadline = asyncio.get_running_loop().time() + self.queue_timeout
+        await self._wait_for(lease, pool, size, asyncio.get_running_loop().time() + self.queue_timeout)
+
+    async def _wait_for(self, lease: Lease, pool: Pool, amount: int, deadline: float) -> None:
+        """Take from a pool, and count as waiting where that has to be waited for."""
+        if not lease.take_now(pool, amount):
             with self._queued():
-                await lease.take(pool, size, deadline)
+                await lease.take(pool, amount, deadline)
 
     async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float, keep: int = 0) -> T:
         """Run `work` in a worker thread once there is room for its `peak` bytes.
@@ -246,14 +249,10 @@ class Admission:
         deadline = asyncio.get_running_loop().time() + self.queue_timeout
         room = Lease(lease)
         try:
-            if not room.take_now(self.pixels, peak):
-                with self._queued():
-                    await room.take(self.pixels, peak, deadline)
+            await self._wait_for(room, self.pixels, peak, deadline)
             if keep:
                 room.hand_over(keep, lease)
-            if not room.take_now(self.workers, 1):
-                with self._queued():
-                    await room.take(self.workers, 1, deadline)
+            await self._wait_for(room, self.workers, 1, deadline)
         except BaseException:
             room.release()
             raise

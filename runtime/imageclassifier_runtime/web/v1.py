@@ -9,7 +9,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoi
 from imageclassifier_runtime.errors import BodyInvalidError
 from imageclassifier_runtime.web import answers, documents, openapi_v1, tensors
 from imageclassifier_runtime.web.answers import json_answer
-from imageclassifier_runtime.web.parameters import top_k
+from imageclassifier_runtime.web.parameters import query_value, top_k
 from imageclassifier_runtime.web.passage import Image, Item, Passage, pass_through
 from imageclassifier_runtime.web.signature import VERSION, check_encoding, check_model, for_model, signature_of
 
@@ -71,7 +71,7 @@ class PredictProtocol:
     async def _predict(self, passage: Passage) -> Response:
         check_model(passage.request, self._signature)
         check_encoding(passage.request)
-        count = top_k(passage.request.query_params.get("top_k"))
+        count = top_k(query_value(passage.request.scope, "top_k"))
         body = await passage.read_batch()
 
         def read() -> tuple[bool, Sequence[Item]]:
