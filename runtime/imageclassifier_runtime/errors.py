@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import ClassVar
 
+# Those who are refused together and came back together would be a crowd each time.
+_RETRY_SECONDS = (1, 3)
 _CHALLENGE = 'Bearer realm="imageclassifier"'
+
+
+def soon() -> int:
+    """Return how many seconds one who found no room is to wait, for each another number."""
+    return random.randint(*_RETRY_SECONDS)  # noqa: S311 - nothing secret
 
 
 class RequestError(Exception):
@@ -13,7 +21,6 @@ class RequestError(Exception):
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
-    retry_after: ClassVar[int | None] = None
 
     def __init__(self, detail: str, *, reason: str | None = None) -> None:
         super().__init__(detail)
@@ -23,7 +30,7 @@ class RequestError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Return the headers that the answer has besides."""
-        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return {}
 
 
 class ImageUndecodableError(RequestError):
@@ -114,7 +121,11 @@ class UnavailableError(RequestError):
     """No room now; another pod, or this one a little later, will answer."""
 
     status, slug, title = 503, "unavailable", "The server has no room for this request now"
-    retry_after = 1
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return when to come again."""
+        return {"Retry-After": str(soon())}
 
 
 class CacheUnusableError(Exception):

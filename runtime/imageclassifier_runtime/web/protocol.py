@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from imageclassifier_runtime.errors import soon
 from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
 from imageclassifier_runtime.web.paths import is_probe
 from imageclassifier_runtime.web.problems import MEDIA_TYPE
@@ -48,7 +49,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             others = [it for it in self.connections if isinstance(it, _BoundedProtocol) and it is not self]
             self._crowded = make_room(others, self.bounds.max_connections, now) == 0
         if len(self.connections) > 2 * self.bounds.max_connections:
-            self._refuse(503, _CROWDED, "retry-after: 1\r\n")
+            self._refuse(503, _CROWDED, f"retry-after: {soon()}\r\n")
         else:
             self._start_timer()
 
@@ -85,7 +86,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         # Probes are answered all the same, since a failing one would have the whole server restarted.
         if self._crowded and not is_probe(*self._asked()):
-            self._refuse(503, _CROWDED, "retry-after: 1\r\n")
+            self._refuse(503, _CROWDED, f"retry-after: {soon()}\r\n")
             raise ValueError(_CROWDED)
         self._in_headers, self._header_bytes = False, 0
         self._stop_timer()

@@ -113,7 +113,8 @@ async def test_more_than_the_queue_holds_is_refused_at_once(
     await until(lambda: room.waiting == 2)
     with pytest.raises(UnavailableError) as caught:
         await room.run(leases[3], peak=10, work=release.wait, limit=30)
-    assert (caught.value.reason, caught.value.retry_after) == ("queue-full", 1)
+    assert caught.value.reason == "queue-full"
+    assert 1 <= int(caught.value.headers["Retry-After"]) <= 3
     release.set()
     assert await asyncio.gather(*running) == [True] * 3
     assert (room.pixels.free, room.workers.free, room.waiting) == (100, 1, 0)

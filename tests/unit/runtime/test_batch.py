@@ -108,5 +108,5 @@ async def test_a_batch_that_gets_no_room_at_all_is_503(make_server: Callable[...
     workers = server.state.admission.workers
     await workers.acquire(workers.capacity, float("inf"))
     response = await post(server, image_bytes(), image_bytes())
-    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert (response.status_code, response.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
     assert response.json()["reason"] == "queue-timeout"

@@ -112,7 +112,7 @@ async def test_health_needs_no_place_in_the_queue_and_is_not_counted(make_server
     for path in ("/v2/health/live", "/v2/health/ready", f"{MODEL}/ready"):
         assert (await server.client.get(path)).status_code == 200
     response = await infer(server, image_input(image_bytes()))
-    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert (response.status_code, response.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
     assert "error" in response.json()
     text = (await server.client.get("/metrics")).text
     assert 'imageclassifier_requests_total{code="503",protocol="v2"} 1.0' in text
@@ -347,5 +347,5 @@ async def test_one_bad_image_of_several_is_named(server: Running) -> None:
 async def test_a_stopping_server_refuses_in_the_protocols_own_words(server: Running) -> None:
     server.state.lifecycle.stopping = True
     response = await infer(server, image_input(image_bytes()))
-    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert (response.status_code, response.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
     assert "shutting down" in response.json()["error"]
