@@ -22,7 +22,7 @@ from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.stages.infer import open_session
-from imageclassifier_runtime.stages.postprocess import softmax, top
+from imageclassifier_runtime.stages.postprocess import top
 from imageclassifier_runtime.stages.preprocess import preprocess
 
 from runtime.bench.jobs import Limit, LimitJob
@@ -80,8 +80,7 @@ def classifier(job: LimitJob) -> Callable[[bytes], object]:
     def classify(data: bytes) -> object:
         container = containers.read(data)
         scores = session.run(preprocess(decode(container), container.orientation, how))[0]
-        probabilities = scores if session.gives_probabilities else softmax(scores)
-        return top(probabilities, model.labels, 5)
+        return top(scores, model.labels, 5, logits=not session.gives_probabilities)
 
     return classify
 

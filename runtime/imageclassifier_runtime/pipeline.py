@@ -15,7 +15,7 @@ from imageclassifier_runtime.errors import SettingsError, TensorError
 from imageclassifier_runtime.settings import MIB
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.stages.infer import Session, open_session
-from imageclassifier_runtime.stages.postprocess import Prediction, softmax, top
+from imageclassifier_runtime.stages.postprocess import Prediction, top
 from imageclassifier_runtime.stages.preprocess import preprocess
 
 if TYPE_CHECKING:
@@ -213,7 +213,6 @@ class Classifier:
         """Infer and name; `marks` are the times at which the stages `names` began, and the last one ended."""
         scores = self._choose(alone).run(batch)[0]
         marks.append(time.perf_counter())
-        self._check(scores)
         predictions = self.name(scores, count)
         marks.append(time.perf_counter())
         return Outcome(predictions, scores, *_times((*names, "inference", "postprocess"), marks))
@@ -222,24 +221,17 @@ class Classifier:
         """Return what one input of a batch gets, whose inference `began` and `ended` then."""
         naming = time.perf_counter()
         try:
-            self._check(scores)
+            predictions = self.name(scores, given.count)
         except TensorError as error:
             return error
-        # A copy: a view would keep the scores of the whole batch.
-        predictions, own = self.name(scores, given.count), scores.copy()
+        own = scores.copy()  # a view would keep the scores of the whole batch
         seconds, starts = _times(("inference",), [began, ended])
         seconds["postprocess"], starts["postprocess"] = time.perf_counter() - naming, naming
         return Outcome(predictions, own, {**given.seconds, **seconds}, {**given.began, **starts})
 
-    @staticmethod
-    def _check(scores: FloatArray) -> None:
-        if not np.isfinite(scores).all():
-            raise TensorError("The model's scores for this input are not finite numbers.")
-
     def name(self, scores: FloatArray, count: int) -> list[Prediction]:
-        """Return the `count` likeliest classes by the model's raw scores [C]."""
-        probabilities = scores if self._session.gives_probabilities else softmax(scores)
-        return top(probabilities, self.model.labels, count)
+        """Return the `count` likeliest classes by the model's raw scores [C]; raises TensorError."""
+        return top(scores, self.model.labels, count, logits=not self._session.gives_probabilities)
 
 
 def _times(names: tuple[str, ...], marks: list[float]) -> tuple[dict[str, float], dict[str, float]]:

@@ -44,6 +44,9 @@ FAILURES = (
     Image.DecompressionBombWarning,
 )
 
+# Handed to a decoder in one piece: for each, this thread gives the interpreter away, and waits to have it back.
+_BLOCK_BYTES = 512 * 1024
+
 
 def configure(max_pixels: int) -> None:
     """Set the process-wide parts of Pillow: its own pixel limit, and no warnings on stderr about odd files."""
@@ -61,6 +64,7 @@ def decode(container: Container) -> Image.Image:
         image = Image.open(container.open(), formats=(container.format,))
         if image.size != (container.width, container.height):
             raise ImageUndecodableError(f"The {container.format} file gives two different sizes.")
+        image.decodermaxblock = _BLOCK_BYTES
         image.load()
     except FAILURES as error:
         cause = str(error) or type(error).__name__

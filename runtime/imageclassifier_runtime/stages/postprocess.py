@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from imageclassifier_runtime.errors import TensorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +23,26 @@ class Prediction(NamedTuple):
     probability: float
 
 
-def softmax(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the probabilities [C] of logits [C]."""
+def softmax(scores: npt.NDArray[np.float32], of: Any = slice(None)) -> npt.NDArray[np.float32]:
+    """Return the probabilities of logits [C], all of them or those `of` some indices."""
     powers = np.exp(scores - scores.max())
-    result: npt.NDArray[np.float32] = powers / powers.sum()
+    result: npt.NDArray[np.float32] = powers[of] / powers.sum()
     return result
 
 
-def top(probabilities: npt.NDArray[np.float32], labels: Sequence[str], count: int) -> list[Prediction]:
-    """Return the `count` likeliest classes of [C], likeliest first, equal ones by index."""
-    order = np.argsort(-probabilities, kind="stable")[:count]
-    return [Prediction(int(index), labels[index], round(float(probabilities[index]), 6)) for index in order]
+def top(scores: npt.NDArray[np.float32], labels: Sequence[str], count: int, *, logits: bool) -> list[Prediction]:
+    """Return the `count` likeliest classes of scores [C], likeliest first, equal ones by index.
+
+    Of `logits` each gets its probability; else its score is given as it is. Raises TensorError where any is not a
+    finite number. Each call into NumPy gives the interpreter away to who waits for it: so there are few.
+    """
+    # Sorted upwards, NaN comes last; backwards from there, the order of equal ones is turned round as well.
+    order = len(scores) - 1 - np.argsort(scores[::-1], kind="stable")[::-1]
+    if not (math.isfinite(scores[order[0]]) and math.isfinite(scores[order[-1]])):
+        raise TensorError("The model's scores for this input are not finite numbers.")
+    first = order[:count]
+    values = softmax(scores, first) if logits else scores[first]
+    return [
+        Prediction(index, labels[index], round(value, 6))
+        for index, value in zip(first.tolist(), values.tolist(), strict=True)
+    ]

@@ -65,7 +65,7 @@ def _classes(wanted: Wanted, count: int, outcome: Outcome, signature: Signature)
     """Return `value:index:label` of the likeliest classes; the scores' own output gives scores as values."""
     predictions: list[Prediction]
     if wanted.name == signature.scores:
-        predictions = top(outcome.scores, signature.labels, count)
+        predictions = top(outcome.scores, signature.labels, count, logits=False)
     else:
         predictions = outcome.predictions[:count]
     return [f"{value:f}:{index}:{label}" for index, label, value in predictions]
