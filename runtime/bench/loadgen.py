@@ -5,6 +5,9 @@
 Closed loop: a client sends its next request when it has its answer, so latencies are those that one of N such
 clients sees. They say nothing of clients that arrive whether or not the server keeps up. A client that is told 503
 waits as long as Retry-After says, as a decent one does; `impatient` ones come again at once.
+
+It shares the server's CPUs. Like one on another machine it pushes no thread of a server off them: it waits for its
+turn, and what it waits is part of the latencies.
 """
 
 from __future__ import annotations
@@ -243,6 +246,8 @@ def main() -> None:
     job = LoadJob(**json.load(sys.stdin))
     if job.cpus:
         os.sched_setaffinity(0, job.cpus)
+    with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     requests = prepared(job)
     # Bounded in time and in count, and makes no cycles worth collecting.
     gc.disable()
