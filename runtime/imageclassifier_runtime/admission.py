@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from imageclassifier_runtime.errors import TooLargeError, UnavailableError
+from imageclassifier_runtime.errors import RequestError, TooLargeError, UnavailableError
+from imageclassifier_runtime.pools import Lease, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,115 +25,6 @@ T = TypeVar("T")
 
 # How long the work of one image may take before its client gets an answer without it.
 WORK_SECONDS = 30.0
-
-
-class Pool:
-    """A number of units handed out first come, first served. For one event loop, not for threads."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.free = capacity
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @property
-    def contended(self) -> bool:
-        """Return whether somebody waits for units."""
-        return bool(self._waiting)
-
-    def take(self, amount: int) -> bool:
-        """Take `amount` units if they are free and nobody waits for any."""
-        if self._waiting or amount > self.free:
-            return False
-        self.free -= amount
-        return True
-
-    async def acquire(self, amount: int, deadline: float) -> None:
-        """Take `amount` units, waiting until `deadline` (loop time); raises TimeoutError.
-
-        More than the capacity would wait for ever: callers must not ask for it.
-        """
-        if self.take(amount):
-            return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (amount, granted)
-        self._waiting.append(entry)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await granted
-        except BaseException:
-            if granted.done() and not granted.cancelled():
-                self.release(amount)
-            else:
-                self._waiting.remove(entry)
-                self._grant()
-            raise
-
-    def ask(self, amount: int) -> asyncio.Future[None]:
-        """Take units ahead of all who wait; the future is done once they are taken. It must not be cancelled."""
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if amount <= self.free:
-            self.free -= amount
-            granted.set_result(None)
-        else:
-            self._waiting.appendleft((amount, granted))
-        return granted
-
-    def release(self, amount: int) -> None:
-        """Give units back."""
-        self.free += amount
-        self._grant()
-
-    def _grant(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self.free:
-            amount, granted = self._waiting[0]
-            if granted.cancelled():
-                return  # its own acquire is about to take it off the queue, and grants on
-            self._waiting.popleft()
-            self.free -= amount
-            granted.set_result(None)
-
-
-class Lease:
-    """What one request holds; given back once.
-
-    A lease `under` another keeps that one's room taken: a body that a thread still reads outlives its request.
-    """
-
-    def __init__(self, under: Lease | None = None) -> None:
-        self._held: list[tuple[Pool, int]] = []
-        self._under = under
-        self._users = 1
-        if under is not None:
-            under._users += 1
-
-    def take_now(self, pool: Pool, amount: int) -> bool:
-        """Take from a pool until `release`, if that needs no waiting."""
-        if not pool.take(amount):
-            return False
-        self._held.append((pool, amount))
-        return True
-
-    async def take(self, pool: Pool, amount: int, deadline: float) -> None:
-        """Take from a pool until `release`; raises TimeoutError."""
-        await pool.acquire(amount, deadline)
-        self._held.append((pool, amount))
-
-    def hand_over(self, amount: int, to: Lease) -> None:
-        """Let another lease have a part of what was taken last."""
-        pool, held = self._held.pop()
-        self._held.append((pool, held - amount))
-        to._held.append((pool, amount))
-
-    def release(self) -> None:
-        """Give everything back, once no lease under this one is left; to be called once by each owner."""
-        self._users -= 1
-        if self._users:
-            return
-        held, self._held = self._held, []
-        for pool, amount in reversed(held):
-            pool.release(amount)
-        if self._under is not None:
-            self._under.release()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -263,6 +154,9 @@ class Admission:
 
         def ended(result: T, error: BaseException | None) -> None:
             self.running -= 1
+            if isinstance(error, RequestError):
+                # Its frames hold the image, and its room is about to be given back. What was wrong is in its text.
+                error.__cause__ = error.__context__ = error.__traceback__ = None
             done(result, error)
             if not self.running and self.on_rest is not None:
                 self.on_rest()
@@ -272,28 +166,16 @@ class Admission:
 
     async def _worked(self, room: Lease, work: Callable[[], T], deadline: float, limit: float) -> T:
         """Return what `work` returns; it has to begin until `deadline` and then end within `limit` seconds."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-
-        def done(result: T, error: BaseException | None) -> None:
-            room.release()
-            if answer.done():
-                return  # nobody waits for it any more
-            if error is None:
-                answer.set_result(result)
-            else:
-                # A future takes any exception but StopIteration.
-                answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
-
-        task = self.start(work, done)
-        patience = _Patience(self, task, room, answer, deadline, limit)
+        wait = _Wait(self, room, deadline, limit)
+        task = self.start(work, wait.done)
+        wait.watch(task)
         try:
-            return await answer
+            return cast("T", await wait.answer)
         except asyncio.CancelledError:
             self.leave_door(task, room)
             raise
         finally:
-            patience.end()
+            wait.end()
 
     def leave_door(self, task: Task, room: Lease) -> bool:
         """Take a task from the workers' door and give its room back; False where it is in a worker already."""
@@ -309,47 +191,68 @@ class Admission:
         return UnavailableError(detail, reason="queue-timeout")
 
 
-class _Patience:
-    """Ends the wait for an answer: at `deadline` (loop time) at the door, `limit` seconds after it went in."""
+class _Wait:
+    """The wait for an answer: until `deadline` (loop time) at the door, then for `limit` seconds.
+
+    Once it has ended it lets go of the answer and the timer. An error that was the answer holds the frames that it
+    came through, these hold the wait: image, task and timer would be left to the garbage collector.
+    """
 
     __slots__ = ("_admission", "_answer", "_deadline", "_limit", "_room", "_task", "_timer")
 
-    def __init__(
-        self,
-        admission: Admission,
-        task: Task,
-        room: Lease,
-        answer: asyncio.Future[Any],
-        deadline: float,
-        limit: float,
-    ) -> None:
+    def __init__(self, admission: Admission, room: Lease, deadline: float, limit: float) -> None:
         self._admission = admission
-        self._task = task
         self._room = room
-        self._answer = answer
         self._deadline = deadline
         self._limit = limit
-        loop = answer.get_loop()
-        self._timer: asyncio.TimerHandle | None = loop.call_at(min(deadline, loop.time() + limit), self._look)
+        self._answer: asyncio.Future[Any] | None = asyncio.get_running_loop().create_future()
+        self._task: Task | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def answer(self) -> asyncio.Future[Any]:
+        """Return what is waited for."""
+        assert self._answer is not None, "asked for after its end"
+        return self._answer
+
+    def watch(self, task: Task) -> None:
+        """Begin to count."""
+        self._task = task
+        loop = self.answer.get_loop()
+        self._timer = loop.call_at(min(self._deadline, loop.time() + self._limit), self._look)
+
+    def done(self, result: Any, error: BaseException | None) -> None:
+        """Take what the work has come to, and give its room back."""
+        self._room.release()
+        answer = self._answer
+        if answer is None or answer.done():
+            return  # nobody waits for it any more
+        if error is None:
+            answer.set_result(result)
+        else:
+            # A future takes any exception but StopIteration.
+            answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
     def end(self) -> None:
-        """Stop. The timer is let go of too: else image, task and timer would wait for the garbage collector."""
+        """Stop, and let go."""
+        self._answer = self._task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _look(self) -> None:
-        if self._answer.done():
+        answer, task = self._answer, self._task
+        if answer is None or task is None or answer.done():
             return
-        loop, began = self._answer.get_loop(), self._task.began
+        loop = answer.get_loop()
         now = loop.time()
-        due = self._deadline if began is None else began + self._limit
+        due = self._deadline if task.began is None else task.began + self._limit
         if now < due:
             self._timer = loop.call_at(due, self._look)
-        elif self._admission.leave_door(self._task, self._room):
-            self._answer.set_exception(self._admission.no_room())
-        elif began is None:
+        elif self._admission.leave_door(task, self._room):
+            answer.set_exception(self._admission.no_room())
+        elif task.began is None:
             self._timer = loop.call_at(now + self._limit, self._look)  # it has gone in this very moment
         else:
             detail = f"The image was not classified within {self._limit:g} s."
-            self._answer.set_exception(UnavailableError(detail, reason="work-timeout"))
+            answer.set_exception(UnavailableError(detail, reason="work-timeout"))

@@ -29,9 +29,9 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.admission import Lease
 from imageclassifier_runtime.errors import UnavailableError
 from imageclassifier_runtime.pipeline import Outcome, Prepared
+from imageclassifier_runtime.pools import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,13 @@ class _Member:
     deadline: asyncio.Timeout
     since: float
     started: bool = False
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Token:
+    """One image that is coming, until it has `arrived`."""
+
+    arrived: bool = False
 
 
 class Batcher:
@@ -81,7 +88,7 @@ class Batcher:
         self._waiting: deque[_Member] = deque()
         self._coming = 0
         # Of those that are coming, the ones that found themselves alone: they will not join. Filled by threads.
-        self._apart: set[object] = set()
+        self._apart: set[_Token] = set()
         self._asked = 0
         self._timer: asyncio.TimerHandle | None = None
         # Until when (loop time) the timer has seen to it that batches are due: clocks of loops are coarse.
@@ -101,12 +108,14 @@ class Batcher:
                 work=lambda: classifier.classify(container, count, admission.alone),
                 limit=self._limit,
             )
-        token = object()
+        token = _Token()
 
         def alone() -> bool:
             found = admission.alone()
             if found:
                 self._apart.add(token)
+                if token.arrived:  # its client has its 503 by now, and this thread is the last to know
+                    self._apart.discard(token)
             return found
 
         kept = Lease(lease)
@@ -139,9 +148,10 @@ class Batcher:
             raise
         return await self._join(prepared, kept)
 
-    def _arrived(self, token: object, kept: Lease) -> None:
+    def _arrived(self, token: _Token, kept: Lease) -> None:
         """See off one who was coming and joins no batch: those that wait may have waited for it alone."""
         self._coming -= 1
+        token.arrived = True
         self._apart.discard(token)
         kept.release()
         self._look()
@@ -166,6 +176,8 @@ class Batcher:
         finally:
             if not member.started:
                 self._leave(member)
+            # An error that was its answer holds this frame: a cycle, with input and image in it.
+            del member
 
     def _leave(self, member: _Member) -> None:
         with contextlib.suppress(ValueError):  # a batch may have passed it over already

@@ -24,7 +24,7 @@ from imageclassifier_runtime.settings import ALL_ADDRESSES
 from imageclassifier_runtime.web.protocol import bounded_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.types import ASGIApp
 
@@ -161,13 +161,13 @@ def _give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
-    """Serve until a signal ends it."""
+def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle, refused: Callable[[str], None]) -> None:
+    """Serve until a signal ends it; `refused` is told the reason of each refusal that no application sees."""
     sock = listen(settings)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=bounded_protocol(settings),
+        http=bounded_protocol(settings, refused),
         ws="none",
         lifespan="off",
         log_config=None,

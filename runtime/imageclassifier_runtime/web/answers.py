@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from imageclassifier_runtime.web.paths import V1, V2, protocol_of
-from imageclassifier_runtime.web.problems import problem
+from imageclassifier_runtime.web.problems import encoded, problem
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.errors import RequestError
@@ -26,8 +25,7 @@ class Json(Response):
 
 def json_answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return an answer of type `application/json`."""
-    body = json.dumps(content, ensure_ascii=False).encode()
-    return Response(body, status, headers=headers, media_type="application/json")
+    return Response(encoded(content), status, headers=headers, media_type="application/json")
 
 
 def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -101,17 +101,18 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
 def _add_error_handlers(app: FastAPI) -> None:
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        detail = f"There is no {request.url.path[:200]} here; see /docs." if error.status_code == 404 else ""
+        path: str = request.scope["path"]  # `request.url` fails for a query that is not UTF-8
+        detail = f"There is no {path[:200]} here; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
-            detail = f"{request.method[:20]} is not allowed for {request.url.path[:200]}; see /docs."
-        return failure(request.url.path, error.status_code, detail or str(error.detail), dict(error.headers or {}))
+            detail = f"{request.method[:20]} is not allowed for {path[:200]}; see /docs."
+        return failure(path, error.status_code, detail or str(error.detail), dict(error.headers or {}))
 
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it; the log line shows it
 
     async def fault(request: Request, _: Exception) -> Response:
         return failure(
-            request.url.path, 500, "A fault of the server; its log has the cause under this request's id."
+            request.scope["path"], 500, "A fault of the server; its log has the cause under this request's id."
         )
 
     app.add_exception_handler(Exception, fault)

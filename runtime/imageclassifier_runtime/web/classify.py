@@ -143,4 +143,4 @@ def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:
 
 
 def _answer(content: dict[str, Any]) -> Response:
-    return Json(_encode(content).encode())
+    return Json(_encode(content).encode(errors="backslashreplace"))

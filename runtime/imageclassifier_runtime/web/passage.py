@@ -7,10 +7,13 @@ import dataclasses
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from imageclassifier_runtime.admission import WORK_SECONDS, Lease
+from starlette.requests import ClientDisconnect
+
+from imageclassifier_runtime.admission import WORK_SECONDS
 from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.pipeline import WORKSPACE, Outcome, Prepared
+from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
@@ -155,7 +158,8 @@ class Passage:
                 try:
                     results[index] = await self.answer(item, count, index)
                 except RequestError as error:
-                    results[index] = error
+                    # Its frames hold this list, and would keep it for the garbage collector.
+                    results[index] = error.with_traceback(None)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(len(items), abreast)):
@@ -223,6 +227,7 @@ async def pass_through(
 ) -> Response:
     """Answer one request with `handle`; `render` makes the answer of every error that a client can cause."""
     passage = Passage(state, request)
+    task = request.scope[notes.TASK] = asyncio.current_task()
     try:
         if state.lifecycle.stopping:
             raise UnavailableError(
@@ -233,7 +238,13 @@ async def pass_through(
         state.metrics.rejected.labels(error.reason).inc()
         request.scope[notes.REASON] = error.reason
         return refusal(render(error), passage.reader, request.scope["headers"])
+    except asyncio.CancelledError:
+        if not request.scope.get(notes.LEFT) or task is None:
+            raise
+        task.uncancel()
+        raise ClientDisconnect from None
     finally:
+        del request.scope[notes.TASK]
         request.scope[notes.BYTES_IN] = passage.reader.received
         passage.lease.release()
 

@@ -22,7 +22,8 @@ def is_probe(method: str, path: str) -> bool:
     """Return whether this is what kubelet or Prometheus ask: always answered, never logged or counted."""
     if path.startswith(_QUIET):
         return True
-    if method != "GET":
+    # The router takes a path with a line feed after it for the one without.
+    if method != "GET" or not path.isprintable():
         return False
     if path.startswith("/v2/models/"):
         return path.endswith("/ready")

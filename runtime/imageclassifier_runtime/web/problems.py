@@ -15,10 +15,14 @@ MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:imageclassifier:problem:"
 
 
+def encoded(content: object) -> bytes:
+    """Return JSON. Half a surrogate pair, which JSON can say and UTF-8 cannot, is said as JSON says it."""
+    return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
+
+
 def problem(status: int, *, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return an answer of type `application/problem+json` that has no type of its own."""
-    body = json.dumps(_content(status, detail=detail), ensure_ascii=False).encode()
-    return Response(body, status, headers=headers, media_type=MEDIA_TYPE)
+    return Response(encoded(_content(status, detail=detail)), status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def content_of(error: RequestError) -> dict[str, object]:
@@ -28,8 +32,7 @@ def content_of(error: RequestError) -> dict[str, object]:
 
 def of_error(error: RequestError) -> Response:
     """Return the answer to a request that failed with a typed error."""
-    body = json.dumps(content_of(error), ensure_ascii=False).encode()
-    return Response(body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
+    return Response(encoded(content_of(error)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 def _content(

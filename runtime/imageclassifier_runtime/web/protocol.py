@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from imageclassifier_runtime.errors import soon
+from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
 from imageclassifier_runtime.web.paths import is_probe
 from imageclassifier_runtime.web.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from imageclassifier_runtime.settings import ServeSettings
 
 _MAX_HEADER_BYTES = 32 * 1024
 _TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
+# An honest client that sends requests ahead of their answers has a few of them under way.
+_MAX_AHEAD = 16
+_TOO_MANY_AHEAD = f"More than {_MAX_AHEAD} requests wait on this connection. Wait for their answers."
 _CROWDED = "Too many connections. Try again shortly."
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
@@ -31,12 +36,15 @@ class _BoundedProtocol(HttpToolsProtocol):
     going: ClassVar[set[HttpToolsProtocol]]
     """Those that were told to go and are not gone yet."""
 
+    refused: ClassVar[Callable[[str], None]]
     flow: PacedFlow
     _idle_since = 0.0
     _header_bytes = 0
     _field_bytes = 0
     _in_headers = True
     _crowded = False
+    _running: RequestResponseCycle | None = None
+    """Whose turn it is; `cycle` is the last one that has come, and may wait behind it."""
     _timer: asyncio.TimerHandle | None = None
     _stuck_timer: asyncio.TimerHandle | None = None
     _stuck_since = 0.0
@@ -49,7 +57,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             others = [it for it in self.connections if isinstance(it, _BoundedProtocol) and it is not self]
             self._crowded = make_room(others, self.bounds.max_connections, now) == 0
         if len(self.connections) > 2 * self.bounds.max_connections:
-            self._refuse(503, _CROWDED, f"retry-after: {soon()}\r\n")
+            self._refuse(503, _CROWDED, "connections")
         else:
             self._start_timer()
 
@@ -58,6 +66,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._stop_stuck_timer()
         self.going.discard(self)
         super().connection_lost(exc)
+        self.pipeline.clear()
+        self._desert()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -67,7 +77,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_headers and self._header_bytes:
             if self._header_bytes > _MAX_HEADER_BYTES:
-                self._refuse(431, _TOO_LONG)
+                self._refuse(431, _TOO_LONG, "headers")
             elif self._timer is None:
                 self._start_timer()
 
@@ -79,21 +89,26 @@ class _BoundedProtocol(HttpToolsProtocol):
         # Trailers after a chunked body come here too.
         self._field_bytes += len(name) + len(value)
         if self._field_bytes > _MAX_HEADER_BYTES:
-            self._refuse(431, _TOO_LONG)
+            self._refuse(431, _TOO_LONG, "headers")
             raise ValueError(_TOO_LONG)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         # Probes are answered all the same, since a failing one would have the whole server restarted.
         if self._crowded and not is_probe(*self._asked()):
-            self._refuse(503, _CROWDED, f"retry-after: {soon()}\r\n")
+            self._refuse(503, _CROWDED, "connections")
             raise ValueError(_CROWDED)
+        if len(self.pipeline) >= _MAX_AHEAD:
+            self._refuse(503, _TOO_MANY_AHEAD, "pipelined")
+            raise ValueError(_TOO_MANY_AHEAD)
         self._in_headers, self._header_bytes = False, 0
         self._stop_timer()
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
         scope[HAS_COME] = functools.partial(self._has_come, self.cycle)
         scope[TAKE_WHOLE] = functools.partial(self._take_whole, self.cycle)
+        if self._running is None:
+            self._running = self.cycle
         # Nothing more is read until the application asks for it: a request that waits holds no body.
         self.flow.pause_reading()
 
@@ -105,13 +120,44 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._stop_timer()
         super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()  # else nobody would see that the client has gone
 
     def on_response_complete(self) -> None:
+        self._let_go()
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
         super().on_response_complete()
         self._idle_since = self.loop.time()
+        if not self.cycle.response_complete:
+            # It is another one's turn now, and nothing more is read than to see its client go.
+            if self.pipeline or not self._in_headers:
+                self.flow.pause_reading()
         # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
-        if self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
+        elif self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
             self._start_timer()
+
+    def _let_go(self) -> RequestResponseCycle | None:
+        """See off whose turn it was: what it can ask this connection for would be a cycle of references."""
+        running, self._running = self._running, None
+        if running is not None:
+            scope = cast("dict[str, Any]", running.scope)
+            scope.pop(HAS_COME, None)
+            scope.pop(TAKE_WHOLE, None)
+            running.body = bytearray()
+        return running
+
+    def _desert(self) -> None:
+        """End the work for a client that has gone: what it holds is for others."""
+        running = self._let_go()
+        if running is None:
+            return
+        running.disconnected = True
+        running.message_event.set()
+        scope = cast("dict[str, Any]", running.scope)
+        if (task := scope.get(notes.TASK)) is not None:
+            scope[notes.LEFT] = True
+            task.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
         self._give_up()
@@ -163,13 +209,12 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Return a body that has come to its end already, once, without a copy; None where some is to come."""
         if cycle.more_body or cycle.disconnected or cycle.response_complete:
             return None
-        self.flow.resume_reading()
         cycle.message_event.clear()
         body, cycle.body = cycle.body, bytearray()
         return body
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+        self._refuse(400, msg, "malformed")
 
     def _asked(self) -> tuple[str, str]:
         path = self.url.partition(b"?")[0].decode("ascii", "replace")
@@ -189,9 +234,11 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self, status: int, detail: str, headers: str = "") -> None:
+    def _refuse(self, status: int, detail: str, reason: str) -> None:
         if self.transport.is_closing():
             return
+        type(self).refused(reason)
+        headers = f"retry-after: {soon()}\r\n" if status == 503 else ""
         content: dict[str, Any] = {
             "type": "about:blank",
             "title": _PHRASES[status],
@@ -207,6 +254,6 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded_protocol(settings: ServeSettings) -> type[HttpToolsProtocol]:
-    """Return the protocol class for these settings."""
-    return type("BoundedProtocol", (_BoundedProtocol,), {"bounds": settings, "going": set()})
+def bounded_protocol(settings: ServeSettings, refused: Callable[[str], None]) -> type[HttpToolsProtocol]:
+    """Return the protocol class for these settings; `refused` is told why, each time it sends a client away."""
+    return type("BoundedProtocol", (_BoundedProtocol,), {"bounds": settings, "going": set(), "refused": refused})

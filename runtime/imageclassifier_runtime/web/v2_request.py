@@ -146,7 +146,7 @@ def _data(given: Mapping[str, Any], binary: memoryview, name: str) -> list[Any] 
         raise BodyInvalidError(f"Input {name!r} has both `data` and a binary_data_size.")
     if type(size) is not int or size != len(binary):
         raise BodyInvalidError(
-            f"Input {name!r}: binary_data_size is {str(size)[:40]}, but {len(binary)} bytes come after the JSON."
+            f"Input {name!r}: binary_data_size is {str(size)[:40]!r}, but {len(binary)} bytes come after the JSON."
         )
     return binary
 
@@ -166,6 +166,8 @@ def _images(data: list[Any] | memoryview, shape: list[int], name: str) -> list[I
 
 def _tensors(data: list[Any] | memoryview, shape: list[int], signature: Signature) -> Sequence[Item]:
     wanted = math.prod(shape)
+    if not wanted:
+        raise TensorError(f"A tensor of the shape {shape} holds no numbers.")
     if isinstance(data, memoryview):
         if len(data) != 4 * wanted:
             raise TensorError(f"{len(data)} bytes are not FP32 {shape}, which has {4 * wanted}.")

@@ -7,9 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.admission import Admission, Lease, Pool, Sizes
+from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.budget import Memory, divide
 from imageclassifier_runtime.errors import SettingsError, TooLargeError, UnavailableError
+from imageclassifier_runtime.pools import Lease, Pool
 from imageclassifier_runtime.settings import MIB, ServeSettings
 from imageclassifier_runtime.workers import Workers
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from imageclassifier_runtime.admission import Admission, Lease, Sizes
+from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.batching import Batcher
 from imageclassifier_runtime.errors import ImageUndecodableError, TensorError, UnavailableError
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.pipeline import Classifier, Outcome, Prepared
+from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.stages import containers, decode
 from imageclassifier_runtime.stages.infer import Session
 from imageclassifier_runtime.workers import Workers
@@ -295,6 +298,49 @@ def test_one_who_waited_for_an_image_that_never_joins_goes_at_once(
         await until(lambda: bench.idle)
 
     run(body())
+
+
+def test_an_image_given_up_while_it_was_decoded_is_not_looked_for_afterwards(
+    make_bench: Callable[..., Bench], held: Held
+) -> None:
+    async def body() -> None:
+        bench = make_bench()
+        late = bench.image()
+        await until(lambda: len(held.started) == 1)
+        late.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await late
+        held.let_go()  # only now the thread finds the image alone
+        await until(lambda: bench.idle)
+        image = bench.image()
+        await until(lambda: len(held.started) == 2)
+        tensor = bench.tensor()
+        await settle()
+        assert bench.sizes == []  # it waits for the one that is coming
+        held.let_go()
+        await asyncio.gather(image, tensor)
+        assert bench.sizes == [2]
+
+    run(body())
+
+
+def test_a_tensor_that_fails_is_gone_with_its_answer(make_bench: Callable[..., Bench]) -> None:
+    async def body() -> None:
+        bench = make_bench()
+        values = np.full(bench.classifier.input_shape, np.nan, np.float32)
+        held = weakref.ref(values)
+        answer = asyncio.ensure_future(bench.batcher.infer(Lease(), Prepared(values, 4)))
+        del values
+        with pytest.raises(TensorError):
+            await answer
+        del answer
+        await until(lambda: held() is None)
+
+    gc.disable()
+    try:
+        run(body())
+    finally:
+        gc.enable()
 
 
 def test_nobody_waits_for_an_image_that_is_being_inferred_alone(make_bench: Callable[..., Bench]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +136,37 @@ def test_requests_sent_ahead_are_answered_in_order(served: Served) -> None:
     answer = exchange(served, one + one + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 3
     assert answer.endswith(b'{"status": "alive"}')
+
+
+def test_a_body_behind_another_request_has_its_own_time(served: Served) -> None:
+    image = image_bytes()
+    one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as raw:
+        raw.sendall(one + image + one + image[:10])
+        answer = b""
+        while b"predictions" not in answer:
+            answer += raw.recv(65536)
+        raw.settimeout(1.0)  # twice what headers may take
+        with pytest.raises(TimeoutError):
+            raw.recv(1)
+        raw.settimeout(20)
+        raw.sendall(image[10:])
+        assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_flood_of_requests_on_one_connection_is_refused(served: Served) -> None:
+    answer = exchange(served, *[b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 1000] * 20)
+    assert answer == b"" or b"HTTP/1.1 503 " in answer
+    assert answer.count(b"HTTP/1.1 200 ") < 1000
+    assert is_well(served)
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=20) as metrics:
+        assert b'rejected_total{reason="pipelined"}' in metrics.read()
+
+
+@pytest.mark.parametrize(("start", "status"), [(b"GET /nowhere", 404), (b"PUT /docs", 405)])
+def test_a_query_that_is_no_text_fails_nothing(served: Served, start: bytes, status: int) -> None:
+    answer = exchange(served, start + b"?\xff=\xfe HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    assert int(answer.split()[1]) in {status, 400}
 
 
 def test_http_1_0_is_answered(served: Served) -> None:

@@ -47,6 +47,7 @@ GUARDED = (
     ("GET", "/v1/models"),
     ("POST", "/v1/models/colours:predict"),
     ("GET", "/v1/models/colours/metadata"),
+    ("GET", "/v1/models/colours/metadata%0A"),
     ("GET", "/nowhere"),
     ("POST", "/"),
     ("OPTIONS", CLASSIFY),

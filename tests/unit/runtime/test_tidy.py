@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.admission import Admission, Lease, Sizes
+from imageclassifier_runtime.admission import Admission, Sizes
+from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.tidy import Tidy
 from imageclassifier_runtime.workers import Workers
 

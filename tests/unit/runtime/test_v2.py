@@ -68,6 +68,31 @@ async def infer_binary(
     return json.loads(response.content[:length]), response.content[length:], response
 
 
+@pytest.mark.parametrize("half", ['"id":"\\ud800",', '"id":"\\udc00\\ud800",'])
+async def test_an_id_that_utf_8_cannot_say_comes_back_as_it_came(server: Running, half: str) -> None:
+    given = json.dumps({"inputs": [image_input(image_bytes())]})
+    response = await server.client.post(f"{MODEL}/infer", content="{" + half + given[1:])
+    assert response.status_code == 200
+    assert response.json()["id"] == json.loads("{" + half[:-1] + "}")["id"]
+
+
+@pytest.mark.parametrize("name", [IMAGE, TENSOR])
+async def test_a_size_that_utf_8_cannot_say_is_refused(server: Running, name: str) -> None:
+    datatype = "BYTES" if name == IMAGE else "FP32"
+    given = '{"name":"%s","datatype":"%s","shape":[1],"parameters":{"binary_data_size":"\\ud800"}}'
+    content = '{"inputs":[' + given % (name, datatype) + "]}"
+    response = await server.client.post(f"{MODEL}/infer", content=content)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize("shape", [[2**31 - 1] * 3 + [0], [0] + [2**31 - 1] * 3, [0]])
+@pytest.mark.parametrize("binary", [True, False])
+async def test_a_tensor_without_numbers_is_refused(server: Running, shape: list[int], *, binary: bool) -> None:
+    rest: dict[str, Any] = {"parameters": {"binary_data_size": 0}} if binary else {"data": []}
+    response = await infer(server, {"name": TENSOR, "datatype": "FP32", "shape": shape, **rest})
+    assert response.status_code == 400
+
+
 async def test_the_server_and_the_model_describe_themselves(server: Running) -> None:
     assert (await server.client.get("/v2")).json() == {
         "name": "imageclassifier",

@@ -1,0 +1,167 @@
+"""Clients that leave, and what a request leaves behind when it is over: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import io
+import json
+import re
+import socket
+import urllib.request
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import uvicorn
+from imageclassifier_runtime.admission import Admission, Sizes
+from imageclassifier_runtime.errors import ImageUndecodableError, RequestError
+from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.stages import containers
+from imageclassifier_runtime.stages.decode import decode
+from imageclassifier_runtime.web.protocol import bounded_protocol
+from imageclassifier_runtime.workers import Workers
+from PIL import Image
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from tests.unit.runtime.process import Served
+from tests.unit.runtime.support import image_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
+
+    from tests.unit.runtime.support import Running
+
+LEAVING = 20
+HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Python's collector, which comes seldom in a server, does not come at all."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def a_costly_image() -> bytes:
+    noise = np.random.default_rng(0).integers(0, 4, (2500, 2500, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, "png", compress_level=1)
+    return out.getvalue()
+
+
+def a_cut_image() -> bytes:
+    data = image_bytes(size=(300, 300))
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("batching", [1, 4])
+def test_nobody_works_for_clients_that_have_gone(model_path: Path, batching: int) -> None:
+    data = a_costly_image()
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(data) + data
+    served = Served(MODEL_DIR=model_path, THREADS=1, MAX_BATCH_SIZE=batching)
+    try:
+        clients = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(LEAVING)]
+        for client in clients:
+            client.sendall(request)
+        for client in clients:
+            client.close()
+        while json.loads(get(served, "/api/v1/health"))["waiting"]:
+            pass
+        # The image of one who stays is worked at after all that were in a worker.
+        connection = served.connect()
+        connection.request("POST", "/api/v1/classify", image_bytes(), {"Content-Type": "image/png"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        metrics = get(served, "/metrics")
+    finally:
+        served.kill()
+    found = re.search(r'requests_total\{code="499",protocol="native"\} (\d+)', metrics)
+    assert found is not None
+    # Those that were in a worker, or done, when their client went.
+    worked_at = LEAVING - int(found[1])
+    assert worked_at <= LEAVING // 2
+
+
+def get(served: Served, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}{path}", timeout=20) as response:
+        return str(response.read(), "utf-8")
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_failed_image_is_gone_with_its_answer(*, fails: bool) -> None:
+    class Pixels:
+        pass
+
+    held: list[weakref.ref[Pixels]] = []
+
+    def work() -> None:
+        pixels = Pixels()
+        held.append(weakref.ref(pixels))
+        if fails:
+            raise ImageUndecodableError("broken")
+
+    workers = Workers(1)
+    room = Admission(sizes=Sizes(bodies=10, pixels=10), workers=workers, max_queue=2, queue_timeout=30)
+    with contextlib.suppress(RequestError):
+        await room.run(Lease(), peak=1, work=work, limit=30)
+    assert held[0]() is None
+    workers.shutdown()
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_pixels_are_gone_before_their_room_is_given_to_others() -> None:
+    workers = Workers(1)
+    room = Admission(sizes=Sizes(bodies=10, pixels=10), workers=workers, max_queue=2, queue_timeout=30)
+    errors = []
+    for _ in range(5):
+        with pytest.raises(ImageUndecodableError) as caught:
+            await room.run(Lease(), peak=1, work=lambda: decode(containers.read(a_cut_image())), limit=30)
+        errors.append(caught.value)
+    assert len(errors) == 5
+    assert not [found for found in gc.get_objects() if type(found).__name__ == "PngImageFile"]
+    workers.shutdown()
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_a_batch_of_broken_images_keeps_none_of_them(server: Running) -> None:
+    files = [("file", ("a.png", a_cut_image(), "image/png")) for _ in range(8)]
+    response = await server.client.post("/api/v1/classify/batch", files=files)
+    assert {tuple(result) for result in response.json()["results"]} == {("problem",)}
+    assert not [found for found in gc.get_objects() if type(found).__name__ == "PngImageFile"]
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_a_request_leaves_no_cycle_of_references() -> None:
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    config = uvicorn.Config(app, log_config=None, access_log=False)
+    config.load()
+    protocol = bounded_protocol(ServeSettings(), lambda _: None)
+    state = ServerState()
+
+    def made() -> Any:
+        return protocol(config=config, server_state=state, app_state={})
+
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1")
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    for _ in range(20):
+        writer.write(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
+        await reader.readuntil(b"\r\n\r\n")
+    left = sum(isinstance(found, RequestResponseCycle) for found in gc.get_objects())
+    writer.close()
+    server.close()
+    assert left <= 2
