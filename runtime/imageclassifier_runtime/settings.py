@@ -195,9 +195,12 @@ class _Reader:
         if value is None:
             return None
         value = value.rstrip("/")
-        parts = urlsplit(value)
-        odd = parts.query or parts.fragment or "@" in value or (parts.path and not path)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or "@" in value or parts.query or parts.fragment or (parts.path and not path):
             raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {value.rpartition('@')[2]!r}")
         return value
 

@@ -113,7 +113,7 @@ def _parse(body: bytes, place: Target) -> tuple[list[str], str | None]:
         raise ModelError(UNREACHABLE, f"{place} answers no listing of S3, but a document with a DTD or comments")
     try:
         root = ET.fromstring(body)  # noqa: S314 - bounded, and without entities of its own
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the latter two of an encoding that it claims
         raise ModelError(UNREACHABLE, f"{place} answers no listing of S3: {error}") from error
     if _local(root) != "ListBucketResult":
         raise ModelError(UNREACHABLE, f"{place} answers no listing of S3, but {_local(root)[:80]}")

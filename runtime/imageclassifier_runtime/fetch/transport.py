@@ -116,7 +116,10 @@ def authorization(value: str) -> Authorize:
 def redirected(current: Target, location: str) -> Target:
     """Return where a redirect leads; never from https to http, and credentials stay with their origin."""
     base = f"{current}" if "?" not in current.path else f"{current}?{current.path.partition('?')[2]}"
-    following = parse(urllib.parse.urljoin(base, location))
+    try:
+        following = parse(urllib.parse.urljoin(base, location))
+    except (ValueError, ModelError) as error:
+        raise ModelError(UNREACHABLE, f"{current} redirects to what is no http(s) URL") from error
     if current.scheme == "https" and following.scheme != "https":
         raise ModelError(ADDRESS_REFUSED, f"{current} redirects from https to {following.scheme}: refused")
     kept = current.authorize if following.origin == current.origin else None
@@ -175,10 +178,10 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
+    return max(0.0, moment - time.time())
 
 
 @contextlib.contextmanager

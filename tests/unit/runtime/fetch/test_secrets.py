@@ -89,6 +89,22 @@ def test_a_token_stays_with_the_first_host(store: Store, settings: FetchSettings
     )
 
 
+@pytest.mark.parametrize("first", ["http://[x/m.onnx", "HTTP://[x/m.onnx"])
+def test_a_token_goes_to_no_mirror_where_the_first_host_is_no_name(
+    store: Store, settings: FetchSettings, first: str
+) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    fetch(settings, first, f"{store.url}/m.onnx", credentials=credentials.from_env({"HTTP_BEARER_TOKEN": "tok"}))
+    assert store.seen == [("/m.onnx", None)]
+
+
+def test_a_scheme_may_be_written_in_capitals(store: Store, settings: FetchSettings) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    uri = f"{store.url}/m.onnx".replace("http:", "HTTP:")
+    fetch(settings, uri, credentials=credentials.from_env({"HTTP_BEARER_TOKEN": "tok"}))
+    assert store.seen == [("/m.onnx", "Bearer tok")]
+
+
 def test_a_token_does_not_come_back_from_another_host(store: Store, settings: FetchSettings) -> None:
     other = Store()
     store.files["/final.onnx"] = IMAGENET
