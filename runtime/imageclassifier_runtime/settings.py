@@ -13,6 +13,7 @@ from imageclassifier_runtime.cache_settings import CacheSettings, read_cache
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
+from imageclassifier_runtime.shown import shown
 from imageclassifier_runtime.tracing.settings import TracingSettings
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class _Reader:
         except ValueError:
             usable = False
         if not usable or "@" in value or parts.query or parts.fragment or (parts.path and not path):
-            raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {value.rpartition('@')[2]!r}")
+            raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {shown(value)!r}")
         return value
 
     def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:

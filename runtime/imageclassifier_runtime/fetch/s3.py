@@ -13,6 +13,7 @@ from imageclassifier_runtime.errors import ACCESS_DENIED, NOT_FOUND, TOO_LARGE, 
 from imageclassifier_runtime.fetch import transport
 from imageclassifier_runtime.fetch.retry import retrying
 from imageclassifier_runtime.fetch.sigv4 import encoded, signed
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     import http.client
@@ -31,7 +32,7 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
     """Split `s3://bucket/key`; the key is taken as it is written, nothing in it is decoded."""
     found = _URI.fullmatch(uri)
     if found is None:
-        raise ModelError(NOT_FOUND, f"{uri} names no object: write s3://bucket/key or s3://bucket/prefix/")
+        raise ModelError(NOT_FOUND, f"{shown(uri)} names no object: write s3://bucket/key or s3://bucket/prefix/")
     return found[1], found[2]
 
 
