@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.settings import ServeSettings
     from imageclassifier_runtime.web.state import Lifecycle
 
@@ -42,10 +43,13 @@ _logger = logging.getLogger(__name__)
 class Server(uvicorn.Server):
     """uvicorn's server, with our own answer to signals."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float, cache: ResultCache | None
+    ) -> None:
         super().__init__(config)
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
+        self._cache = cache
         self._signals = 0
         self._ending: asyncio.TimerHandle | None = None
 
@@ -67,6 +71,12 @@ class Server(uvicorn.Server):
         self._lifecycle.ready = True
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         log(_logger, "Serving", url=_url(host, port), port=port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let Redis have the results of the last requests, unless the end is to be now."""
+        await super().shutdown(sockets)
+        if self._cache is not None and not self.force_exit:
+            await self._cache.close()
 
     def _on_signal(self, number: signal.Signals) -> None:
         """First SIGTERM: drain. SIGINT, or a second signal: finish what is in flight. A third: stop now."""
@@ -161,7 +171,7 @@ def _give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
+def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle, *, cache: ResultCache | None) -> None:
     """Serve until a signal ends it."""
     sock = listen(settings)
     config = uvicorn.Config(
@@ -178,7 +188,7 @@ def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle) -> None:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=int(settings.finish_seconds),
     )
-    server = Server(config, lifecycle, settings.drain_seconds)
+    server = Server(config, lifecycle, settings.drain_seconds, cache)
     _spare_collector()
     if not settings.cache.on:  # with it the workers give way: a hit is not to wait for the images of others
         _give_way()

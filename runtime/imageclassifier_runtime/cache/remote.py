@@ -102,11 +102,13 @@ class RedisCache:
         await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def close(self) -> None:
-        """Wait for the writes under way, and close the connections."""
+        """Wait for the writes under way, and close the connections: each for no longer than the deadline."""
         await self.settle()
         if self._connecting is not None:
-            await self._connecting
-        await self._client.aclose(close_connection_pool=True)
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting})
+        with contextlib.suppress(Exception):  # of what is left anyway
+            await asyncio.wait_for(self._client.aclose(close_connection_pool=True), self._deadline)
 
     async def _set(self, number: int, name: str, value: bytes) -> None:
         try:
