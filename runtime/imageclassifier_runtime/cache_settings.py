@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -62,10 +63,9 @@ def _read_redis(read: Reader) -> RedisSettings | None:
     if url is None:
         return None
     if not _URL.fullmatch(url):
-        # what stands before an @ may be a password
         raise SettingsError(
             "IMAGECLASSIFIER_CACHE_REDIS_URL must be redis(s)://host[:port][/number], without user and password "
-            f"(CACHE_REDIS_USERNAME, CACHE_REDIS_PASSWORD), not {url.rpartition('@')[2][:200]!r}"
+            f"(CACHE_REDIS_USERNAME, CACHE_REDIS_PASSWORD), not {shown(url)[:200]!r}"
         )
     username = read.text("CACHE_REDIS_USERNAME", None)
     password = read.text("CACHE_REDIS_PASSWORD", None)

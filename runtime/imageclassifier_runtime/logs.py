@@ -98,6 +98,7 @@ class Handler(logging.StreamHandler[TextIO]):
 
     A pipe that nobody reads (the container runtime restarts, say) fills up after 64 KiB; to wait for it would stop
     the event loop, and the liveness probe with it. How many lines were left out is said once there is room again.
+    Of a long line the beginning alone may find room: the rest is left out, and what follows begins a new line.
     """
 
     def __init__(self, stream: TextIO, formatter: LineFormatter) -> None:
@@ -105,6 +106,7 @@ class Handler(logging.StreamHandler[TextIO]):
         self.setFormatter(formatter)
         self._line = formatter.line
         self._left_out = 0
+        self._torn = False
         self._encoding = stream.encoding or "utf-8", stream.errors or "strict"
         self._file, self._poll, self._granted = _ways(stream)
         # Of what was granted when the stream was asked last, so many bytes were not used since.
@@ -112,11 +114,11 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record, if the stream takes it at once."""
-        self._room = 0
         try:
-            if self._takes(select.PIPE_BUF):  # how long its line will be is not known yet
-                super().emit(record)
-        except (OSError, ValueError):
+            self._put((self.format(record) + self.terminator).encode(*self._encoding))
+        except RecursionError:
+            raise
+        except Exception:  # noqa: BLE001 - as every handler of `logging`: whoever logs is not failed for it
             self.handleError(record)
 
     def info(self, message: str, fields: Mapping[str, object]) -> None:
@@ -124,9 +126,7 @@ class Handler(logging.StreamHandler[TextIO]):
         assert self.lock is not None
         with self.lock:
             try:
-                data = self._data(logging.INFO, message, fields)
-                if self._takes(len(data)):
-                    self._put(data)
+                self._put(self._data(logging.INFO, message, fields))
             except (OSError, ValueError):  # as with a record: told on stderr, and no fault of who has logged
                 self.handleError(logging.LogRecord(__name__, logging.INFO, "", 0, message, None, None))
 
@@ -134,30 +134,50 @@ class Handler(logging.StreamHandler[TextIO]):
         return (self._line(time.time(), level, message, fields) + self.terminator).encode(*self._encoding)
 
     def _put(self, data: bytes) -> None:
+        """Write a line; it counts as left out where the stream does not take all of it at once."""
+        if self._poll is None:
+            self._write(data)
+        elif len(data) <= self._room:
+            self._room -= len(data)
+            self._write(data)
+        elif not self._poll.poll(0):
+            self._room = 0
+            self._left_out += 1
+        elif self._left_out:
+            self._tell()
+            self._put(data)
+        else:
+            self._put_pieces(data, self._poll)
+
+    def _put_pieces(self, data: bytes, poll: select.poll) -> None:
+        """Write a line that has room, or whose first piece has: none is longer than what is granted at once."""
+        size = self._granted or len(data)
+        while True:
+            self._room = max(0, self._granted - len(data))
+            self._write(data[:size])
+            data = data[size:]
+            if not data:
+                return
+            if not poll.poll(0):
+                self._torn = True
+                self._left_out += 1
+                return
+
+    def _tell(self) -> None:
+        """Say how many lines were left out, below what there is of the last one."""
+        note = self._data(logging.WARNING, "Log lines were left out: nobody read them", {"lines": self._left_out})
+        note = b"\n" + note if self._torn else note
+        self._left_out, self._torn = 0, False
+        self._room = max(0, self._granted - len(note))
+        self._write(note)
+
+    def _write(self, data: bytes) -> None:
         if self._file is None:
             self.stream.write(data.decode(*self._encoding))
             self.stream.flush()
             return
         while data:  # a signal can cut a long line in two
             data = data[os.write(self._file, data) :]
-
-    def _takes(self, size: int) -> bool:
-        """Return whether a line of so many bytes can be written at once; it counts as left out where not."""
-        if self._poll is None:
-            return True
-        if size <= self._room:
-            self._room -= size
-            return True
-        self._room = 0
-        if not self._poll.poll(0):
-            self._left_out += 1
-            return False
-        if self._left_out:
-            count, self._left_out = self._left_out, 0
-            self._put(self._data(logging.WARNING, "Log lines were left out: nobody read them", {"lines": count}))
-            return self._takes(size)
-        self._room = max(0, self._granted - size)
-        return True
 
 
 def _ways(stream: TextIO) -> tuple[int | None, select.poll | None, int]:

@@ -49,7 +49,7 @@ def main(settings: ServeSettings) -> int:
 
     app = create_app(state)
     log(_logger, "Ready", seconds=round(time.monotonic() - started, 3), **_facts(state, threads))
-    server.run(app, settings, state.lifecycle, lambda reason: state.metrics.rejected.labels(reason).inc())
+    server.run(app, state)
     workers.shutdown()
     if state.tracing is not None:
         state.tracing.close()

@@ -24,12 +24,12 @@ from imageclassifier_runtime.settings import ALL_ADDRESSES
 from imageclassifier_runtime.web.protocol import bounded_protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from starlette.types import ASGIApp
 
     from imageclassifier_runtime.settings import ServeSettings
-    from imageclassifier_runtime.web.state import Lifecycle
+    from imageclassifier_runtime.web.state import ServerState
 
 # What the kernel keeps per connection before we read it; it counts towards the container's memory.
 _RECEIVE_BUFFER = 128 * 1024
@@ -42,10 +42,11 @@ _logger = logging.getLogger(__name__)
 class Server(uvicorn.Server):
     """uvicorn's server, with our own answer to signals."""
 
-    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config)
-        self._lifecycle = lifecycle
-        self._drain_seconds = drain_seconds
+        self._lifecycle = state.lifecycle
+        self._drain_seconds = state.settings.drain_seconds
+        self._cache = state.cache
         self._signals = 0
         self._ending: asyncio.TimerHandle | None = None
 
@@ -67,6 +68,12 @@ class Server(uvicorn.Server):
         self._lifecycle.ready = True
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         log(_logger, "Serving", url=_url(host, port), port=port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let Redis have the results of the last requests, unless the end is to be now."""
+        await super().shutdown(sockets)
+        if self._cache is not None and not self.force_exit:
+            await self._cache.close()
 
     def _on_signal(self, number: signal.Signals) -> None:
         """First SIGTERM: drain. SIGINT, or a second signal: finish what is in flight. A third: stop now."""
@@ -161,13 +168,15 @@ def _give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle, refused: Callable[[str], None]) -> None:
-    """Serve until a signal ends it; `refused` is told the reason of each refusal that no application sees."""
+def run(app: ASGIApp, state: ServerState) -> None:
+    """Serve until a signal ends it."""
+    settings = state.settings
+    rejected = state.metrics.rejected
     sock = listen(settings)
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=bounded_protocol(settings, refused),
+        http=bounded_protocol(settings, lambda reason: rejected.labels(reason).inc()),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -178,7 +187,7 @@ def run(app: ASGIApp, settings: ServeSettings, lifecycle: Lifecycle, refused: Ca
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=int(settings.finish_seconds),
     )
-    server = Server(config, lifecycle, settings.drain_seconds)
+    server = Server(config, state)
     _spare_collector()
     if not settings.cache.on:  # with it the workers give way: a hit is not to wait for the images of others
         _give_way()

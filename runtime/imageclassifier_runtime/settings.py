@@ -13,6 +13,7 @@ from imageclassifier_runtime.cache_settings import CacheSettings, read_cache
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
+from imageclassifier_runtime.shown import shown
 from imageclassifier_runtime.tracing.settings import TracingSettings
 
 if TYPE_CHECKING:
@@ -195,10 +196,13 @@ class _Reader:
         if value is None:
             return None
         value = value.rstrip("/")
-        parts = urlsplit(value)
-        odd = parts.query or parts.fragment or "@" in value or (parts.path and not path)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
-            raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {value.rpartition('@')[2]!r}")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or "@" in value or parts.query or parts.fragment or (parts.path and not path):
+            raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {shown(value)!r}")
         return value
 
     def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:

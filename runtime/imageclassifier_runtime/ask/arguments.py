@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from imageclassifier_runtime.errors import ParameterError
 from imageclassifier_runtime.settings import PRECISIONS, PREFIX
+from imageclassifier_runtime.shown import shown
 from imageclassifier_runtime.web.parameters import DEFAULT_TOP_K, MAX_TOP_K, top_k
 
 if TYPE_CHECKING:
@@ -71,6 +72,6 @@ def _base_url(value: str) -> str:
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or "@" in parts.netloc or parts.query or parts.fragment or not value.isascii():
-        raise argparse.ArgumentTypeError(f"must be http(s)://host[:port], not {value.rpartition('@')[2]!r}")
+    if not usable or "@" in value or parts.query or parts.fragment or not value.isascii():
+        raise argparse.ArgumentTypeError(f"must be http(s)://host[:port], not {shown(value)!r}")
     return value.rstrip("/").removesuffix("/api/v1/classify").rstrip("/")

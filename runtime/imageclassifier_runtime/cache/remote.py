@@ -64,20 +64,21 @@ class RedisCache:
 
     async def get(self, key: bytes) -> bytes | None:
         """Return scores, or None where Redis has none; raises CacheUnusableError, within the deadline."""
-        if not self._reads.allows():
+        number = self._reads.admit()
+        if number is None:
             raise CacheUnusableError("Redis is left alone after failures")
         try:
             # GETRANGE bounds what comes, whatever lies there; one byte more than is right shows what is too long.
             value: object = await self._timely(self._client.getrange(_name(key), 0, entry.size(self._classes)))
         except asyncio.CancelledError:
-            self._reads.abandoned()
+            self._reads.abandoned(number)
             raise
         except Exception as error:  # whatever the library makes of a server's bytes: no answer fails for it
             if not _is_of_other_type(error):
-                self._fail(GET, self._reads, error)
+                self._fail(GET, self._reads, number, error)
                 raise CacheUnusableError(type(error).__name__) from error
             value = error  # Redis is well, what lies there is not ours
-        self._reads.succeeded()
+        self._reads.succeeded(number)
         if value == b"":
             return None
         scores = entry.unpack(key, value, self._classes) if isinstance(value, bytes) else None
@@ -90,8 +91,9 @@ class RedisCache:
         """Begin to write, beside the answer; where too many writes are under way, this one is left out."""
         if len(self._writing) >= _WRITES:
             self._metrics.errors.labels(SET, DROPPED).inc()
-        elif self._writes.allows():
-            task = asyncio.get_running_loop().create_task(self._set(_name(key), entry.pack(key, scores)))
+        elif (number := self._writes.admit()) is not None:
+            work = self._set(number, _name(key), entry.pack(key, scores))
+            task = asyncio.get_running_loop().create_task(work)
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
 
@@ -100,26 +102,28 @@ class RedisCache:
         await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def close(self) -> None:
-        """Wait for the writes under way, and close the connections."""
+        """Wait for the writes under way, and close the connections: each for no longer than the deadline."""
         await self.settle()
         if self._connecting is not None:
-            await self._connecting
-        await self._client.aclose(close_connection_pool=True)
+            self._connecting.cancel()
+            await asyncio.wait({self._connecting})
+        with contextlib.suppress(Exception):  # of what is left anyway
+            await asyncio.wait_for(self._client.aclose(close_connection_pool=True), self._deadline)
 
-    async def _set(self, name: str, value: bytes) -> None:
+    async def _set(self, number: int, name: str, value: bytes) -> None:
         try:
             await self._timely(self._client.set(name, value, ex=self._ttl))
         except asyncio.CancelledError:
-            self._writes.abandoned()
+            self._writes.abandoned(number)
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            self._fail(SET, self._writes, error)
+            self._fail(SET, self._writes, number, error)
         else:
-            self._writes.succeeded()
+            self._writes.succeeded(number)
 
-    def _fail(self, operation: str, breaker: Breaker, error: Exception) -> None:
+    def _fail(self, operation: str, breaker: Breaker, number: int, error: Exception) -> None:
         self._metrics.errors.labels(operation, _reason(error)).inc()
-        breaker.failed(error)
+        breaker.failed(number, error)
         if isinstance(error, TimeoutError) and (self._connecting is None or self._connecting.done()):
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import NOT_FOUND, ModelError
 from imageclassifier_runtime.fetch import transport
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.fetch.transport import Target
@@ -34,12 +35,12 @@ def parse(uri: str) -> Place:
     found = _URI.fullmatch(uri)
     if found is None:
         raise ModelError(
-            NOT_FOUND, f"{uri} names no repository: write hf://owner/repo@commit, or with /path behind"
+            NOT_FOUND, f"{shown(uri)} names no repository: write hf://owner/repo@commit, or with /path behind"
         )
     place = Place(found[1], found[2], found[3], found[4] or "")
     if not _COMMIT.fullmatch(place.commit):
         raise ModelError(
-            NOT_FOUND, f"{uri}: after @ goes the whole commit, 40 hexadecimal digits, not {found[3]!r}"
+            NOT_FOUND, f"{shown(uri)}: after @ goes the whole commit, 40 hexadecimal digits, not {found[3]!r}"
         )
     return place
 

@@ -23,6 +23,7 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch.download import too_large
 from imageclassifier_runtime.fetch.progress import Progress
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     from io import FileIO
@@ -40,24 +41,26 @@ def root_and_path(uri: str, settings: FetchSettings) -> tuple[Path, Path]:
     try:
         path = urllib.parse.unquote(path, errors="strict")
     except UnicodeDecodeError as error:
-        raise ModelError(NOT_FOUND, f"{uri} is not valid: {error}") from error
+        raise ModelError(NOT_FOUND, f"{shown(uri)} is not valid: {error}") from error
     if "\0" in path:
-        raise ModelError(NOT_FOUND, f"{uri} is not valid: a path holds no NUL")
+        raise ModelError(NOT_FOUND, f"{shown(uri)} is not valid: a path holds no NUL")
     if scheme == "pvc":
         if not _CLAIM.fullmatch(authority) or len(authority) > 253:
-            raise ModelError(NOT_FOUND, f"{uri} names no claim: write pvc://claim/path")
+            raise ModelError(NOT_FOUND, f"{shown(uri)} names no claim: write pvc://claim/path")
         root = settings.volumes_dir / authority
         if not root.is_dir():
             raise ModelError(NOT_FOUND, f"the claim {authority} is not mounted at {root}")
         return root, root / path
     if authority not in {"", "localhost"} or not slash:
-        raise ModelError(NOT_FOUND, f"{uri} is not valid: write file:///path")
+        raise ModelError(NOT_FOUND, f"{shown(uri)} is not valid: write file:///path")
     whole = Path("/" + path)
     for root in settings.file_roots:
         if whole.is_relative_to(root):
             return root, whole
     allowed = ", ".join(str(root) for root in settings.file_roots) or "none"
-    raise ModelError(ADDRESS_REFUSED, f"{uri} is in no allowed folder (IMAGECLASSIFIER_FILE_ROOTS: {allowed})")
+    raise ModelError(
+        ADDRESS_REFUSED, f"{shown(uri)} is in no allowed folder (IMAGECLASSIFIER_FILE_ROOTS: {allowed})"
+    )
 
 
 def copy(root: Path, path: Path, to: Path, *, limit: int, deadline: float) -> None:

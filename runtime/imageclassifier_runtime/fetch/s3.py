@@ -13,6 +13,7 @@ from imageclassifier_runtime.errors import ACCESS_DENIED, NOT_FOUND, TOO_LARGE, 
 from imageclassifier_runtime.fetch import transport
 from imageclassifier_runtime.fetch.retry import retrying
 from imageclassifier_runtime.fetch.sigv4 import encoded, signed
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     import http.client
@@ -31,7 +32,7 @@ def bucket_and_key(uri: str) -> tuple[str, str]:
     """Split `s3://bucket/key`; the key is taken as it is written, nothing in it is decoded."""
     found = _URI.fullmatch(uri)
     if found is None:
-        raise ModelError(NOT_FOUND, f"{uri} names no object: write s3://bucket/key or s3://bucket/prefix/")
+        raise ModelError(NOT_FOUND, f"{shown(uri)} names no object: write s3://bucket/key or s3://bucket/prefix/")
     return found[1], found[2]
 
 
@@ -113,7 +114,7 @@ def _parse(body: bytes, place: Target) -> tuple[list[str], str | None]:
         raise ModelError(UNREACHABLE, f"{place} answers no listing of S3, but a document with a DTD or comments")
     try:
         root = ET.fromstring(body)  # noqa: S314 - bounded, and without entities of its own
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:  # the latter two of an encoding that it claims
         raise ModelError(UNREACHABLE, f"{place} answers no listing of S3: {error}") from error
     if _local(root) != "ListBucketResult":
         raise ModelError(UNREACHABLE, f"{place} answers no listing of S3, but {_local(root)[:80]}")

@@ -98,8 +98,11 @@ def _http(uri: str, settings: FetchSettings) -> Model:
 
 def _is_first(place: Target, settings: FetchSettings) -> bool:
     """Tell whether a mirror is on the host of the first one: credentials are for that, and for no other."""
-    first = next(uri for uri in settings.uris if uri.startswith(("http://", "https://")))
-    return transport.parse(first).origin == place.origin
+    first = next((uri for uri in settings.uris if uri.lower().startswith(("http://", "https://"))), "")
+    try:
+        return transport.parse(first).origin == place.origin
+    except ModelError:
+        return False
 
 
 def _s3(uri: str, settings: FetchSettings, deadline: float) -> Model:

@@ -24,6 +24,7 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch import credentials
 from imageclassifier_runtime.fetch.addresses import resolve
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +86,7 @@ class Target:
 
     def __str__(self) -> str:
         """Return the URL without credentials and without the query, which may hold a signature."""
-        return f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}"
+        return shown(f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}")
 
 
 def parse(uri: str) -> Target:
@@ -95,7 +96,9 @@ def parse(uri: str) -> Target:
         port = parts.port
         host = (parts.hostname or "").encode("ascii" if ":" in (parts.hostname or "") else "idna").decode()
     except (ValueError, UnicodeError) as error:
-        raise ModelError(UNREACHABLE, f"the model's URL is not valid: {error}") from error
+        # the error's own text may hold a piece of a password
+        text = f"{shown(uri)} is no valid URL: look at its host and port; a password has %2F for / and %40 for @"
+        raise ModelError(UNREACHABLE, text) from error
     if parts.scheme not in _PORTS or not host:
         raise ModelError(UNREACHABLE, f"models are fetched by http:// and https:// only, not {parts.scheme!r}")
     authorize = None
@@ -115,8 +118,12 @@ def authorization(value: str) -> Authorize:
 
 def redirected(current: Target, location: str) -> Target:
     """Return where a redirect leads; never from https to http, and credentials stay with their origin."""
-    base = f"{current}" if "?" not in current.path else f"{current}?{current.path.partition('?')[2]}"
-    following = parse(urllib.parse.urljoin(base, location))
+    base = f"{current.scheme}://{current.authority}{current.path}"
+    try:
+        following = parse(urllib.parse.urljoin(base, location))
+    except (ValueError, ModelError) as error:
+        text = f"{current} redirects to {shown(location)[:200]}, which is no http(s) URL"
+        raise ModelError(UNREACHABLE, text) from error
     if current.scheme == "https" and following.scheme != "https":
         raise ModelError(ADDRESS_REFUSED, f"{current} redirects from https to {following.scheme}: refused")
     kept = current.authorize if following.origin == current.origin else None
@@ -175,10 +182,10 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        moment = email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
+    return max(0.0, moment - time.time())
 
 
 @contextlib.contextmanager

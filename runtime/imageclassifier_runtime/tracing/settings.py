@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,10 +128,8 @@ def _endpoint(read: _Reader) -> str | None:
     except ValueError:
         usable = False
     if not usable or "@" in value or "?" in value or "#" in value or not re.fullmatch(r"[\x21-\x7e]+", value):
-        # Somebody may have put a password into it.
-        shown = value.rpartition("@")[2].partition("?")[0]
         raise SettingsError(
-            f"{name} must be http(s)://host[:port][/path], not {shown!r}; keys go into {_OTLP}HEADERS"
+            f"{name} must be http(s)://host[:port][/path], not {shown(value)!r}; keys go into {_OTLP}HEADERS"
         )
     return value.rstrip("/") + _PATH if name == f"{_OTLP}ENDPOINT" else value
 

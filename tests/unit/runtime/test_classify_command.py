@@ -262,6 +262,7 @@ def test_a_server_that_is_gone_is_said_once(
     [
         (["--top-k", "11"], "top_k must be a whole number from 1 to 10"),
         (["--url", "ftp://host"], "must be http(s)://host[:port]"),
+        (["--url", "http://user:1/secret@host"], "must be http(s)://host[:port]"),
         (["--url", "http://user:secret@host"], "must be http(s)://host[:port]"),
         (["--url", "http://host", "--model", "folder"], "not allowed with argument"),
         (["--precision", "INT4"], "invalid choice"),

@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import random
+import select
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,12 +150,16 @@ def pipe() -> Iterator[tuple[int, io.TextIOWrapper]]:
         stream.close()
 
 
-def everything(reading: int) -> list[dict[str, Any]]:
+def drained(reading: int) -> bytes:
     data = bytearray()
     with contextlib.suppress(BlockingIOError):
         while piece := os.read(reading, 1 << 16):
             data += piece
-    return [json.loads(line) for line in data.splitlines()]
+    return bytes(data)
+
+
+def everything(reading: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in drained(reading).splitlines()]
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -188,6 +194,63 @@ def test_a_slow_reader_gets_whole_lines_and_holds_up_nobody(pipe: tuple[int, io.
     assert requests == sorted(set(requests))
     assert len(requests) < 3000
     assert len(requests) + sum(line.get("lines", 0) for line in told) == 3001
+
+
+@pytest.mark.parametrize("size", [6000, 9000])
+@pytest.mark.parametrize("way", [log, warn], ids=["info", "record"])
+def test_long_lines_that_nobody_reads_hold_up_nobody(
+    pipe: tuple[int, io.TextIOWrapper], way: Callable[..., None], size: int
+) -> None:
+    reading, stream = pipe
+    logger = logger_with(Handler(stream, JsonFormatter()))
+
+    def talk() -> None:
+        for number in range(100):
+            way(logger, "Request", number=number, padding="x" * size)
+
+    thread = threading.Thread(target=talk, daemon=True)
+    thread.start()
+    thread.join(2)
+    assert not thread.is_alive()
+    first = drained(reading)
+    way(logger, "Request", number=100, padding="x" * size)
+    lines = (first + drained(reading)).decode().splitlines()
+    torn = [index for index, line in enumerate(lines) if not line.endswith("}")]
+    note, *rest = [json.loads(line) for line in lines[len(lines) - 2 :]]
+    kept = [json.loads(line)["number"] for line in lines[: len(lines) - 2 - len(torn)]]
+    assert torn in ([], [len(lines) - 3])
+    assert torn or size < 2 * select.PIPE_BUF  # of those, a pipe may take a whole number
+    assert kept == list(range(len(kept)))
+    assert (note["level"], note["lines"]) == ("warning", 100 - len(kept))
+    assert [line["number"] for line in rest] == [100]
+
+
+def test_a_slow_reader_of_long_lines_gets_them_whole_or_torn_off_on_a_line_of_their_own(
+    pipe: tuple[int, io.TextIOWrapper],
+) -> None:
+    reading, stream = pipe
+    logger, chance, data = logger_with(Handler(stream, JsonFormatter())), random.Random(2), bytearray()
+    for number in range(1000):
+        way = chance.choice((log, warn))
+        way(logger, "Request", number=number, padding="ü" * chance.choice((1, 400, 3000, 20_000)))
+        if chance.random() < 0.4:
+            with contextlib.suppress(BlockingIOError):
+                data += os.read(reading, chance.choice((1000, 10_000, 1 << 16)))
+    data += drained(reading)
+    log(logger, "Request", number=1000)
+    data += drained(reading)
+    whole, torn = list[dict[str, Any]](), 0
+    # only bytes: a piece may end inside a character
+    for line in data.splitlines():
+        if line.endswith(b"}"):
+            whole.append(json.loads(line))
+        else:
+            torn += 1
+    requests = [line["number"] for line in whole if line["message"] == "Request"]
+    notes = [line["lines"] for line in whole if line["message"] != "Request"]
+    assert requests == sorted(set(requests))
+    assert len(requests) + sum(notes) == 1001
+    assert 0 < torn <= len(notes)
 
 
 def test_a_line_longer_than_a_pipe_surely_takes_comes_whole(pipe: tuple[int, io.TextIOWrapper]) -> None:

@@ -72,6 +72,16 @@ def test_a_digest_that_is_none_is_refused(digest: str) -> None:
         FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": digest})
 
 
+@pytest.mark.parametrize("name", ["S3_ENDPOINT", "HF_ENDPOINT"])
+@pytest.mark.parametrize(
+    "value", ["http://[x", "http://h:port", "http://h:99999", "http://u:s3cret@h", "http://u:s3/cret@h"]
+)
+def test_an_endpoint_that_is_no_url_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"IMAGECLASSIFIER_{name} must be http") as caught:
+        FetchSettings.from_env({f"IMAGECLASSIFIER_{name}": value})
+    assert [piece for piece in ("s3", "cret") if piece in str(caught.value).partition(" must ")[2]] == []
+
+
 def test_a_digest_in_capitals_is_the_same_digest() -> None:
     assert FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": "AB" * 32}).sha256 == "ab" * 32
 

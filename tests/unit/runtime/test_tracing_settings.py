@@ -109,6 +109,7 @@ def test_a_wrong_value_is_told_with_what_it_should_be(env: dict[str, str], told:
     [
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:s3cret@host:4318"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://host:4318/?key=s3cret"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://host:4318/?key=@s3cret"},
         {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret%0d%0aX: y"},
         {"OTEL_EXPORTER_OTLP_HEADERS": "s3cret"},
     ],

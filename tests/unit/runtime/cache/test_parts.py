@@ -132,33 +132,74 @@ class Clock:
         return self.now
 
 
+def admitted(breaker: Breaker) -> int:
+    number = breaker.admit()
+    assert number is not None
+    return number
+
+
 def test_the_breaker_stops_after_failures_in_a_row_and_tries_one_at_a_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     clock, changes = Clock(), list[bool]()
     breaker = Breaker("get", changes.append, clock)
-    breaker.failed(TimeoutError())
-    breaker.failed(TimeoutError())
-    breaker.succeeded()
+    breaker.failed(admitted(breaker), TimeoutError())
+    breaker.failed(admitted(breaker), TimeoutError())
+    breaker.succeeded(admitted(breaker))
     for _ in range(3):
-        assert breaker.allows()
-        breaker.failed(TimeoutError())
-    assert not breaker.allows()
+        breaker.failed(admitted(breaker), TimeoutError())
+    assert breaker.admit() is None
     for pause in (1, 2, 4, 8, 16, 30, 30):
         clock.now += 0.9 * pause
-        assert not breaker.allows()
+        assert breaker.admit() is None
         clock.now += 0.2 * pause
-        assert [breaker.allows(), breaker.allows()] == [True, False]
-        breaker.failed(TimeoutError())
+        trial = admitted(breaker)
+        assert breaker.admit() is None
+        breaker.failed(trial, TimeoutError())
     clock.now += 40
-    assert breaker.allows()
-    breaker.abandoned()
-    assert breaker.allows()
-    breaker.succeeded()
-    assert all(breaker.allows() for _ in range(3))
+    breaker.abandoned(admitted(breaker))
+    breaker.succeeded(admitted(breaker))
+    for _ in range(3):
+        admitted(breaker)
     assert changes == [True, False, True]
     assert len(caplog.records) == 2
+
+
+def test_questions_that_fail_together_lengthen_no_pause() -> None:
+    clock, changes = Clock(), list[bool]()
+    breaker = Breaker("get", changes.append, clock)
+    for question in [admitted(breaker) for _ in range(8)]:
+        breaker.failed(question, TimeoutError())
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        clock.now += 0.9 * pause
+        assert breaker.admit() is None
+        clock.now += 0.2 * pause
+        breaker.failed(admitted(breaker), TimeoutError())
+    assert changes == [True, False]
+
+
+def test_questions_from_before_it_opened_change_nothing() -> None:
+    clock, changes = Clock(), list[bool]()
+    breaker = Breaker("get", changes.append, clock)
+    old = [admitted(breaker) for _ in range(9)]
+    for question in old[:3]:
+        breaker.failed(question, TimeoutError())
+    breaker.succeeded(old[3])
+    assert breaker.admit() is None
+    clock.now += 1.1
+    trial = admitted(breaker)
+    breaker.failed(old[4], TimeoutError())
+    breaker.abandoned(old[5])
+    breaker.succeeded(old[6])
+    assert breaker.admit() is None, "a second question beside the trial"
+    breaker.succeeded(trial)
+    for question in old[7:]:
+        breaker.failed(question, TimeoutError())
+    for _ in range(2):
+        breaker.failed(admitted(breaker), TimeoutError())
+    assert breaker.admit() is not None
+    assert changes == [True, False, True]
 
 
 def test_the_cache_has_its_room_beside_the_pools() -> None:

@@ -355,3 +355,39 @@ def test_the_process_answers_from_redis_and_without(redis_server: RedisServer, m
         assert served.end() == 0
     finally:
         served.kill()
+
+
+async def test_the_last_result_reaches_a_slow_redis_before_the_end(
+    client: Redis, redis_server: RedisServer, model_path: Path
+) -> None:
+    served = Served(
+        MODEL_DIR=model_path,
+        CACHE_REDIS_URL=redis_server.url,
+        CACHE_REDIS_TIMEOUT_MILLISECONDS=1000,
+        DRAIN_SECONDS=0,
+    )
+    try:
+        await client.client_pause(600, all=False)  # holds writes only
+        connection = served.connect()
+        connection.request("POST", "/api/v1/classify", PHOTO, {"Content-Type": "application/octet-stream"})
+        assert connection.getresponse().read()
+        connection.close()
+        served.process.terminate()
+        assert served.end() == 0
+        assert await client.dbsize() == 1
+    finally:
+        served.kill()
+
+
+async def test_the_end_waits_for_no_redis_that_stands_still(
+    redis_server: RedisServer, make_cached: Callable[..., Running]
+) -> None:
+    cached = make_cached(redis_server.start().url, timeout_seconds=SHORT)
+    assert cached.state.cache is not None
+    await raw(cached, PHOTO)
+    redis_server.stand_still()
+    for picture in pictures(3):
+        await raw(cached, picture)
+    began = time.monotonic()
+    await cached.state.cache.close()
+    assert time.monotonic() - began < 1

@@ -167,6 +167,30 @@ def test_a_redirect_to_a_metadata_service_is_refused(store: Store, settings: Fet
     assert "169.254.169.254" in error.message
 
 
+@pytest.mark.parametrize("location", ["http://[x/", "//[x", "http://h:99999/", "http://h:port/", "http://[::1]x/"])
+def test_a_redirect_to_no_url_leads_to_the_next_source(
+    store: Store, settings: FetchSettings, location: str
+) -> None:
+    store.answers["/m.onnx"] = redirect(location)
+    error = refused(settings, f"{store.url}/m.onnx")
+    assert error.reason == UNREACHABLE
+    assert f"{store.url}/m.onnx redirects to" in error.message
+    store.files["/second.onnx"] = IMAGENET
+    assert fetch(settings, f"{store.url}/m.onnx", f"{store.url}/second.onnx").name == "second"
+
+
+def test_a_redirect_to_no_url_is_told_in_the_termination_message(store: Store, settings: FetchSettings) -> None:
+    store.answers["/m.onnx"] = redirect("http://[x/")
+    assert run.main(dataclasses.replace(settings, uris=(f"{store.url}/m.onnx",))) == 1
+    assert json.loads(settings.termination_log.read_text())["reason"] == UNREACHABLE
+
+
+def test_a_time_to_wait_beyond_all_calendars_counts_as_none(store: Store, settings: FetchSettings) -> None:
+    store.answers["/m.onnx"] = lambda handler: send(handler, 503, Retry_After=f"Mon, 01 Jan {10**20} 00:00:00 GMT")
+    assert refused(settings, f"{store.url}/m.onnx").reason == UNREACHABLE
+    assert len(store.seen) == settings.attempts
+
+
 def test_loopback_is_refused_where_it_was_not_allowed(store: Store, settings: FetchSettings) -> None:
     error = refused(settings, f"{store.url}/m.onnx", allow_loopback=False)
     assert error.reason == ADDRESS_REFUSED

@@ -154,6 +154,8 @@ def test_keys_never_reach_another_host(store: Store, settings: FetchSettings) ->
         (b"<html></html>", "but html"),
         (b"{}", "no listing of S3"),
         (b"", "no listing of S3"),
+        (b'<?xml version="1.0" encoding="none"?><ListBucketResult/>', "no listing of S3"),
+        (b'<?xml version="1.0" encoding="cp932"?><ListBucketResult/>', "no listing of S3"),
         (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult>&a;</ListBucketResult>', "DTD"),
         (EMPTY, "it is empty"),
         (b"<ListBucketResult>" + b" " * (4 << 20) + b"</ListBucketResult>", "more than"),

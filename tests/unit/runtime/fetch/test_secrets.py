@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.errors import CREDENTIALS_MISSING, ModelError, SettingsError
-from imageclassifier_runtime.fetch import credentials
+from imageclassifier_runtime.fetch import credentials, run
 from imageclassifier_runtime.settings import FetchSettings
+from imageclassifier_runtime.shown import shown
 
 from tests.unit.runtime.fetch.fetching import IMAGENET, fetch, refused
 from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, send
@@ -89,6 +90,22 @@ def test_a_token_stays_with_the_first_host(store: Store, settings: FetchSettings
     )
 
 
+@pytest.mark.parametrize("first", ["http://[x/m.onnx", "HTTP://[x/m.onnx"])
+def test_a_token_goes_to_no_mirror_where_the_first_host_is_no_name(
+    store: Store, settings: FetchSettings, first: str
+) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    fetch(settings, first, f"{store.url}/m.onnx", credentials=credentials.from_env({"HTTP_BEARER_TOKEN": "tok"}))
+    assert store.seen == [("/m.onnx", None)]
+
+
+def test_a_scheme_may_be_written_in_capitals(store: Store, settings: FetchSettings) -> None:
+    store.files["/m.onnx"] = IMAGENET
+    uri = f"{store.url}/m.onnx".replace("http:", "HTTP:")
+    fetch(settings, uri, credentials=credentials.from_env({"HTTP_BEARER_TOKEN": "tok"}))
+    assert store.seen == [("/m.onnx", "Bearer tok")]
+
+
 def test_a_token_does_not_come_back_from_another_host(store: Store, settings: FetchSettings) -> None:
     other = Store()
     store.files["/final.onnx"] = IMAGENET
@@ -128,6 +145,59 @@ def test_no_log_line_and_no_error_holds_a_secret(
     told = caught.value.message + "".join(repr(vars(record)) for record in caplog.records)
     assert "/models/m.onnx" in told
     assert [secret for secret in SECRETS if secret in told] == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://AKIASECRET:SECRET@bucket/key",
+        "s3://bucket:SECRET@/key",
+        "s3:AKIASECRET:SECRET@bucket/key",
+        f"hf://me:SECRET@owner/repo@{'0' * 40}",
+        "hf://SECRET/SECRET@owner/repo",
+        "https://me:SECRET/w0rd@localhost/m.onnx",
+        "https://me:SECRET?w0rd@localhost/m.onnx",
+        "https://me:SECRET@localhost:port/m.onnx",
+        "https://me:SECRET@[localhost/m.onnx",
+        "https://me:SECRET@local\u2100host/m.onnx",
+        "http://localhost:1/SECRET@localhost/m.onnx",
+        "file://me:SECRET@host/m.onnx",
+        "pvc://me:SECRET@claim/m.onnx",
+    ],
+)
+def test_what_a_uri_holds_before_its_last_at_sign_is_never_told(
+    settings: FetchSettings, uri: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    both = dataclasses.replace(settings, uris=(uri, "bundled:none"))
+    with caplog.at_level(logging.DEBUG):
+        assert run.main(both) == 1
+    told = settings.termination_log.read_text() + "".join(repr(vars(record)) for record in caplog.records)
+    assert "SECRET" not in told
+    assert "w0rd" not in told
+    assert "there is no bundled model" in told
+
+
+def test_what_a_redirect_holds_before_its_last_at_sign_is_never_told(
+    store: Store, settings: FetchSettings
+) -> None:
+    store.answers["/m.onnx"] = redirect("https://me:SECRET/w0rd@host/m.onnx?signature=SECRET")
+    error = refused(settings, f"{store.url}/m.onnx")
+    assert error.message == f"{store.url}/m.onnx redirects to https://…@host/m.onnx, which is no http(s) URL"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("s3://models/prefix/m.onnx", "s3://models/prefix/m.onnx"),
+        ("https://host:1/m.onnx?signature=SECRET", "https://host:1/m.onnx"),
+        ("https://me:SECRET@host/m.onnx", "https://…@host/m.onnx"),
+        ("https://me:SEC/RE?T@host/m.onnx", "https://…@"),
+        ("https://host/m.onnx?signature=SEC@RET", "https://…@"),
+        ("me:SECRET://x@host", "…@host"),
+    ],
+)
+def test_the_rest_of_an_address_is_told(address: str, told: str) -> None:
+    assert shown(address) == told
 
 
 def test_progress_is_told_in_bytes_total_and_rate(
