@@ -3,7 +3,8 @@
     key -> this process -> an equal image under way -> Redis -> the model
 
 Errors are never kept. Equal images that come at once are computed once: the first computes, the others wait for
-its scores, and where it comes to none, by an error or because its client went away, each goes its own way.
+its scores. Where it comes to none by an error each goes its own way; where its client went away the next one is
+the first.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings import ServeSettings
     from imageclassifier_runtime.stages.containers.base import Data
+
+# Instead of scores, from one whose client went away.
+_LEFT = b""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,12 +70,13 @@ class ResultCache:
         key = await self._keys.of(image)
         result, scores = names.HIT, self._memory.get(key)
         looked = time.perf_counter() - started
-        if scores is None and key in self._under_way:
+        while not scores and (first := self._under_way.get(key)) is not None:
             # Not awaited itself: a future that is awaited is cancelled with the one who awaits.
-            first = self._under_way[key]
-            await asyncio.wait([first], timeout=self._patience)
+            await asyncio.wait([first], timeout=started + self._patience - time.perf_counter())
             result, scores = names.COALESCED, first.result() if first.done() else None
-        if scores is not None:
+            if scores != _LEFT:
+                break
+        if scores:
             self._metrics.requests.labels(result).inc()
             return Answer(self._named(scores, count, looked), found=True)
         with self._first(key) as first:
@@ -118,6 +123,10 @@ class ResultCache:
         mine = self._under_way.setdefault(key, first) is first
         try:
             yield first
+        except asyncio.CancelledError:
+            if not first.done():
+                first.set_result(_LEFT)
+            raise
         finally:
             if mine:
                 del self._under_way[key]

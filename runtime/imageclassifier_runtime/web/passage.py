@@ -229,6 +229,8 @@ async def pass_through(
     passage = Passage(state, request)
     task = request.scope[notes.TASK] = asyncio.current_task()
     try:
+        if request.scope.get(notes.LEFT):
+            raise ClientDisconnect
         if state.lifecycle.stopping:
             raise UnavailableError(
                 "This server is shutting down. Try again: another one will answer.", reason="draining"
@@ -238,9 +240,11 @@ async def pass_through(
         state.metrics.rejected.labels(error.reason).inc()
         request.scope[notes.REASON] = error.reason
         return refusal(render(error), passage.reader, request.scope["headers"])
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         if not request.scope.get(notes.LEFT) or task is None:
             raise
+        # A group of tasks keeps the error that ends it: its frames, and what the client sent, would be a cycle.
+        error.__traceback__ = None
         task.uncancel()
         raise ClientDisconnect from None
     finally:

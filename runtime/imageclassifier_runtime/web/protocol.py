@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _MAX_HEADER_BYTES = 32 * 1024
 _TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
-# An honest client that sends requests ahead of their answers has a few of them under way.
-_MAX_AHEAD = 16
+# Of what comes in one piece; where it comes in several, the second request is read no further until its turn.
+_MAX_AHEAD = 128
 _TOO_MANY_AHEAD = f"More than {_MAX_AHEAD} requests wait on this connection. Wait for their answers."
 _CROWDED = "Too many connections. Try again shortly."
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
@@ -66,8 +66,11 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._stop_stuck_timer()
         self.going.discard(self)
         super().connection_lost(exc)
+        for cycle in (*(waiting for waiting, _ in self.pipeline), self._running):
+            if cycle is not None:
+                self._desert(cycle)
         self.pipeline.clear()
-        self._desert()
+        self._running = None
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -124,39 +127,34 @@ class _BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()  # else nobody would see that the client has gone
 
     def on_response_complete(self) -> None:
-        self._let_go()
-        if self.pipeline:
-            self._running = self.pipeline[-1][0]
+        if self._running is not None:
+            _let_go(self._running)
+        self._running = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._idle_since = self.loop.time()
-        if not self.cycle.response_complete:
-            # It is another one's turn now, and nothing more is read than to see its client go.
-            if self.pipeline or not self._in_headers:
-                self.flow.pause_reading()
         # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
-        elif self.transport.get_write_buffer_size() if self.transport.is_closing() else not self._in_headers:
+        if self.transport.is_closing():
+            self._wait_for_taking()
+        elif self.cycle.response_complete:
+            if not self._in_headers:
+                self._start_timer()
+        elif self.pipeline or not self._in_headers:
+            # It is another one's turn now, and nothing more is read than to see its client go.
+            self.flow.pause_reading()
+
+    def _wait_for_taking(self) -> None:
+        """Give the client of a connection that is closing some time for the rest of its answers."""
+        if self.transport.get_write_buffer_size():
             self._start_timer()
 
-    def _let_go(self) -> RequestResponseCycle | None:
-        """See off whose turn it was: what it can ask this connection for would be a cycle of references."""
-        running, self._running = self._running, None
-        if running is not None:
-            scope = cast("dict[str, Any]", running.scope)
-            scope.pop(HAS_COME, None)
-            scope.pop(TAKE_WHOLE, None)
-            running.body = bytearray()
-        return running
-
-    def _desert(self) -> None:
+    def _desert(self, cycle: RequestResponseCycle) -> None:
         """End the work for a client that has gone: what it holds is for others."""
-        running = self._let_go()
-        if running is None:
-            return
-        running.disconnected = True
-        running.message_event.set()
-        scope = cast("dict[str, Any]", running.scope)
+        scope = _let_go(cycle)
+        cycle.disconnected = True
+        cycle.message_event.set()
+        cycle.on_response = _nothing
+        scope[notes.LEFT] = True
         if (task := scope.get(notes.TASK)) is not None:
-            scope[notes.LEFT] = True
             task.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -252,6 +250,20 @@ class _BoundedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()
+        self._wait_for_taking()
+
+
+def _let_go(cycle: RequestResponseCycle) -> dict[str, Any]:
+    """See off a request: what it can ask its connection for would be a cycle of references. Returns its scope."""
+    scope = cast("dict[str, Any]", cycle.scope)
+    scope.pop(HAS_COME, None)
+    scope.pop(TAKE_WHOLE, None)
+    cycle.body = bytearray()
+    return scope
+
+
+def _nothing() -> None:
+    """Stand in for the connection that a request has lost."""
 
 
 def bounded_protocol(settings: ServeSettings, refused: Callable[[str], None]) -> type[HttpToolsProtocol]:

@@ -11,7 +11,7 @@ import re
 import socket
 import urllib.request
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pytest
@@ -22,9 +22,14 @@ from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.settings import ServeSettings
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.stages.decode import decode
+from imageclassifier_runtime.web import notes
+from imageclassifier_runtime.web.passage import Image as ImageItem
+from imageclassifier_runtime.web.passage import Passage, pass_through
 from imageclassifier_runtime.web.protocol import bounded_protocol
 from imageclassifier_runtime.workers import Workers
 from PIL import Image
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -50,6 +55,12 @@ def uncollected() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+async def answer_nothing(_: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def a_costly_image() -> bytes:
@@ -142,13 +153,83 @@ async def test_a_batch_of_broken_images_keeps_none_of_them(server: Running) -> N
 
 
 @pytest.mark.usefixtures("uncollected")
-async def test_a_request_leaves_no_cycle_of_references() -> None:
-    async def app(_: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+async def test_who_leaves_a_batch_leaves_nothing(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blob(bytearray):
+        pass
 
-    config = uvicorn.Config(app, log_config=None, access_log=False)
+    async def forever(*_: Any) -> NoReturn:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def handle(passage: Passage) -> Response:
+        blob = Blob(b"image")
+        held.append(weakref.ref(blob))
+        await passage.answer_each([ImageItem(blob)] * 2, 1)
+        raise AssertionError
+
+    monkeypatch.setattr(Passage, "answer", forever)
+    begun, held = asyncio.Event(), list[weakref.ref[Blob]]()
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    task = asyncio.create_task(pass_through(server.state, Request(scope), handle, lambda _: Response()))
+    await begun.wait()
+    scope[notes.LEFT] = True
+    scope[notes.TASK].cancel()
+    with pytest.raises(ClientDisconnect):
+        await task
+    del task
+    await asyncio.sleep(0)
+    assert held[0]() is None
+
+
+class SlowTaker(asyncio.Transport):
+    """A connection whose client takes nothing of what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = False
+        self.aborted = asyncio.Event()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 1000
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = pause_reading
+
+
+@pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"", b"nonsense\r\n\r\n"])
+async def test_a_closed_connection_whose_answer_is_not_taken_ends(behind: bytes) -> None:
+    config = uvicorn.Config(answer_nothing, log_config=None, access_log=False)
+    config.load()
+    settings = ServeSettings(header_timeout_seconds=0.1)
+    protocol: Any = bounded_protocol(settings, lambda _: None)(
+        config=config, server_state=ServerState(), app_state={}
+    )
+    transport = SlowTaker()
+    protocol.connection_made(transport)
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + behind)
+    async with asyncio.timeout(10):
+        await transport.aborted.wait()
+    protocol.connection_lost(None)
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_a_request_leaves_no_cycle_of_references() -> None:
+    config = uvicorn.Config(answer_nothing, log_config=None, access_log=False)
     config.load()
     protocol = bounded_protocol(ServeSettings(), lambda _: None)
     state = ServerState()

@@ -158,6 +158,26 @@ async def test_a_first_client_that_goes_away_takes_no_other_with_it(
     assert bench.computed == 1
 
 
+async def test_after_a_first_client_that_goes_away_one_other_computes_for_all(
+    make_state: Callable[..., ServerState],
+) -> None:
+    bench = Bench(make_state(cache=ON))
+    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    await bench.begun.wait()
+    others = [asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow)) for _ in range(8)]
+    await asyncio.sleep(0)
+    bench.begun.clear()
+    first.cancel()
+    await bench.begun.wait()
+    others[0].cancel()  # and this one too
+    bench.begun.clear()
+    await bench.begun.wait()
+    bench.go.set()
+    answers = await asyncio.gather(*others[1:])
+    assert [answer.found for answer in answers].count(False) == 1
+    assert bench.computed == 1
+
+
 async def test_another_client_that_goes_away_leaves_the_first_alone(
     make_state: Callable[..., ServerState],
 ) -> None:
