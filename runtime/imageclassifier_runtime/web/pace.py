@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import heapq
+import select
 import struct
 import termios
 from typing import TYPE_CHECKING, Protocol
@@ -29,6 +30,8 @@ TAKE_WHOLE = "imageclassifier.take_whole"
 """In an ASGI scope: a function that returns the whole body, where all of it is here and none was read, or None."""
 
 _SHARE = 32
+# Poll tells of errors and resets unasked. That the other end is closed only Linux tells.
+_GONE = getattr(select, "POLLRDHUP", 0)
 
 
 class PacedFlow(FlowControl):
@@ -62,6 +65,15 @@ class PacedFlow(FlowControl):
         if socket is None or self._transport.is_closing():
             return 0
         return int(struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.FIONREAD, bytes(4)))[0])
+
+    def has_gone(self) -> bool:
+        """Return whether the client sends no more, or is not there: unseen otherwise while nothing is read."""
+        socket = self._transport.get_extra_info("socket")
+        if socket is None or self._transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(socket.fileno(), _GONE)
+        return bool(poll.poll(0))
 
 
 def is_slow(came: int, seconds: float) -> bool:

@@ -200,6 +200,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         if cycle.disconnected or not cycle.more_body or len(cycle.body) + self.flow.waiting() >= amount:
             self.flow.wanted_at = None
             return True
+        if self.flow.has_gone():
+            self.transport.abort()  # which ends the wait
         self.flow.want()
         return False
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
+import struct
 import time
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +110,28 @@ def test_bodies_of_no_told_length_that_stop_are_given_up_too(
 ) -> None:
     attack(served, attackers, 6, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
     assert are_served(served)
+
+
+def test_clients_that_go_while_their_bodies_are_waited_for_are_forgotten(
+    served: Served, attackers: list[socket.socket]
+) -> None:
+    attack(served, attackers, 3, LARGE_HEAD, b"x" * 100_000)
+    before = time.monotonic()
+    for reset in (False, True):
+        for _ in range(10):
+            raw = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+            raw.sendall(LARGE_HEAD + b"x" * 30_000)
+            if reset:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=20) as metrics:
+        assert b'code="408"' not in metrics.read()
+    gone = 0
+    while gone < 20:
+        assert time.monotonic() - before < 5, f"{gone} of 20 were forgotten"
+        with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=20) as metrics:
+            found = re.search(rb'requests_total\{code="499",protocol="native"\} (\d+)', metrics.read())
+        gone = int(found[1]) if found else 0
 
 
 def test_more_slow_bodies_than_connections_make_room(served: Served, attackers: list[socket.socket]) -> None:
