@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from imageclassifier_runtime.errors import RequestError, TooLargeError, UnavailableError
 from imageclassifier_runtime.pools import Lease, Pool
+from imageclassifier_runtime.workers import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,14 +225,8 @@ class _Wait:
     def done(self, result: Any, error: BaseException | None) -> None:
         """Take what the work has come to, and give its room back."""
         self._room.release()
-        answer = self._answer
-        if answer is None or answer.done():
-            return  # nobody waits for it any more
-        if error is None:
-            answer.set_result(result)
-        else:
-            # A future takes any exception but StopIteration.
-            answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+        if self._answer is not None:
+            settle(self._answer, result, error)
 
     def end(self) -> None:
         """Stop, and let go."""

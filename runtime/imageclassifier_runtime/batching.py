@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 from imageclassifier_runtime.errors import UnavailableError
 from imageclassifier_runtime.pipeline import Outcome, Prepared
 from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.workers import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,16 +234,8 @@ class Batcher:
             admission.workers.release(1)
             for number, member in enumerate(members):
                 member.room.release()
-                if member.answer.done():
-                    continue  # nobody waits for it any more
                 result = results[number] if results else RuntimeError(repr(error))
-                if isinstance(result, Outcome):
-                    member.answer.set_result(result)
-                else:
-                    # A future takes any exception but StopIteration.
-                    member.answer.set_exception(
-                        RuntimeError(repr(result)) if isinstance(result, StopIteration) else result
-                    )
+                settle(member.answer, result, result if isinstance(result, Exception) else None)
 
         self._observe(len(members))
         admission.start(lambda: classifier.infer_together(inputs, admission.alone), done)

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:
     from typing import Protocol

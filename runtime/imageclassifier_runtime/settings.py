@@ -6,15 +6,14 @@ import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from imageclassifier_runtime.access.peers import Network, networks
 from imageclassifier_runtime.cache_settings import CacheSettings, read_cache
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.fetch.credentials import Credentials
 from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
-from imageclassifier_runtime.shown import shown
 from imageclassifier_runtime.tracing.settings import TracingSettings
+from imageclassifier_runtime.urls import http_parts, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,12 +195,8 @@ class _Reader:
         if value is None:
             return None
         value = value.rstrip("/")
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or "@" in value or parts.query or parts.fragment or (parts.path and not path):
+        parts = http_parts(value)
+        if parts is None or parts.query or parts.fragment or (parts.path and not path):
             raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {shown(value)!r}")
         return value
 

@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     Done = Callable[[Any, BaseException | None], None]
 
 
+def settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    """Tell who waits, if anybody still does, what the work has come to."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        # A future takes any exception but StopIteration.
+        answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+
+
 class Task:
     """A piece of work that is to be done once, or withdrawn while no thread has begun it."""
 

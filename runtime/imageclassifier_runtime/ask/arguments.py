@@ -7,11 +7,10 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from imageclassifier_runtime.errors import ParameterError
 from imageclassifier_runtime.settings import PRECISIONS, PREFIX
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import http_parts, shown
 from imageclassifier_runtime.web.parameters import DEFAULT_TOP_K, MAX_TOP_K, top_k
 
 if TYPE_CHECKING:
@@ -67,11 +66,7 @@ def _count(value: str) -> int:
 
 def _base_url(value: str) -> str:
     """Return a server's address without the path of the API, which may be given with it."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or "@" in value or parts.query or parts.fragment or not value.isascii():
+    parts = http_parts(value)
+    if parts is None or parts.query or parts.fragment or not value.isascii():
         raise argparse.ArgumentTypeError(f"must be http(s)://host[:port], not {shown(value)!r}")
     return value.rstrip("/").removesuffix("/api/v1/classify").rstrip("/")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import NOT_FOUND, ModelError
 from imageclassifier_runtime.fetch import transport
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.fetch.transport import Target

@@ -23,7 +23,7 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch.download import too_large
 from imageclassifier_runtime.fetch.progress import Progress
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:
     from io import FileIO

@@ -13,7 +13,7 @@ from imageclassifier_runtime.errors import ACCESS_DENIED, NOT_FOUND, TOO_LARGE, 
 from imageclassifier_runtime.fetch import transport
 from imageclassifier_runtime.fetch.retry import retrying
 from imageclassifier_runtime.fetch.sigv4 import encoded, signed
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:
     import http.client

@@ -24,7 +24,7 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch import credentials
 from imageclassifier_runtime.fetch.addresses import resolve
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

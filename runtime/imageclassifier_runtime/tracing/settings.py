@@ -10,10 +10,10 @@ import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import http_parts, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,12 +122,7 @@ def _endpoint(read: _Reader) -> str | None:
     value = read.text(name)
     if not value:
         return None
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or "@" in value or "?" in value or "#" in value or not re.fullmatch(r"[\x21-\x7e]+", value):
+    if http_parts(value) is None or "?" in value or "#" in value or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise SettingsError(
             f"{name} must be http(s)://host[:port][/path], not {shown(value)!r}; keys go into {_OTLP}HEADERS"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -12,7 +12,7 @@ from imageclassifier_runtime.errors import soon
 from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
 from imageclassifier_runtime.web.paths import is_probe
-from imageclassifier_runtime.web.problems import MEDIA_TYPE
+from imageclassifier_runtime.web.problems import MEDIA_TYPE, problem
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,7 +26,6 @@ _TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
 _MAX_AHEAD = 128
 _TOO_MANY_AHEAD = f"More than {_MAX_AHEAD} requests wait on this connection. Wait for their answers."
 _CROWDED = "Too many connections. Try again shortly."
-_PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large", 503: "Service Unavailable"}
 
 
 class _BoundedProtocol(HttpToolsProtocol):
@@ -239,15 +238,9 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         type(self).refused(reason)
         headers = f"retry-after: {soon()}\r\n" if status == 503 else ""
-        content: dict[str, Any] = {
-            "type": "about:blank",
-            "title": _PHRASES[status],
-            "status": status,
-            "detail": detail,
-        }
-        body = json.dumps(content).encode()
+        body = bytes(problem(status, detail=detail).body)
         head = (
-            f"HTTP/1.1 {status} {_PHRASES[status]}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)

@@ -10,7 +10,7 @@ import pytest
 from imageclassifier_runtime.errors import CREDENTIALS_MISSING, ModelError, SettingsError
 from imageclassifier_runtime.fetch import credentials, run
 from imageclassifier_runtime.settings import FetchSettings
-from imageclassifier_runtime.shown import shown
+from imageclassifier_runtime.urls import shown
 
 from tests.unit.runtime.fetch.fetching import IMAGENET, fetch, refused
 from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, send

@@ -1,0 +1,31 @@
+"""Addresses as people write them: which are URLs of servers, and what of one may be told."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def http_parts(address: str) -> SplitResult | None:
+    """Return the parts of an http(s) URL that holds no user and password; None of anything else."""
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable and "@" not in address else None
+
+
+def shown(address: str) -> str:
+    """Return an address without its query and without what is before the last @.
+
+    People write passwords and keys into addresses, also where they do not belong. A password may hold slashes and
+    question marks that it should not, so nothing here goes by how it is parsed.
+    """
+    found = _SCHEME.match(address)
+    scheme = found[0] if found else ""
+    before, at, rest = address.removeprefix(scheme).rpartition("@")
+    rest = "" if "?" in before else rest.partition("?")[0]
+    return f"{scheme}{'…' if at else ''}{at}{rest}"
