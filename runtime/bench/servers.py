@@ -146,6 +146,13 @@ class Server:
         if self._process.poll() is not None:
             raise BenchError(f"{self.kind.name} ended with {self._process.returncode}\n{self.log_tail()}")
 
+    def wait(self, seconds: float) -> int:
+        """Return the status with which the process ends by itself; raises BenchError where it does not."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"{self.kind.name} did not end in {seconds:g} s\n{self.log_tail()}") from None
+
     def stop(self) -> None:
         """End the process: asked first (SIGINT skips the drain of ours), then made to."""
         if self._process.poll() is None:
