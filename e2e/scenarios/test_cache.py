@@ -67,7 +67,9 @@ def test_results_outlive_the_pods_in_redis_and_its_end_fails_no_answer(
     cache = {"redis": {"url": redisstore.url(namespace), "credentialsSecretRef": {"name": redisstore.SECRET}}}
     kube.apply(manifest("pets", namespace=namespace, spec={"cache": cache}))
     live = wait_reason(kube, "pets", "CreateContainerConfigError", namespace=namespace)
-    assert redisstore.SECRET in condition(live, "Ready")["message"]
+    message = condition(live, "Ready")["message"]
+    assert redisstore.SECRET in message
+    assert "password for spec.cache.redis.credentialsSecretRef" in message
 
     metadata = {"name": redisstore.SECRET, "namespace": namespace}
     secret = {

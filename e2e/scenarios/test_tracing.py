@@ -79,7 +79,9 @@ def test_headers_come_from_a_secret_once_it_is_there(kube: Kube, namespace: str)
     tracing = {"otlpEndpoint": tracereceiver.endpoint(namespace), "headersSecretRef": {"name": "receiver"}}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
     live = wait_reason(kube, "pets", "CreateContainerConfigError", namespace=namespace)
-    assert "receiver" in condition(live, "Ready")["message"]
+    message = condition(live, "Ready")["message"]
+    assert "receiver" in message
+    assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in message
 
     metadata = {"name": "receiver", "namespace": namespace}
     headers = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=e2e-secret-value"}

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _KEYS_REMEDY = "spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys of its source"
+_SECRETS_REMEDY = (
+    "create it in this namespace, with the key that the field takes which names it: password for "
+    "spec.cache.redis.credentialsSecretRef, OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef"
+)
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _IMAGE_REMEDY = "check the image's name and that the nodes can pull it"
 
@@ -101,8 +105,8 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
         return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
         said = waiting.get("message") or reason
-        from_secret = container.get("name") == "model" and "secret" in said.lower()
-        message = f"{pod}: {said}; {_KEYS_REMEDY}" if from_secret else f"{pod}: {said}"
+        remedy = _KEYS_REMEDY if container.get("name") == "model" else _SECRETS_REMEDY
+        message = f"{pod}: {said}; {remedy}" if "secret" in said.lower() else f"{pod}: {said}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
     ended = _last_end(container)
     if ended is None or ended.get("exitCode") == 0:

@@ -76,7 +76,7 @@ def classify(settings: ServeSettings) -> dict[str, Any]:
             "transparency laid on white."
         ),
         "responses": {
-            200: parts.json_of(_ANSWER, "The likeliest classes"),
+            200: parts.classes_of(_ANSWER, "The likeliest classes"),
             400: parts.problem_of("The image cannot be decoded, or the form is malformed"),
             408: parts.problem_of("The body did not arrive in time"),
             413: parts.problem_of(f"More than {most}"),
@@ -113,7 +113,7 @@ def classify_batch(state: ServerState) -> dict[str, Any]:
             "itself."
         ),
         "responses": {
-            200: parts.json_of(_BATCH, "A result for each image; all of them may be problems"),
+            200: parts.classes_of(_BATCH, "A result for each image; all of them may be problems"),
             400: parts.problem_of("The form is malformed"),
             408: parts.problem_of("The body did not arrive in time"),
             413: parts.problem_of(f"The body has more than {most} bytes"),

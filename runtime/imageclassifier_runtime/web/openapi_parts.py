@@ -21,6 +21,11 @@ REQUEST_ID = {
     "description": "Returned with the answer and written to the log; made up where absent",
 }
 
+_CACHE = {
+    "schema": {"type": "string", "enum": ["hit", "miss", "partial"]},
+    "description": "Whether all, none or some of the images were in the cache; absent where none was looked for",
+}
+
 
 def object_of(required: dict[str, Any], **extra: Any) -> dict[str, Any]:
     """Return the schema of an object with these fields."""
@@ -37,6 +42,11 @@ PREDICTION = object_of(
 def json_of(schema: dict[str, Any], description: str) -> dict[str, Any]:
     """Return an answer in JSON."""
     return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def classes_of(schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """Return an answer in JSON to images, which a cache may have known."""
+    return {**json_of(schema, description), "headers": {"X-Cache": _CACHE}}
 
 
 def problem_of(description: str, *, retry: bool = False) -> dict[str, Any]:

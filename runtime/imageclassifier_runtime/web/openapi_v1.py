@@ -88,7 +88,7 @@ def predict(path: str, signature: Signature) -> dict[str, Any]:
             "with the model's scores."
         ),
         "responses": {
-            200: parts.json_of(answer, "The predictions"),
+            200: parts.classes_of(answer, "The predictions"),
             422: parts.error_of("A parameter is not valid"),
             **parts.inference_errors(),
         },

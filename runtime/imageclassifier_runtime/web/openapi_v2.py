@@ -122,7 +122,7 @@ def infer(path: str, signature: Signature) -> dict[str, Any]:
             f"value:index:label), tensors with `{signature.scores}` (FP32), unless `outputs` says otherwise. "
             "Binary data and the classification extension work as Triton's."
         ),
-        "responses": {200: parts.json_of(_ANSWER, "The outputs"), **parts.inference_errors()},
+        "responses": {200: parts.classes_of(_ANSWER, "The outputs"), **parts.inference_errors()},
         "openapi_extra": {
             "parameters": [*parts.path_parameters(path), header, parts.REQUEST_ID],
             "requestBody": {

@@ -196,9 +196,18 @@ def test_a_secret_of_the_source_that_is_missing_is_told_with_its_remedy(said: st
     assert condition(status, "Stalled")["status"] == "True"
 
 
+@pytest.mark.parametrize("said", ['secret "login" not found', "couldn't find key password in Secret vision/login"])
+def test_a_secret_of_the_server_that_is_missing_is_told_with_its_remedy(said: str) -> None:
+    blocked = waiting("CreateContainerConfigError", said)
+    message = ready(world(pod("p", containerStatuses=[blocked])))["message"]
+    assert message.startswith(f"p: {said}; create it in this namespace")
+    assert "password for spec.cache.redis.credentialsSecretRef" in message
+    assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in message
+
+
 def test_another_configuration_that_is_wrong_gets_no_remedy_that_is_not_its_own() -> None:
-    blocked = waiting("CreateContainerConfigError", 'secret "other" not found')
-    assert ready(world(pod("p", containerStatuses=[blocked])))["message"].endswith('secret "other" not found')
+    blocked = waiting("CreateContainerConfigError", 'configmap "other" not found')
+    assert ready(world(pod("p", containerStatuses=[blocked])))["message"].endswith('configmap "other" not found')
 
 
 @pytest.mark.parametrize("reason", ["ModelAccessDenied", "ModelCredentialsMissing"])

@@ -212,6 +212,20 @@ async def test_the_openapi_document_tells_the_truth_about_classify(server: Runni
     assert "HTTPValidationError" not in json.dumps(document)
 
 
+async def test_the_openapi_document_says_of_every_answer_to_images_what_the_cache_says(server: Running) -> None:
+    paths = (await server.client.get("/openapi.json")).json()["paths"]
+    told = {
+        path
+        for path, methods in paths.items()
+        for operation in methods.values()
+        if "X-Cache" in operation["responses"].get("200", {}).get("headers", {})
+    }
+    versions = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+    assert {CLASSIFY, "/api/v1/classify/batch", *(f"{path}/infer" for path in versions)} <= told
+    assert all(path.endswith(("classify", "classify/batch", "/infer", ":predict")) for path in told)
+    assert any(path.endswith(":predict") for path in told)
+
+
 async def test_the_openapi_document_has_every_protocol_with_its_path_parameters(server: Running) -> None:
     paths = (await server.client.get("/openapi.json")).json()["paths"]
     for path, method in {

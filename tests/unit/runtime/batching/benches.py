@@ -1,0 +1,102 @@
+"""A batcher over real workers whose clock, decoding and inference a test holds in its hand."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from imageclassifier_runtime.pipeline import Classifier, Outcome, Prepared
+from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.stages import containers
+
+from tests.unit.runtime.support import image_bytes
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Coroutine
+
+    from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.batching import Batcher
+
+
+DELAY = 5.0
+PATIENCE = 100.0
+LIMIT = 1000.0
+CAPACITY = 1 << 20
+ROOM = 2 * 4 * 3 * 32 * 32
+
+
+class ManualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock stands still until a test moves it."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@dataclasses.dataclass
+class Bench:
+    """A batcher over real workers and a real session that can be held shut, and what it did."""
+
+    batcher: Batcher
+    admission: Admission
+    classifier: Classifier
+    sizes: list[int]
+    gate: threading.Event
+    inferred: list[int]
+
+    def tensor(self, colour: int = 0, count: int = 4) -> asyncio.Task[Outcome]:
+        values = np.zeros(self.classifier.input_shape, np.float32)
+        values[colour] = 1
+        return asyncio.ensure_future(self.batcher.infer(Lease(), Prepared(values, count)))
+
+    def image(self, colour: str = "red") -> asyncio.Task[Outcome]:
+        return self.file(image_bytes(colour))
+
+    def file(self, data: bytes) -> asyncio.Task[Outcome]:
+        container = containers.read(data)
+        return asyncio.ensure_future(self.batcher.classify(Lease(), container, 4, peak=50_000))
+
+    def pass_time(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, ManualLoop)
+        loop.now += seconds
+
+    @property
+    def idle(self) -> bool:
+        room = self.admission
+        counts = (room.waiting, room.running, room.workers.free, room.pixels.free)
+        return counts == (0, 0, room.workers.capacity, CAPACITY)
+
+
+@dataclasses.dataclass
+class Held:
+    """Decodings that wait until they are let go, in the order of their start."""
+
+    started: list[threading.Event] = dataclasses.field(default_factory=list)
+
+    def let_go(self) -> None:
+        for event in self.started:
+            event.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    """Let the loop do all that it can do without a thread or a timer."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def run(test: Coroutine[None, None, None]) -> None:
+    with asyncio.Runner(loop_factory=ManualLoop) as runner:
+        runner.run(test)

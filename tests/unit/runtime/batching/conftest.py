@@ -1,0 +1,76 @@
+"""Benches for the tests of batches."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from imageclassifier_runtime.admission import Admission, Sizes
+from imageclassifier_runtime.batching import Batcher
+from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.pipeline import Classifier
+from imageclassifier_runtime.stages import decode
+from imageclassifier_runtime.stages.infer import Session
+from imageclassifier_runtime.workers import Workers
+
+from tests.unit.runtime.batching.benches import CAPACITY, DELAY, LIMIT, PATIENCE, Bench, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from imageclassifier_runtime.stages.containers import Container
+    from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def classifier(model_path: Path) -> Classifier:
+    return Classifier.load(model_folder.load(model_path), threads=2)
+
+
+@pytest.fixture
+def make_bench(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+    """Return a function that makes a bench; its session runs while the gate is open."""
+    gate, started, inferred = threading.Event(), [], []
+    plain: Callable[[Session, np.ndarray], np.ndarray] = Session.run
+
+    def run(self: Session, batch: np.ndarray) -> np.ndarray:
+        inferred.append(len(batch))
+        assert gate.wait(60)
+        return plain(self, batch)
+
+    monkeypatch.setattr(Session, "run", run)
+    gate.set()
+
+    def make(*, most: int = 4, workers: int = 2, max_queue: int = 64) -> Bench:
+        threads = Workers(workers)
+        started.append(threads)
+        room = Admission(
+            sizes=Sizes(bodies=100, pixels=CAPACITY), workers=threads, max_queue=max_queue, queue_timeout=PATIENCE
+        )
+        sizes: list[int] = []
+        batcher = Batcher(room, classifier, most=most, delay=DELAY, limit=LIMIT, observe=sizes.append)
+        return Bench(batcher, room, classifier, sizes, gate, inferred)
+
+    yield make
+    gate.set()
+    for threads in started:
+        threads.shutdown()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Hold every decoding until it is let go."""
+    found = Held()
+
+    def slow(container: Container) -> Image.Image:
+        event = threading.Event()
+        found.started.append(event)
+        assert event.wait(60)
+        return decode.decode(container)
+
+    monkeypatch.setattr("imageclassifier_runtime.pipeline.decode", slow)
+    yield found
+    found.let_go()
