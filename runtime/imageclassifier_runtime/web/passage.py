@@ -184,6 +184,12 @@ class Passage:
             response.headers["x-cache"] = "hit" if self._found == self._looked_up else partly
         return response
 
+    def refused(self, error: RequestError, render: Callable[[RequestError], Response]) -> Response:
+        """Count an error that a client can cause or has to bear, and return its answer."""
+        self._state.metrics.rejected.labels(error.reason).inc()
+        self.request.scope[notes.REASON] = error.reason
+        return render(error)
+
     async def _image(self, image: Image, count: int) -> Outcome:
         most, cache = self._state.settings.max_image_bytes, self._state.cache
         if len(image.data) > most:
@@ -216,6 +222,10 @@ def _nothing() -> None:
     """Stand in where the server cannot tell whether a body is here."""
 
 
+def _stopping() -> UnavailableError:
+    return UnavailableError("This server is shutting down. Try again: another one will answer.", reason="draining")
+
+
 _LATE = UnavailableError("The images before this one took all the time that a request has.", reason="work-timeout")
 
 
@@ -232,21 +242,21 @@ async def pass_through(
         if request.scope.get(notes.LEFT):
             raise ClientDisconnect
         if state.lifecycle.stopping:
-            raise UnavailableError(
-                "This server is shutting down. Try again: another one will answer.", reason="draining"
-            )
+            raise _stopping()
         return passage.mark(await handle(passage))
     except RequestError as error:
-        state.metrics.rejected.labels(error.reason).inc()
-        request.scope[notes.REASON] = error.reason
-        return refusal(render(error), passage.reader, request.scope["headers"])
+        return refusal(passage.refused(error, render), passage.reader, request.scope["headers"])
     except asyncio.CancelledError as error:
-        if not request.scope.get(notes.LEFT) or task is None:
+        left = request.scope.get(notes.LEFT)
+        if task is None or not (left or state.lifecycle.stopping):
             raise
         # A group of tasks keeps the error that ends it: its frames, and what the client sent, would be a cycle.
         error.__traceback__ = None
         task.uncancel()
-        raise ClientDisconnect from None
+        if left:
+            raise ClientDisconnect from None
+        # The process ends now, so nothing more of the body is read.
+        return passage.refused(_stopping(), render)
     finally:
         del request.scope[notes.TASK]
         request.scope[notes.BYTES_IN] = passage.reader.received

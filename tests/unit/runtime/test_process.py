@@ -121,6 +121,31 @@ def test_a_request_in_flight_when_the_drain_ends_is_still_answered(start: Callab
     assert served.end() == 0
 
 
+def test_a_request_that_the_end_overtakes_is_told_so(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=0)
+    connection = served.connect()
+    connection.putrequest("POST", CLASSIFY)
+    connection.putheader("Content-Type", "image/png")
+    connection.putheader("Content-Length", "1000")
+    connection.endheaders(b"the rest never comes")
+    assert served.get("/api/v1/health/live") == 200  # by now the loop has seen the other request too
+    served.process.send_signal(signal.SIGTERM)
+    served.wait_for("Draining")
+    until(lambda: refuses_connections(served))
+    for _ in range(2):  # a second one and a third: not to wait for it any longer
+        served.process.send_signal(signal.SIGINT)
+    response = connection.getresponse()
+    assert response.status == 503
+    assert response.headers["Retry-After"]
+    assert response.headers["Connection"] == "close"
+    assert "shutting down" in json.loads(response.read())["detail"]
+    connection.close()
+    written = served.process.stdout.read() if served.process.stdout is not None else ""
+    assert "Traceback" not in written
+    assert '"reason":"draining"' in written
+    assert served.end() == 0
+
+
 def test_an_interrupt_ends_it_without_a_drain(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=600)
     served.process.send_signal(signal.SIGINT)
