@@ -47,6 +47,8 @@ class _BoundedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _stuck_timer: asyncio.TimerHandle | None = None
     _stuck_since = 0.0
+    _parting: bytes | None = None
+    """The refusal that ends the connection once those before it have their answers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -74,10 +76,13 @@ class _BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
+        if self._parting is not None:
+            self.flow.pause_reading()
+            return
         if self._in_headers:
             self._header_bytes += len(data)
         super().data_received(data)
-        if self._in_headers and self._header_bytes:
+        if self._in_headers and self._header_bytes and self._parting is None:
             if self._header_bytes > _MAX_HEADER_BYTES:
                 self._refuse(431, _TOO_LONG, "headers")
             elif self._timer is None:
@@ -134,6 +139,9 @@ class _BoundedProtocol(HttpToolsProtocol):
         # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
         if self.transport.is_closing():
             self._wait_for_taking()
+        elif self._parting is not None:
+            if self._running is None:
+                self._part(self._parting)
         elif self.cycle.response_complete:
             if not self._in_headers:
                 self._start_timer()
@@ -234,7 +242,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, status: int, detail: str, reason: str) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._parting is not None:
             return
         type(self).refused(reason)
         headers = f"retry-after: {soon()}\r\n" if status == 503 else ""
@@ -243,7 +251,23 @@ class _BoundedProtocol(HttpToolsProtocol):
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        self.transport.write(head.encode("ascii") + body)
+        answer = head.encode("ascii") + body
+        if self._others_are_before():
+            self._parting = answer
+            self._stop_timer()
+        else:
+            self._part(answer)
+
+    def _others_are_before(self) -> bool:
+        """Return whether whole requests wait, whose answers come first (RFC 9112, 9.3.2); forget one in part."""
+        if self.pipeline and self.cycle.more_body:
+            _let_go(self.pipeline.popleft()[0])
+            self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._running)
+        return self._running is not None and not self._running.more_body
+
+    def _part(self, answer: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self.transport.write(answer)
         self.transport.close()
         self._wait_for_taking()
 

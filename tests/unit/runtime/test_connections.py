@@ -139,6 +139,35 @@ def test_requests_sent_ahead_are_answered_in_order(served: Served) -> None:
     assert answer.endswith(b'{"status": "alive"}')
 
 
+LIVE = b"GET /api/v1/health/live HTTP/1.1\r\nHost: h\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("behind", "status"),
+    [
+        (b"\x00garbage\r\n\r\n", 400),
+        (HEAD + CHUNKED + b"no length\r\n", 400),
+        (HEAD + CHUNKED + b"1\r\nx\r\n0\r\nX-T: " + b"b" * 33_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * 33_000 + b"\r\n\r\n", 431),
+        (LIVE * 200, 503),
+    ],
+)
+def test_a_refusal_comes_after_the_answers_to_the_requests_before_it(
+    served: Served, behind: bytes, status: int
+) -> None:
+    image = image_bytes()
+    one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image) + image
+    answer = exchange(served, one + LIVE + one + behind)
+    statuses = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
+    assert statuses[:3] == [200, 200, 200]
+    assert statuses[3:-1] == [200] * len(statuses[3:-1])
+    assert statuses[-1] == status
+    assert answer.count(b"predictions") == 2
+    assert answer.count(b"connection: close") == 1
+    assert is_well(served)
+
+
 def test_a_body_behind_another_request_has_its_own_time(served: Served) -> None:
     image = image_bytes()
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image)
