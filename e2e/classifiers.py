@@ -74,16 +74,17 @@ def wait_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 90) ->
     )
 
 
-def wait_reason(kube: Kube, name: str, reason: str, *, namespace: str, seconds: float = 60) -> Object:
-    """Wait until Ready gives a reason for the newest generation."""
-    return wait_for(
-        kube,
-        name,
-        namespace=namespace,
-        what=reason,
-        probe=lambda live: current(live).get("reason") == reason,
-        seconds=seconds,
-    )
+def wait_reason(
+    kube: Kube, name: str, reason: str, *, namespace: str, says: str = "", seconds: float = 60
+) -> Object:
+    """Wait until Ready gives a reason for the newest generation, with `says` in its message."""
+
+    def told(live: Object) -> bool:
+        ready = current(live)
+        return ready.get("reason") == reason and says in ready.get("message", "")
+
+    what = f"{reason} with {says!r}" if says else reason
+    return wait_for(kube, name, namespace=namespace, what=what, probe=told, seconds=seconds)
 
 
 def children(kube: Kube, uid: str, *, namespace: str) -> dict[str, Object]:

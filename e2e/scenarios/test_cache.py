@@ -66,10 +66,8 @@ def test_results_outlive_the_pods_in_redis_and_its_end_fails_no_answer(
         pytest.skip("brings a program of this machine into the cluster")
     cache = {"redis": {"url": redisstore.url(namespace), "credentialsSecretRef": {"name": redisstore.SECRET}}}
     kube.apply(manifest("pets", namespace=namespace, spec={"cache": cache}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", namespace=namespace)
-    message = condition(live, "Ready")["message"]
-    assert redisstore.SECRET in message
-    assert "password for spec.cache.redis.credentialsSecretRef" in message
+    live = wait_reason(kube, "pets", "CreateContainerConfigError", says=redisstore.SECRET, namespace=namespace)
+    assert "password for spec.cache.redis.credentialsSecretRef" in condition(live, "Ready")["message"]
 
     metadata = {"name": redisstore.SECRET, "namespace": namespace}
     secret = {

@@ -35,8 +35,7 @@ def test_a_bucket_serves_once_its_secret_is_there(
 
     model["credentialsSecretRef"] = {"name": "model-store"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", namespace=namespace)
-    assert "model-store" in condition(live, "Ready")["message"]
+    live = wait_reason(kube, "pets", "CreateContainerConfigError", says="model-store", namespace=namespace)
     assert condition(live, "Stalled")["status"] == "True"
 
     keys = {"AWS_ACCESS_KEY_ID": modelstore.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}

@@ -17,6 +17,8 @@ _SECRETS_REMEDY = (
     "create it in this namespace, with the key that the field takes which names it: password for "
     "spec.cache.redis.credentialsSecretRef, OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef"
 )
+# The kubelet has not heard yet of an object that may well be there.
+_NOT_SYNCED = re.compile(r"failed to sync (secret|configmap) cache\b")
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _IMAGE_REMEDY = "check the image's name and that the nodes can pull it"
 
@@ -105,6 +107,8 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
         return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
         said = waiting.get("message") or reason
+        if _NOT_SYNCED.match(said):
+            return Cause(rank=1, reason=reason, message=f"{pod}: {said}; the kubelet tries again", stalled=False)
         remedy = _KEYS_REMEDY if container.get("name") == "model" else _SECRETS_REMEDY
         message = f"{pod}: {said}; {remedy}" if "secret" in said.lower() else f"{pod}: {said}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)

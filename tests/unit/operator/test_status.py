@@ -205,6 +205,15 @@ def test_a_secret_of_the_server_that_is_missing_is_told_with_its_remedy(said: st
     assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in message
 
 
+def test_a_kubelet_that_has_not_heard_of_the_secret_yet_asks_for_nobody() -> None:
+    said = "failed to sync secret cache: timed out waiting for the condition"
+    blocked = waiting("CreateContainerConfigError", said)
+    seen = world(pod("p", containerStatuses=[blocked]), deployment=deployment(ready=0))
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    assert condition(status, "Ready")["message"] == f"p: {said}; the kubelet tries again"
+    assert condition(status, "Stalled")["status"] == "False"
+
+
 def test_another_configuration_that_is_wrong_gets_no_remedy_that_is_not_its_own() -> None:
     blocked = waiting("CreateContainerConfigError", 'configmap "other" not found')
     assert ready(world(pod("p", containerStatuses=[blocked])))["message"].endswith('configmap "other" not found')
