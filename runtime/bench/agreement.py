@@ -16,8 +16,6 @@ import importlib
 import io
 import json
 import os
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +24,7 @@ from PIL import Image, ImageOps
 
 from e2e.steps import say
 from runtime.bench import servers, workload
+from runtime.bench.command import run
 from runtime.bench.errors import BenchError
 from runtime.bench.table import aligned
 
@@ -135,12 +134,7 @@ def _index(outputs: dict[str, Any]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare and report; 1 where --assert and too many differ, 2 where it could not be done."""
     command = _parser().parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="imageclassifier-agreement-") as work:
-            return _compare(command, Path(work))
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run(lambda work: _compare(command, work))
 
 
 def _compare(command: argparse.Namespace, work: Path) -> int:

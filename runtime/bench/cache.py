@@ -15,8 +15,6 @@ import http.client
 import json
 import re
 import statistics
-import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING
 from e2e.steps import say
 from runtime.bench import servers, workload
 from runtime.bench.child import run_module
+from runtime.bench.command import run
 from runtime.bench.errors import BenchError
 from runtime.bench.jobs import Load, LoadJob
 from runtime.bench.table import aligned
@@ -132,12 +131,10 @@ def pictures(source: Path, work: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where --assert and a hit took too long, 2 where it could not be measured."""
     command = _parser().parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
-            found = _measure(command, Path(work))
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run(lambda work: _report(command, _measure(command, work)))
+
+
+def _report(command: argparse.Namespace, found: Sequence[Hits]) -> int:
     print(_table(found))
     if command.out:
         command.out.write_text(json.dumps([dataclasses.asdict(entry) for entry in found], indent=1) + "\n")

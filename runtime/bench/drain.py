@@ -14,20 +14,19 @@ import contextlib
 import dataclasses
 import os
 import signal
-import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.steps import say
 from runtime.bench import servers, wire, workload
+from runtime.bench.command import run
 from runtime.bench.errors import BenchError
 from runtime.bench.table import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _GRACE_SECONDS = 30.0
 _RECONNECT_SECONDS = 0.05
@@ -153,12 +152,10 @@ def measure(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where --assert and something was lost or late, 2 where it could not be measured."""
     command = _parser().parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
-            found = _measure(command, Path(work))
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run(lambda work: _report(command, _measure(command, work)))
+
+
+def _report(command: argparse.Namespace, found: Sequence[Drain]) -> int:
     print("\n" + table(found))
     for drain in found:
         for it in drain.lost()[:5]:
