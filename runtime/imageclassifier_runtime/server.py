@@ -21,7 +21,7 @@ import uvicorn
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.settings import ALL_ADDRESSES
-from imageclassifier_runtime.web.protocol import bounded_protocol
+from imageclassifier_runtime.web.protocol import bounded_protocol, give_up_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let Redis have the results of the last requests, unless the end is to be now."""
         await super().shutdown(sockets)
+        give_up_unread(list(self.server_state.connections))
         if self._cache is not None and not self.force_exit:
             await self._cache.close()
 

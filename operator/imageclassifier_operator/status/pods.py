@@ -110,7 +110,8 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
         if _NOT_SYNCED.match(said):
             return Cause(rank=1, reason=reason, message=f"{pod}: {said}; the kubelet tries again", stalled=False)
         remedy = _KEYS_REMEDY if container.get("name") == "model" else _SECRETS_REMEDY
-        message = f"{pod}: {said}; {remedy}" if "secret" in said.lower() else f"{pod}: {said}"
+        of_secret = reason == "CreateContainerConfigError" and "secret" in said.lower()
+        message = f"{pod}: {said}; {remedy}" if of_secret else f"{pod}: {said}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
     ended = _last_end(container)
     if ended is None or ended.get("exitCode") == 0:

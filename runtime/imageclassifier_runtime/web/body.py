@@ -112,7 +112,11 @@ class EarlyResponse(Response):
         headers = [*self.raw_headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
+        try:
+            await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
+        except asyncio.CancelledError:  # the process ends, and the client has its answer
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

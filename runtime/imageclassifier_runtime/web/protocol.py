@@ -16,7 +16,7 @@ from imageclassifier_runtime.web.problems import MEDIA_TYPE, problem
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from imageclassifier_runtime.settings import ServeSettings
 
@@ -41,6 +41,8 @@ class _BoundedProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _field_bytes = 0
     _in_headers = True
+    _begun = False
+    """Whether a request has begun whose headers are not whole."""
     _crowded = False
     _running: RequestResponseCycle | None = None
     """Whose turn it is; `cycle` is the last one that has come, and may wait behind it."""
@@ -82,14 +84,15 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._in_headers:
             self._header_bytes += len(data)
         super().data_received(data)
-        if self._in_headers and self._header_bytes and self._parting is None:
+        if (self._begun or self._header_bytes) and self._in_headers and self._parting is None:
             if self._header_bytes > _MAX_HEADER_BYTES:
                 self._refuse(431, _TOO_LONG, "headers")
-            elif self._timer is None:
+            elif self._timer is None and self._running is None:
                 self._start_timer()
 
     def on_message_begin(self) -> None:
         self._field_bytes = 0
+        self._begun = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -108,7 +111,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= _MAX_AHEAD:
             self._refuse(503, _TOO_MANY_AHEAD, "pipelined")
             raise ValueError(_TOO_MANY_AHEAD)
-        self._in_headers, self._header_bytes = False, 0
+        self._in_headers, self._begun, self._header_bytes = False, False, 0
         self._stop_timer()
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
@@ -143,7 +146,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             if self._running is None:
                 self._part(self._parting)
         elif self.cycle.response_complete:
-            if not self._in_headers:
+            if self._begun or self._header_bytes or not self._in_headers:
                 self._start_timer()
         elif self.pipeline or not self._in_headers:
             # It is another one's turn now, and nothing more is read than to see its client go.
@@ -270,6 +273,13 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.transport.write(answer)
         self.transport.close()
         self._wait_for_taking()
+
+
+def give_up_unread(connections: Iterable[object]) -> None:
+    """End the connections whose clients do not take their answers: at the end, whoever writes there would wait."""
+    for connection in connections:
+        if isinstance(connection, _BoundedProtocol) and connection.flow.write_paused:
+            connection.transport.abort()
 
 
 def _let_go(cycle: RequestResponseCycle) -> dict[str, Any]:

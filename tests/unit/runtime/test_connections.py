@@ -168,6 +168,12 @@ def test_a_refusal_comes_after_the_answers_to_the_requests_before_it(
     assert is_well(served)
 
 
+@pytest.mark.parametrize("line", [b"Host: h\r\n", b"X-A: " + b"a" * 40_000])
+def test_headers_behind_a_request_that_never_end_lose_their_connection(served: Served, line: bytes) -> None:
+    answer = exchange(served, LIVE + b"GET / HTTP/1.1\r\n" + line)
+    assert answer.count(b"HTTP/1.1 200 ") == 1
+
+
 def test_a_body_behind_another_request_has_its_own_time(served: Served) -> None:
     image = image_bytes()
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image)

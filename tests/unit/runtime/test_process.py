@@ -74,6 +74,23 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def until_it_stays(count: Callable[[], str]) -> None:
+    before, now = "", count()
+    while now != before:
+        time.sleep(0.05)
+        before, now = now, count()
+
+
+def counted_answers(served: Served) -> str:
+    connection = served.connect()
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return "".join(
+        line for line in text.splitlines() if line.startswith('imageclassifier_requests_total{code="200"')
+    )
+
+
 def refuses_connections(served: Served) -> bool:
     try:
         served.get("/api/v1/health/live")
@@ -144,6 +161,37 @@ def test_a_request_that_the_end_overtakes_is_told_so(start: Callable[..., Served
     assert "Traceback" not in written
     assert '"reason":"draining"' in written
     assert served.end() == 0
+
+
+def test_answers_that_nobody_takes_do_not_delay_the_end(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=0, BODY_TIMEOUT_SECONDS=600)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.connect(("127.0.0.1", served.port))
+        for _ in range(3):  # together more than the kernel keeps, and at no time more than may wait
+            client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: h\r\n\r\n" * 60)
+            until_it_stays(lambda: counted_answers(served))
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: refuses_connections(served))
+        served.process.send_signal(signal.SIGINT)
+        assert served.end() == 0
+
+
+def test_a_client_that_has_been_refused_does_not_fill_the_log_at_the_end(start: Callable[..., Served]) -> None:
+    served = start(DRAIN_SECONDS=0)
+    connection = served.connect()
+    connection.putrequest("POST", CLASSIFY)
+    connection.putheader("Content-Type", "image/png")
+    connection.putheader("Content-Length", "999999999")
+    connection.endheaders(b"too much")
+    answer = connection.getresponse()  # now what it still sends is read and forgotten
+    assert answer.status == 413
+    served.process.send_signal(signal.SIGTERM)
+    until(lambda: refuses_connections(served))
+    served.process.send_signal(signal.SIGINT)
+    assert "Traceback" not in (served.process.stdout.read() if served.process.stdout is not None else "")
+    assert served.end() == 0
+    connection.close()
 
 
 def test_an_interrupt_ends_it_without_a_drain(start: Callable[..., Served]) -> None:
