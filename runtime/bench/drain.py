@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 30.0
 _RECONNECT_SECONDS = 0.05
+# The server's timer counts whole milliseconds, from when it heard: just then is neither before nor after.
+_JUST_THEN_SECONDS = 0.01
 _CHUNK = 65_536
 
 
@@ -53,7 +55,8 @@ class Drain:
 
     def lost(self) -> list[Asked]:
         """Return the requests that came before the drain ended and were not answered with 200."""
-        return [it for it in self.asked if it.sent < self.drain_seconds and it.outcome != "200"]
+        end = self.drain_seconds - _JUST_THEN_SECONDS
+        return [it for it in self.asked if it.sent < end and it.outcome != "200"]
 
     def held(self) -> bool:
         """Return whether nothing was lost, something was asked during the drain, and the end came in time."""

@@ -14,14 +14,15 @@ def ended(*asked: tuple[float, str], gone: float = 10.5, status: int = 0) -> Dra
     return Drain(precision="FP32", drain_seconds=10.0, gone=gone, status=status, asked=requests)
 
 
-def test_what_is_sent_after_the_drain_is_not_lost() -> None:
-    run = ended((-1.0, "200"), (9.999, "200"), (10.001, "EOFError"))
+@pytest.mark.parametrize("sent", [9.999, 10.001])
+def test_what_is_sent_as_the_drain_ends_or_after_it_is_not_lost(sent: float) -> None:
+    run = ended((-1.0, "200"), (9.5, "200"), (sent, "EOFError"))
     assert run.lost() == []
     assert run.held()
 
 
 @pytest.mark.parametrize("outcome", ["503", "EOFError", "ConnectionResetError"])
-@pytest.mark.parametrize("sent", [-0.5, 9.999])
+@pytest.mark.parametrize("sent", [-0.5, 9.98])
 def test_anything_but_200_before_the_drain_has_ended_is_lost(sent: float, outcome: str) -> None:
     run = ended((1.0, "200"), (sent, outcome))
     assert run.lost() == [Asked(sent=sent, outcome=outcome)]
