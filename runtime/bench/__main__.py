@@ -7,7 +7,6 @@ import dataclasses
 import os
 import platform
 import sys
-import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +17,7 @@ from imageclassifier_runtime import cgroup
 from e2e.cluster.paths import REPOSITORY
 from e2e.steps import say
 from runtime.bench import bars, batching, measure, results, table, workload
-from runtime.bench.errors import BenchError
+from runtime.bench.command import run
 from runtime.bench.plan import Options
 
 if TYPE_CHECKING:
@@ -32,30 +31,26 @@ _PACKAGES = ("onnxruntime", "pillow", "numpy", "uvicorn", "fastapi")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; 1 where --assert and a bar was missed, 2 where it could not be measured."""
     command = _parser().parse_args(arguments)
+    return run(lambda work: _compare_batches(command, work) if command.batching else _compare(command, work))
+
+
+def _compare(command: argparse.Namespace, work: Path) -> int:
     out: Path = command.out
-    try:
-        if command.batching:
-            return _compare_batches(command)
-        if command.report:
-            found = results.read(command.report)
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
-                found = _measure(command, Path(work))
-            found.write(out / "results.json")
-        return _report(found, out, judged=command.judge)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if command.report:
+        found = results.read(command.report)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        found = _measure(command, work)
+        found.write(out / "results.json")
+    return _report(found, out, judged=command.judge)
 
 
-def _compare_batches(command: argparse.Namespace) -> int:
+def _compare_batches(command: argparse.Namespace, work: Path) -> int:
     out: Path = command.out
     out.mkdir(parents=True, exist_ok=True)
     sizes = batching.sizes_of(command.batching)
-    with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
-        bench = _bench(command, Path(work))
-        batching.run(bench, sizes)
+    bench = _bench(command, work)
+    batching.run(bench, sizes)
     bench.results.write(out / "batching.json")
     print(f"\n{batching.render(bench.results, sizes)}\n\n{out / 'batching.json'}")
     return 0

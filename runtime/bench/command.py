@@ -1,4 +1,4 @@
-"""How the smaller measurements run and end: a folder for the run, and 2 with the cause where it cannot be done."""
+"""How a measurement runs and ends: a folder for the run, and 2 with the cause where it cannot be done."""
 
 from __future__ import annotations
 

@@ -179,10 +179,7 @@ def _measure(command: argparse.Namespace, work: Path) -> list[Drain]:
     for precision in prepared.precisions:
         settings = {"DRAIN_SECONDS": f"{command.drain_seconds:g}"}
         kind = servers.ours(prepared, precision, settings)
-        requests = [
-            wire.request(kind.path, file.read_bytes(), form=True)
-            for file in sorted(prepared.pictures.glob("*.jpg"))
-        ]
+        requests = wire.requests(kind.path, prepared.pictures, form=True)
         with servers.Server(kind, work / "logs") as server:
             found.append(measure(server, requests, command, precision))
         say(f"{precision}: gone {found[-1].gone:.2f} s after SIGTERM, {len(found[-1].lost())} lost")

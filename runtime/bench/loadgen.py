@@ -27,6 +27,7 @@ from pathlib import Path
 import uvloop
 
 from runtime.bench import procfs, wire
+from runtime.bench.errors import BenchError
 from runtime.bench.jobs import Load, LoadJob
 from runtime.bench.statistics import percentile
 
@@ -228,14 +229,6 @@ class Run:
         )
 
 
-def prepared(job: LoadJob) -> list[bytes]:
-    """Return one request for each picture."""
-    files = sorted(Path(job.pictures).glob("*.jpg"))
-    if not files:
-        raise SystemExit(f"no *.jpg in {job.pictures}")
-    return [wire.request(job.path, file.read_bytes(), form=job.form) for file in files]
-
-
 async def run(job: LoadJob, requests: list[bytes]) -> Load:
     """Do one job in this process."""
     return await Run(job, requests).go()
@@ -248,7 +241,10 @@ def main() -> None:
         os.sched_setaffinity(0, job.cpus)
     with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    requests = prepared(job)
+    try:
+        requests = wire.requests(job.path, Path(job.pictures), form=job.form)
+    except BenchError as error:
+        raise SystemExit(str(error)) from None
     # Bounded in time and in count, and makes no cycles worth collecting.
     gc.disable()
     print(json.dumps(dataclasses.asdict(uvloop.run(run(job, requests)))))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime.bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _BOUNDARY = b"imageclassifier-bench-7MA4YWxkTrZu0gW"
 _END = b"\r\n\r\n"
@@ -45,6 +50,14 @@ def request(path: str, image: bytes, *, form: bool) -> bytes:
             body,
         )
     )
+
+
+def requests(path: str, pictures: Path, *, form: bool) -> list[bytes]:
+    """Return one request for each JPEG file of a folder, by name; raises BenchError where there is none."""
+    files = sorted(pictures.glob("*.jpg"))
+    if not files:
+        raise BenchError(f"no *.jpg in {pictures}")
+    return [request(path, file.read_bytes(), form=form) for file in files]
 
 
 def parse_head(data: bytes | bytearray) -> Head | None:

@@ -1,9 +1,19 @@
 """Results made up for tests of what is done with them."""
 
 import math
+from pathlib import Path
 from typing import Any
 
+from imageclassifier_runtime.model import folder as model_folder
+
 from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Footprint, Results, Slice
+
+
+def bundled_and_made(folder: Path) -> list[str]:
+    """Return the arguments for the bundled model, and for no photographs: pictures are made."""
+    (folder / "none").mkdir()
+    bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
+    return ["--model", str(bundled), "--photographs", str(folder / "none")]
 
 
 def made_slice(target: str, precision: str, clients: int, number: int = 0, **changes: Any) -> Slice:

@@ -4,19 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from imageclassifier_runtime.model import folder as model_folder
 
 from runtime.bench import cache
+from tests.unit.bench.support import bundled_and_made
 
 
 @pytest.mark.timeout(600)
 def test_a_short_run_measures_hits_alone_and_under_load(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
-    (tmp_path / "none").mkdir()  # no photographs: pictures are made
     out = tmp_path / "hits.json"
-    arguments = ["--model", str(bundled), "--photographs", str(tmp_path / "none"), "--out", str(out)]
+    arguments = [*bundled_and_made(tmp_path), "--out", str(out)]
     assert cache.main([*arguments, "--rounds", "1", "--seconds", "0.5"]) == 0
     slices = json.loads(out.read_text())
     assert [(entry["clients"], entry["under_load"]) for entry in slices] == [(1, False), (8, False), (4, True)]

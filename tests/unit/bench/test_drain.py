@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from imageclassifier_runtime.model import folder as model_folder
 
 from runtime.bench import drain
 from runtime.bench.drain import Asked, Drain
+from tests.unit.bench.support import bundled_and_made
 
 
 def ended(*asked: tuple[float, str], gone: float = 10.5, status: int = 0) -> Drain:
@@ -39,8 +39,6 @@ def test_a_late_or_unclean_end_and_a_drain_that_nobody_used_do_not_hold() -> Non
 def test_a_short_run_loses_nothing_and_sees_the_process_go(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
-    (tmp_path / "none").mkdir()  # no photographs: pictures are made
-    arguments = ["--model", str(bundled), "--photographs", str(tmp_path / "none"), "--clients", "4"]
+    arguments = [*bundled_and_made(tmp_path), "--clients", "4"]
     assert drain.main([*arguments, "--seconds", "0.5", "--drain-seconds", "1", "--assert"]) == 0
     assert "nothing lost, and gone in time: held" in capsys.readouterr().out

@@ -74,6 +74,16 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def begun(served: Served, part: bytes, *, length: int) -> http.client.HTTPConnection:
+    """Post an image of `length` bytes, of which only the first part comes for now."""
+    connection = served.connect()
+    connection.putrequest("POST", CLASSIFY)
+    connection.putheader("Content-Type", "image/png")
+    connection.putheader("Content-Length", str(length))
+    connection.endheaders(part)
+    return connection
+
+
 def until_it_stays(count: Callable[[], str]) -> None:
     before, now = "", count()
     while now != before:
@@ -122,11 +132,7 @@ def test_no_request_is_lost_in_the_drain_and_the_process_ends_by_itself(start: C
 def test_a_request_in_flight_when_the_drain_ends_is_still_answered(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=0)
     image = image_bytes()
-    connection = served.connect()
-    connection.putrequest("POST", CLASSIFY)
-    connection.putheader("Content-Type", "image/png")
-    connection.putheader("Content-Length", str(len(image)))
-    connection.endheaders(image[:20])
+    connection = begun(served, image[:20], length=len(image))
     assert served.get("/api/v1/health/live") == 200  # by now the loop has seen the other request too
     served.process.send_signal(signal.SIGTERM)
     until(lambda: refuses_connections(served))
@@ -140,11 +146,7 @@ def test_a_request_in_flight_when_the_drain_ends_is_still_answered(start: Callab
 
 def test_a_request_that_the_end_overtakes_is_told_so(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=0)
-    connection = served.connect()
-    connection.putrequest("POST", CLASSIFY)
-    connection.putheader("Content-Type", "image/png")
-    connection.putheader("Content-Length", "1000")
-    connection.endheaders(b"the rest never comes")
+    connection = begun(served, b"the rest never comes", length=1_000)
     assert served.get("/api/v1/health/live") == 200  # by now the loop has seen the other request too
     served.process.send_signal(signal.SIGTERM)
     served.wait_for("Draining")
@@ -179,11 +181,7 @@ def test_answers_that_nobody_takes_do_not_delay_the_end(start: Callable[..., Ser
 
 def test_a_client_that_has_been_refused_does_not_fill_the_log_at_the_end(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=0)
-    connection = served.connect()
-    connection.putrequest("POST", CLASSIFY)
-    connection.putheader("Content-Type", "image/png")
-    connection.putheader("Content-Length", "999999999")
-    connection.endheaders(b"too much")
+    connection = begun(served, b"too much", length=999_999_999)
     answer = connection.getresponse()  # now what it still sends is read and forgotten
     assert answer.status == 413
     served.process.send_signal(signal.SIGTERM)

@@ -54,6 +54,13 @@ class Bench:
         values[colour] = 1
         return asyncio.ensure_future(self.batcher.infer(Lease(), Prepared(values, count)))
 
+    async def busy(self) -> asyncio.Task[Outcome]:
+        """Shut the gate, and return the tensor whose inference waits before it."""
+        self.gate.clear()
+        task = self.tensor()
+        await until(lambda: self.inferred == [1])
+        return task
+
     def image(self, colour: str = "red") -> asyncio.Task[Outcome]:
         return self.file(image_bytes(colour))
 

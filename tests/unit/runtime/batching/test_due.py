@@ -161,9 +161,7 @@ def test_a_batch_gets_a_worker_before_images_that_are_not_decoded(
 ) -> None:
     async def body() -> None:
         bench = make_bench(most=2, workers=1)
-        bench.gate.clear()
-        running = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        running = await bench.busy()
         images = [bench.image(), bench.image()]
         await settle()
         late = [bench.tensor(), bench.tensor()]

@@ -80,9 +80,7 @@ def test_an_image_given_up_while_it_was_decoded_is_not_looked_for_afterwards(
 def test_one_that_is_cancelled_while_it_waits_leaves_its_place(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        first = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        first = await bench.busy()
         gone, stays = bench.tensor(1), bench.tensor(2)
         await settle()
         gone.cancel()
@@ -116,9 +114,7 @@ def test_one_that_goes_as_its_batch_is_made_up_is_not_in_it(make_bench: Callable
 def test_where_all_that_waited_have_gone_the_worker_is_given_back(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        first = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        first = await bench.busy()
         gone = bench.tensor(1)
         await settle()
         gone.cancel()
@@ -159,9 +155,7 @@ def test_one_that_goes_in_the_midst_of_its_batch_keeps_its_room_taken_and_harms_
 def test_waiting_and_inference_have_each_an_end(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        runs = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        runs = await bench.busy()
         waits = bench.tensor()
         await settle()
         bench.pass_time(PATIENCE)

@@ -46,9 +46,7 @@ def test_each_member_gets_its_own_classes_count_and_the_time_of_the_whole_infere
 ) -> None:
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        first = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        first = await bench.busy()
         one, two = bench.tensor(1, count=1), bench.tensor(2, count=3)
         await settle()
         bench.gate.set()
@@ -65,9 +63,7 @@ def test_each_member_gets_its_own_classes_count_and_the_time_of_the_whole_infere
 def test_a_tensor_that_is_not_finite_fails_alone(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        first = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        first = await bench.busy()
         bad = Prepared(np.full(bench.classifier.input_shape, np.nan, np.float32), 4)
         tasks = [bench.tensor(1), asyncio.ensure_future(bench.batcher.infer(Lease(), bad)), bench.tensor(2)]
         await settle()
@@ -87,9 +83,7 @@ def test_a_tensor_that_is_not_finite_fails_alone(make_bench: Callable[..., Bench
 def test_scores_that_overflow_fail_their_own_member(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        first = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        first = await bench.busy()
         huge = Prepared(np.full(bench.classifier.input_shape, 3e38, np.float32), 4)
         tasks = [asyncio.ensure_future(bench.batcher.infer(Lease(), huge)), bench.tensor(2)]
         await settle()
@@ -118,9 +112,7 @@ def test_of_a_batch_that_the_session_refuses_only_the_culprit_fails(
 
     async def body() -> None:
         bench = make_bench(workers=1)
-        bench.gate.clear()
-        first = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        first = await bench.busy()
         tasks = [bench.tensor(0), bench.tensor(1), bench.tensor(2)]
         await settle()
         monkeypatch.setattr(Session, "run", picky)
@@ -139,9 +131,7 @@ def test_of_a_batch_that_the_session_refuses_only_the_culprit_fails(
 def test_those_that_wait_fill_the_queue(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench(workers=1, most=2, max_queue=2)
-        bench.gate.clear()
-        runs = bench.tensor()
-        await until(lambda: bench.inferred == [1])
+        runs = await bench.busy()
         waiting = [bench.tensor(), bench.tensor()]
         await settle()
         for late in (bench.tensor(), bench.image()):
