@@ -12,5 +12,6 @@ compile dev.txt --extra operator --extra runtime --group lint --group test --gro
 compile operator.txt --extra operator --constraint requirements/dev.txt
 compile runtime.txt --extra runtime --constraint requirements/dev.txt
 compile clients.txt --group clients
+compile go.txt --group go
 compile schemathesis.txt --group schemathesis
 compile s3-server.txt --group s3-server

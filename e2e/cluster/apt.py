@@ -1,4 +1,4 @@
-"""Installs missing Debian packages and fetches source packages without changing the machine's apt set-up."""
+"""Installs missing Debian packages, and says where the machine gets its packages from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from e2e.steps import step
 
 _NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
 
-_SERVICES = {"etcd-server": "etcd.service", "containerd": "containerd.service"}
+_SERVICES = {"containerd": "containerd.service"}
 
 
 class Source(NamedTuple):
@@ -138,92 +138,3 @@ def debian_codename() -> str:
     if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
         raise ClusterError(f"this needs Debian 12; the machine says it is {release.get('PRETTY_NAME', 'unknown')}")
     return release["VERSION_CODENAME"]
-
-
-def source_lines(sources: list[Source], codename: str) -> list[str]:
-    """`deb-src` lines for the release's own suites among the sources."""
-    suites = {codename, f"{codename}-updates", f"{codename}-security"}
-    lines = []
-    for source in sources:
-        if source.suite in suites:
-            options = f"[signed-by={source.signed_by}] " if source.signed_by else ""
-            lines.append(f"deb-src {options}{source.uri} {source.suite} main")
-    return list(dict.fromkeys(lines))
-
-
-class SourceArchive:
-    """Debian's source packages through a private apt set-up in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._list = folder / "sources.list"
-        self._options = [
-            *("-o", f"Dir::Etc::SourceList={self._list}"),
-            *("-o", "Dir::Etc::SourceParts=/dev/null"),
-            *("-o", f"Dir::State::Lists={folder / 'lists'}"),
-            *("-o", f"Dir::Cache={folder / 'cache'}"),
-            # apt's own unprivileged user cannot read a folder under somebody's home.
-            *("-o", "APT::Sandbox::User=root"),
-        ]
-
-    def update(self) -> None:
-        """Fetch the list of source packages."""
-        lines = source_lines(machine_sources(), debian_codename())
-        if not lines:
-            raise ClusterError(
-                "no source for Debian's main archive in /etc/apt/sources.list or /etc/apt/sources.list.d"
-            )
-        for name in ("lists/partial", "cache/archives/partial"):
-            (self._folder / name).mkdir(parents=True, exist_ok=True)
-        self._list.write_text("\n".join(lines) + "\n")
-        _apt(*self._options, "update", "-q")
-
-    def version(self, package: str) -> str:
-        """The newest version of a source package."""
-        shown = subprocess.run(
-            ["apt-cache", *self._options, "showsrc", "--only-source", package],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        versions = [line.split(None, 1)[1] for line in shown.stdout.splitlines() if line.startswith("Version: ")]
-        if not versions:
-            raise ClusterError(f"Debian's archive here has no source package {package}: {shown.stderr.strip()}")
-        newest = versions[0]
-        for version in versions[1:]:
-            if subprocess.run(["dpkg", "--compare-versions", version, "gt", newest], check=False).returncode == 0:
-                newest = version
-        return newest
-
-    def download(self, package: str, version: str, into: Path) -> Path:
-        """Download a source package (apt checks its signed digests) and unpack it; returns its folder."""
-        into.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [
-                "apt-get",
-                *self._options,
-                "source",
-                "-q",
-                "--only-source",
-                "--download-only",
-                f"{package}={version}",
-            ],
-            cwd=into,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise ClusterError(f"could not download {package} {version}:\n{done.stderr.strip()}")
-        tree = into / "tree"
-        description = next(into.glob("*.dsc"))
-        unpacked = subprocess.run(
-            ["dpkg-source", "--no-check", "-x", description.name, tree.name],
-            cwd=into,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if unpacked.returncode != 0:
-            raise ClusterError(f"could not unpack {description.name}:\n{unpacked.stderr.strip()}")
-        return tree

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.cluster import (
+    addons,
     containerd,
-    dns,
     leftovers,
     network,
     node,
-    pauseimage,
     preflight,
+    program_images,
     programs,
     workloads,
 )
 from e2e.cluster.api import Api, ApiError
 from e2e.cluster.controlplane import ControlPlane, Settings, controller_manager_command
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY, state_dir
+from e2e.cluster.paths import state_dir
 from e2e.cluster.processes import Processes, wait_until
 from e2e.steps import say, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from e2e.cluster.api import Object
 
@@ -39,8 +39,6 @@ COMPONENTS = (
     "kube-scheduler",
     "kubelet",
     "kube-proxy",
-    "dnsmasq",
-    "dns-feeder",
 )
 SETTINGS = Settings(
     address=network.ADDRESS,
@@ -80,7 +78,7 @@ class Cluster:
             # The long build comes after what could refuse to go on.
             began = (self.state / "before.json").exists()
             preflight.check_machine(self.state, began=began)
-            home, pause = programs.ensure(), pauseimage.ensure()
+            paths = programs.ensure(*programs.CLUSTER)
             try:
                 self._prepare()
             except ClusterError:
@@ -90,7 +88,7 @@ class Cluster:
             starting = self.dead()
             if starting:
                 say(f"Starting the local cluster: {', '.join(starting)}")
-            self._start(home, pause)
+            self._start(paths)
             self._wait()
         say(f"The local cluster is up: {SETTINGS.server}, kubeconfig {self.kubeconfig}")
 
@@ -104,32 +102,31 @@ class Cluster:
         for name in set(preflight.PORTS) & set(self.dead()):
             preflight.check_port(name)
 
-    def _start(self, home: Path, pause: Path) -> None:
+    def _start(self, paths: Mapping[str, Path]) -> None:
         state, ensure = self.state, self.processes.ensure
-        for folder in ("dns", "logs", "volume-plugins"):
+        for folder in ("logs", "volume-plugins"):
             (state / folder).mkdir(exist_ok=True)
-        containerd.write_files(state, pause_image=pauseimage.NAME)
+        containerd.write_files(state, pause_image=program_images.PAUSE.name)
         ensure("containerd", containerd.command(state))
         plane = ControlPlane(state, settings=SETTINGS)
         plane.start()
         self._issue(plane)
         node.write_files(state)
-        manager = home / "kube-controller-manager"
-        ensure("kube-controller-manager", controller_manager_command(manager, state, port=10257))
-        ensure("kube-scheduler", node.scheduler_command(home / "kube-scheduler", state))
-        ensure("kube-proxy", node.kube_proxy_command(home / "kube-proxy", state))
-        ensure("dnsmasq", dns.dnsmasq_command(state))
-        ensure("dns-feeder", dns.feeder_command(state), env={"PYTHONPATH": str(REPOSITORY)})
+        manager = controller_manager_command(paths["kube-controller-manager"], state, port=10257)
+        ensure("kube-controller-manager", manager)
+        ensure("kube-scheduler", node.scheduler_command(paths["kube-scheduler"], state))
+        ensure("kube-proxy", node.kube_proxy_command(paths["kube-proxy"], state))
         wait_until(lambda: containerd.answers(state), seconds=30, what="containerd", hint=self._log("containerd"))
-        containerd.load(state, pause)
-        ensure("kubelet", node.kubelet_command(home / "kubelet", state))
+        for image in program_images.ALL:
+            containerd.load(state, program_images.ensure(image))
+        ensure("kubelet", node.kubelet_command(paths["kubelet"], state))
+        addons.install(state, self.kubeconfig)
 
     def _issue(self, plane: ControlPlane) -> None:
         user = f"system:node:{node.NAME}"
         plane.authority().issue("kubelet", user=user, groups=["system:nodes"], hosts=[node.NAME, network.ADDRESS])
         plane.issue_kubeconfig("kubelet", user=user, groups=("system:nodes",))
         plane.issue_kubeconfig("kube-proxy", user="system:kube-proxy")
-        plane.issue_kubeconfig("dns", user=dns.USER)
 
     def _log(self, name: str) -> str:
         return f"see {self.processes.log(name)}"
@@ -139,7 +136,8 @@ class Cluster:
         self._wait_for("kubelet", "the node to be Ready", lambda: _node_ready(api))
         service = SETTINGS.service_address
         self._wait_for("kube-proxy", "the API server's Service to answer", lambda: _connects(service, 443))
-        self._wait_for("dns-feeder", "names of Services to resolve", _name_resolves)
+        # CoreDNS is an endpoint of its Service once it knows every Service.
+        self._wait_for("kubelet", "names of Services to resolve", lambda: _connects(network.DNS_ADDRESS, 53))
         self._wait_for("kube-controller-manager", "the default service account", lambda: _account_exists(api))
 
     def _wait_for(self, name: str, what: str, happened: Callable[[], bool]) -> None:
@@ -171,7 +169,7 @@ class Cluster:
             self.processes.stop(name)
         if self.processes.alive("kubelet") and self.processes.alive("kube-apiserver"):
             workloads.delete_pods(self.kubeconfig, seconds=20)
-        for name in ("kubelet", "kube-proxy", "dns-feeder", "dnsmasq"):
+        for name in ("kubelet", "kube-proxy"):
             self.processes.stop(name)
         leftovers.kill_pods(self.state)
         for name in ("containerd", "kube-apiserver", "etcd"):
@@ -221,13 +219,10 @@ def _age(live: Object) -> float:
 
 def _account_exists(api: Api) -> bool:
     try:
-        return bool(api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default").get("secrets"))
+        api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")
     except ApiError:
         return False
-
-
-def _name_resolves() -> bool:
-    return SETTINGS.service_address in dns.lookup(f"kubernetes.default.svc.{network.DOMAIN}")
+    return True
 
 
 def _connects(address: str, port: int) -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
-import shutil
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e2e.cluster import apt, programs
+from e2e.cluster import programs
 from e2e.cluster.api import Api
 from e2e.cluster.network import DOMAIN
 from e2e.cluster.pki import Authority, signing_key, write_kubeconfig
@@ -62,13 +60,13 @@ def free_ports(count: int) -> list[int]:
         return ports
 
 
-def etcd_command(directory: Path, settings: Settings) -> list[str]:
+def etcd_command(program: Path, directory: Path, settings: Settings) -> list[str]:
     """The command line of etcd; on loopback, and only for holders of a certificate of its own authority."""
     pki = directory / "pki"
     client = f"https://127.0.0.1:{settings.etcd_port}"
     peer = f"https://127.0.0.1:{settings.etcd_peer_port}"
     return [
-        "etcd",
+        str(program),
         "--name=local",
         f"--data-dir={directory / 'etcd'}",
         f"--listen-client-urls={client}",
@@ -84,7 +82,6 @@ def etcd_command(directory: Path, settings: Settings) -> list[str]:
         f"--peer-key-file={pki / 'etcd.key'}",
         "--peer-client-cert-auth",
         f"--peer-trusted-ca-file={pki / 'etcd-ca.crt'}",
-        "--logger=zap",
         "--log-level=warn",
     ]
 
@@ -148,7 +145,6 @@ def controller_manager_command(program: Path, directory: Path, *, port: int) -> 
         f"--authorization-kubeconfig={kubeconfig}",
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
-        "--port=0",
         f"--cert-dir={pki}",
         f"--client-ca-file={pki / 'ca.crt'}",
         f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",
@@ -170,11 +166,16 @@ class ControlPlane:
     """etcd and kube-apiserver (and kube-controller-manager, if asked for) on loopback, in one folder.
 
     As a context manager it runs for a block, for tests; its processes die with the one that started them.
-    It needs neither root nor a network, and many can run beside each other and beside the local cluster.
+    It needs neither root nor a network, and many can run alongside each other and the local cluster.
     """
 
     def __init__(
-        self, directory: Path, *, controller_manager: bool = False, settings: Settings | None = None
+        self,
+        directory: Path,
+        *,
+        controller_manager: bool = False,
+        settings: Settings | None = None,
+        kubernetes: programs.Module = programs.KUBERNETES,
     ) -> None:
         self.directory = directory
         self.settings = settings or _free_settings()
@@ -183,9 +184,7 @@ class ControlPlane:
         self.processes = Processes(directory, die_with_parent=settings is None)
         self._with_controller_manager = controller_manager
         self._manager_port = free_ports(1)[0] if controller_manager else 0
-        if shutil.which("etcd") is None:
-            apt.install(["etcd-server"])
-        self._programs = programs.ensure()
+        self._programs = programs.ensure(kubernetes, programs.ETCD)
 
     def __enter__(self) -> ControlPlane:
         try:
@@ -203,14 +202,14 @@ class ControlPlane:
     def start(self) -> None:
         """Start what does not run yet, and return when the API server is ready."""
         self._write_files()
-        etcd_environment = {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
-        self.processes.ensure("etcd", etcd_command(self.directory, self.settings), env=etcd_environment)
-        program = self._programs / "kube-apiserver"
-        self.processes.ensure("kube-apiserver", apiserver_command(program, self.directory, self.settings))
+        paths, folder = self._programs, self.directory
+        self.processes.ensure("etcd", etcd_command(paths["etcd"], folder, self.settings))
+        command = apiserver_command(paths["kube-apiserver"], folder, self.settings)
+        self.processes.ensure("kube-apiserver", command)
         self.wait_ready()
         if self._with_controller_manager:
-            program = self._programs / "kube-controller-manager"
-            command = controller_manager_command(program, self.directory, port=self._manager_port)
+            program = paths["kube-controller-manager"]
+            command = controller_manager_command(program, folder, port=self._manager_port)
             self.processes.ensure("kube-controller-manager", command)
 
     def wait_ready(self) -> None:

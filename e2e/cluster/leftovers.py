@@ -12,11 +12,11 @@ from e2e.cluster import containerd, network
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.processes import holding, start_time, wait_until
 
-_PROGRAMS = ("etcd", "kube-", "kubelet", "containerd", "dnsmasq")
+_PROGRAMS = ("etcd", "kube-", "kubelet", "containerd")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
-"""Where kubelet 1.20 puts pods' logs, whatever folder it is given."""
+"""Where kubelet links pods' logs to, whatever folder it keeps them in."""
 
 
 def find(state: Path) -> list[str]:
@@ -37,7 +37,7 @@ def find(state: Path) -> list[str]:
 def _is_ours(command: str) -> bool:
     """Whether a command line is a component's, and not, say, that of somebody who reads its log."""
     program = Path(command.split(maxsplit=1)[0]).name
-    return program.startswith(_PROGRAMS) or "e2e.cluster.dns" in command
+    return program.startswith(_PROGRAMS)
 
 
 def mounts_under(folder: Path) -> list[str]:

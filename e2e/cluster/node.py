@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from e2e.cluster.containerd import socket_path
-from e2e.cluster.network import ADDRESS, DOMAIN, POD_RANGE
+from e2e.cluster.network import ADDRESS, DNS_ADDRESS, DOMAIN, POD_RANGE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def write_files(state: Path) -> None:
     if not proxy.exists() or proxy.read_text() != text:
         proxy.write_text(text)
     # Only what pods are to see: not the machine's own name servers, which are outside.
-    (state / "resolv.conf").write_text(f"nameserver {ADDRESS}\n")
+    (state / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\n")
 
 
 def kubelet_configuration(state: Path) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def kubelet_configuration(state: Path) -> dict[str, Any]:
             "x509": {"clientCAFile": str(pki / "ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
-        "clusterDNS": [ADDRESS],
+        "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": DOMAIN,
         "resolvConf": str(state / "resolv.conf"),
         "cgroupDriver": "cgroupfs",
@@ -62,8 +62,9 @@ def kubelet_configuration(state: Path) -> dict[str, Any]:
         "maxPods": 200,
         "oomScoreAdj": 0,
         "volumePluginDir": str(state / "volume-plugins"),
-        # Its socket is at a fixed place outside the cluster's folder.
-        "featureGates": {"DevicePlugins": False},
+        "podLogsDir": str(state / "pod-logs"),
+        # Version 1 of cgroups is deprecated and refused by default, but is what many Debian 12 machines have.
+        "failCgroupV1": False,
     }
 
 
@@ -100,7 +101,6 @@ def kubelet_command(program: Path, state: Path) -> list[str]:
         f"--cert-dir={state / 'pki'}",
         f"--hostname-override={NAME}",
         f"--node-ip={ADDRESS}",
-        "--container-runtime=remote",
         f"--container-runtime-endpoint=unix://{socket_path(state)}",
     ]
 
@@ -119,7 +119,6 @@ def scheduler_command(program: Path, state: Path) -> list[str]:
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
         "--bind-address=127.0.0.1",
-        "--port=0",
         f"--cert-dir={state / 'pki'}",
         f"--client-ca-file={state / 'pki' / 'ca.crt'}",
         f"--requestheader-client-ca-file={state / 'pki' / 'front-proxy-ca.crt'}",

@@ -22,3 +22,8 @@ def state_dir() -> Path:
 def kubeconfig_path() -> Path:
     """The administrator's kubeconfig of the local cluster."""
     return state_dir() / "kubeconfig"
+
+
+def kubectl() -> Path:
+    """The kubectl of the cluster's version, which is in `.venv`."""
+    return REPOSITORY / ".venv" / "bin" / "kubectl"

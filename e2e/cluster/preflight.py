@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,11 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGES = [
-    "etcd-server",
     "containerd",
     "runc",
     "containernetworking-plugins",
-    "dnsmasq-base",
     "iptables",
     "iproute2",
     "conntrack",
@@ -35,7 +32,6 @@ PORTS = {
     "kube-controller-manager": ("127.0.0.1", 10257),
     "kube-scheduler": ("127.0.0.1", 10259),
     "kube-proxy": (network.ADDRESS, 10256),
-    "dnsmasq": (network.ADDRESS, 53),
 }
 
 
@@ -48,10 +44,9 @@ def require_root() -> None:
 
 
 def install_packages() -> None:
-    """Install the Debian packages that are missing, kubectl among them where there is none."""
+    """Install the Debian packages that are missing."""
     apt.debian_codename()
-    kubectl = [] if shutil.which("kubectl") else ["kubernetes-client"]
-    apt.install([*PACKAGES, *kubectl])
+    apt.install(PACKAGES)
 
 
 def check_machine(state: Path, *, began: bool) -> None:

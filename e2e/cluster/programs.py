@@ -1,61 +1,122 @@
-"""Builds Kubernetes' programs from Debian's source package, once, and keeps them."""
+"""Builds the cluster's programs from their Go modules, once per version, and keeps them."""
 
 from __future__ import annotations
 
 import fcntl
-import os
+import hashlib
 import re
 import shutil
 import subprocess
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.cluster import apt
+from e2e.cluster import golang
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import cache_dir
 from e2e.steps import Progress, say, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
-BUILD_PACKAGES = ["golang-go", "dpkg-dev", "rsync", "jq", "make", "golang-github-modern-go-reflect2-dev"]
-SOURCE_PACKAGE = "kubernetes"
-RECIPE = "r1"
-"""Part of the cache's key: another value makes every machine build anew."""
-REFLECT2 = "github.com/modern-go/reflect2"
-"""The vendored version walks maps by Go's inner layout from before 1.18: built with a newer Go, the API server
-dies of a segmentation fault at the first custom resource. Debian's own package of it, 1.0.2, is mended."""
-BUILD_GIB = 5
-"""Room that the unpacked tree and the compiler's cache take while building."""
-EXPECTED_PACKAGES = 2235
-"""About how many Go packages are compiled; only the progress line leans on it."""
+RECIPE = "1"
+"""Part of the cache's key: another value makes every machine build again."""
+BUILD_GIB = 6
+"""Room that modules and the compiler's cache take while building."""
 
 
-def ensure() -> Path:
-    """The folder with the programs; builds them when the cache has none (5 to 10 minutes on 2 cores)."""
-    home = cache_dir() / "programs"
-    found = newest(home)
-    if found is not None:
-        return found
-    home.mkdir(parents=True, exist_ok=True)
-    with only_one(home / ".lock", "building Kubernetes' programs"):
-        found = newest(home)
-        return found if found is not None else _build(home)
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """A folder with a `go.mod` that pins a release, and the programs that are built from it.
+
+    The programs are the module's `tool` lines, or the folder's own `main.go`.
+    """
+
+    name: str
+    release: str
+    """The path of the module whose version is that of the programs; empty for our own."""
+    programs: tuple[str, ...]
+    files: str = ""
+    """A folder of the release that is kept beside the programs, such as its manifests."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its `go.mod` is."""
+        return Path(__file__).parent / self.name
+
+    @property
+    def version(self) -> str:
+        """The pinned release as `v1.37.2`, or `v0.0.0` for our own."""
+        if not self.release:
+            return "v0.0.0"
+        text = (self.folder / "go.mod").read_text()
+        found = re.search(rf"^\s*(?:require\s+)?{re.escape(self.release)} (v[0-9.]+)", text, re.MULTILINE)
+        if found is None:
+            raise ClusterError(f"{self.folder / 'go.mod'} does not require {self.release}")
+        return found.group(1)
+
+    @property
+    def minimum_go(self) -> golang.Version:
+        """The oldest Go that its `go.mod` accepts."""
+        found = re.search(r"^go (\S+)$", (self.folder / "go.mod").read_text(), re.MULTILINE)
+        version = golang.parse_version(f"go{found.group(1)}") if found else None
+        if version is None:
+            raise ClusterError(f"{self.folder / 'go.mod'} does not say which Go it needs")
+        return version
+
+    @property
+    def home(self) -> Path:
+        """Where its programs are kept: another release, `go.sum` or source is another folder."""
+        digest = hashlib.sha256(RECIPE.encode())
+        for path in sorted(path for path in self.folder.iterdir() if path.is_file()):
+            digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return cache_dir() / "programs" / f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
+
+    @property
+    def files_home(self) -> Path:
+        """Where `files` are kept."""
+        return self.home / "files"
+
+    def paths(self) -> dict[str, Path]:
+        """Where each program is once it is built."""
+        return {program: self.home / program for program in self.programs}
+
+    def built(self) -> bool:
+        """Whether every program is there."""
+        return all(path.is_file() for path in self.paths().values())
 
 
-def newest(home: Path) -> Path | None:
-    """The most recently built complete set of programs, if there is one."""
-    if not home.is_dir():
-        return None
-    complete = [
-        folder
-        for folder in home.iterdir()
-        if folder.name.endswith(f"-{RECIPE}") and all((folder / name).is_file() for name in PROGRAMS)
-    ]
-    return max(complete, key=lambda folder: folder.stat().st_mtime, default=None)
+_CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
+KUBERNETES = Module(
+    name="kubernetes",
+    release="k8s.io/kubernetes",
+    programs=(*_CONTROL_PLANE, "kube-proxy", "kube-scheduler", "kubelet"),
+)
+OLDEST = Module(name="kubernetes-oldest", release="k8s.io/kubernetes", programs=_CONTROL_PLANE)
+ETCD = Module(name="etcd", release="go.etcd.io/etcd/server/v3", programs=("etcd",))
+COREDNS = Module(name="coredns", release="github.com/coredns/coredns", programs=("coredns",))
+METRICS_SERVER = Module(
+    name="metrics-server",
+    release="sigs.k8s.io/metrics-server",
+    programs=("metrics-server",),
+    files="manifests/base",
+)
+PAUSE = Module(name="pause", release="", programs=("pause",))
+CLUSTER = (KUBERNETES, ETCD, COREDNS, METRICS_SERVER, PAUSE)
+"""What the local cluster runs."""
+
+
+def ensure(*modules: Module) -> dict[str, Path]:
+    """The programs of some modules by name; those that the cache does not have are built."""
+    missing = [module for module in modules if not module.built()]
+    if missing:
+        home = cache_dir() / "programs"
+        home.mkdir(parents=True, exist_ok=True)
+        with only_one(home / ".lock", "building the cluster's programs"):
+            _build([module for module in missing if not module.built()], home)
+    return {name: path for module in modules for name, path in module.paths().items()}
 
 
 def require_disk(folder: Path, gib: int, purpose: str) -> None:
@@ -77,98 +138,123 @@ def only_one(lock: Path, purpose: str) -> Iterator[None]:
         yield
 
 
-def _build(home: Path) -> Path:
-    require_disk(home, BUILD_GIB, "building Kubernetes' programs")
-    apt.install(BUILD_PACKAGES)
-    work = home / ".build"
-    # A generator that died half way leaves a tree that cannot be built again, so each build begins afresh.
-    _remove(work)
-    archive = apt.SourceArchive(home / ".apt")
-    with step("Fetching Debian's source package of Kubernetes"):
-        archive.update()
-        version = archive.version(SOURCE_PACKAGE)
-        tree = archive.download(SOURCE_PACKAGE, version, work / "source")
-    _replace_reflect2(tree)
-    log = home / "build.log"
-    with step(f"Building Kubernetes {version} (log: {log})"):
-        _compile(tree, work=work, log=log)
-    done = home / f"{version}-{RECIPE}"
-    staged = work / "programs"
-    staged.mkdir()
-    for name in PROGRAMS:
-        shutil.copy2(tree / "_output/bin" / name, staged / name)
-    for old in [folder for folder in home.iterdir() if folder.is_dir() and folder != work]:
-        _remove(old)
-    staged.rename(done)
-    _remove(work)
-    return done
-
-
-def _replace_reflect2(tree: Path) -> None:
-    vendored = tree / "vendor" / REFLECT2
-    for stale in vendored.glob("*.go"):
-        stale.unlink()
-    for source in (Path("/usr/share/gocode/src") / REFLECT2).glob("*.go"):
-        if not source.name.endswith("_test.go"):
-            shutil.copy2(source, vendored / source.name)
-
-
-def _remove(folder: Path) -> None:
-    """Delete a tree, also where Go made folders read-only."""
-    if not folder.exists():
+def _build(modules: list[Module], home: Path) -> None:
+    if not modules:
         return
-    for path, _, _ in os.walk(folder):
-        Path(path).chmod(0o700)
-    shutil.rmtree(folder)
+    require_disk(home, BUILD_GIB, "building the cluster's programs")
+    go = golang.ensure(max(module.minimum_go for module in modules))
+    environment = go.environment()
+    for number, module in enumerate(modules, 1):
+        title = f"{module.name} {module.version} ({number} of {len(modules)})"
+        log = home / f"{module.name}.log"
+        with step(f"Fetching the modules of {title}"):
+            packages = _list_packages(go, module, environment, log)
+        with step(f"Building {title} (log: {log})"):
+            _compile(go, module, environment, log, expected=packages)
 
 
-def _compile(tree: Path, *, work: Path, log: Path) -> None:
-    gopath = work / "go"
-    (gopath / "src/k8s.io").mkdir(parents=True)
-    inside = gopath / "src/k8s.io/kubernetes"
-    inside.symlink_to(tree)
-    environment = {
-        **os.environ,
-        "GOPATH": str(gopath),
-        "GOCACHE": str(work / "gocache"),
-        "GO111MODULE": "off",
-        "GOPROXY": "off",
-        "CGO_ENABLED": "0",
-        "PWD": str(inside),
-        "GOFLAGS": "-v",
+def _targets(module: Module) -> list[str]:
+    return ["."] if (module.folder / "main.go").exists() else ["tool"]
+
+
+def _list_packages(go: golang.Go, module: Module, environment: Mapping[str, str], log: Path) -> int:
+    """Download what the programs are made of, and return how many packages that is."""
+    command = [str(go.program), "list", "-deps", "-f", "{{.ImportPath}}", *_targets(module)]
+    listed: list[str] = []
+
+    def count(line: str) -> bool:
+        listed.append(line)
+        return line.startswith("go: downloading ")
+
+    _run(command, module, environment, log, counted=count, show="{done} modules downloaded, {took:.0f} s")
+    return sum(not line.startswith("go: ") for line in listed)
+
+
+def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log: Path, *, expected: int) -> None:
+    staged = module.home.with_suffix(".new")
+    shutil.rmtree(staged, ignore_errors=True)
+    flags = ["-v", "-trimpath", "-buildvcs=false", f"-ldflags={link_flags(module.version)}"]
+    command = [str(go.program), "build", *flags, "-o", f"{staged}/", *_targets(module)]
+    show = f"{{done}} of {expected} packages compiled, {{took:.0f}} s"
+    _run(command, module, environment, log, counted=is_package, show=show)
+    absent = [name for name in module.programs if not (staged / name).is_file()]
+    if absent:
+        raise ClusterError(f"{module.folder / 'go.mod'} does not build {', '.join(absent)}")
+    if module.files:
+        shutil.copytree(_release_folder(go, module, environment) / module.files, staged / "files")
+    for old in module.home.parent.glob(f"{module.name}-v*"):
+        if old != staged:
+            shutil.rmtree(old)
+    staged.rename(module.home)
+
+
+def _release_folder(go: golang.Go, module: Module, environment: Mapping[str, str]) -> Path:
+    """Where Go unpacked the release itself."""
+    command = [str(go.program), "list", "-m", "-f", "{{.Dir}}", module.release]
+    done = subprocess.run(
+        command, cwd=module.folder, env=dict(environment), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"`go list -m {module.release}` failed in {module.folder}: {done.stderr.strip()}")
+    return Path(done.stdout.strip())
+
+
+def link_flags(version: str) -> str:
+    """Linker flags that strip a program and tell it its version, without which clients see `v0.0.0`.
+
+    Shapes: hack/lib/version.sh of kubernetes/kubernetes. A program without these variables ignores them.
+    """
+    major, minor, _ = version.removeprefix("v").split(".", 2)
+    stamps = {
+        "gitVersion": version,
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
     }
-    what = " ".join(f"cmd/{name}" for name in PROGRAMS)
-    with log.open("w") as out:
-        build = subprocess.Popen(
-            ["make", f"WHAT={what}", "GOLDFLAGS=-s -w", "GOFLAGS=-v"],
-            cwd=inside,
-            env=environment,
-            stdout=out,
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    variables = [f"-X {package}.{name}={value}" for package in packages for name, value in stamps.items()]
+    return " ".join(["-s", "-w", *variables])
+
+
+def _run(
+    command: list[str],
+    module: Module,
+    environment: Mapping[str, str],
+    log: Path,
+    *,
+    counted: Callable[[str], bool],
+    show: str,
+) -> None:
+    """Run a Go command; its output goes to the log, and the lines that count to the progress line."""
+    progress, began, done = Progress(), time.monotonic(), 0
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            command,
+            cwd=module.folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-        )
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
         try:
-            _watch(build, log)
-        finally:
-            if build.poll() is None:
-                build.terminate()
-                build.wait()
-    if build.returncode != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise ClusterError(f"building Kubernetes failed, see {log}:\n{tail}")
-
-
-def _watch(build: subprocess.Popen[bytes], log: Path) -> None:
-    began = time.monotonic()
-    progress = Progress()
-    while build.poll() is None:
-        done = compiled_packages(log.read_text(errors="replace"))
-        share = min(99, 100 * done // EXPECTED_PACKAGES)
-        took = time.monotonic() - began
-        progress.show(f"building: {done} packages compiled, about {share} %, {took:.0f} s")
-        time.sleep(1)
+            for line in process.stdout:
+                out.write(line)
+                done += counted(line.rstrip("\n"))
+                progress.show(show.format(done=done, took=time.monotonic() - began))
+        except BaseException:
+            process.terminate()
+            raise
     progress.close()
+    if process.returncode != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise ClusterError(f"`go {command[1]}` failed in {module.folder}, see {log}:\n{tail}")
 
 
-def compiled_packages(log: str) -> int:
-    """How many Go packages a build log names as compiled."""
-    return len(re.findall(r"^[a-z0-9.-]+(?:/[\w.~-]+)+$", log, re.MULTILINE))
+def is_package(line: str) -> bool:
+    """Whether a line of `go build -v` names a package that was compiled."""
+    return re.fullmatch(r"[a-zA-Z0-9.-]+(?:/[\w.~-]+)*", line) is not None

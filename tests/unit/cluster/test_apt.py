@@ -1,10 +1,10 @@
-"""The machine's own sources decide where the source package comes from."""
+"""The machine's own sources decide where the base image comes from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e2e.cluster.apt import Source, machine_sources, parse_deb822, parse_one_line, source_lines
+from e2e.cluster.apt import Source, machine_sources, parse_deb822, parse_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,20 +55,6 @@ def test_a_key_written_into_a_source_is_left_to_the_machines_keyring() -> None:
         "Types: deb\nURIs: http://a.example\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN\n abc\n"
     )
     assert parse_deb822(text) == [Source("http://a.example", "bookworm", "")]
-
-
-def test_only_the_releases_own_suites_become_source_lines() -> None:
-    sources = [
-        Source("http://a.example", "bookworm", ""),
-        Source("http://a.example", "bookworm", ""),
-        Source("http://a.example", "bookworm-security", "/k.gpg"),
-        Source("http://a.example", "trixie", ""),
-        Source("http://tool.example", "stable", ""),
-    ]
-    assert source_lines(sources, "bookworm") == [
-        "deb-src http://a.example bookworm main",
-        "deb-src [signed-by=/k.gpg] http://a.example bookworm-security main",
-    ]
 
 
 def test_both_kinds_of_files_are_read(tmp_path: Path) -> None:

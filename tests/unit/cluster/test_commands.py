@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import cli, containerd, dns, node
+from e2e.cluster import cli, containerd, node
 from e2e.cluster.cluster import COMPONENTS, SETTINGS
 from e2e.cluster.controlplane import (
     AUDIT_POLICY,
@@ -15,7 +15,6 @@ from e2e.cluster.controlplane import (
     controller_manager_command,
     etcd_command,
 )
-from e2e.cluster.programs import compiled_packages
 
 _STATE = Path("/state")
 _INSIDE = ("127.0.0.1", "10.88.0.1")
@@ -33,11 +32,10 @@ def test_every_api_server_has_rbac_and_writes_an_audit_log(settings: Settings) -
 def test_nothing_listens_on_an_outside_address() -> None:
     kubelet, proxy = node.kubelet_configuration(_STATE), node.kube_proxy_configuration(_STATE)
     commands = [
-        *etcd_command(_STATE, SETTINGS),
+        *etcd_command(Path("etcd"), _STATE, SETTINGS),
         *apiserver_command(Path("a"), _STATE, SETTINGS),
         *controller_manager_command(Path("b"), _STATE, port=4),
         *node.scheduler_command(Path("c"), _STATE),
-        *dns.dnsmasq_command(_STATE),
     ]
     bound = [part.split("=", 1)[1] for part in commands if part.startswith(("--bind-address", "--listen-address"))]
     bound += [
@@ -45,7 +43,7 @@ def test_nothing_listens_on_an_outside_address() -> None:
     ]
     bound += [kubelet["address"], kubelet["healthzBindAddress"]]
     bound += [proxy["healthzBindAddress"].split(":")[0], proxy["metricsBindAddress"].split(":")[0]]
-    assert len(bound) == 10
+    assert len(bound) == 9
     assert set(bound) <= set(_INSIDE)
     assert 'stream_server_address = "127.0.0.1"' in containerd.configuration(_STATE, pause_image="p")
     assert kubelet["readOnlyPort"] == 0
@@ -62,18 +60,6 @@ def test_containerd_keeps_everything_in_the_clusters_folder() -> None:
     assert 'address = "/state/containerd/containerd.sock"' in text
     assert "restrict_oom_score_adj = true" in text
     assert containerd.cni_configuration(_STATE)["plugins"][0]["ipam"]["dataDir"] == "/state/cni/networks"
-
-
-def test_compiled_packages_are_counted_and_other_lines_are_not() -> None:
-    log = (
-        "+++ [1121 09:24:48] Building go targets for linux/amd64:\n"
-        "    cmd/kube-apiserver\n"
-        "internal/goarch\n"
-        "k8s.io/kubernetes/vendor/k8s.io/api/core/v1\n"
-        "encoding/json\n"
-        "make[1]: Entering directory '/x'\n"
-    )
-    assert compiled_packages(log) == 3
 
 
 def test_the_log_of_every_component_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.cluster import pauseimage
+from e2e.cluster import program_images
 from e2e.cluster.containerd import archive_images, full_name
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
@@ -37,17 +38,23 @@ def test_a_short_name_is_one_of_docker_hub(name: str, full: str) -> None:
     assert full_name(name) == full
 
 
-def test_the_pause_image_is_a_docker_archive_whose_layer_has_the_digest_it_claims(tmp_path: Path) -> None:
-    archive = tmp_path / "pause.tar"
-    archive.write_bytes(pauseimage.docker_archive(b"program", "amd64"))
-    assert list(archive_images(archive)) == [pauseimage.NAME]
+@pytest.mark.parametrize("image", program_images.ALL, ids=lambda image: image.program)
+def test_a_programs_image_is_a_docker_archive_whose_layer_has_the_digest_it_claims(
+    image: program_images.ProgramImage, tmp_path: Path
+) -> None:
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(program_images.docker_archive(image, b"program", "amd64"))
+    assert list(archive_images(archive)) == [image.name]
     with tarfile.open(archive) as tar:
-        config_name = archive_images(archive)[pauseimage.NAME]
+        config_name = archive_images(archive)[image.name]
         config = json.load(tar.extractfile(config_name) or io.BytesIO())
         layer = tar.extractfile("layer.tar")
         assert layer is not None
-        with tarfile.open(fileobj=io.BytesIO(layer.read())) as files:
-            assert files.getmember("pause").mode == 0o755
+        data = layer.read()
+    with tarfile.open(fileobj=io.BytesIO(data)) as files:
+        assert files.getmember(image.program).mode == 0o755
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(data).hexdigest()}"]
+    assert config["config"]["Entrypoint"] == [f"/{image.program}"]
     assert config["architecture"] == "amd64"
 
 

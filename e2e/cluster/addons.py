@@ -1,0 +1,76 @@
+"""Installs what every cluster has besides Kubernetes' own programs: CoreDNS and metrics-server, as pods."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from e2e.cluster import program_images
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import kubectl
+
+if TYPE_CHECKING:
+    from e2e.cluster.program_images import ProgramImage
+
+_MANIFESTS = Path(__file__).parent / "addons"
+
+
+def install(state: Path, kubeconfig: Path) -> None:
+    """Apply the add-ons' manifests; what is there already stays as it is. Raises ClusterError."""
+    for name, overlay in (("coredns", _coredns), ("metrics-server", _metrics_server)):
+        folder = state / "addons" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "kustomization.yaml").write_text(json.dumps(overlay(folder), indent=1))
+        _apply(kubeconfig, folder)
+
+
+def _apply(kubeconfig: Path, folder: Path) -> None:
+    command = [str(kubectl()), f"--kubeconfig={kubeconfig}", "apply", "--server-side", "-k", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode != 0:
+        raise ClusterError(f"could not install {folder.name}: {done.stderr.strip()}")
+
+
+def _coredns(folder: Path) -> dict[str, Any]:
+    shutil.copy2(_MANIFESTS / "coredns.yaml", folder)
+    return {"resources": ["coredns.yaml"], "images": [_image("coredns", program_images.COREDNS)]}
+
+
+def _metrics_server(folder: Path) -> dict[str, Any]:
+    """The release's own manifests, with the image that is on the node and a kubelet that is verified."""
+    image = program_images.METRICS_SERVER
+    shutil.copytree(image.module.files_home, folder / "base")
+    return {
+        "resources": ["base"],
+        "images": [_image("gcr.io/k8s-staging-metrics-server/metrics-server", image)],
+        "patches": [{"patch": json.dumps(_METRICS_SERVER_PATCH), "target": {"kind": "Deployment"}}],
+    }
+
+
+_METRICS_SERVER_PATCH = [
+    {
+        "op": "add",
+        "path": "/spec/template/spec/containers/0/args/-",
+        "value": "--kubelet-certificate-authority=/cluster-ca/ca.crt",
+    },
+    {
+        "op": "add",
+        "path": "/spec/template/spec/containers/0/volumeMounts/-",
+        "value": {"name": "cluster-ca", "mountPath": "/cluster-ca", "readOnly": True},
+    },
+    {
+        "op": "add",
+        "path": "/spec/template/spec/volumes/-",
+        "value": {"name": "cluster-ca", "configMap": {"name": "kube-root-ca.crt"}},
+    },
+]
+"""The kubelet's certificate is the cluster authority's, which every namespace has as a ConfigMap."""
+
+
+def _image(name: str, image: ProgramImage) -> dict[str, str]:
+    new_name, _, tag = image.name.rpartition(":")
+    return {"name": name, "newName": new_name, "newTag": tag}

