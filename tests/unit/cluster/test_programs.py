@@ -26,7 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> programs.Module:
-    """A module with a program of its own; Go and the compiler's cache are the machine's, the results are not kept."""
+    """A module with its own program; Go and the compiler's cache are the real ones, results are not kept."""
     monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path / "cache")
     folder = tmp_path / "source" / "tiny"
     folder.mkdir(parents=True)
