@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from e2e import kind
 from e2e.cluster.cluster import Cluster
 from e2e.cluster.paths import REPOSITORY
 from e2e.images import build
@@ -38,6 +39,8 @@ def bring_images(target: Target) -> dict[str, str]:
     if target.local:
         for image in build.IMAGES:
             Cluster().load(build.ensure(image))
+    elif target.kind:
+        return kind.load_images()
     elif target.registry:
         insecure = target.insecure_registry
         return {image: build.push(image, target.registry, insecure=insecure) for image in build.IMAGES}

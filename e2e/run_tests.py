@@ -12,11 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from e2e import lifecycle
 from e2e.cluster import apt, programs
-from e2e.cluster.cluster import Cluster
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
 from e2e.steps import elapsed, say
+from e2e.target import target_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,9 +83,7 @@ def _build_programs() -> None:
 
 
 def _no_cluster() -> str:
-    if os.geteuid() == 0 or os.environ.get("E2E_KUBECONFIG"):
-        return ""
-    return "the local cluster needs root; or name a cluster of your own with E2E_KUBECONFIG and E2E_CONTEXT"
+    return lifecycle.hindrance(target_from())
 
 
 def _bring_redis() -> None:
@@ -96,8 +95,7 @@ def _bring_redis() -> None:
 
 
 def _bring_up() -> None:
-    if not os.environ.get("E2E_KUBECONFIG"):
-        Cluster().up()
+    lifecycle.bring_up(target_from())
 
 
 def run(part: Part, *, skip_is_failure: bool) -> None:
@@ -151,13 +149,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     wanted = [part for part in parts(shlex.split(options.pytest)) if part.name in (options.parts or names)]
     in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-    cluster = Cluster()
-    found_running = cluster.state.exists()
+    target = target_from() if any(part.name == "e2e" for part in wanted) else None
+    found = target is None or lifecycle.exists(target)
     for part in wanted:
         run(part, skip_is_failure=in_ci)
-    if not found_running and cluster.state.exists():
-        say("These tests started the local cluster, so they stop it (after `make cluster-up` they leave it alone)")
-        cluster.down()
+    if target is not None and not found and lifecycle.exists(target):
+        say("These tests started the cluster, so they stop it (after `make cluster-up` they leave it alone)")
+        lifecycle.take_down(target)
     print(summary(wanted), flush=True)
     return int(any(part.result == "FAILED" for part in wanted))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 STARTED_VARIABLE = "IMAGECLASSIFIER_STARTED"
 """Unix time at which the outermost command began, so that the programs it calls share its clock."""
 
+_PRINTING = threading.RLock()
+"""Steps that run at the same time take turns at printing."""
+
 _STARTED = float(os.environ.setdefault(STARTED_VARIABLE, str(time.time())))
 
 
@@ -23,8 +27,10 @@ def elapsed() -> float:
 
 
 def say(text: str) -> None:
-    """Print one line under the shared clock."""
-    print(f"[{elapsed():7.1f}s] {text}", flush=True)
+    """Print one line under the shared clock; a progress line on a terminal gives way to it."""
+    with _PRINTING:
+        clear = "\r\033[K" if sys.stdout.isatty() else ""
+        print(f"{clear}[{elapsed():7.1f}s] {text}", flush=True)
 
 
 @contextmanager
@@ -50,7 +56,8 @@ class Progress:
         """Show the present state; cheap enough to be called every second."""
         now = time.monotonic()
         if self._terminal:
-            print(f"\r\033[K[{elapsed():7.1f}s]   {text}", end="", flush=True)
+            with _PRINTING:
+                print(f"\r\033[K[{elapsed():7.1f}s]   {text}", end="", flush=True)
         elif now - self._last >= self._every:
             say(f"  {text}")
             self._last = now

@@ -29,22 +29,27 @@ BUILD_GIB = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """A folder with a `go.mod` that pins a release, and the programs that are built from it.
-
-    The programs are the module's `tool` lines, or the folder's own `main.go`.
-    """
+    """A release that a `go.mod` pins, and the programs that are built from it."""
 
     name: str
-    release: str
-    """The path of the module whose version is that of the programs; empty for our own."""
-    programs: tuple[str, ...]
+    release: str = ""
+    """The path of the Go module whose version is that of the programs; empty for our own."""
+    packages: tuple[str, ...] = (".",)
+    """The programs' packages; `.` is the folder's own `main.go`, a program of the module's name."""
+    directory: str = ""
+    """The folder beside this file that has the `go.mod`; empty for one of the module's name."""
     files: str = ""
     """A folder of the release that is kept beside the programs, such as its manifests."""
 
     @property
     def folder(self) -> Path:
         """Where its `go.mod` is."""
-        return Path(__file__).parent / self.name
+        return Path(__file__).parent / (self.directory or self.name)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The names of its programs."""
+        return tuple(self.name if package == "." else package.rpartition("/")[2] for package in self.packages)
 
     @property
     def version(self) -> str:
@@ -88,22 +93,22 @@ class Module:
         return all(path.is_file() for path in self.paths().values())
 
 
-_CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager")
-KUBERNETES = Module(
-    name="kubernetes",
-    release="k8s.io/kubernetes",
-    programs=(*_CONTROL_PLANE, "kube-proxy", "kube-scheduler", "kubelet"),
-)
-OLDEST = Module(name="kubernetes-oldest", release="k8s.io/kubernetes", programs=_CONTROL_PLANE)
-ETCD = Module(name="etcd", release="go.etcd.io/etcd/server/v3", programs=("etcd",))
-COREDNS = Module(name="coredns", release="github.com/coredns/coredns", programs=("coredns",))
+_COMMANDS = "k8s.io/kubernetes/cmd"
+_CONTROL_PLANE = (f"{_COMMANDS}/kube-apiserver", f"{_COMMANDS}/kube-controller-manager")
+_NODE = (f"{_COMMANDS}/kube-proxy", f"{_COMMANDS}/kube-scheduler", f"{_COMMANDS}/kubelet")
+KUBERNETES = Module(name="kubernetes", release="k8s.io/kubernetes", packages=(*_CONTROL_PLANE, *_NODE))
+OLDEST = Module(name="kubernetes-oldest", release="k8s.io/kubernetes", packages=_CONTROL_PLANE)
+ETCD = Module(name="etcd", release="go.etcd.io/etcd/server/v3")
+COREDNS = Module(name="coredns", release="github.com/coredns/coredns")
 METRICS_SERVER = Module(
     name="metrics-server",
     release="sigs.k8s.io/metrics-server",
-    programs=("metrics-server",),
+    packages=("sigs.k8s.io/metrics-server/cmd/metrics-server",),
+    # It changes none of Kubernetes' own dependencies, so what both need is compiled once.
+    directory="kubernetes",
     files="manifests/base",
 )
-PAUSE = Module(name="pause", release="", programs=("pause",))
+PAUSE = Module(name="pause")
 CLUSTER = (KUBERNETES, ETCD, COREDNS, METRICS_SERVER, PAUSE)
 """What the local cluster runs."""
 
@@ -153,13 +158,9 @@ def _build(modules: list[Module], home: Path) -> None:
             _compile(go, module, environment, log, expected=packages)
 
 
-def _targets(module: Module) -> list[str]:
-    return ["."] if (module.folder / "main.go").exists() else ["tool"]
-
-
 def _list_packages(go: golang.Go, module: Module, environment: Mapping[str, str], log: Path) -> int:
     """Download what the programs are made of, and return how many packages that is."""
-    command = [str(go.program), "list", "-deps", "-f", "{{.ImportPath}}", *_targets(module)]
+    command = [str(go.program), "list", "-deps", "-f", "{{.ImportPath}}", *module.packages]
     listed: list[str] = []
 
     def count(line: str) -> bool:
@@ -174,7 +175,7 @@ def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log:
     staged = module.home.with_suffix(".new")
     shutil.rmtree(staged, ignore_errors=True)
     flags = ["-v", "-trimpath", "-buildvcs=false", f"-ldflags={link_flags(module.version)}"]
-    command = [str(go.program), "build", *flags, "-o", f"{staged}/", *_targets(module)]
+    command = [str(go.program), "build", *flags, "-o", f"{staged}/", *module.packages]
     show = f"{{done}} of {expected} packages compiled, {{took:.0f}} s"
     _run(command, module, environment, log, counted=is_package, show=show)
     absent = [name for name in module.programs if not (staged / name).is_file()]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import httpx
 import yaml
 
-from e2e import modelstore
+from e2e import lifecycle, modelstore
 from e2e.classifiers import current, manifest, told, wait_answer, wait_door
-from e2e.cluster.cluster import Cluster
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
 from e2e.demo.report import Live, Steps, predictions
 from e2e.install import bring_images, install, install_service_monitor_crd
 from e2e.kube import open_kube
+from e2e.prepare import prepare
 from e2e.steps import say
 from e2e.target import target_from
 from e2e.waiting import NotInTimeError, until
@@ -59,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def take_down(target: Target) -> None:
-    """Stop the local cluster, or delete the demo's namespace in any other."""
-    if target.local:
-        Cluster().down()
+    """Stop the cluster if it is ours, or delete the demo's namespace in any other."""
+    if target.local or target.kind:
+        lifecycle.take_down(target)
         return
     with open_kube(target) as kube:
         kube.delete("namespaces", NAMESPACE)
@@ -86,8 +86,11 @@ class Demo:
         """Everything, with the times at the end."""
         step = self.steps.step
         if self.target.local:
-            with step("The local cluster"):
-                Cluster().up()
+            with step("The programs and images"):
+                prepare()
+        if self.target.local or self.target.kind:
+            with step("The cluster"):
+                lifecycle.bring_up(self.target)
         else:
             say(f"Using the context {self.target.context} of {self.target.kubeconfig}")
         with step("The images"):

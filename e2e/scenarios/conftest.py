@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e import modelstore
-from e2e.cluster.cluster import Cluster
+from e2e import lifecycle, modelstore
 from e2e.diagnostics import dump
 from e2e.install import bring_images, install, install_service_monitor_crd
 from e2e.kube import open_kube
@@ -64,15 +62,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def images() -> Mapping[str, str]:
-    """The images in the cluster, and the cluster, which is brought up where it is the local one."""
+    """The images in the cluster, and the cluster, which is brought up if it is ours."""
     target = target_from()
-    if target.local and os.geteuid() != 0:
-        reason = "the local cluster needs root, and E2E_KUBECONFIG names no other"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
+    reason = lifecycle.hindrance(target)
+    if reason:
         pytest.skip(reason)
-    if target.local:
-        Cluster().up()
+    lifecycle.bring_up(target)
     return bring_images(target)
 
 

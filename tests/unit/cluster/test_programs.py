@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e import kind
 from e2e.cluster import golang, programs
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
@@ -15,7 +16,7 @@ from e2e.cluster.paths import REPOSITORY
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MODULES = (*programs.CLUSTER, programs.OLDEST)
+_MODULES = (*programs.CLUSTER, programs.OLDEST, kind.PROGRAM)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> programs.Module:
     (folder / "go.mod").write_text("module example.test/tiny\n\ngo 1.20\n")
     (folder / "main.go").write_text('package main\n\nfunc main() { println("one") }\n')
     monkeypatch.setattr(programs, "__file__", str(folder.parent / "programs.py"))
-    return programs.Module(name="tiny", release="", programs=("tiny",))
+    return programs.Module(name="tiny")
 
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: module.name)
@@ -55,10 +56,13 @@ def test_kubernetes_staging_modules_are_of_its_own_release(module: programs.Modu
     }
 
 
-@pytest.mark.parametrize("module", [programs.KUBERNETES, programs.OLDEST], ids=lambda module: module.name)
-def test_the_programs_are_those_of_the_tool_lines(module: programs.Module) -> None:
-    tools = re.findall(r"^\tk8s\.io/kubernetes/cmd/(\S+)$", (module.folder / "go.mod").read_text(), re.MULTILINE)
-    assert sorted(tools) == sorted(module.programs)
+@pytest.mark.parametrize("folder", ["kubernetes", "kubernetes-oldest"])
+def test_the_programs_of_a_go_mod_are_its_tool_lines(folder: str) -> None:
+    modules = [module for module in _MODULES if module.folder.name == folder]
+    text = (modules[0].folder / "go.mod").read_text()
+    block = re.search(r"^tool \((.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    assert sorted(block.group(1).split()) == sorted(package for module in modules for package in module.packages)
 
 
 def test_kubectl_is_of_the_clusters_minor_version() -> None:

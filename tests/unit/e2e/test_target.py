@@ -15,10 +15,28 @@ if TYPE_CHECKING:
 
 
 def test_without_a_word_it_is_the_local_cluster_whatever_the_ambient_kubeconfig() -> None:
-    target = target_from({"KUBECONFIG": "/home/me/.kube/config"})
+    target = target_from({"KUBECONFIG": "/home/me/.kube/config"}, docker_answers=lambda: False)
     assert target.local
+    assert not target.kind
     assert target.context == "imageclassifier-local"
     assert str(target.kubeconfig).endswith("imageclassifier-cluster/kubeconfig")
+
+
+def test_where_docker_answers_it_is_a_kind_cluster_with_a_kubeconfig_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("IMAGECLASSIFIER_CLUSTER_DIR", str(tmp_path / "none"))
+    target = target_from({}, docker_answers=lambda: True)
+    assert target.kind
+    assert not target.local
+    assert target.context == "kind-imageclassifier"
+    assert target.kubeconfig.is_relative_to(tmp_path)
+
+
+def test_a_local_cluster_that_is_up_comes_before_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGECLASSIFIER_CLUSTER_DIR", str(tmp_path))
+    assert target_from({}, docker_answers=lambda: True).local
 
 
 @pytest.fixture

@@ -1,0 +1,87 @@
+"""Runs a cluster by kind (Kubernetes in Docker), on machines that have Docker; nothing is built but the images."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from e2e.cluster import programs
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY, cache_dir
+from e2e.images import build
+from e2e.steps import say, step
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "imageclassifier"
+CONTEXT = f"kind-{NAME}"
+PROGRAM = programs.Module(name="kind", release="sigs.k8s.io/kind", packages=("sigs.k8s.io/kind",))
+_READY = "180s"
+
+
+def usable() -> bool:
+    """Whether a Docker engine answers; a client alone is not enough."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        asked = subprocess.run(
+            [docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
+
+
+def kubeconfig_path() -> Path:
+    """The kubeconfig of this cluster alone; the user's own is never written to."""
+    return cache_dir() / "kind" / "kubeconfig"
+
+
+def running() -> bool:
+    """Whether the cluster exists."""
+    return NAME in _kind("get", "clusters").split()
+
+
+def up() -> None:
+    """Create the cluster if there is none."""
+    kubeconfig_path().parent.mkdir(parents=True, exist_ok=True)
+    where = ("--name", NAME, "--kubeconfig", str(kubeconfig_path()))
+    if running():
+        _kind("export", "kubeconfig", *where)
+        return
+    with step(f"Creating the kind cluster {NAME}"):
+        _kind("create", "cluster", *where, "--wait", _READY)
+
+
+def down() -> None:
+    """Delete the cluster and its kubeconfig."""
+    _kind("delete", "cluster", "--name", NAME, "--kubeconfig", str(kubeconfig_path()))
+    kubeconfig_path().unlink(missing_ok=True)
+    say(f"Deleted the kind cluster {NAME}")
+
+
+def load_images() -> dict[str, str]:
+    """Build the images with Docker and copy them to the cluster's node; returns their names there."""
+    names = {image: build.name(image) for image in build.IMAGES}
+    for image, name in names.items():
+        with step(f"Building {name}"):
+            _run("docker", "build", "--quiet", f"--file=Dockerfile.{image}", f"--tag={name}", ".")
+    with step("Loading the images into the cluster"):
+        _kind("load", "docker-image", "--name", NAME, *names.values())
+    return names
+
+
+def _kind(*arguments: str) -> str:
+    program = shutil.which("kind") or str(programs.ensure(PROGRAM)["kind"])
+    return _run(program, *arguments)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ClusterError(f"{' '.join(command[:3])} failed:\n{tail}")
+    return done.stdout

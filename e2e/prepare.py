@@ -1,0 +1,35 @@
+"""Builds what the local cluster needs and does not have yet: its programs and the images, at the same time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from e2e.cluster import preflight, programs
+from e2e.cluster.errors import ClusterError
+from e2e.images import build
+from e2e.steps import say
+
+
+def prepare() -> None:
+    """Return once everything is in the cache, in seconds if it is there already. Raises ClusterError.
+
+    The compiler keeps the processors busy for minutes; what the images need comes from the network meanwhile.
+    """
+    preflight.require_root()
+    preflight.install_packages()
+    parts = {
+        "the cluster's programs": lambda: programs.ensure(*programs.CLUSTER),
+        "the images": lambda: [build.ensure(image) for image in build.IMAGES],
+    }
+    failures: list[ClusterError] = []
+    with ThreadPoolExecutor(len(parts)) as pool:
+        names = {pool.submit(part): name for name, part in parts.items()}
+        for done in as_completed(names):
+            error = done.exception()
+            if isinstance(error, ClusterError):
+                say(f"Building {names[done]} failed; what else is building is finished first")
+                failures.append(error)
+            elif error is not None:
+                raise error
+    if failures:
+        raise failures[0]

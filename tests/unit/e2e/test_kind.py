@@ -1,0 +1,81 @@
+"""Where Docker is, kind makes the cluster: which commands that takes. kind itself does not run in these tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e import kind
+from e2e.cluster.errors import ClusterError
+from e2e.images import build
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class _Machine:
+    """Programs that note how they were called, with kind's list of clusters and docker's answer as given."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        self._log = folder / "calls"
+        (folder / "bin").mkdir()
+        monkeypatch.setenv("PATH", f"{folder / 'bin'}:/usr/bin:/bin")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        self.program("kind")
+        self.program("docker")
+
+    def program(self, name: str, *, prints: str = "", status: int = 0) -> None:
+        path = self._folder / "bin" / name
+        path.write_text(f'#!/bin/sh\necho {name} "$@" >> {self._log}\necho "{prints}"\nexit {status}\n')
+        path.chmod(0o755)
+
+    def calls(self) -> list[str]:
+        return self._log.read_text().splitlines() if self._log.exists() else []
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Machine:
+    return _Machine(tmp_path, monkeypatch)
+
+
+def test_a_docker_engine_that_answers_makes_kind_usable(machine: _Machine) -> None:
+    assert kind.usable()
+
+
+def test_a_docker_client_without_an_engine_does_not(machine: _Machine) -> None:
+    machine.program("docker", status=1)
+    assert not kind.usable()
+
+
+def test_a_cluster_is_created_with_a_kubeconfig_of_its_own(machine: _Machine) -> None:
+    kind.up()
+    where = f"--name imageclassifier --kubeconfig {kind.kubeconfig_path()}"
+    assert machine.calls() == ["kind get clusters", f"kind create cluster {where} --wait 180s"]
+
+
+def test_a_cluster_that_is_there_is_used_again(machine: _Machine) -> None:
+    machine.program("kind", prints="imageclassifier")
+    kind.up()
+    assert not any("create" in call for call in machine.calls())
+
+
+def test_images_are_built_by_docker_and_loaded_into_the_node(machine: _Machine) -> None:
+    names = kind.load_images()
+    assert names == {image: build.name(image) for image in build.IMAGES}
+    calls = machine.calls()
+    for image, name in names.items():
+        assert f"docker build --quiet --file=Dockerfile.{image} --tag={name} ." in calls
+    assert calls[-1] == f"kind load docker-image --name imageclassifier {' '.join(names.values())}"
+
+
+def test_the_cluster_is_deleted_by_its_name(machine: _Machine) -> None:
+    kind.down()
+    assert machine.calls() == [f"kind delete cluster --name imageclassifier --kubeconfig {kind.kubeconfig_path()}"]
+
+
+def test_a_command_that_fails_is_named_with_what_it_printed(machine: _Machine) -> None:
+    machine.program("kind", prints="no space left on device", status=1)
+    with pytest.raises(ClusterError, match=r"(?s)kind get clusters failed:.*no space left"):
+        kind.up()
