@@ -15,7 +15,7 @@ def dump(kube: Kube, namespace: str) -> str:
     """Objects, events and logs of a namespace, and the operator's own log."""
     inside = f"--namespace={namespace}"
     questions = (
-        ("get", "imageclassifiers,deployments,replicasets,pods,services,endpoints,hpa", inside, "-o", "wide"),
+        ("get", "imageclassifiers,deployments,replicasets,pods,services,endpointslices,hpa", inside, "-o", "wide"),
         ("get", "imageclassifiers", inside, "-o", "yaml"),
         ("describe", "pods", inside),
         ("get", "events", inside, "--sort-by=.lastTimestamp"),

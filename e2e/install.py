@@ -28,7 +28,6 @@ SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
 OURS = "imageclassifier.dev/cut-down-for-tests"
 """Marks the ServiceMonitor CRD that is not the Prometheus operator's own, so that only ours is ever taken away."""
 
-_CEL_FROM = 25
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
 _RUNTIME_VARIABLE = "IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"
@@ -48,12 +47,6 @@ def bring_images(target: Target) -> dict[str, str]:
         names = " and ".join(build.name(image) for image in build.IMAGES)
         say(f"No E2E_REGISTRY: taking {names} to be in the cluster already")
     return {image: build.name(image) for image in build.IMAGES}
-
-
-def overlay(minor: int) -> Path:
-    """The manifests for a server: the CRD has CEL rules where it knows them."""
-    folder = Path("operator/deploy")
-    return folder if minor >= _CEL_FROM else folder / "pre-1.25"
 
 
 def with_images(objects: Iterable[Object], *, images: Mapping[str, str], keys: Mapping[str, str]) -> list[Object]:
@@ -79,7 +72,7 @@ def with_images(objects: Iterable[Object], *, images: Mapping[str, str], keys: M
 def install(kube: Kube, images: Mapping[str, str]) -> None:
     """Apply the manifests and wait until the operator reconciles."""
     keys = {image: build.key(image) for image in build.IMAGES}
-    folder = REPOSITORY / overlay(kube.minor_version())
+    folder = REPOSITORY / "operator" / "deploy"
     rendered = [item for item in yaml.safe_load_all(kube.kubectl("kustomize", str(folder))) if item]
     before = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
     kube.apply(*with_images(rendered, images=images, keys=keys))

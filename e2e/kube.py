@@ -13,21 +13,26 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.paths import REPOSITORY
 from e2e.waiting import NotInTimeError, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from e2e.target import Target
 
 Object = dict[str, Any]
 
-_CORE = ("namespaces", "pods", "services", "serviceaccounts", "events", "nodes", "configmaps", "endpoints")
+_INSTALLED = REPOSITORY / ".venv" / "bin" / "kubectl"
+KUBECTL = str(_INSTALLED) if _INSTALLED.exists() else "kubectl"
+"""The kubectl that the virtual environment brings, else the one on PATH."""
+
+_CORE = ("namespaces", "pods", "services", "serviceaccounts", "events", "nodes", "configmaps")
 _GROUPS = {
     "imageclassifiers": "apis/imageclassifier.dev/v1alpha1",
     "deployments": "apis/apps/v1",
     "replicasets": "apis/apps/v1",
-    "horizontalpodautoscalers": "apis/autoscaling/v1",
+    "horizontalpodautoscalers": "apis/autoscaling/v2",
     "servicemonitors": "apis/monitoring.coreos.com/v1",
     "customresourcedefinitions": "apis/apiextensions.k8s.io/v1",
     **dict.fromkeys(_CORE, "api/v1"),
@@ -35,7 +40,15 @@ _GROUPS = {
 
 
 class KubectlError(ClusterError):
-    """Kubectl ended with an error; the text is its own."""
+    """Kubectl failed, or the API server warned; the text is theirs."""
+
+
+class ServerWarningError(ClusterError):
+    """The API server warned, of a deprecated API for example: nothing here may depend on such."""
+
+
+class WatchError(ClusterError):
+    """The API server ended a watch with an error; the text is its own."""
 
 
 def path_of(plural: str, *, namespace: str | None = None, name: str | None = None) -> str:
@@ -113,19 +126,16 @@ class Kube:
                 raise
 
     def watch(self, plural: str, *, namespace: str, name: str, seconds: int) -> Iterator[Object]:
-        """Every state of one object from now on, until the server ends the stream."""
+        """Every state of one object from now on, until the server ends the stream. Raises WatchError."""
         query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(seconds)}
         path = path_of(plural, namespace=namespace)
         with self._http.stream("GET", path, params=query, timeout=seconds + 10) as answer:
             answer.raise_for_status()
             for line in answer.iter_lines():
                 event: Object = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise WatchError(f"watch of {plural} {name}: {event['object'].get('message')}")
                 yield event["object"]
-
-    def minor_version(self) -> int:
-        """The minor version of the server: 20 of 1.20.2."""
-        minor: str = self.request("GET", "/version")["minor"]
-        return int("".join(letter for letter in minor if letter.isdigit()))
 
 
 def _message(answer: httpx.Response) -> str:
@@ -137,15 +147,34 @@ def _message(answer: httpx.Response) -> str:
 
 def kubectl_command(target: Target, *arguments: str) -> list[str]:
     """The command line of kubectl for one cluster."""
-    return ["kubectl", f"--kubeconfig={target.kubeconfig}", f"--context={target.context}", *arguments]
+    return [KUBECTL, *_of(target), *arguments]
+
+
+def _of(target: Target) -> tuple[str, str]:
+    return f"--kubeconfig={target.kubeconfig}", f"--context={target.context}"
 
 
 def run_kubectl(target: Target, *arguments: str, stdin: str | bytes | None = None, seconds: float = 120) -> str:
     """Run kubectl for what it prints. Raises KubectlError."""
+    return kubectl_output(arguments, options=_of(target), stdin=stdin, seconds=seconds)
+
+
+def kubectl_output(
+    arguments: Sequence[str],
+    *,
+    options: Sequence[str],
+    stdin: str | bytes | None = None,
+    seconds: float = 120,
+) -> str:
+    """Run kubectl with options that say where, for what it prints; a warning of the API server is an error.
+
+    Raises:
+        KubectlError: kubectl failed, or the server warned.
+    """
     given = stdin.encode() if isinstance(stdin, str) else stdin
     try:
         done = subprocess.run(
-            kubectl_command(target, *arguments),
+            [KUBECTL, *options, *arguments],
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,
@@ -156,10 +185,19 @@ def run_kubectl(target: Target, *arguments: str, stdin: str | bytes | None = Non
         raise KubectlError("there is no kubectl on PATH; install it (Debian: kubernetes-client)") from error
     except subprocess.TimeoutExpired as error:
         raise KubectlError(f"kubectl {arguments[0]} took longer than {seconds:.0f} s") from error
-    if done.returncode != 0:
-        told = (done.stderr or done.stdout).decode(errors="replace").strip()
-        raise KubectlError(f"kubectl {' '.join(arguments[:4])}: {told}")
+    errors = done.stderr.decode(errors="replace")
+    if done.returncode != 0 or any(line.startswith("Warning:") for line in errors.splitlines()):
+        said = (errors or done.stdout.decode(errors="replace")).strip()
+        raise KubectlError(f"kubectl {' '.join(arguments[:4])}: {said}")
     return done.stdout.decode(errors="replace")
+
+
+def refuse_warnings(answer: httpx.Response) -> None:
+    """Raise ServerWarningError if an answer carries a warning: a hook for every answer of a client."""
+    warnings = answer.headers.get_list("warning")
+    if warnings:
+        request = answer.request
+        raise ServerWarningError(f"{request.method} {request.url.path}: {'; '.join(warnings)}")
 
 
 @contextmanager
@@ -172,7 +210,8 @@ def open_kube(target: Target) -> Iterator[Kube]:
         with log.open("wb") as out:
             proxy = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_environment())
         transport = httpx.HTTPTransport(uds=str(socket))
-        http = httpx.Client(base_url="http://localhost", transport=transport, timeout=30)
+        hooks = {"response": [refuse_warnings]}
+        http = httpx.Client(base_url="http://localhost", transport=transport, timeout=30, event_hooks=hooks)
         try:
             _wait_for_proxy(proxy, http, socket, log, target)
             yield Kube(target, socket, http)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from e2e.cluster.errors import ClusterError
 from e2e.steps import elapsed
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def watching(kube: Kube, name: str, *, namespace: str, seconds: int = 300) -> It
                 first.set()
                 if stop.is_set():
                     return
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ClusterError) as error:
             errors.append(error)
             first.set()
 

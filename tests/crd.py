@@ -18,24 +18,32 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "crds"
 SOURCE = FOLDER / "imageclassifiers.yaml"
-WITHOUT_CEL = FOLDER / "pre-1.25" / "imageclassifiers.yaml"
-CATALOGUE = ROOT / "operator" / "deploy" / "base" / "catalogue.yaml"
+CATALOGUE = ROOT / "operator" / "deploy" / "catalogue.yaml"
 
 _PROMISE = re.compile(r"^# (error|error-cel|condition): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A sample object and what its comment promises, by kind: error, error-cel, condition."""
+    """A sample object and what its comment promises, by kind: error, error-cel, condition.
+
+    A kind can be promised in several lines; `errors` are all the lines in which a server rejects the object.
+    """
 
     path: Path
     document: dict[str, Any]
     promises: dict[str, str]
+    errors: list[str]
 
     @property
     def refused_by_schema(self) -> bool:
-        """Whether every API server refuses it, also one that knows no CEL rules."""
+        """Whether the structural schema alone rejects it."""
         return "error" in self.promises
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API server rejects it, by its schema or by a CEL rule."""
+        return bool(self.errors)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -53,9 +61,18 @@ def schema() -> dict[str, Any]:
 def samples(kind: str) -> list[Sample]:
     """Return the samples of `valid` or `invalid`."""
     return [
-        Sample(path=path, document=load(path), promises=dict(_PROMISE.findall(path.read_text())))
+        _sample(path, _PROMISE.findall(path.read_text()))
         for path in sorted((FOLDER / "samples" / kind).glob("*.yaml"))
     ]
+
+
+def _sample(path: Path, promises: list[tuple[str, str]]) -> Sample:
+    return Sample(
+        path=path,
+        document=load(path),
+        promises=dict(reversed(promises)),  # of several lines the first is the one that matters
+        errors=[text for kind, text in promises if kind.startswith("error")],
+    )
 
 
 def defaulted(value: Any, part: dict[str, Any]) -> Any:

@@ -28,7 +28,7 @@ SPECS: tuple[Mapping[str, Any], ...] = (
         },
     },
 )
-"""Objects that between them have every child; 1.20 gives the last one's metrics back in another order."""
+"""Objects that between them have every kind of child."""
 
 _SETTLE_SECONDS = 5.0
 

@@ -41,6 +41,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     )
     with ControlPlane(directory / "plane", controller_manager=True) as plane:
         admin = Api(plane.kubeconfig)
-        admin.run("apply", "-k", str(REPOSITORY / "operator/deploy/pre-1.25"))
+        admin.run("apply", "-k", str(REPOSITORY / "operator/deploy"))
         admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")
         yield Bench(plane=plane, catalogue=catalogue, operator_kubeconfig=service_account_kubeconfig(plane))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from e2e.cluster.controlplane import free_ports
 from e2e.cluster.paths import REPOSITORY
+from e2e.kube import KubectlError, kubectl_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,11 +25,10 @@ T = TypeVar("T")
 
 OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
 SHA = "5" * 64
+WARNED = "The API server warns"
+"""With this the operator logs a warning of the API server: it uses a deprecated API, for example."""
+
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-
-
-class KubectlError(RuntimeError):
-    """kubectl ended with an error; the text is what it said."""
 
 
 @dataclass
@@ -40,13 +39,9 @@ class Api:
     namespace: str = ""
 
     def run(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it printed."""
-        where = [f"--namespace={self.namespace}"] if self.namespace else []
-        command = ["kubectl", f"--kubeconfig={self.kubeconfig}", *where, *words]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
-        if done.returncode:
-            raise KubectlError(done.stderr.strip())
-        return done.stdout
+        """Run kubectl and return what it printed. Raises KubectlError, also for a warning of the API server."""
+        inside = [f"--namespace={self.namespace}"] if self.namespace else []
+        return kubectl_output(words, options=[f"--kubeconfig={self.kubeconfig}", *inside], stdin=stdin, seconds=60)
 
     def apply(self, manifest: dict[str, Any]) -> None:
         """Apply an object as a person would."""
@@ -66,12 +61,9 @@ class Api:
         """Merge a patch into an object."""
         self.run("patch", kind, name, "--type=merge", "-p", json.dumps(patch), *options)
 
-    def patch_status(self, plural: str, name: str, status: dict[str, Any], *, api: str) -> None:
-        """Write a status as a kubelet or a controller does; kubectl 1.20 has no word for it."""
-        path = f"{api}/namespaces/{self.namespace}/{plural}/{name}"
-        live = json.loads(self.run("get", "--raw", path))
-        live["status"] = status
-        self.run("replace", "--raw", f"{path}/status", "-f", "-", stdin=json.dumps(live))
+    def patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
+        """Merge into a status, as a kubelet or a controller does."""
+        self.patch(kind, name, {"status": status}, "--subresource=status")
 
 
 @dataclass
@@ -115,7 +107,9 @@ class Bench:
                 process.send_signal(signal.SIGKILL if killed else signal.SIGTERM)
                 code = process.wait(20)
         assert code == (-signal.SIGKILL if killed else 0), log.read_text()
-        assert '"ERROR"' not in log.read_text(), log.read_text()
+        text = log.read_text()
+        assert '"ERROR"' not in text, text
+        assert WARNED not in text, text
 
     def operator_writes(self, *, since: int = 0) -> list[tuple[str, str]]:
         """Return the operator's writes, (verb, resource), from a line of the audit log on."""
@@ -134,18 +128,11 @@ class Bench:
 
 def service_account_kubeconfig(plane: ControlPlane) -> Path:
     """Return a kubeconfig for the operator's own service account, with a token as a pod would have."""
-    admin = Api(plane.kubeconfig, OPERATOR_USER.split(":")[2])
-
-    def token() -> str:
-        secrets = json.loads(admin.run("get", "secrets", "-o", "json"))["items"]
-        return next(
-            base64.b64decode(secret["data"]["token"]).decode()
-            for secret in secrets
-            if secret["metadata"]["name"].startswith("imageclassifier-operator-token")
-        )
-
+    namespace, name = OPERATOR_USER.split(":")[2:]
+    admin = Api(plane.kubeconfig, namespace)
+    token = admin.run("create", "token", name, "--duration=6h").strip()
     config = json.loads(admin.run("config", "view", "--raw", "-o", "json"))
-    config["users"][0]["user"] = {"token": eventually(token, what="the service account's token")}
+    config["users"][0]["user"] = {"token": token}
     path = plane.directory / "operator.kubeconfig"
     path.write_text(json.dumps(config))
     return path

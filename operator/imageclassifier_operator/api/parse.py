@@ -1,7 +1,8 @@
 """From a live object to a typed spec, or to the whole list of what is wrong with it.
 
-The CRD's schema checks types and bounds before anything is stored. What is checked here again is what spans
-fields, because API servers before 1.25 know no CEL rules; each rule below has its twin in the CRD.
+The CRD's schema checks types, bounds and most of what spans fields (CEL rules) before anything is stored. What
+spans fields is checked here again, for objects that were stored under an older CRD; what CEL cannot express in a
+useful message is checked only here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _PATH = "spec.security"
 
 
 def security_problems(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with `spec.security` beyond what its schema says; no CEL rule of 1.25 knows networks."""
+    """Yield what is wrong with `spec.security` beyond what its schema says; CEL has networks only since 1.31."""
     secret = raw.get("apiKeysSecretRef")
     if secret is not None and not secret.get("name"):
         yield f"{_PATH}.apiKeysSecretRef: name is required"

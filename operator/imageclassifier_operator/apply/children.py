@@ -10,6 +10,7 @@ from imageclassifier_operator.api import KIND
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, created, handover
 from imageclassifier_operator.kube import (
+    AUTOSCALERS,
     DEPLOYMENTS,
     SERVICE_ACCOUNTS,
     SERVICE_MONITORS,
@@ -20,7 +21,6 @@ from imageclassifier_operator.kube import (
     NotFoundError,
     Resource,
     UnreachableError,
-    autoscalers,
     resource_of,
 )
 from imageclassifier_operator.naming import child_name
@@ -73,7 +73,7 @@ async def apply_children(
 
 
 def _child_resources(capabilities: Capabilities) -> list[Resource]:
-    resources = [autoscalers(capabilities.autoscaling_version), SERVICES, DEPLOYMENTS, SERVICE_ACCOUNTS]
+    resources = [AUTOSCALERS, SERVICES, DEPLOYMENTS, SERVICE_ACCOUNTS]
     return [*resources, SERVICE_MONITORS] if capabilities.service_monitors else resources
 
 

@@ -12,6 +12,7 @@ from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import (
+    AUTOSCALERS,
     CLASSIFIERS,
     DEPLOYMENTS,
     PODS,
@@ -20,7 +21,6 @@ from imageclassifier_operator.kube import (
     SERVICES,
     Cluster,
     KubeError,
-    autoscalers,
 )
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
@@ -102,8 +102,7 @@ class Controller:
 
     async def _run_parts(self) -> None:
         self._capabilities = await self._first_discovery()
-        watched = [SERVICE_ACCOUNTS, DEPLOYMENTS, SERVICES, PODS, SERVICE_MONITORS]
-        watched.append(autoscalers(self._capabilities.autoscaling_version))
+        watched = [SERVICE_ACCOUNTS, DEPLOYMENTS, SERVICES, PODS, AUTOSCALERS, SERVICE_MONITORS]
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
                 for resource in watched:

@@ -11,6 +11,7 @@ from imageclassifier_operator.kube.errors import (
 )
 from imageclassifier_operator.kube.protocol import Cluster, Listing, WatchEvent
 from imageclassifier_operator.kube.resources import (
+    AUTOSCALERS,
     CLASSIFIERS,
     DEPLOYMENTS,
     EVENTS,
@@ -20,11 +21,11 @@ from imageclassifier_operator.kube.resources import (
     SERVICE_MONITORS,
     SERVICES,
     Resource,
-    autoscalers,
     resource_of,
 )
 
 __all__ = [
+    "AUTOSCALERS",
     "CLASSIFIERS",
     "DEPLOYMENTS",
     "EVENTS",
@@ -44,6 +45,5 @@ __all__ = [
     "Resource",
     "UnreachableError",
     "WatchEvent",
-    "autoscalers",
     "resource_of",
 ]

@@ -38,16 +38,11 @@ EVENTS = Resource("v1", "events", "Event")
 DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")
 REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet")
 SERVICE_MONITORS = Resource("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor")
-
-
-def autoscalers(version: str) -> Resource:
-    """Return HorizontalPodAutoscalers at the version that this API server offers."""
-    return Resource(version, "horizontalpodautoscalers", "HorizontalPodAutoscaler")
-
+AUTOSCALERS = Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 
 _PLURALS = {
     resource.kind: resource.plural
-    for resource in (SERVICE_ACCOUNTS, SERVICES, DEPLOYMENTS, SERVICE_MONITORS, autoscalers("autoscaling/v2"))
+    for resource in (SERVICE_ACCOUNTS, SERVICES, DEPLOYMENTS, SERVICE_MONITORS, AUTOSCALERS)
 }
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """The best version of each API that the server offers, and which optional ones are there."""
+    """Which optional APIs the server offers."""
 
-    autoscaling_version: str = "autoscaling/v2"
     service_monitors: bool = True

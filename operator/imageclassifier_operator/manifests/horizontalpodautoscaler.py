@@ -34,12 +34,12 @@ DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
 
 def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any] | None:
     """Return the HorizontalPodAutoscaler, or None while the spec fixes the number of pods."""
-    del config
+    del config, capabilities
     autoscaling = ic.spec.autoscaling
     if autoscaling is None:
         return None
     return {
-        "apiVersion": capabilities.autoscaling_version,
+        "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": child_metadata(ic),
         "spec": {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any]:
-    """Return the Service; `protocol` is part of the list's key, and 1.20 refuses to apply without it."""
+    """Return the Service; `protocol` is part of the key by which the list of ports is merged."""
     del config, capabilities
     return {
         "apiVersion": "v1",

@@ -1,20 +1,12 @@
-"""Both variants of the CRD are what the newest Kubernetes takes for one."""
+"""The CRD is what the newest Kubernetes takes for one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
 from tests import crd, openapi
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-@pytest.mark.parametrize("path", [crd.SOURCE, crd.WITHOUT_CEL], ids=lambda path: path.parent.name)
-def test_the_newest_kubernetes_takes_the_definition(path: Path) -> None:
-    assert not openapi.errors(crd.load(path))
+def test_the_newest_kubernetes_takes_the_definition() -> None:
+    assert not openapi.errors(crd.load(crd.SOURCE))
 
 
 def test_a_field_that_kubernetes_does_not_know_is_noticed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -14,7 +15,6 @@ _VALID = crd.samples("valid")
 _INVALID = crd.samples("invalid")
 _REFUSED = [sample for sample in _INVALID if sample.refused_by_schema]
 _LET_THROUGH = [sample for sample in _INVALID if not sample.refused_by_schema]
-_BY_CEL = [sample for sample in _INVALID if "error-cel" in sample.promises]
 
 
 def _name(sample: crd.Sample) -> str:
@@ -26,14 +26,6 @@ def _parse(document: dict[str, Any]) -> ImageClassifier:
     stored = crd.defaulted(document, crd.schema())
     stored["metadata"] |= {"namespace": "vision", "uid": "0b8e5a0e-0000-4000-8000-000000000000"}
     return parse(stored, config=config)
-
-
-def _rules() -> dict[str, list[str]]:
-    return {
-        path: [rule["message"] for rule in node["x-kubernetes-validations"]]
-        for path, node in crd.nodes(crd.schema())
-        if "x-kubernetes-validations" in node
-    }
 
 
 @pytest.mark.parametrize("sample", _VALID, ids=_name)
@@ -54,7 +46,7 @@ def test_an_invalid_sample_promises_either_a_refusal_or_a_condition(sample: crd.
 
 @pytest.mark.parametrize("sample", _REFUSED, ids=_name)
 def test_the_schema_refuses_what_is_promised_to_be_refused(sample: crd.Sample) -> None:
-    field = sample.promises["error"].split(" ")[0].rstrip(":")
+    field = re.sub(r"\[\d+\]", "", sample.promises["error"].split(" ")[0].rstrip(":"))
     errors = crd.schema_errors(sample.document)
     assert errors
     # jsonschema counts items of lists and names a missing field in its message
@@ -68,17 +60,6 @@ def test_the_operator_says_what_the_schema_cannot(sample: crd.Sample) -> None:
     with pytest.raises(InvalidSpecError) as raised:
         _parse(sample.document)
     assert str(raised.value) == sample.promises["condition"]
-
-
-@pytest.mark.parametrize("sample", _BY_CEL, ids=_name)
-def test_the_promised_cel_error_is_that_of_a_rule(sample: crd.Sample) -> None:
-    path, message = sample.promises["error-cel"].split(': Invalid value: "object": ')
-    assert message in _rules()[path]
-
-
-def test_every_cel_rule_has_a_sample() -> None:
-    said = {sample.promises["error-cel"].split('"object": ')[1] for sample in _BY_CEL}
-    assert said == {message for messages in _rules().values() for message in messages}
 
 
 def test_the_sample_of_every_field_has_every_field_with_another_value_than_its_default() -> None:

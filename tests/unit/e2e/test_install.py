@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from e2e.cluster.paths import REPOSITORY
-from e2e.install import overlay, service_monitor_crd, with_images
+from e2e.install import service_monitor_crd, with_images
 from tests.openapi import SHARED
 
-DEPLOYMENT = REPOSITORY / "operator" / "deploy" / "base" / "deployment.yaml"
+DEPLOYMENT = REPOSITORY / "operator" / "deploy" / "deployment.yaml"
 IMAGES = {"operator": "registry.example.org/o:1", "runtime": "registry.example.org/r:1"}
-
-
-@pytest.mark.parametrize(("minor", "folder"), [(20, "pre-1.25"), (24, "pre-1.25"), (25, ""), (36, "")])
-def test_servers_get_the_crd_that_they_understand(minor: int, folder: str) -> None:
-    assert overlay(minor) == Path("operator/deploy") / folder
 
 
 def _installed(keys: dict[str, str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.cluster.errors import ClusterError
-from e2e.kube import kubectl_command
+from e2e.kube import KUBECTL, kubectl_command
 from e2e.target import target_from
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_named_cluster_is_taken_as_it_is_named(kubeconfig: str) -> None:
     assert target.registry == "registry.example.org/team"
     assert not target.insecure_registry
     command = kubectl_command(target, "get", "pods")
-    assert command == ["kubectl", f"--kubeconfig={kubeconfig}", "--context=kind-a", "get", "pods"]
+    assert command == [KUBECTL, f"--kubeconfig={kubeconfig}", "--context=kind-a", "get", "pods"]
 
 
 def test_a_kubeconfig_without_a_context_is_refused(kubeconfig: str) -> None:

@@ -15,7 +15,7 @@ from tests.unit.operator.scripted_cluster import ScriptedCluster
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CAPABILITIES = Capabilities(autoscaling_version="autoscaling/v2", service_monitors=False)
+CAPABILITIES = Capabilities(service_monitors=False)
 SOURCE = ModelSource(name="pets", uris=("bundled:pets",), sha256="a" * 64)
 PETS = ImageClassifier(namespace="vision", name="pets", uid="1", generation=1, spec=Spec(model=SOURCE))
 
@@ -97,7 +97,7 @@ async def test_a_server_that_does_not_answer_ends_the_pass(status: int) -> None:
 
 async def test_nothing_is_made_of_an_api_that_is_being_taken_away() -> None:
     cluster = StoredCluster()
-    before = Capabilities(autoscaling_version="autoscaling/v2", service_monitors=True)
+    before = Capabilities(service_monitors=True)
     [problem] = (await one_pass(cluster, capabilities=before)).problems
     assert (problem.kind, problem.reason, problem.passing) == ("ServiceMonitor", "CRDTerminating", True)
     assert "ServiceMonitor" not in cluster.live

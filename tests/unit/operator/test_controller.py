@@ -52,7 +52,7 @@ async def test_an_object_that_is_called_like_the_children_of_another_is_woken_it
 
 async def test_a_conflict_that_stays_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = new_controller()
-    controller._capabilities = Capabilities(autoscaling_version="autoscaling/v2", service_monitors=False)
+    controller._capabilities = Capabilities(service_monitors=False)
 
     async def conflict(*_: object, **__: object) -> Outcome:
         return Outcome(requeue_after=None, result="again", again=True)

@@ -116,11 +116,6 @@ def test_a_service_monitor_is_wanted_by_mode_and_by_what_the_server_knows(
     assert ("ServiceMonitor" in children) is wanted
 
 
-def test_an_autoscaler_comes_in_the_version_that_the_server_has() -> None:
-    children = built(_ALL, capabilities=Capabilities(autoscaling_version="autoscaling/v2beta2"))
-    assert children["HorizontalPodAutoscaler"]["apiVersion"] == "autoscaling/v2beta2"
-
-
 def test_a_part_of_a_behavior_leaves_the_rest_at_its_defaults() -> None:
     given = {"scaleDown": {"stabilizationWindowSeconds": 60}}
     behavior = built({"autoscaling": {"behavior": given}})["HorizontalPodAutoscaler"]["spec"]["behavior"]

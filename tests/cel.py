@@ -1,0 +1,66 @@
+"""The CRD's CEL rules, evaluated without an API server: its library of quantities included."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from celpy import Environment, Runner, celtypes
+from celpy.adapter import json_to_cel
+from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from decimal import Decimal
+
+    from celpy.evaluation import CELFunction
+
+
+class _Quantity(celtypes.StringType):
+    """A quantity of Kubernetes' CEL library."""
+
+    @property
+    def number(self) -> Decimal:
+        return parse_quantity(str(self))
+
+
+def _compare(one: _Quantity, other: _Quantity) -> celtypes.IntType:
+    return celtypes.IntType((one.number > other.number) - (one.number < other.number))
+
+
+def _is_quantity(text: celtypes.StringType) -> celtypes.BoolType:
+    try:
+        parse_quantity(str(text))
+    except QuantityError:
+        return celtypes.BoolType(False)
+    return celtypes.BoolType(True)
+
+
+_LIBRARY: dict[str, CELFunction] = {"quantity": _Quantity, "compareTo": _compare, "isQuantity": _is_quantity}
+
+
+@functools.cache
+def _program(rule: str) -> Runner:
+    environment = Environment()
+    return environment.program(environment.compile(rule), functions=_LIBRARY)
+
+
+def holds(rule: str, value: Any) -> bool:
+    """Evaluate a rule on a value as it is. Raises `CELEvalError` where it reads a field that is absent."""
+    return bool(_program(rule).evaluate({"self": json_to_cel(value)}))
+
+
+def violations(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield `path: message` of every rule of a schema that a value breaks; no default is filled in."""
+    for rule in schema.get("x-kubernetes-validations", []):
+        if not holds(rule["rule"], value):
+            yield f"{path}: {rule['message']}"
+    if isinstance(value, dict):
+        known = schema.get("properties", {})
+        for name, item in value.items():
+            inner = known.get(name) or schema.get("additionalProperties")
+            if inner:
+                yield from violations(item, inner, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from violations(item, schema["items"], f"{path}[]")
