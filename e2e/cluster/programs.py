@@ -36,15 +36,13 @@ class Module:
     """The path of the Go module whose version is that of the programs; empty for our own."""
     packages: tuple[str, ...] = (".",)
     """The programs' packages; `.` is the folder's own `main.go`, a program of the module's name."""
-    directory: str = ""
-    """The folder beside this file that has the `go.mod`; empty for one of the module's name."""
     files: str = ""
     """A folder of the release that is kept beside the programs, such as its manifests."""
 
     @property
     def folder(self) -> Path:
         """Where its `go.mod` is."""
-        return Path(__file__).parent / (self.directory or self.name)
+        return Path(__file__).parent / self.name
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -104,8 +102,6 @@ METRICS_SERVER = Module(
     name="metrics-server",
     release="sigs.k8s.io/metrics-server",
     packages=("sigs.k8s.io/metrics-server/cmd/metrics-server",),
-    # It changes none of Kubernetes' own dependencies, so what both need is compiled once.
-    directory="kubernetes",
     files="manifests/base",
 )
 PAUSE = Module(name="pause")

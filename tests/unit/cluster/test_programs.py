@@ -56,13 +56,14 @@ def test_kubernetes_staging_modules_are_of_its_own_release(module: programs.Modu
     }
 
 
-@pytest.mark.parametrize("folder", ["kubernetes", "kubernetes-oldest"])
-def test_the_programs_of_a_go_mod_are_its_tool_lines(folder: str) -> None:
-    modules = [module for module in _MODULES if module.folder.name == folder]
-    text = (modules[0].folder / "go.mod").read_text()
-    block = re.search(r"^tool \((.*?)^\)", text, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize(
+    "module", [module for module in _MODULES if module.packages != (".",)], ids=lambda module: module.name
+)
+def test_the_programs_are_those_of_the_tool_lines(module: programs.Module) -> None:
+    text = (module.folder / "go.mod").read_text()
+    block = re.search(r"^tool (?:\((.*?)^\)|(\S+)$)", text, re.MULTILINE | re.DOTALL)
     assert block is not None
-    assert sorted(block.group(1).split()) == sorted(package for module in modules for package in module.packages)
+    assert sorted((block.group(1) or block.group(2)).split()) == sorted(module.packages)
 
 
 def test_kubectl_is_of_the_clusters_minor_version() -> None:
