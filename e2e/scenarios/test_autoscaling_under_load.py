@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from e2e.classifiers import condition, manifest, wait_door, wait_for, wait_ready
+from e2e.classifiers import current, manifest, wait_door, wait_for, wait_ready
 from e2e.load import steady
 from e2e.readiness import watching
 from e2e.steps import elapsed
@@ -18,7 +18,7 @@ from e2e.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from e2e.kube import Kube
+    from e2e.kube import Kube, Object
 
 _MOST = 3
 _PER_SECOND = 40.0
@@ -71,14 +71,12 @@ def test_pods_follow_the_load_up_and_down_and_every_request_is_answered(
     figure(f"autoscaling, ready pods over time: {timeline}")
     figure(f"autoscaling: {report}")
     assert report.failures == []
-    live = wait_for(
-        kube,
-        "pets",
-        namespace=namespace,
-        what="AutoscalingReady",
-        probe=lambda live: condition(live, "AutoscalingReady")["status"] == "True",
-    )
-    assert live["status"]["readyReplicas"] == 1
+    wait_for(kube, "pets", namespace=namespace, what="one replica in the status", probe=_scaled_to_one)
+
+
+def _scaled_to_one(live: Object) -> bool:
+    status = current(live, "AutoscalingReady").get("status")
+    return status == "True" and live["status"]["readySummary"] == "1/1"
 
 
 def _wait_measured(kube: Kube, namespace: str) -> None:
