@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imageclassifier_operator.kube import DEPLOYMENTS, PODS, REPLICA_SETS, Cluster, ForbiddenError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import child_name
-from imageclassifier_operator.status import Observation, Problem
+from imageclassifier_operator.status import Observation, OverriddenField, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ async def observe(
     uid: str,
     live: Mapping[str, Mapping[str, Any]],
     problems: Sequence[Problem] = (),
+    overridden: Sequence[OverriddenField] = (),
     service_monitors_served: bool = True,
 ) -> Observation:
     """Return what is there now; children that the caller has just read are taken from `live` by kind."""
@@ -47,6 +48,7 @@ async def observe(
         autoscaler=live.get("HorizontalPodAutoscaler"),
         monitor=live.get("ServiceMonitor"),
         problems=problems,
+        overridden=overridden,
         service_monitors_served=service_monitors_served,
     )
 

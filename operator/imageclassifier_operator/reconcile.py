@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
-from imageclassifier_operator.apply import MANAGER, apply_children, difference
+from imageclassifier_operator.apply import MANAGER, Overrides, apply_children, difference
 from imageclassifier_operator.events import report
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
 from imageclassifier_operator.manifests import build_all
@@ -53,11 +53,13 @@ async def reconcile(
     name: str,
     config: OperatorConfig,
     capabilities: Capabilities,
+    overrides: Overrides,
     now: Callable[[], str] = _now,
 ) -> Outcome:
     """Bring the children into shape and say in the status what is so. Raises `KubeError` when to try again."""
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
+        overrides.forget((namespace, name))
         return Outcome(requeue_after=None, result="gone")
     uid = live["metadata"]["uid"]
     try:
@@ -67,7 +69,7 @@ async def reconcile(
         await _write_status(cluster, live, compute_invalid(live, error.problems, seen, now=now()))
         return Outcome(requeue_after=None, result="invalid")
     wanted = build_all(ic, config=config, capabilities=capabilities)
-    applied = await apply_children(cluster, ic, wanted, capabilities=capabilities)
+    applied = await apply_children(cluster, ic, wanted, capabilities=capabilities, overrides=overrides)
     seen = await observe(
         cluster,
         namespace=namespace,
@@ -75,6 +77,7 @@ async def reconcile(
         uid=uid,
         live=applied.live,
         problems=applied.problems,
+        overridden=applied.overridden,
         service_monitors_served=capabilities.service_monitors,
     )
     status = compute(ic, seen, previous=live.get("status") or {}, now=now())
@@ -84,7 +87,7 @@ async def reconcile(
     if any(not problem.passing for problem in applied.problems):
         return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
     if status["conditions"][0]["status"] == "True" and not applied.problems:
-        return Outcome(requeue_after=None, result="ready")
+        return Outcome(requeue_after=applied.retry_after, result="ready")
     return Outcome(requeue_after=LOOK_AGAIN_SECONDS, result="waiting")
 
 

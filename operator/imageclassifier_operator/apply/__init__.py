@@ -3,5 +3,6 @@
 from imageclassifier_operator.apply.children import MANAGER, Applied, apply_children
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
+from imageclassifier_operator.apply.overrides import Overrides
 
-__all__ = ["MANAGER", "REPLICAS_MANAGER", "Applied", "apply_children", "difference"]
+__all__ = ["MANAGER", "REPLICAS_MANAGER", "Applied", "Overrides", "apply_children", "difference"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import KIND
-from imageclassifier_operator.apply.difference import difference
+from imageclassifier_operator.apply.difference import Difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, created, handover
 from imageclassifier_operator.kube import (
     AUTOSCALERS,
@@ -24,12 +24,13 @@ from imageclassifier_operator.kube import (
     resource_of,
 )
 from imageclassifier_operator.naming import child_name
-from imageclassifier_operator.status import Problem
+from imageclassifier_operator.status import OverriddenField, Problem, sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from imageclassifier_operator.api import ImageClassifier
+    from imageclassifier_operator.apply.overrides import Overrides
     from imageclassifier_operator.manifests import Capabilities
 
 MANAGER = "imageclassifier-operator"
@@ -39,11 +40,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Applied:
-    """The live children by kind after the pass, what went wrong, and whether another pass is due at once."""
+    """The live children by kind after the pass, what went wrong, and whether another pass is due at once.
+
+    `retry_after` are the seconds until an overridden field is applied again, None where none is overridden.
+    """
 
     live: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    overridden: list[OverriddenField] = field(default_factory=list)
     again: bool = False
+    retry_after: float | None = None
 
 
 async def apply_children(
@@ -52,6 +58,7 @@ async def apply_children(
     wanted: Sequence[Mapping[str, Any]],
     *,
     capabilities: Capabilities,
+    overrides: Overrides,
 ) -> Applied:
     """Prune what is no longer wanted, then apply what differs, in the order given.
 
@@ -68,7 +75,7 @@ async def apply_children(
     for manifest in wanted:
         if manifest["kind"] == SERVICE_MONITORS.kind and not capabilities.service_monitors:
             continue  # a condition says so; it is made once the API is there
-        await _guarded(applied, manifest["kind"], _bring(cluster, ic, manifest, applied))
+        await _guarded(applied, manifest["kind"], _bring(cluster, ic, manifest, applied, overrides))
     return applied
 
 
@@ -109,7 +116,9 @@ async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> N
         await cluster.delete(resource, namespace=ic.namespace, name=name, uid=live["metadata"]["uid"])
 
 
-async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any], applied: Applied) -> None:
+async def _bring(
+    cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any], applied: Applied, overrides: Overrides
+) -> None:
     resource, kind = resource_of(wanted), wanted["kind"]
     live = await cluster.get(resource, namespace=ic.namespace, name=wanted["metadata"]["name"])
     if live is None and resource == SERVICE_MONITORS and not await cluster.serves(resource):
@@ -118,8 +127,9 @@ async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any
     if live is None:
         logger.info("Created %s %s/%s", kind, ic.namespace, wanted["metadata"]["name"])
         body = created(wanted, ic.spec.autoscaling) if kind == DEPLOYMENTS.kind else wanted
-        applied.live[kind] = await cluster.apply(resource, body, manager=MANAGER)
+        live = await cluster.apply(resource, body, manager=MANAGER)
         applied.again |= body != wanted
+        _settle(applied, overrides, ic, body, live)
         return
     if not _controlled(live, ic.uid):
         applied.problems.append(_predecessors(live, ic, kind) or _name_conflict(live, kind))
@@ -131,11 +141,47 @@ async def _bring(cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any
         taking = handover(live, ic.spec.autoscaling, manager=MANAGER)
         if taking is not None:
             await cluster.apply(resource, taking, manager=REPLICAS_MANAGER)
-    path = difference(wanted, live, manager=MANAGER)
-    if path is not None:
-        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, wanted["metadata"]["name"], path)
+    found = list(differences(wanted, live, manager=MANAGER))
+    pause = overrides.pause(_owner(ic), live, wanted, found)
+    if found and pause:
+        _note(applied, kind, live, found, pause)
+        return
+    if found:
+        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, wanted["metadata"]["name"], found[0].path)
         live = await cluster.apply(resource, _fenced(wanted, live), manager=MANAGER)
+    _settle(applied, overrides, ic, wanted, live)
+
+
+def _settle(
+    applied: Applied,
+    overrides: Overrides,
+    ic: ImageClassifier,
+    wanted: Mapping[str, Any],
+    live: dict[str, Any],
+) -> None:
+    """Record the live child after a write, or where none was needed; what still differs is overridden."""
+    left = list(differences(wanted, live, manager=MANAGER))
+    news = overrides.record(_owner(ic), live, wanted, left)
+    _note(applied, wanted["kind"], live, left, overrides.pause(_owner(ic), live, wanted, left))
+    if news:
+        sentences = "; ".join(sentence_of(field) for field in applied.overridden if field.kind == wanted["kind"])
+        logger.warning("%s/%s: %s", ic.namespace, wanted["metadata"]["name"], sentences)
+
+
+def _note(
+    applied: Applied, kind: str, live: dict[str, Any], overridden: Sequence[Difference], pause: float
+) -> None:
     applied.live[kind] = live
+    applied.overridden.extend(
+        OverriddenField(kind=kind, path=found.path, desired=found.desired, observed=found.observed)
+        for found in overridden
+    )
+    if overridden:
+        applied.retry_after = pause if applied.retry_after is None else min(pause, applied.retry_after)
+
+
+def _owner(ic: ImageClassifier) -> tuple[str, str]:
+    return ic.namespace, ic.name
 
 
 def _fenced(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ defaults, other managers, the user's own annotations.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
@@ -34,23 +35,38 @@ _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
 _IDENTITY = frozenset({"name", "namespace", "uid"})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A field that makes a write necessary; None stands for an absent value."""
+
+    path: str
+    desired: Any
+    observed: Any
+
+
 def difference(
     wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
 ) -> str | None:
     """Return the path of the first field that makes a write necessary, None where nothing does."""
+    first = next(differences(wanted, live, manager=manager, subresource=subresource), None)
+    return None if first is None else first.path
+
+
+def differences(
+    wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
+) -> Iterator[Difference]:
+    """Yield every field that makes a write necessary."""
     for part in wanted:
         if part in {"apiVersion", "kind"}:
             continue
         want, have = wanted[part], live.get(part)
         if part == "metadata":
             want = {key: value for key, value in want.items() if key not in _IDENTITY}
-        differing = _differs(want, have, (part,))
-        if differing is not None:
-            return ".".join(differing)
+        yield from _differing(want, have, (part,))
     for owned in _owned(live, manager, subresource):
         if not _is_wanted(wanted, owned):
-            return ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
-    return None
+            path = ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
+            yield Difference(path=path, desired=None, observed=None)
 
 
 def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
@@ -58,40 +74,35 @@ def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
     return any(tuple(path) == found for found in _owned(live, manager))
 
 
-def _differs(want: Any, have: Any, path: tuple[str, ...]) -> tuple[str, ...] | None:
+def _differing(want: Any, have: Any, path: tuple[str, ...]) -> Iterator[Difference]:
     if isinstance(want, dict):
-        if not want:
-            return None if have is None or isinstance(have, dict) else path
-        if not isinstance(have, dict):
-            return path
+        absent = have is None and not want  # an empty object may be left out
+        if not isinstance(have, dict) and not absent:
+            yield _difference(path, want, have)
+            return
         for key, value in want.items():
-            found = _differs(value, have.get(key), (*path, key))
-            if found is not None:
-                return found
-        return None
-    if isinstance(want, list):
-        return _list_differs(want, have or [], path)
-    return None if _equal(want, have, path) else path
+            yield from _differing(value, have.get(key), (*path, key))
+    elif isinstance(want, list):
+        yield from _list_differing(want, have or [], path)
+    elif not _equal(want, have, path):
+        yield _difference(path, want, have)
 
 
-def _list_differs(want: list[Any], have: list[Any], path: tuple[str, ...]) -> tuple[str, ...] | None:
+def _list_differing(want: list[Any], have: list[Any], path: tuple[str, ...]) -> Iterator[Difference]:
     keys = _keys_of(path[-1], want)
     if keys is not None:
         live = {_key(item, keys): item for item in have}
         for item in want:
-            found = _differs(item, live.get(_key(item, keys)), (*path, "/".join(_key(item, keys))))
-            if found is not None:
-                return found
-        return None
-    if path[-1] == "metrics":  # a set: 1.20 gives them back in another order
-        want, have = (sorted(items, key=_metric_key) for items in (want, have))
-    if len(want) != len(have):
-        return path
-    for index, (one, other) in enumerate(zip(want, have, strict=True)):
-        found = _differs(one, other, (*path, str(index)))
-        if found is not None:
-            return found
-    return None
+            yield from _differing(item, live.get(_key(item, keys)), (*path, "/".join(_key(item, keys))))
+    elif len(want) != len(have):
+        yield _difference(path, want, have)
+    else:
+        for index, (one, other) in enumerate(zip(want, have, strict=True)):
+            yield from _differing(one, other, (*path, str(index)))
+
+
+def _difference(path: tuple[str, ...], want: Any, have: Any) -> Difference:
+    return Difference(path=".".join(path), desired=want, observed=have)
 
 
 def _keys_of(field: str, items: list[Any]) -> tuple[str, ...] | None:
@@ -103,12 +114,6 @@ def _keys_of(field: str, items: list[Any]) -> tuple[str, ...] | None:
 
 def _key(item: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(item.get(key)) for key in keys)
-
-
-def _metric_key(metric: Mapping[str, Any]) -> tuple[str, str]:
-    source = metric.get(metric["type"][:1].lower() + metric["type"][1:]) or {}
-    name = source.get("name") or (source.get("metric") or {}).get("name") or ""
-    return metric["type"], name
 
 
 def _equal(want: Any, have: Any, path: tuple[str, ...]) -> bool:
@@ -129,12 +134,10 @@ def _owned(
     """Yield the leaves that a manager applied; a step is a field's name, or the key of a list's item.
 
     The form is `metav1.FieldsV1`: `f:<field>`, `k:<item's key as JSON>`, `v:<item of a set>`, `.` for the item.
-    Servers before 1.22 do not say through which subresource a field was applied.
     """
     for entry in live["metadata"].get("managedFields") or []:
-        if entry.get("manager") != manager or entry.get("operation") != "Apply":
-            continue
-        if entry.get("subresource") in {None, "", subresource}:
+        applied = entry.get("manager") == manager and entry.get("operation") == "Apply"
+        if applied and (entry.get("subresource") or None) == subresource:
             yield from _leaves(entry.get("fieldsV1") or {}, ())
 
 

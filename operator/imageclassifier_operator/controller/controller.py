@@ -8,6 +8,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from imageclassifier_operator.apply import Overrides
 from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
@@ -56,6 +57,7 @@ class Controller:
         self._namespaces = namespaces
         self._metrics = metrics
         self._queue = WorkQueue()
+        self._overrides = Overrides()
         self._versions: dict[Key, str] = {}
         self._by_child: dict[Key, Key] = {}
         self._unheard: dict[Key, tuple[str | None, float]] = {}
@@ -142,6 +144,7 @@ class Controller:
                 name=key.name,
                 config=self._config,
                 capabilities=self._capabilities,
+                overrides=self._overrides,
             )
         except KubeError as error:
             wait = self._queue.failed(key, at_least=min(error.retry_after, 60.0))

@@ -1,6 +1,7 @@
 """From what was seen to what `kubectl get` says: pure functions, an ordered chain of checks."""
 
 from imageclassifier_operator.status.compute import compute, compute_invalid
-from imageclassifier_operator.status.types import Observation, Problem
+from imageclassifier_operator.status.overridden import sentence_of
+from imageclassifier_operator.status.types import Observation, OverriddenField, Problem
 
-__all__ = ["Observation", "Problem", "compute", "compute_invalid"]
+__all__ = ["Observation", "OverriddenField", "Problem", "compute", "compute_invalid", "sentence_of"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import service_url
 from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
+from imageclassifier_operator.status.overridden import appended
 from imageclassifier_operator.status.pods import model_facts
 from imageclassifier_operator.status.rollout import new_pods, ready, wanted_replicas
 from imageclassifier_operator.status.types import Observation, Verdict
@@ -24,6 +26,9 @@ _LONGEST_REASON = 100
 def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
     """Return the status of a valid object. `now` is RFC 3339; `previous` the live status."""
     verdict = ready(seen)
+    summary = _summary(verdict, seen)
+    message = appended(verdict.message, seen.overridden, longest=_LONGEST_MESSAGE)
+    summary["Ready"] = replace(verdict, message=message)
     optional = {
         "AutoscalingReady": autoscaling_ready(ic.spec, seen),
         "MonitoringReady": monitoring_ready(ic.spec, seen),
@@ -40,7 +45,7 @@ def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, An
     source = ic.spec.model
     status["model"] = facts or {"name": source.name, "sha256": source.sha256}
     status["conditions"] = _conditions(
-        {**_summary(verdict, seen), **optional}, previous=previous, generation=ic.generation, now=now
+        {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
     return status
 

@@ -23,6 +23,16 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverriddenField:
+    """A field of a child that the API server itself sets to another value than the desired one."""
+
+    kind: str
+    path: str
+    desired: Any
+    observed: Any
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observation:
     """The live world of one ImageClassifier, as it was read after the children were applied."""
 
@@ -32,6 +42,7 @@ class Observation:
     autoscaler: Mapping[str, Any] | None = None
     monitor: Mapping[str, Any] | None = None
     problems: Sequence[Problem] = field(default_factory=tuple)
+    overridden: Sequence[OverriddenField] = field(default_factory=tuple)
     service_monitors_served: bool = True
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from imageclassifier_operator.kube import Listing, Resource, WatchEvent
+    from imageclassifier_operator.kube import KubeError, Listing, Resource, WatchEvent
 
 
 class ScriptEndedError(Exception):
@@ -66,3 +67,35 @@ class ScriptedCluster:
 
     async def serves(self, resource: Resource) -> bool:
         raise NotImplementedError
+
+
+class StoredCluster(ScriptedCluster):
+    """Holds what is applied, by kind; a kind can be refused, and `mutate` changes all that is written."""
+
+    def __init__(
+        self,
+        *live: dict[str, Any],
+        refused: Mapping[str, KubeError] | None = None,
+        mutate: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        super().__init__()
+        self.mutate = mutate
+        self.applied: list[str] = []
+        self.live = {item["kind"]: item for item in live}
+        self.refused = refused or {}
+
+    async def serves(self, resource: Resource) -> bool:
+        return False
+
+    async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+        return self.live.get(resource.kind)
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    ) -> dict[str, Any]:
+        if resource.kind in self.refused:
+            raise self.refused[resource.kind]
+        self.applied.append(resource.kind)
+        self.live[resource.kind] = copy.deepcopy({**manifest, "metadata": {"uid": "9", **manifest["metadata"]}})
+        self.mutate(self.live[resource.kind])
+        return self.live[resource.kind]

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
-from imageclassifier_operator.apply import Applied, apply_children
-from imageclassifier_operator.kube import KubeError, Resource, UnreachableError
+from imageclassifier_operator.apply import Applied, Overrides, apply_children
+from imageclassifier_operator.kube import UnreachableError
 from imageclassifier_operator.manifests import Capabilities, build_all
 
-from tests.unit.operator.scripted_cluster import ScriptedCluster
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tests.unit.operator.scripted_cluster import StoredCluster
 
 CAPABILITIES = Capabilities(service_monitors=False)
 SOURCE = ModelSource(name="pets", uris=("bundled:pets",), sha256="a" * 64)
 PETS = ImageClassifier(namespace="vision", name="pets", uid="1", generation=1, spec=Spec(model=SOURCE))
-
-
-class StoredCluster(ScriptedCluster):
-    """Holds what is applied, by kind; a kind can be refused."""
-
-    def __init__(self, *live: dict[str, Any], refused: Mapping[str, KubeError] | None = None) -> None:
-        super().__init__()
-        self.live = {item["kind"]: item for item in live}
-        self.refused = refused or {}
-
-    async def serves(self, resource: Resource) -> bool:
-        return False
-
-    async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
-        return self.live.get(resource.kind)
-
-    async def apply(
-        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
-    ) -> dict[str, Any]:
-        if resource.kind in self.refused:
-            raise self.refused[resource.kind]
-        self.live[resource.kind] = {**manifest, "metadata": {"uid": "9", **manifest["metadata"]}}
-        return self.live[resource.kind]
 
 
 def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
@@ -50,7 +24,7 @@ def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
 
 async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPABILITIES) -> Applied:
     wanted = build_all(PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
-    return await apply_children(cluster, PETS, wanted, capabilities=capabilities)
+    return await apply_children(cluster, PETS, wanted, capabilities=capabilities, overrides=Overrides())
 
 
 async def test_a_child_that_waits_for_its_finalizers_is_told_and_waited_for() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, Monitoring, Spec
-from imageclassifier_operator.status import Observation, Problem, compute, compute_invalid
+from imageclassifier_operator.status import Observation, OverriddenField, Problem, compute, compute_invalid
 
 NOW = "2026-01-01T00:00:00Z"
 SHA = "a" * 64
@@ -416,3 +416,40 @@ def test_a_problem_that_passes_asks_for_nobody() -> None:
     status = compute(classifier(), world(problems=[passing, hard]), previous={}, now=NOW)
     assert status["conditions"][0]["reason"] == "Forbidden"
     assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Stalled"] == "True"
+
+
+def overridden(desired: Any, observed: Any, path: str = "spec.replicas") -> OverriddenField:
+    return OverriddenField(kind="Deployment", path=path, desired=desired, observed=observed)
+
+
+@pytest.mark.parametrize(
+    ("desired", "observed", "words"),
+    [
+        (3, 1, "desired 3, observed 1"),
+        ("high", None, "desired high, observed none"),
+        ("", {"b": 1, "a": [True]}, 'desired "", observed {"a": [true], "b": 1}'),
+        ("x" * 500, None, f"desired {'x' * 80}…, observed none"),
+    ],
+)
+def test_an_overridden_field_is_said_beside_the_cause(desired: Any, observed: Any, words: str) -> None:
+    plain = ready(world())
+    found = ready(world(overridden=[overridden(desired, observed)]))
+    assert (found["status"], found["reason"]) == (plain["status"], plain["reason"])
+    assert found["message"] == (
+        f"{plain['message']}; Deployment spec.replicas is overridden by the API server (an admission policy or "
+        f"webhook): {words}"
+    )
+
+
+def test_many_overridden_fields_fit_into_the_message() -> None:
+    problem = Problem(kind="Service", reason="Rejected", message="m" * 5000)
+    fields = [overridden("d" * 500, "o" * 500, path=f"{'spec.' * 100}{number}") for number in range(9)]
+    message = ready(world(overridden=fields, problems=[problem]))["message"]
+    assert len(message) == 2000
+    assert message.startswith("mmm")
+    assert message.endswith("; 6 more fields are overridden")
+
+
+def test_only_ready_says_what_is_overridden() -> None:
+    status = compute(classifier(), world(overridden=[overridden(3, 1)]), previous={}, now=NOW)
+    assert [each["type"] for each in status["conditions"] if "overridden" in each["message"]] == ["Ready"]

@@ -1,0 +1,91 @@
+"""Remembers the fields that the API server changes in whatever is applied, so that they are not applied in vain.
+
+A mutating admission policy or webhook sees a manifest after server-side apply and can change any field of it. The
+answer then differs from what was applied, and so does every later read: without a memory each event would cause
+another write that changes nothing. The memory is only an optimization: it is lost with the process, at the cost of
+one write for each overridden child.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imageclassifier_operator.apply.difference import Difference
+
+FIRST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 300.0
+"""As the resync: a policy that is gone is noticed at the latest after this time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """What a write did not change: the live object's UID, the desired object, the observed values."""
+
+    uid: str
+    desired: str
+    observed: frozenset[str]
+    pause: float
+    due: float
+
+
+class Overrides:
+    """The children whose last write was overridden, by namespace and name of their owner and their own kind."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._records: dict[tuple[str, str, str], _Record] = {}
+
+    def pause(
+        self,
+        owner: tuple[str, str],
+        live: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+        found: Sequence[Difference],
+    ) -> float:
+        """Return the seconds for which a write would change nothing, 0 if it may.
+
+        That is so while the same object is desired and each difference is one that the last write left.
+        """
+        record = self._records.get((*owner, wanted["kind"]))
+        if record is None or record.uid != live["metadata"]["uid"] or record.desired != _digest(wanted):
+            return 0.0
+        return max(0.0, record.due - self._clock()) if _values(found) <= record.observed else 0.0
+
+    def record(
+        self,
+        owner: tuple[str, str],
+        live: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+        left: Sequence[Difference],
+    ) -> bool:
+        """Remember what a write left different, and say whether that is news."""
+        key = (*owner, wanted["kind"])
+        last = self._records.pop(key, None)
+        if not left:
+            return False
+        uid, desired, observed = live["metadata"]["uid"], _digest(wanted), _values(left)
+        known = last is not None and (last.uid, last.desired, last.observed) == (uid, desired, observed)
+        pause = min(last.pause * 2, LONGEST_PAUSE_SECONDS) if known and last is not None else FIRST_PAUSE_SECONDS
+        due = self._clock() + pause
+        self._records[key] = _Record(uid=uid, desired=desired, observed=observed, pause=pause, due=due)
+        return not known
+
+    def forget(self, owner: tuple[str, str]) -> None:
+        """Drop what is remembered of a deleted owner's children."""
+        for key in [key for key in self._records if key[:2] == owner]:
+            del self._records[key]
+
+
+def _digest(wanted: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+
+
+def _values(found: Sequence[Difference]) -> frozenset[str]:
+    return frozenset(json.dumps([difference.path, difference.observed], sort_keys=True) for difference in found)

@@ -1,0 +1,138 @@
+"""A field that the API server sets otherwise is reported, and applied again only after growing pauses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
+from imageclassifier_operator.apply import Applied, Overrides, apply_children
+from imageclassifier_operator.manifests import Capabilities, build_all
+from imageclassifier_operator.status import OverriddenField, sentence_of
+
+from tests.unit.operator.scripted_cluster import StoredCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CAPABILITIES = Capabilities(service_monitors=False)
+SOURCE = ModelSource(name="pets", uris=("bundled:pets",), sha256="a" * 64)
+PETS = ImageClassifier(namespace="vision", name="pets", uid="1", generation=1, spec=Spec(model=SOURCE, replicas=3))
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def set_replicas(count: int) -> Callable[[dict[str, Any]], None]:
+    def mutate(live: dict[str, Any]) -> None:
+        if live["kind"] == "Deployment":
+            live["spec"]["replicas"] = count
+
+    return mutate
+
+
+class World:
+    """A cluster with a policy, the operator's memory, and a clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.overrides = Overrides(clock=self.clock)
+        self.cluster = StoredCluster(mutate=set_replicas(1))
+
+    async def pass_over(self, ic: ImageClassifier = PETS) -> Applied:
+        wanted = build_all(ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES)
+        return await apply_children(self.cluster, ic, wanted, capabilities=CAPABILITIES, overrides=self.overrides)
+
+    def writes(self) -> int:
+        return self.cluster.applied.count("Deployment")
+
+
+@pytest.fixture
+async def world() -> World:
+    """A world in which the Deployment has been created, and overridden at that."""
+    world = World()
+    applied = await world.pass_over()
+    assert [field.path for field in applied.overridden] == ["spec.replicas"]
+    assert world.writes() == 1
+    return world
+
+
+async def test_an_overridden_field_is_not_applied_again_and_stays_reported(world: World) -> None:
+    for _ in range(5):
+        applied = await world.pass_over()
+        assert applied.overridden == [
+            OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
+        ]
+        assert applied.live["Deployment"]["spec"]["replicas"] == 1
+        assert applied.retry_after == 30.0
+    assert world.writes() == 1
+
+
+async def test_pauses_double_up_to_the_resync(world: World) -> None:
+    pauses = []
+    for _ in range(6):
+        world.clock.now += (await world.pass_over()).retry_after or 0.0
+        pauses.append((await world.pass_over()).retry_after)
+    assert pauses == [60.0, 120.0, 240.0, 300.0, 300.0, 300.0]
+    assert world.writes() == 7
+
+
+async def test_another_spec_is_applied_at_the_next_pass(world: World) -> None:
+    changed = replace(PETS, spec=replace(PETS.spec, replicas=4))
+    assert [field.desired for field in (await world.pass_over(changed)).overridden] == [4]
+    await world.pass_over(changed)
+    assert world.writes() == 2
+
+
+async def test_a_further_difference_is_applied_at_the_next_pass(world: World) -> None:
+    world.cluster.live["Deployment"]["spec"]["minReadySeconds"] = 99
+    world.cluster.live["Deployment"]["metadata"]["labels"] = {}
+    await world.pass_over()
+    assert world.writes() == 2
+    assert world.cluster.live["Deployment"]["metadata"]["labels"]
+
+
+async def test_another_observed_value_is_applied_over_at_the_next_pass(world: World) -> None:
+    world.cluster.live["Deployment"]["spec"]["replicas"] = 2
+    await world.pass_over()
+    assert world.writes() == 2
+
+
+async def test_a_successor_of_the_child_has_a_memory_of_its_own(world: World) -> None:
+    world.cluster.live["Deployment"]["metadata"]["uid"] = "10"
+    await world.pass_over()
+    assert world.writes() == 2
+
+
+async def test_a_policy_that_is_gone_ends_it(world: World) -> None:
+    world.cluster.mutate = lambda _: None
+    world.clock.now += 30.0
+    applied = await world.pass_over()
+    assert (applied.overridden, applied.retry_after) == ([], None)
+    assert world.cluster.live["Deployment"]["spec"]["replicas"] == 3
+    await world.pass_over()
+    assert world.writes() == 2
+
+
+async def test_a_deleted_object_is_forgotten(world: World) -> None:
+    world.overrides.forget(("vision", "another"))
+    await world.pass_over()
+    assert world.writes() == 1
+    world.overrides.forget(("vision", "pets"))
+    await world.pass_over()
+    assert world.writes() == 2
+
+
+async def test_an_override_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    for _ in range(3):
+        await world.pass_over()
+        world.clock.now += 30.0
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    field = OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
+    assert warnings == [f"vision/pets: {sentence_of(field)}"]
