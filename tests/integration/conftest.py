@@ -1,4 +1,4 @@
-"""One API server for all integration tests of a run; each test keeps to a namespace of its own."""
+"""API servers for the integration tests, of the newest and the oldest version; each test has its own namespace."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.cluster import programs
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
@@ -17,10 +18,51 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_KUBERNETES = {"newest": programs.KUBERNETES, "oldest": programs.OLDEST}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kubernetes",
+        choices=[*_KUBERNETES, "both"],
+        default="both",
+        help="API server of the integration tests: the newest, the oldest that is supported, or both",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "newest: needs an API that the oldest supported Kubernetes has not")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kubernetes" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.getoption("--kubernetes")
+    names = list(_KUBERNETES) if chosen == "both" else [chosen]
+    metafunc.parametrize("kubernetes", names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what the oldest server cannot run: a skip would count as a failure in CI."""
+    left_out = [item for item in items if item.get_closest_marker("newest") and _server_of(item) == "oldest"]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _server_of(item: pytest.Item) -> object:
+    return item.callspec.params.get("kubernetes") if isinstance(item, pytest.Function) else None
+
+
 @pytest.fixture(scope="session")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+def kubernetes(request: pytest.FixtureRequest) -> programs.Module:
+    """The Kubernetes whose API server a test runs on."""
+    return _KUBERNETES[request.param]
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -> Iterator[ControlPlane]:
     try:
-        plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
+        plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), kubernetes=kubernetes)
     except ClusterError as error:
         pytest.skip(f"no API server here: {error}")
     with plane:
@@ -33,13 +75,13 @@ def kubeconfig(control_plane: ControlPlane) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -> Iterator[Bench]:
     directory = tmp_path_factory.mktemp("operator")
     catalogue = directory / "catalogue.yaml"
     catalogue.write_text(
         json.dumps({"cifar10-mobilenet-v2": {"uris": ["bundled:cifar10-mobilenet-v2"], "sha256": SHA}})
     )
-    with ControlPlane(directory / "plane", controller_manager=True) as plane:
+    with ControlPlane(directory / "plane", controller_manager=True, kubernetes=kubernetes) as plane:
         admin = Api(plane.kubeconfig)
         admin.run("apply", "-k", str(REPOSITORY / "operator/deploy"))
         admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")

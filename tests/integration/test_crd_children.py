@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from e2e.cluster import programs
+
 _MANAGER = "imageclassifier-operator"
 _GOLDEN = sorted((crd.ROOT / "tests" / "golden").glob("*/expected.yaml"))
 _MONITORS = crd.ROOT / "e2e" / "manifests" / "servicemonitor-crd.yaml"
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    with ControlPlane(tmp_path_factory.mktemp("plane")) as running:
+def plane(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -> Iterator[ControlPlane]:
+    with ControlPlane(tmp_path_factory.mktemp("plane"), kubernetes=kubernetes) as running:
         admin = Api(running.kubeconfig)
         admin.run("apply", "-f", str(_MONITORS))
         admin.run("wait", "--for=condition=Established", "crd/servicemonitors.monitoring.coreos.com")
@@ -56,6 +58,12 @@ class Bench:
         """Apply as the operator does, and return what the server has now."""
         return await self.client.apply(resource_of(child), child, manager=_MANAGER)
 
+    async def get(self, child: dict[str, Any]) -> dict[str, Any]:
+        """Read what the server has stored."""
+        found = await self.client.get(resource_of(child), namespace=self.namespace, name=child["metadata"]["name"])
+        assert found is not None
+        return found
+
 
 def _children(namespace: str, path: Path) -> list[dict[str, Any]]:
     """The children of a golden case, in the test's namespace."""
@@ -68,8 +76,9 @@ def _children(namespace: str, path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
 async def test_what_was_applied_does_not_differ_from_what_is_wanted(bench: Bench, path: Path) -> None:
     for child in _children(bench.namespace, path):
-        live = await bench.apply(child)
-        assert difference(child, live, manager=_MANAGER) is None, child["kind"]
+        answered = await bench.apply(child)
+        for live in (answered, await bench.get(child)):
+            assert difference(child, live, manager=_MANAGER) is None, child["kind"]
 
 
 @pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)

@@ -21,6 +21,7 @@ from imageclassifier_operator.kube.errors import (
     error_of,
 )
 from imageclassifier_operator.kube.protocol import Listing, WatchEvent
+from imageclassifier_operator.kube.warnings import WarningLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -62,6 +63,7 @@ class KubeClient:
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
+        self._warnings = WarningLog()
         api.user_agent = USER_AGENT
 
     @property
@@ -186,6 +188,7 @@ class KubeClient:
         except ApiException as error:  # the transport's own refusals (a bad URL, say) come so
             raise KubeError(f"{method} {url}: {error.reason}", status=error.status or 0) from error
         response: aiohttp.ClientResponse = answer.response
+        self._warnings.take(response.headers.getall("Warning", []))
         if response.status >= 400:
             raise await _error_from(method, url, response)
         return response

@@ -44,9 +44,14 @@ async def test_a_token_that_was_rotated_is_read_anew(tmp_path: Path, monkeypatch
 
 
 @pytest.fixture
-async def client(answer: str) -> AsyncIterator[KubeClient]:
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def client(answer: str, warnings: list[str]) -> AsyncIterator[KubeClient]:
     async def handle(_: web.Request) -> web.Response:
-        return web.Response(text=answer)
+        return web.Response(text=answer, headers=[("Warning", warning) for warning in warnings])
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)
@@ -76,3 +81,14 @@ async def test_an_api_that_is_there_is_served(client: KubeClient) -> None:
 @pytest.mark.parametrize("answer", [api_of("get", "list", "delete", "watch"), '{"resources": []}'])
 async def test_an_api_that_is_being_taken_away_is_not_served(client: KubeClient) -> None:
     assert not await client.serves(SERVICE_MONITORS)
+
+
+@pytest.mark.parametrize("answer", ['{"resources": []}'])
+@pytest.mark.parametrize("warnings", [['299 - "v1beta1 is deprecated"', '299 - "another"']])
+async def test_warnings_of_the_server_are_logged(client: KubeClient, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        await client.serves(SERVICE_MONITORS)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "The API server warns: v1beta1 is deprecated",
+        "The API server warns: another",
+    ]

@@ -1,0 +1,69 @@
+"""A warning or an error of the API server is never taken for success."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from e2e import kube as module
+from e2e.kube import Kube, KubectlError, ServerWarningError, WatchError, kubectl_output, refuse_warnings
+from e2e.target import target_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a script in place of kubectl."""
+
+    def replace(script: str) -> None:
+        path = tmp_path / "kubectl"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(module, "KUBECTL", str(path))
+
+    return replace
+
+
+def test_what_kubectl_prints_is_returned(kubectl: Callable[[str], None]) -> None:
+    kubectl('echo "$*"; echo "error: none" >&2')
+    assert kubectl_output(["get", "ic"], options=["--context=a"]) == "--context=a get ic\n"
+
+
+def test_a_warning_that_kubectl_passes_on_is_an_error(kubectl: Callable[[str], None]) -> None:
+    kubectl('echo found; echo "Warning: v1 Endpoints is deprecated in v1.33+" >&2')
+    with pytest.raises(KubectlError, match="kubectl get endpoints: Warning: v1 Endpoints is deprecated"):
+        kubectl_output(["get", "endpoints"], options=[])
+
+
+def test_a_failure_of_kubectl_is_an_error_with_its_text(kubectl: Callable[[str], None]) -> None:
+    kubectl('echo "not found" >&2; exit 1')
+    with pytest.raises(KubectlError, match="not found"):
+        kubectl_output(["get", "ic"], options=[])
+
+
+def _kube(answer: httpx.Response) -> Kube:
+    transport = httpx.MockTransport(lambda _: answer)
+    http = httpx.Client(base_url="http://a", transport=transport, event_hooks={"response": [refuse_warnings]})
+    return Kube(target_from({}), Path("unused"), http)
+
+
+def test_an_answer_with_a_warning_is_an_error() -> None:
+    kube = _kube(httpx.Response(200, json={}, headers={"Warning": '299 - "deprecated"'}))
+    with pytest.raises(ServerWarningError, match=r"GET /api/v1/pods/a: 299 - .deprecated."):
+        kube.get("pods", "a")
+
+
+def test_an_error_in_a_watch_is_not_taken_for_the_object() -> None:
+    status = {"kind": "Status", "code": 410, "message": "too old resource version"}
+    lines = [{"type": "ADDED", "object": {"kind": "Pod"}}, {"type": "ERROR", "object": status}]
+    kube = _kube(httpx.Response(200, text="\n".join(json.dumps(line) for line in lines)))
+    states = kube.watch("pods", namespace="n", name="a", seconds=1)
+    assert next(states) == {"kind": "Pod"}
+    with pytest.raises(WatchError, match="watch of pods a: too old resource version"):
+        next(states)
