@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY
+from e2e.cluster.paths import kubectl
 from e2e.waiting import NotInTimeError, until
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_INSTALLED = REPOSITORY / ".venv" / "bin" / "kubectl"
-KUBECTL = str(_INSTALLED) if _INSTALLED.exists() else "kubectl"
-"""The kubectl that the virtual environment brings, else the one on PATH."""
+KUBECTL = str(kubectl())
 
 _CORE = ("namespaces", "pods", "services", "serviceaccounts", "events", "nodes", "configmaps")
 _GROUPS = {
@@ -182,7 +180,7 @@ def kubectl_output(
             check=False,
         )
     except FileNotFoundError as error:
-        raise KubectlError("there is no kubectl on PATH; install it (Debian: kubernetes-client)") from error
+        raise KubectlError(f"{KUBECTL} does not exist: run make setup") from error
     except subprocess.TimeoutExpired as error:
         raise KubectlError(f"kubectl {arguments[0]} took longer than {seconds:.0f} s") from error
     errors = done.stderr.decode(errors="replace")
