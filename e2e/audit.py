@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_DEPRECATED = "k8s.io/deprecated"
 
 
 class Asked(NamedTuple):
@@ -77,6 +78,15 @@ def writes(counted: Counter[Asked], user: str) -> Counter[Asked]:
     """What one user wrote."""
     found = {asked: number for asked, number in counted.items() if asked.user == user and asked.verb in WRITES}
     return Counter(found)
+
+
+def deprecated(lines: Iterable[str]) -> Counter[Asked]:
+    """Requests for API versions that a later Kubernetes will not have, as the server itself annotates them."""
+    return count(line for line in lines if _DEPRECATED in line and _annotated(line))
+
+
+def _annotated(line: str) -> bool:
+    return bool((json.loads(line).get("annotations") or {}).get(_DEPRECATED) == "true")
 
 
 def table(counted: Counter[Asked]) -> str:

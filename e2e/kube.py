@@ -17,7 +17,7 @@ from e2e.cluster.paths import kubectl
 from e2e.waiting import NotInTimeError, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from e2e.target import Target
 
@@ -38,11 +38,11 @@ _GROUPS = {
 
 
 class KubectlError(ClusterError):
-    """Kubectl failed, or the API server warned; the text is theirs."""
+    """Kubectl failed; the text is its own."""
 
 
 class ServerWarningError(ClusterError):
-    """The API server warned, of a deprecated API for example: nothing here may depend on such."""
+    """The API server or kubectl warned, of a deprecated API for example: no test may depend on such."""
 
 
 class WatchError(ClusterError):
@@ -55,13 +55,34 @@ def path_of(plural: str, *, namespace: str | None = None, name: str | None = Non
     return f"/{_GROUPS[plural]}/{inside}{plural}{f'/{name}' if name else ''}"
 
 
-class Kube:
-    """A cluster that is open: `open_kube` makes one. Safe to use from several threads."""
+def reject_warning(text: str) -> None:
+    """Take a warning for an error."""
+    raise ServerWarningError(text)
 
-    def __init__(self, target: Target, socket: Path, http: httpx.Client) -> None:
+
+class Kube:
+    """A cluster that is open: `open_kube` makes one. Safe to use from several threads.
+
+    `on_warning` gets the text of each warning of the API server or of kubectl.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        socket: Path,
+        http: httpx.Client,
+        *,
+        on_warning: Callable[[str], None] = reject_warning,
+    ) -> None:
         self.target = target
         self.socket = socket
         self._http = http
+        self._on_warning = on_warning
+        http.event_hooks = {"response": [self._look_for_warnings]}
+
+    def _look_for_warnings(self, answer: httpx.Response) -> None:
+        for warning in answer.headers.get_list("warning"):
+            self._on_warning(f"{answer.request.method} {answer.request.url.path}: {warning}")
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of kubectl, with the kubeconfig and the context in full."""
@@ -69,7 +90,10 @@ class Kube:
 
     def kubectl(self, *arguments: str, stdin: str | bytes | None = None, seconds: float = 120) -> str:
         """Run kubectl for what it prints. Raises KubectlError."""
-        return run_kubectl(self.target, *arguments, stdin=stdin, seconds=seconds)
+        options = _of(self.target)
+        return kubectl_output(
+            arguments, options=options, stdin=stdin, seconds=seconds, on_warning=self._on_warning
+        )
 
     def apply(self, *manifests: Mapping[str, Any]) -> str:
         """`kubectl apply` some objects."""
@@ -152,23 +176,15 @@ def _of(target: Target) -> tuple[str, str]:
     return f"--kubeconfig={target.kubeconfig}", f"--context={target.context}"
 
 
-def run_kubectl(target: Target, *arguments: str, stdin: str | bytes | None = None, seconds: float = 120) -> str:
-    """Run kubectl for what it prints. Raises KubectlError."""
-    return kubectl_output(arguments, options=_of(target), stdin=stdin, seconds=seconds)
-
-
 def kubectl_output(
     arguments: Sequence[str],
     *,
     options: Sequence[str],
     stdin: str | bytes | None = None,
     seconds: float = 120,
+    on_warning: Callable[[str], None] = reject_warning,
 ) -> str:
-    """Run kubectl with options that say where, for what it prints; a warning of the API server is an error.
-
-    Raises:
-        KubectlError: kubectl failed, or the server warned.
-    """
+    """Run kubectl with options that say where, for what it prints. Raises KubectlError."""
     given = stdin.encode() if isinstance(stdin, str) else stdin
     try:
         done = subprocess.run(
@@ -183,23 +199,18 @@ def kubectl_output(
         raise KubectlError(f"{KUBECTL} does not exist: run make setup") from error
     except subprocess.TimeoutExpired as error:
         raise KubectlError(f"kubectl {arguments[0]} took longer than {seconds:.0f} s") from error
-    errors = done.stderr.decode(errors="replace")
-    if done.returncode != 0 or any(line.startswith("Warning:") for line in errors.splitlines()):
+    errors, command = done.stderr.decode(errors="replace"), f"kubectl {' '.join(arguments[:4])}"
+    if done.returncode != 0:
         said = (errors or done.stdout.decode(errors="replace")).strip()
-        raise KubectlError(f"kubectl {' '.join(arguments[:4])}: {said}")
+        raise KubectlError(f"{command}: {said}")
+    for line in errors.splitlines():
+        if line.startswith("Warning:"):
+            on_warning(f"{command}: {line}")
     return done.stdout.decode(errors="replace")
 
 
-def refuse_warnings(answer: httpx.Response) -> None:
-    """Raise ServerWarningError if an answer carries a warning: a hook for every answer of a client."""
-    warnings = answer.headers.get_list("warning")
-    if warnings:
-        request = answer.request
-        raise ServerWarningError(f"{request.method} {request.url.path}: {'; '.join(warnings)}")
-
-
 @contextmanager
-def open_kube(target: Target) -> Iterator[Kube]:
+def open_kube(target: Target, *, on_warning: Callable[[str], None] = reject_warning) -> Iterator[Kube]:
     """Open a cluster: `kubectl proxy` brings its own way of logging in, on a socket that only we can reach."""
     with tempfile.TemporaryDirectory(prefix="imageclassifier-e2e-") as folder:
         socket = Path(folder) / "api.sock"
@@ -208,11 +219,10 @@ def open_kube(target: Target) -> Iterator[Kube]:
         with log.open("wb") as out:
             proxy = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_environment())
         transport = httpx.HTTPTransport(uds=str(socket))
-        hooks = {"response": [refuse_warnings]}
-        http = httpx.Client(base_url="http://localhost", transport=transport, timeout=30, event_hooks=hooks)
+        http = httpx.Client(base_url="http://localhost", transport=transport, timeout=30)
         try:
             _wait_for_proxy(proxy, http, socket, log, target)
-            yield Kube(target, socket, http)
+            yield Kube(target, socket, http, on_warning=on_warning)
         finally:
             http.close()
             proxy.terminate()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+ADMIN = "imageclassifier-admin"
+"""The user of the kubeconfig that the cluster comes with."""
 ISSUER = f"https://kubernetes.default.svc.{DOMAIN}"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -272,8 +274,7 @@ class ControlPlane:
         etcd_authority.issue("etcd-client", user="kube-apiserver")
         signing_key(pki, "service-account")
         (self.directory / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY, indent=1))
-        admin = "imageclassifier-admin"
-        self._kubeconfig(self.kubeconfig, name=admin, user=admin, groups=("system:masters",))
+        self._kubeconfig(self.kubeconfig, name=ADMIN, user=ADMIN, groups=("system:masters",))
         self.issue_kubeconfig("controller-manager", user="system:kube-controller-manager")
         self.issue_kubeconfig("scheduler", user="system:kube-scheduler")
 

@@ -63,7 +63,7 @@ def take_down(target: Target) -> None:
     if target.local or target.kind:
         lifecycle.take_down(target)
         return
-    with open_kube(target) as kube:
+    with open_kube(target, on_warning=say) as kube:
         kube.delete("namespaces", NAMESPACE)
 
 
@@ -95,7 +95,7 @@ class Demo:
             say(f"Using the context {self.target.context} of {self.target.kubeconfig}")
         with step("The images"):
             images = bring_images(self.target)
-        with open_kube(self.target) as kube:
+        with open_kube(self.target, on_warning=say) as kube:
             with step("The operator"):
                 install_service_monitor_crd(kube)
                 install(kube, images)

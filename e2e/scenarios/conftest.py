@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e import lifecycle, modelstore
+from e2e import audit, lifecycle, modelstore
+from e2e.cluster.controlplane import ADMIN
 from e2e.diagnostics import dump
-from e2e.install import bring_images, install, install_service_monitor_crd
+from e2e.install import NAMESPACE, OPERATOR, OPERATOR_USER, bring_images, install, install_service_monitor_crd
 from e2e.kube import open_kube
 from e2e.measure.answer import PHOTOGRAPH
 from e2e.target import target_from
@@ -73,11 +75,19 @@ def images() -> Mapping[str, str]:
 
 @pytest.fixture(scope="session")
 def kube(images: Mapping[str, str]) -> Iterator[Kube]:
-    """The cluster, with the operator in it."""
+    """The cluster, with the operator in it; a warning of the API server fails the run."""
     with open_kube(target_from()) as opened:
+        log = opened.target.audit_log
+        began = audit.mark(log) if log else None
         install_service_monitor_crd(opened)
         install(opened, images)
         yield opened
+        said = opened.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")
+        assert [line for line in said.splitlines() if "The API server warns" in line] == []
+        if log and began:
+            asked = audit.deprecated(audit.lines_since(log, began))
+            ours = Counter({one: number for one, number in asked.items() if one.user in {ADMIN, OPERATOR_USER}})
+            assert not ours, f"deprecated API versions were used:\n{audit.table(ours)}"
 
 
 @pytest.fixture

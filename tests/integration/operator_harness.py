@@ -39,7 +39,7 @@ class Api:
     namespace: str = ""
 
     def run(self, *words: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it printed. Raises KubectlError, also for a warning of the API server."""
+        """Run kubectl and return what it printed. Raises KubectlError, ServerWarningError."""
         inside = [f"--namespace={self.namespace}"] if self.namespace else []
         return kubectl_output(words, options=[f"--kubeconfig={self.kubeconfig}", *inside], stdin=stdin, seconds=60)
 

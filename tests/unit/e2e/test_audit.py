@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.audit import Asked, Mark, count, lines_since, mark, table, writes
+from e2e.audit import Asked, Mark, count, deprecated, lines_since, mark, table, writes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,15 @@ def test_only_writes_of_the_one_user_are_writes() -> None:
         ]
     )
     assert writes(counted, OPERATOR) == {Asked(OPERATOR, "create", "events"): 1}
+
+
+def test_deprecated_versions_are_those_that_the_server_annotates() -> None:
+    old = json.loads(_event(1, resource="horizontalpodautoscalers"))
+    old["annotations"] = {"k8s.io/deprecated": "true", "k8s.io/removed-release": "1.26"}
+    other = json.loads(_event(2, resource="pods"))
+    other["annotations"] = {"authorization.k8s.io/reason": "about k8s.io/deprecated"}
+    lines = [json.dumps(old), json.dumps(other), _event(3, resource="services")]
+    assert deprecated(lines) == {Asked(OPERATOR, "get", "horizontalpodautoscalers"): 1}
 
 
 def test_lines_from_a_mark_on(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from e2e import kube as module
-from e2e.kube import Kube, KubectlError, ServerWarningError, WatchError, kubectl_output, refuse_warnings
+from e2e.kube import Kube, KubectlError, ServerWarningError, WatchError, kubectl_output
 from e2e.target import target_from
 
 if TYPE_CHECKING:
@@ -37,8 +37,15 @@ def test_what_kubectl_prints_is_returned(kubectl: Callable[[str], None]) -> None
 
 def test_a_warning_that_kubectl_passes_on_is_an_error(kubectl: Callable[[str], None]) -> None:
     kubectl('echo found; echo "Warning: v1 Endpoints is deprecated in v1.33+" >&2')
-    with pytest.raises(KubectlError, match="kubectl get endpoints: Warning: v1 Endpoints is deprecated"):
+    with pytest.raises(ServerWarningError, match="kubectl get endpoints: Warning: v1 Endpoints is deprecated"):
         kubectl_output(["get", "endpoints"], options=[])
+
+
+def test_a_warning_can_be_passed_on_instead_as_the_demo_does(kubectl: Callable[[str], None]) -> None:
+    kubectl('echo found; echo "Warning: unpinned image" >&2')
+    warned: list[str] = []
+    assert kubectl_output(["get", "ic"], options=[], on_warning=warned.append) == "found\n"
+    assert warned == ["kubectl get ic: Warning: unpinned image"]
 
 
 def test_a_failure_of_kubectl_is_an_error_with_its_text(kubectl: Callable[[str], None]) -> None:
@@ -49,8 +56,7 @@ def test_a_failure_of_kubectl_is_an_error_with_its_text(kubectl: Callable[[str],
 
 def _kube(answer: httpx.Response) -> Kube:
     transport = httpx.MockTransport(lambda _: answer)
-    http = httpx.Client(base_url="http://a", transport=transport, event_hooks={"response": [refuse_warnings]})
-    return Kube(target_from({}), Path("unused"), http)
+    return Kube(target_from({}), Path("unused"), httpx.Client(base_url="http://a", transport=transport))
 
 
 def test_an_answer_with_a_warning_is_an_error() -> None:
