@@ -1,4 +1,4 @@
-"""Finds a Go that is new enough for the cluster's modules, or installs PyPI's."""
+"""Finds the Go that the cluster's releases were made for, or installs PyPI's."""
 
 from __future__ import annotations
 
@@ -46,11 +46,20 @@ class Go:
 
 
 def ensure(minimum: Version) -> Go:
-    """The machine's Go if it is at least `minimum`, else PyPI's, which is installed once (220 MB)."""
+    """The machine's Go if it suits, else PyPI's, which is installed once (220 MB)."""
     found = shutil.which("go")
-    if found and (version(Path(found)) or ()) >= minimum:
+    if found and suits(version(Path(found)), minimum):
         return Go(Path(found).resolve())
     return Go(_installed())
+
+
+def suits(found: Version | None, minimum: Version) -> bool:
+    """Whether a Go is at least `minimum`, and of the same minor version.
+
+    A release was never tested with a newer minor version: metrics-server 0.9.0, built with Go 1.27, serves an
+    OpenAPI document that the API server cannot read, and `kubectl apply` fails now and then.
+    """
+    return found is not None and found[:2] == minimum[:2] and found >= minimum
 
 
 def version(program: Path) -> Version | None:

