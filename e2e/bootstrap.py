@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -57,11 +59,24 @@ def _install_locked() -> None:
         base = find_python()
         with step(f"Making .venv with {base}"):
             _run([base, "-m", "venv", "--clear", str(VENV)], "could not make .venv")
-    wanted = len([line for line in LOCK.read_text().splitlines() if "==" in line])
-    options = ["--only-binary=:all:", "--require-hashes", "--requirement", str(LOCK)]
-    with step(f"Installing {wanted} locked packages"):
-        _watched([str(python), *_PIP, *options], wanted)
+    text = LOCK.read_text()
+    with tempfile.TemporaryDirectory(prefix="imageclassifier-setup-") as folder:
+        installer = Path(folder) / "uv.txt"
+        installer.write_text(locked(text, "uv"))
+        options = ["--quiet", "--only-binary=:all:", "--require-hashes", "--requirement", str(installer)]
+        _run([str(python), *_PIP, *options], "could not install uv")
+    with step(f"Installing {len(re.findall('^[^ #].*==', text, re.MULTILINE))} locked packages"):
+        options = ["--only-binary", ":all:", "--require-hashes", str(LOCK)]
+        _watched([str(VENV / "bin" / "uv"), "pip", "sync", "--quiet", "--python", str(python), *options])
     _mark("lock", LOCK)
+
+
+def locked(text: str, name: str) -> str:
+    """The entry of one package in a lock file, with its hashes."""
+    found = re.search(rf"^{re.escape(name)}==.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ClusterError(f"{LOCK.name} does not lock {name}; run `make lock` on a machine that has it")
+    return found.group(0)
 
 
 def _install_project() -> None:
@@ -94,25 +109,25 @@ def _works(python: Path, module: str) -> bool:
     return subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
 
 
+def _watched(command: list[str]) -> None:
+    """Run uv and show that it is still at work."""
+    progress, began = Progress(), time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as uv:
+        while True:
+            try:
+                said, _ = uv.communicate(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                progress.show(f"uv: {time.monotonic() - began:.0f} s")
+    progress.close()
+    if uv.returncode != 0:
+        raise ClusterError(f"uv could not install {LOCK.name}:\n{said.strip()}")
+
+
 def _run(command: list[str], complaint: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ClusterError(f"{complaint}:\n{(done.stdout + done.stderr).strip()}")
-
-
-def _watched(command: list[str], wanted: int) -> None:
-    """Run pip and show how many packages it has got to."""
-    progress = Progress()
-    began, seen, told = time.monotonic(), 0, []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
-        assert pip.stdout is not None
-        for line in pip.stdout:
-            told.append(line)
-            seen += line.startswith(("Collecting ", "Requirement already satisfied"))
-            progress.show(f"pip: {seen} of {wanted} packages, {time.monotonic() - began:.0f} s")
-    progress.close()
-    if pip.returncode != 0:
-        raise ClusterError(f"pip could not install {LOCK.name}:\n{''.join(told[-15:]).strip()}")
 
 
 if __name__ == "__main__":

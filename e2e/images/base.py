@@ -41,7 +41,7 @@ def ensure() -> str:
     note = cache_dir() / "buildah" / "base.recipe"
     if note.exists() and note.read_text() == recipe() and buildah.has(NAME):
         return NAME
-    apt.install(["debootstrap", *buildah.PACKAGES])
+    apt.install(["mmdebstrap", *buildah.PACKAGES])
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     require_disk(cache, 3, "building the images")
@@ -50,7 +50,7 @@ def ensure() -> str:
         tempfile.TemporaryDirectory(dir=cache, prefix=".base-") as work,
     ):
         tree = Path(work) / "tree"
-        _debootstrap(tree)
+        _bootstrap(tree)
         _slim(tree)
         context = Path(work) / "context"
         context.mkdir()
@@ -62,11 +62,12 @@ def ensure() -> str:
     return NAME
 
 
-def _debootstrap(tree: Path) -> None:
+def _bootstrap(tree: Path) -> None:
     uris = [source.uri for source in apt.machine_sources() if source.suite == SUITE]
     if not uris:
         raise ClusterError(f"no source for Debian {SUITE} in /etc/apt; the base image is made from it")
-    _run("debootstrap", "--variant=minbase", f"--include={','.join(INCLUDE)}", SUITE, str(tree), uris[0])
+    options = ("--mode=root", "--variant=minbase", f"--include={','.join(INCLUDE)}")
+    _run("mmdebstrap", *options, SUITE, str(tree), uris[0])
 
 
 def _slim(tree: Path) -> None:

@@ -53,6 +53,19 @@ def test_without_any_python_that_can_it_says_what_to_install() -> None:
         bootstrap.find_python()
 
 
+def test_the_installer_is_the_locked_one_with_its_hashes() -> None:
+    entry = bootstrap.locked(bootstrap.LOCK.read_text(), "uv")
+    lines = entry.splitlines()
+    assert lines[0].startswith("uv==")
+    assert len(lines) > 1
+    assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
+
+
+def test_a_package_that_is_not_locked_is_named() -> None:
+    with pytest.raises(ClusterError, match="does not lock absent"):
+        bootstrap.locked("uv==1 \\\n    --hash=sha256:0\n", "absent")
+
+
 def test_it_needs_nothing_but_the_standard_library() -> None:
     allowed = set(sys.stdlib_module_names) | {"e2e", "__future__"}
     for name in ("bootstrap.py", "steps.py", "cluster/apt.py", "cluster/errors.py", "cluster/paths.py"):
