@@ -28,10 +28,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> programs.Module:
     """A module with its own program; Go and the compiler's cache are the real ones, results are not kept."""
+    try:
+        golang.ensure(programs.PAUSE.minimum_go)
+    except ClusterError as error:
+        pytest.skip(f"there is no Go: {error}")
     monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path / "cache")
     folder = tmp_path / "source" / "tiny"
     folder.mkdir(parents=True)
-    (folder / "go.mod").write_text("module example.test/tiny\n\ngo 1.20\n")
+    (folder / "go.mod").write_text("module example.test/tiny\n\ngo 1.26.0\n")
     (folder / "main.go").write_text('package main\n\nfunc main() { println("one") }\n')
     monkeypatch.setattr(programs, "__file__", str(folder.parent / "programs.py"))
     return programs.Module(name="tiny")
