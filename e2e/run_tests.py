@@ -79,7 +79,9 @@ def _no_api_server() -> str:
 
 
 def _build_programs() -> None:
-    programs.ensure(programs.KUBERNETES, programs.OLDEST, programs.ETCD)
+    # The scenarios' programs as well: they share packages with these, whose compiled form is not kept.
+    programs.ensure(*programs.CLUSTER, programs.OLDEST)
+    programs.forget_compiled()
 
 
 def _no_cluster() -> str:

@@ -120,6 +120,12 @@ def ensure(*modules: Module) -> dict[str, Path]:
     return {name: path for module in modules for name, path in module.paths().items()}
 
 
+def forget_compiled() -> None:
+    """Delete the compiler's cache once all is built; only an interrupted build has a use for it."""
+    with only_one(cache_dir() / "programs" / ".lock", "building the cluster's programs"):
+        shutil.rmtree(golang.compiled(), ignore_errors=True)
+
+
 def require_disk(folder: Path, gib: int, purpose: str) -> None:
     """Refuse to begin what cannot end for lack of room."""
     free = shutil.disk_usage(folder).free / 2**30

@@ -196,6 +196,14 @@ def test_a_go_that_does_not_suit_is_passed_over_for_pypis(
     assert golang.ensure((1, 26, 0)).program == installed
 
 
+def test_the_compilers_cache_is_not_kept_and_the_modules_are(cache: Path) -> None:
+    for name in ("build", "modules"):
+        (cache / "go" / name).mkdir(parents=True)
+    (cache / "programs").mkdir()
+    programs.forget_compiled()
+    assert [path.name for path in (cache / "go").iterdir()] == ["modules"]
+
+
 def test_builds_check_every_module_and_keep_to_the_cache(cache: Path, tmp_path: Path) -> None:
     environment = golang.Go(tmp_path / "go").environment()
     assert environment["GOMODCACHE"] == str(cache / "go" / "modules")
