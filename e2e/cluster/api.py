@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from e2e.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 Object = dict[str, Any]
@@ -90,20 +89,3 @@ class Api:
         """The items of a list."""
         found: list[Object] = self.request("GET", path)["items"]
         return found
-
-    def watch(self, path: str, version: str, *, seconds: int) -> Iterator[Object]:
-        """Changes since a version, until the server closes the stream."""
-        connection = self._connect(seconds + 30)
-        try:
-            query = f"{path}?watch=true&resourceVersion={version}&timeoutSeconds={seconds}"
-            connection.request("GET", query)
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise ApiError("GET", query, answer.status, _message(answer.read()))
-            for line in answer:
-                event: Object = json.loads(line)
-                yield event
-        except (OSError, http.client.HTTPException) as error:
-            raise ApiError("GET", path, 0, str(error)) from error
-        finally:
-            connection.close()

@@ -113,12 +113,6 @@ class Processes:
         path.with_suffix(".new").write_text(json.dumps(asdict(record), indent=1))
         path.with_suffix(".new").rename(path)
 
-    def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a daemon, if it is still that one."""
-        record = self.record(name)
-        if record is not None and self.alive(name):
-            _kill(record.pid, number)
-
     def stop(self, name: str, *, seconds: float = 10) -> None:
         """Ask a daemon to end, make it end if it does not, and forget it."""
         record = self.record(name)
