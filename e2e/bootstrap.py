@@ -25,13 +25,15 @@ LOCK = REPOSITORY / "requirements" / "dev.txt"
 PROJECT = REPOSITORY / "pyproject.toml"
 DEBIAN_PYTHON = Path("/usr/bin/python3.11")
 _OTHERS = ("python3.11", "python3.12", "python3.13", "python3.14", "python3")
+_PROGRAMS = ("kubectl", "pytest", "python", "uv")
+"""What other commands start from the environment: one that lost any of them is completed."""
 _PIP = ("-m", "pip", "--disable-pip-version-check", "install")
 
 
 def main() -> int:
     """Bring `.venv` to what the lock file and pyproject.toml say; returns at once when it is there already."""
     try:
-        if not _stamp("lock", LOCK).exists():
+        if not _stamp("lock", LOCK).exists() or not all((VENV / "bin" / name).exists() for name in _PROGRAMS):
             _install_locked()
         if not _stamp("project", PROJECT).exists():
             _install_project()

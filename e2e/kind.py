@@ -57,7 +57,10 @@ def up() -> None:
 
 
 def down() -> None:
-    """Delete the cluster and its kubeconfig."""
+    """Delete the cluster and its kubeconfig, if there is one."""
+    if not kubeconfig_path().exists():
+        say("There is no kind cluster of the demo's; nothing to delete")
+        return
     _kind("delete", "cluster", "--name", NAME, "--kubeconfig", str(kubeconfig_path()))
     kubeconfig_path().unlink(missing_ok=True)
     say(f"Deleted the kind cluster {NAME}")
@@ -80,7 +83,12 @@ def _kind(*arguments: str) -> str:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise ClusterError(f"{command[0]} could not be started: {error}") from error
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise ClusterError(f"{' '.join(command[:3])} failed:\n{tail}")

@@ -217,7 +217,12 @@ def open_kube(target: Target, *, on_warning: Callable[[str], None] = reject_warn
         log = Path(folder) / "proxy.log"
         command = kubectl_command(target, "proxy", f"--unix-socket={socket}")
         with log.open("wb") as out:
-            proxy = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_environment())
+            try:
+                proxy = subprocess.Popen(
+                    command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_environment()
+                )
+            except OSError as error:
+                raise KubectlError(f"{KUBECTL} could not be started ({error}): run make setup") from error
         transport = httpx.HTTPTransport(uds=str(socket))
         http = httpx.Client(base_url="http://localhost", transport=transport, timeout=30)
         try:

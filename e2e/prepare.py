@@ -26,9 +26,9 @@ def prepare() -> None:
         names = {pool.submit(part): name for name, part in parts.items()}
         for done in as_completed(names):
             error = done.exception()
-            if isinstance(error, ClusterError):
+            if isinstance(error, ClusterError | OSError):
                 say(f"Building {names[done]} failed; what else is building is finished first")
-                failures.append(error)
+                failures.append(ClusterError(str(error)))
             elif error is not None:
                 raise error
     if failures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,6 +20,12 @@ LOCK = REPOSITORY / "requirements" / "go.txt"
 
 Version = tuple[int, ...]
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_MACHINE_SETTINGS = frozenset(
+    {"GOAUTH", "GOENV", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS"}
+)
+_ANSWER_SECONDS = 10
+
 
 @dataclass(frozen=True)
 class Go:
@@ -27,21 +34,38 @@ class Go:
     program: Path
 
     def environment(self) -> dict[str, str]:
-        """What a build runs in: modules checked against `go.sum`, no C, caches of its own.
+        """What a build runs in: for this machine, modules checked against `go.sum`, no C, caches of its own.
 
-        GOPROXY and GOSUMDB are the machine's.
+        Where modules come from is the machine's setting. A target or an experiment that a user has set for other
+        work would end up in the cache.
         """
         return {
-            **os.environ,
+            **_machine_environment(),
             "PATH": f"{self.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "CGO_ENABLED": "0",
             "GO111MODULE": "on",
             "GOCACHE": str(compiled()),
+            "GOARCH": architecture(),
             "GOFLAGS": "-mod=readonly -modcacherw",
             "GOMODCACHE": str(cache_dir() / "go" / "modules"),
+            "GOOS": "linux",
             "GOTOOLCHAIN": "local",
             "GOWORK": "off",
         }
+
+
+def _machine_environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _MACHINE_SETTINGS or not name.startswith(("GO", "CGO_"))
+    }
+
+
+def architecture() -> str:
+    """The machine's architecture as Go and images name it."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine)
 
 
 def compiled() -> Path:
@@ -68,14 +92,13 @@ def suits(found: Version | None, minimum: Version) -> bool:
 
 def version(program: Path) -> Version | None:
     """The version of a Go program, None if it is not one."""
-    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    environment = {**_machine_environment(), "GOTOOLCHAIN": "local"}
+    command = [str(program), "env", "GOVERSION"]
     try:
-        done = subprocess.run(
-            [program, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=environment
-        )
-    except OSError:
+        done = subprocess.run(command, capture_output=True, check=False, env=environment, timeout=_ANSWER_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    return parse_version(done.stdout) if done.returncode == 0 else None
+    return parse_version(done.stdout.decode(errors="replace")) if done.returncode == 0 else None
 
 
 def parse_version(text: str) -> Version | None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import platform
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from e2e.cluster import programs
+from e2e.cluster import golang, programs
 from e2e.cluster.paths import cache_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +49,9 @@ def ensure(image: ProgramImage) -> Path:
         for old in archive.parent.glob(f"{image.module.name}-v*"):
             old.unlink()
         staged = archive.with_suffix(".new")
-        staged.write_bytes(docker_archive(image, program.read_bytes(), architecture()))
+        staged.write_bytes(docker_archive(image, program.read_bytes(), golang.architecture()))
         staged.rename(archive)
     return archive
-
-
-def architecture() -> str:
-    """The machine's architecture as images name it."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
 
 
 def docker_archive(image: ProgramImage, program: bytes, architecture: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -87,8 +88,11 @@ class Module:
         return {program: self.home / program for program in self.programs}
 
     def built(self) -> bool:
-        """Whether every program is there."""
-        return all(path.is_file() for path in self.paths().values())
+        """Whether every program is there, and not the empty file that a power failure can leave."""
+        return all(
+            path.is_file() and path.stat().st_size > 0 and os.access(path, os.X_OK)
+            for path in self.paths().values()
+        )
 
 
 _COMMANDS = "k8s.io/kubernetes/cmd"
@@ -188,6 +192,7 @@ def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log:
     for old in module.home.parent.glob(f"{module.name}-v*"):
         if old != staged:
             shutil.rmtree(old)
+    os.sync()
     staged.rename(module.home)
 
 

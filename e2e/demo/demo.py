@@ -17,7 +17,7 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
 from e2e.demo.report import Live, Steps, predictions
 from e2e.install import bring_images, install, install_service_monitor_crd
-from e2e.kube import open_kube
+from e2e.kube import KUBECTL, open_kube
 from e2e.prepare import prepare
 from e2e.steps import say
 from e2e.target import target_from
@@ -158,7 +158,8 @@ class Demo:
                 require_cat(answer)
         print(f"What took how long:\n{self.steps.table()}\n")
         if self.target.local:
-            print(f"Go on with: export KUBECONFIG={self.target.kubeconfig}; kubectl get ic -n {NAMESPACE}")
+            where = f"KUBECONFIG={self.target.kubeconfig} PATH={Path(KUBECTL).parent}:$PATH"
+            print(f"Go on with: export {where}; kubectl get ic -n {NAMESPACE}")
             print("Stop it with: make demo-down")
 
 

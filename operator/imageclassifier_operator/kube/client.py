@@ -188,7 +188,8 @@ class KubeClient:
         except ApiException as error:  # the transport's own refusals (a bad URL, say) come so
             raise KubeError(f"{method} {url}: {error.reason}", status=error.status or 0) from error
         response: aiohttp.ClientResponse = answer.response
-        self._warnings.take(response.headers.getall("Warning", []))
+        request = f"{method} {url.partition('?')[0]}"
+        self._warnings.take(response.headers.getall("Warning", []), request=request)
         if response.status >= 400:
             raise await _error_from(method, url, response)
         return response

@@ -28,12 +28,12 @@ class WarningLog:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def take(self, headers: Iterable[str]) -> None:
-        """Log what is new in the `Warning` headers of one answer."""
+    def take(self, headers: Iterable[str], *, request: str) -> None:
+        """Log what is new in the `Warning` headers of one answer, with the request that brought it first."""
         for text in warning_texts(headers):
             if text not in self._logged and len(self._logged) < _MOST_TEXTS:
                 self._logged.add(text)
-                logger.warning("The API server warns: %s", text)
+                logger.warning("The API server warns of %s: %s", request, text)
 
 
 def warning_texts(headers: Iterable[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -202,6 +203,31 @@ def test_the_compilers_cache_is_not_kept_and_the_modules_are(cache: Path) -> Non
     (cache / "programs").mkdir()
     programs.forget_compiled()
     assert [path.name for path in (cache / "go").iterdir()] == ["modules"]
+
+
+def test_a_build_is_for_this_machine_whatever_the_user_has_set_for_others(
+    tiny: programs.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"GOOS": "darwin", "GOARCH": "arm", "GOEXPERIMENT": "bogus", "GOROOT": "/absent"}.items():
+        monkeypatch.setenv(name, value)
+    program = programs.ensure(tiny)["tiny"]
+    assert program.read_bytes()[:4] == b"\x7fELF"
+    assert subprocess.run([program], check=False).returncode == 0
+
+
+def test_an_empty_program_in_the_cache_is_built_again(tiny: programs.Module) -> None:
+    tiny.home.mkdir(parents=True)
+    (tiny.home / "tiny").touch(mode=0o755)
+    assert programs.ensure(tiny)["tiny"].stat().st_size > 0
+
+
+@pytest.mark.parametrize("script", ["sleep 60", "printf '\\377\\376'", "exit 1"])
+def test_a_go_that_misbehaves_is_none(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golang, "_ANSWER_SECONDS", 1)
+    program = tmp_path / "go"
+    program.write_text(f"#!/bin/sh\nexec {script}\n")
+    program.chmod(0o755)
+    assert golang.version(program) is None
 
 
 def test_builds_check_every_module_and_keep_to_the_cache(cache: Path, tmp_path: Path) -> None:

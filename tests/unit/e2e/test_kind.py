@@ -70,7 +70,25 @@ def test_images_are_built_by_docker_and_loaded_into_the_node(machine: _Machine) 
     assert calls[-1] == f"kind load docker-image --name imageclassifier {' '.join(names.values())}"
 
 
+def test_what_kind_prints_is_read_whatever_it_is(machine: _Machine) -> None:
+    machine.program("kind", prints="$(printf '\\377\\376')")
+    assert not kind.running()
+
+
+def test_a_program_that_cannot_be_started_is_named(machine: _Machine, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "kind").write_bytes(b"")
+    with pytest.raises(ClusterError, match="kind could not be started"):
+        kind.running()
+
+
+def test_without_a_cluster_there_is_nothing_to_delete(machine: _Machine) -> None:
+    kind.down()
+    assert machine.calls() == []
+
+
 def test_the_cluster_is_deleted_by_its_name(machine: _Machine) -> None:
+    kind.kubeconfig_path().parent.mkdir(parents=True)
+    kind.kubeconfig_path().touch()
     kind.down()
     assert machine.calls() == [f"kind delete cluster --name imageclassifier --kubeconfig {kind.kubeconfig_path()}"]
 

@@ -89,6 +89,6 @@ async def test_warnings_of_the_server_are_logged(client: KubeClient, caplog: pyt
     for _ in range(2):
         await client.serves(SERVICE_MONITORS)
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "The API server warns: v1beta1 is deprecated",
-        "The API server warns: another",
+        "The API server warns of GET /apis/monitoring.coreos.com/v1: v1beta1 is deprecated",
+        "The API server warns of GET /apis/monitoring.coreos.com/v1: another",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,23 @@ async def test_pauses_double_up_to_the_resync(world: World) -> None:
         pauses.append((await world.pass_over()).retry_after)
     assert pauses == [60.0, 120.0, 240.0, 300.0, 300.0, 300.0]
     assert world.writes() == 7
+
+
+async def test_a_policy_that_sets_another_value_each_time_is_not_fought_for_ever(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = itertools.count(5)
+
+    def mutate(live: dict[str, Any]) -> None:
+        set_replicas(next(values))(live)
+
+    world.cluster.mutate = mutate
+    caplog.clear()
+    end = world.clock.now + 3600.0
+    while world.clock.now < end:
+        world.clock.now += (await world.pass_over()).retry_after or 0.0
+    assert world.writes() <= 16
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 async def test_another_spec_is_applied_at_the_next_pass(world: World) -> None:

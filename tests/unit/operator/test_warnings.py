@@ -24,10 +24,10 @@ def test_a_header_is_taken_apart(header: str, texts: list[str]) -> None:
 def test_each_warning_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     log = WarningLog()
     for _ in range(3):
-        log.take(['299 - "one"', '299 - "two"'])
+        log.take(['299 - "one"', '299 - "two"'], request="GET /a")
     assert [record.getMessage() for record in caplog.records] == [
-        "The API server warns: one",
-        "The API server warns: two",
+        "The API server warns of GET /a: one",
+        "The API server warns of GET /a: two",
     ]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
@@ -35,5 +35,5 @@ def test_each_warning_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_server_that_warns_otherwise_each_time_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
     log = WarningLog()
     for number in range(1000):
-        log.take([f'299 - "{number}"'])
+        log.take([f'299 - "{number}"'], request="GET /a")
     assert len(caplog.records) == 200
