@@ -49,7 +49,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
     """All parts, the quickest first; what is given extra goes to pytest."""
     return [
         Part("lint", _LINTERS),
-        Part("unit", [("pytest", "tests/unit", "tests/golden", *extra)], prepare=_bring_redis),
+        Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_bring_redis),
         Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, hindrance=_no_browser),
         Part(
             "integration",

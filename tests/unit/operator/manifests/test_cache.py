@@ -1,11 +1,10 @@
-"""What a pod gets for its cache: the server alone, only what is asked for, and what the server understands."""
+"""What a pod gets for its cache: the server alone, and only what is asked for."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from imageclassifier_runtime.settings import ServeSettings
 
 from tests import crd
 from tests.unit.operator.manifests.building import template
@@ -26,14 +25,9 @@ def _plain(container: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("login", [{}, _LOGIN], ids=["without login", "with login"])
-def test_the_server_reads_what_the_spec_says(login: dict[str, str]) -> None:
+def test_the_login_comes_from_the_secret(login: dict[str, str]) -> None:
     redis = {"url": _URL, "ttlSeconds": 60, **({"credentialsSecretRef": {"name": "redis-login"}} if login else {})}
     _, server = _pod({"maxBytes": "2Mi", "redis": redis})
-    settings = ServeSettings.from_env({**_plain(server), **login}).cache
-    assert settings.max_bytes == 2 * 1024 * 1024
-    assert settings.redis is not None
-    assert (settings.redis.url, settings.redis.ttl_seconds) == (_URL, 60)
-    assert settings.redis.password == login.get("IMAGECLASSIFIER_CACHE_REDIS_PASSWORD")
     references = {
         entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in server["env"] if "valueFrom" in entry
     }
@@ -47,15 +41,3 @@ def test_the_init_container_has_nothing_of_it() -> None:
     model, _ = _pod({"redis": {"url": _URL, "credentialsSecretRef": {"name": "redis-login"}}})
     assert "redis" not in str(model).lower()
     assert "CACHE" not in str(model)
-
-
-def test_an_empty_cache_is_one_of_16_mib() -> None:
-    _, server = _pod({})
-    assert ServeSettings.from_env(_plain(server)).cache.max_bytes == 16 * 1024 * 1024
-    assert "REDIS" not in str(server)
-
-
-@pytest.mark.parametrize("url", ["redis://redis", "rediss://redis.vision.svc:6380/1", "redis://[fd00::1]:6379"])
-def test_an_address_that_the_schema_takes_the_server_takes_too(url: str) -> None:
-    _, server = _pod({"redis": {"url": url}})
-    assert ServeSettings.from_env(_plain(server)).cache.redis is not None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from imageclassifier_runtime.fetch.credentials import KEYS
 
 from tests import crd
 from tests.unit.operator.manifests.building import template
@@ -95,14 +94,3 @@ def test_a_claim_is_mounted_read_only_and_only_where_it_is_copied() -> None:
 
 def test_no_other_source_mounts_anything() -> None:
     assert {volume["name"] for volume in _pod("s3://models/m.onnx")["volumes"]} == {"model", "tmp"}
-
-
-def test_the_runtime_reads_the_keys_that_the_operator_hands_over() -> None:
-    for scheme, uri in (
-        ("s3", "s3://models/m"),
-        ("hf", f"hf://o/r@{_COMMIT}"),
-        ("https", "https://h/m"),
-        ("http", "http://h/m"),
-    ):
-        (model,) = _pod(uri, credentialsSecretRef={"name": "model-store"})["initContainers"]
-        assert tuple(_keys(model)) == KEYS[scheme]
