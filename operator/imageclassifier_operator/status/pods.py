@@ -32,7 +32,10 @@ _MODEL_REMEDIES = {
     "ModelTooLarge": "serve a smaller model",
     "ModelInvalid": "export the model anew",
     "ApiKeysInvalid": "put API keys into the Secret of spec.security.apiKeysSecretRef, in this namespace",
+    "SettingsInvalid": "correct the field of spec, or the key of the Secret, that sets this value",
 }
+"""By reason of a termination message; the message of ModelPrecisionMissing says itself what to do."""
+
 _PASSING = frozenset({"ModelUnreachable"})
 
 

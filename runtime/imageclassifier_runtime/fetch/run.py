@@ -16,6 +16,7 @@ from imageclassifier_runtime.errors import (
     DIGEST_MISMATCH,
     INVALID,
     NOT_FOUND,
+    PRECISION_MISSING,
     TOO_LARGE,
     UNREACHABLE,
     ModelError,
@@ -39,6 +40,7 @@ _SMALL_FILE = 16 * MIB
 _TELLING = (
     DIGEST_MISMATCH,
     INVALID,
+    PRECISION_MISSING,
     TOO_LARGE,
     ADDRESS_REFUSED,
     CREDENTIALS_MISSING,

@@ -11,12 +11,6 @@ from tests.unit.operator.manifests.building import template
 _ENDPOINT = "http://collector.observability.svc:4318"
 
 
-def _server(tracing: dict[str, Any] | None) -> list[dict[str, Any]]:
-    (server,) = template({} if tracing is None else {"tracing": tracing})["spec"]["containers"]
-    env: list[dict[str, Any]] = server["env"]
-    return env
-
-
 @pytest.mark.parametrize("tracing", [None, {"otlpEndpoint": ""}])
 def test_without_an_address_the_pod_is_what_it_was(tracing: dict[str, Any] | None) -> None:
     assert template({} if tracing is None else {"tracing": tracing}) == template()
