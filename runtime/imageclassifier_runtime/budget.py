@@ -1,8 +1,8 @@
 """From the container's memory limit to two pools: how much the bodies and the pixels in flight may take.
 
-The operator accepts a spec when `160 MiB + cache.maxBytes + maxImageBytes + 8 * maxImagePixels` fits the memory
-limit. The 160 MiB stand for the process with its model and for the room that is kept free here; what is left is
-shared out so that one image of the largest size always fits. The cache's room is lent to no pool, even if empty.
+The operator accepts a spec when the memory limit is at least `needed`. What is left after the process with its
+model and the margin is divided so that one image of the largest size always fits. The cache's room is lent to no
+pool, even if empty.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from imageclassifier_runtime.admission import Sizes
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.settings import MIB, ServeSettings
 
+# For the process with its model, and for the margin below.
+SERVER_BYTES = 160 * MIB
 # Bytes per pixel that every spec must have room for: see the operator's rule.
 PIXEL_COST = 8
 # For the rest of the form, and for what is read ahead of the count.
@@ -33,6 +35,12 @@ class Memory:
     available: int
 
 
+def needed(settings: ServeSettings) -> int:
+    """Return the memory limit that these settings need, in bytes: the rule that specs are checked by."""
+    image = settings.max_image_bytes + PIXEL_COST * settings.max_image_pixels
+    return SERVER_BYTES + settings.cache.max_bytes + image
+
+
 def divide(memory: Memory, settings: ServeSettings) -> Sizes:
     """Return the pools; raises SettingsError where not even a small image would fit.
 
@@ -49,11 +57,11 @@ def divide(memory: Memory, settings: ServeSettings) -> Sizes:
     bodies = max(one_body, min(total // 8, total - PIXEL_COST * settings.max_image_pixels))
     pixels = total - bodies
     if pixels < _MIN_PIXELS_POOL:
-        need = memory.used + _MARGIN + cache + one_body + _MIN_PIXELS_POOL
+        need = max(needed(settings), memory.used + _MARGIN + cache + one_body + _MIN_PIXELS_POOL)
         told = f"its cache may take {cache / MIB:.0f} MiB, " if cache else ""
         raise SettingsError(
             f"the memory limit of {(memory.limit or memory.available) // MIB} MiB is too small: the server with "
             f"its model takes {memory.used // MIB} MiB, {told}and images up to the configured size need a "
-            f"limit of {-(-need // MIB)} MiB at the very least"
+            f"limit of {-(-need // MIB)} MiB"
         )
     return Sizes(bodies=bodies, pixels=pixels)

@@ -82,7 +82,7 @@ class ServeSettings:
             host=read.text("HOST", cls.host) or cls.host,
             port=read.integer("PORT", cls.port, 0, 65_535),
             max_image_bytes=read.integer("MAX_IMAGE_BYTES", cls.max_image_bytes, 1024, 1024 * MIB),
-            max_image_pixels=read.integer("MAX_IMAGE_PIXELS", cls.max_image_pixels, 1024, 268_435_456),
+            max_image_pixels=read.integer("MAX_IMAGE_PIXELS", cls.max_image_pixels, 1024, 200_000_000),
             max_queue_size=max_queue_size,
             max_connections=read.integer(
                 "MAX_CONNECTIONS", max(cls.max_connections, 4 * max_queue_size), 8, 65_536

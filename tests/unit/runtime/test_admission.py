@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.admission import Admission, Sizes
-from imageclassifier_runtime.budget import Memory, divide
+from imageclassifier_runtime.budget import Memory, divide, needed
 from imageclassifier_runtime.errors import SettingsError, TooLargeError, UnavailableError
 from imageclassifier_runtime.pools import Lease, Pool
 from imageclassifier_runtime.settings import MIB, ServeSettings
@@ -202,7 +202,8 @@ async def test_waiting_bodies_never_keep_a_decode_from_starting(worker: Workers)
 @pytest.mark.parametrize("pixels", [1_000_000, 25_000_000, 100_000_000])
 def test_a_spec_that_the_operator_accepts_has_room_for_one_largest_image(image_bytes: int, pixels: int) -> None:
     settings = ServeSettings(max_image_bytes=image_bytes, max_image_pixels=pixels)
-    limit = 160 * MIB + image_bytes + 8 * pixels
+    limit = needed(settings)
+    assert limit == 160 * MIB + image_bytes + 8 * pixels
     sizes = divide(Memory(limit=limit, used=125 * MIB, available=0), settings)
     assert sizes.bodies >= image_bytes
     assert sizes.pixels >= 4.2 * pixels + 12 * MIB or sizes.pixels >= 7.5 * pixels
