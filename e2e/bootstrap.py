@@ -18,6 +18,7 @@ from pathlib import Path
 from e2e.cluster import apt
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import REPOSITORY
+from e2e.images.wheels import select
 from e2e.steps import Progress, step
 
 VENV = REPOSITORY / ".venv"
@@ -75,10 +76,10 @@ def _install_locked() -> None:
 
 def locked(text: str, name: str) -> str:
     """The entry of one package in a lock file, with its hashes."""
-    found = re.search(rf"^{re.escape(name)}==.*?(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    if found is None:
+    entry = select(text, (name,))
+    if not entry.strip():
         raise ClusterError(f"{LOCK.name} does not lock {name}; run `make lock` on a machine that has it")
-    return found.group(0)
+    return entry
 
 
 def _install_project() -> None:

@@ -71,13 +71,14 @@ class Overrides:
         if not left:
             return False
         uid, desired, observed = live["metadata"]["uid"], _digest(wanted), _values(left)
-        # By path: a policy that sets another value at each write would else be fought for ever.
-        same = last is not None and (last.uid, last.desired) == (uid, desired)
-        known = same and last is not None and _paths(observed) <= _paths(last.observed)
-        pause = min(last.pause * 2, LONGEST_PAUSE_SECONDS) if known and last is not None else FIRST_PAUSE_SECONDS
+        news, pause = True, FIRST_PAUSE_SECONDS
+        if last is not None and (last.uid, last.desired) == (uid, desired):
+            # By path: a policy that sets another value at each write would else be fought for ever.
+            news = not _paths(observed) <= _paths(last.observed)
+            pause = pause if news else min(last.pause * 2, LONGEST_PAUSE_SECONDS)
         due = self._clock() + pause
         self._records[key] = _Record(uid=uid, desired=desired, observed=observed, pause=pause, due=due)
-        return not known
+        return news
 
     def forget(self, owner: tuple[str, str]) -> None:
         """Drop what is remembered of a deleted owner's children."""
