@@ -158,7 +158,8 @@ def test_images_and_tensors_in_any_order_leave_nothing_taken(make_bench: Callabl
                 await settle()
             bench.pass_time(float(random.integers(3)))
         while not all(task.done() for task in tasks):
-            bench.pass_time(0.01)
+            if not bench.admission.running:  # else a slow thread would meet deadlines that only this clock knows
+                bench.pass_time(0.01)
             await asyncio.sleep(0)
         assert [task.result().predictions[0].class_id for task in tasks] == wanted
         assert sum(bench.sizes) == 60
