@@ -11,7 +11,7 @@ from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError,
 from imageclassifier_operator.apply import MANAGER, Overrides, apply_children, difference
 from imageclassifier_operator.events import report
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
-from imageclassifier_operator.manifests import build_all
+from imageclassifier_operator.manifests import Params, build_all
 from imageclassifier_operator.observe import observe
 from imageclassifier_operator.status import compute, compute_invalid
 
@@ -68,7 +68,7 @@ async def reconcile(
         seen = await observe(cluster, namespace=namespace, name=name, uid=uid, live={})
         await _write_status(cluster, live, compute_invalid(live, error.problems, seen, now=now()))
         return Outcome(requeue_after=None, result="invalid")
-    wanted = build_all(ic, config=config, capabilities=capabilities)
+    wanted = build_all(Params(ic=ic, config=config, capabilities=capabilities))
     applied = await apply_children(cluster, ic, wanted, capabilities=capabilities, overrides=overrides)
     seen = await observe(
         cluster,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imageclassifier_operator.api import ImageClassifier, OperatorConfig, parse, parse_catalogue
-from imageclassifier_operator.manifests import Capabilities, build_all
+from imageclassifier_operator.manifests import Capabilities, Params, build_all
 
 from tests import crd
 
@@ -47,7 +47,8 @@ def parsed(spec: Mapping[str, Any], *, name: str = "pets") -> ImageClassifier:
 
 def children(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
     """Return what the operator builds, by kind."""
-    return {child["kind"]: child for child in build_all(ic, config=CONFIG, capabilities=Capabilities())}
+    params = Params(ic=ic, config=CONFIG, capabilities=Capabilities())
+    return {child["kind"]: child for child in build_all(params)}
 
 
 def pod(ic: ImageClassifier) -> dict[str, Any]:

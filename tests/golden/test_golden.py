@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig, parse
-from imageclassifier_operator.manifests import Capabilities, build_all
+from imageclassifier_operator.manifests import Capabilities, Params, build_all
 
 from tests import crd, openapi, pod_security
 
@@ -31,7 +31,7 @@ def _build(case: Path) -> list[dict[str, Any]]:
     config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE)
     given = case / "capabilities.yaml"
     capabilities = Capabilities(**crd.load(given)) if given.exists() else Capabilities()
-    return build_all(parse(stored, config=config), config=config, capabilities=capabilities)
+    return build_all(Params(ic=parse(stored, config=config), config=config, capabilities=capabilities))
 
 
 @pytest.fixture(params=_CASES, ids=lambda case: case.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from imageclassifier_operator.manifests import (
     deployment,
@@ -11,18 +11,15 @@ from imageclassifier_operator.manifests import (
     serviceaccount,
     servicemonitor,
 )
-from imageclassifier_operator.manifests.capabilities import Capabilities
+from imageclassifier_operator.manifests.params import Capabilities, Params
 
-if TYPE_CHECKING:
-    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
-
-__all__ = ["Capabilities", "build_all"]
+__all__ = ["Capabilities", "Params", "build_all"]
 
 _IN_ORDER = (serviceaccount, deployment, service, horizontalpodautoscaler, servicemonitor)
 """Pods need their ServiceAccount, the autoscaler its Deployment; monitoring comes last."""
 
 
-def build_all(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> list[dict[str, Any]]:
+def build_all(params: Params) -> list[dict[str, Any]]:
     """Return every wanted child, in the order in which they are applied."""
-    built = (child.build(ic, config=config, capabilities=capabilities) for child in _IN_ORDER)
+    built = (child.build(params) for child in _IN_ORDER)
     return [manifest for manifest in built if manifest is not None]

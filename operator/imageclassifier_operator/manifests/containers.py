@@ -10,49 +10,50 @@ from imageclassifier_operator.manifests import cache, security, source, tracing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imageclassifier_operator.api import Batching, ImageClassifier, OperatorConfig
+    from imageclassifier_operator.api import Batching, Spec
+    from imageclassifier_operator.manifests.params import Params
 
 PORT = 8080
 MODEL_DIR = "/model"
 API = "/api/v1/health"
 
 
-def model_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
+def model_container(params: Params) -> dict[str, Any]:
     """Return the init container, which fetches the model, checks its digest and places it."""
-    model = ic.spec.model
+    model = params.spec.model
     settings = {
         "MODEL_DIR": MODEL_DIR,
         "MODEL_NAME": model.name,
         "MODEL_URI": " ".join(model.uris),
         "MODEL_SHA256": model.sha256,
         **source.settings(model),
-        **_precision(ic),
+        **_precision(model),
     }
-    container = _container("model", "fetch", ic, config, settings=settings, model_read_only=False)
+    container = _container("model", "fetch", params, settings=settings, model_read_only=False)
     container["env"] += source.secret_env(model)
     container["volumeMounts"] += source.mounts(model)
     return container
 
 
-def server_container(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
+def server_container(params: Params) -> dict[str, Any]:
     """Return the server: started only once it is warm, killed only when its event loop stands still."""
-    limits = ic.spec.limits
+    spec, limits = params.spec, params.spec.limits
     settings = {
         "MODEL_DIR": MODEL_DIR,
-        **_precision(ic),
+        **_precision(spec.model),
         "PORT": str(PORT),
         "MAX_IMAGE_BYTES": str(limits.max_image_bytes),
         "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
         "MAX_QUEUE_SIZE": str(limits.max_queue_size),
-        "DRAIN_SECONDS": str(ic.spec.rollout.drain_seconds),
-        **security.settings(ic.spec.security),
-        **cache.settings(ic.spec.cache),
-        **_batching(ic.spec.batching),
+        "DRAIN_SECONDS": str(spec.rollout.drain_seconds),
+        **security.settings(spec.security),
+        **cache.settings(spec.cache),
+        **_batching(spec.batching),
     }
-    container = _container("server", "serve", ic, config, settings=settings, model_read_only=True)
-    container["env"] += tracing.env(ic, container="server")
-    container["env"] += cache.secret_env(ic.spec.cache)
-    container["volumeMounts"] += security.mounts(ic.spec.security)
+    container = _container("server", "serve", params, settings=settings, model_read_only=True)
+    container["env"] += tracing.env(params.ic, container="server")
+    container["env"] += cache.secret_env(spec.cache)
+    container["volumeMounts"] += security.mounts(spec.security)
     return {
         **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
@@ -73,26 +74,25 @@ def _batching(batching: Batching) -> dict[str, str]:
     }
 
 
-def volumes(ic: ImageClassifier) -> list[dict[str, Any]]:
+def volumes(spec: Spec) -> list[dict[str, Any]]:
     """Return what the containers may write to, the claim that the model is in, and the API keys."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-        *source.volumes(ic.spec.model),
-        *security.volumes(ic.spec.security),
+        *source.volumes(spec.model),
+        *security.volumes(spec.security),
     ]
 
 
 def _container(
     name: str,
     task: str,
-    ic: ImageClassifier,
-    config: OperatorConfig,
+    params: Params,
     *,
     settings: Mapping[str, str],
     model_read_only: bool,
 ) -> dict[str, Any]:
-    resources = ic.spec.resources
+    config, resources = params.config, params.spec.resources
     return {
         "name": name,
         "image": config.runtime_image,
@@ -116,13 +116,12 @@ def _container(
     }
 
 
-def _precision(ic: ImageClassifier) -> dict[str, str]:
+def _precision(model: ModelSource) -> dict[str, str]:
     """Return what both containers are told: the one that checks the model, and the one that serves it.
 
     The default is left out, so that pods from before this field stay as they are.
     """
-    wanted = ic.spec.model.precision
-    return {} if wanted == ModelSource.precision else {"PRECISION": wanted}
+    return {} if model.precision == ModelSource.precision else {"PRECISION": model.precision}
 
 
 def _literal(value: str) -> str:

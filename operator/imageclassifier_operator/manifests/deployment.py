@@ -14,8 +14,7 @@ from imageclassifier_operator.manifests.metadata import child_metadata
 from imageclassifier_operator.naming import child_name
 
 if TYPE_CHECKING:
-    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
-    from imageclassifier_operator.manifests.capabilities import Capabilities
+    from imageclassifier_operator.manifests.params import Params
 
 USER = 65532
 PROGRESS_DEADLINE_SECONDS = 300
@@ -25,35 +24,35 @@ FINISH_SECONDS = 20
 """What is left to requests in flight once a pod has stopped taking new ones."""
 
 
-def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any]:
+def build(params: Params) -> dict[str, Any]:
     """Return the Deployment; `replicas` is left out while an autoscaler decides them."""
-    del capabilities
-    rollout = ic.spec.rollout
-    fixed = {} if ic.spec.autoscaling is not None else {"replicas": ic.spec.replicas}
+    name, spec = params.ic.name, params.spec
+    rollout = spec.rollout
+    fixed = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": child_metadata(ic),
+        "metadata": child_metadata(params.ic),
         "spec": {
             **fixed,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
-            "selector": {"matchLabels": selector_labels(ic.name)},
+            "selector": {"matchLabels": selector_labels(name)},
             "strategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable},
             },
-            "template": {"metadata": {"labels": child_labels(ic.name)}, "spec": _pod(ic, config)},
+            "template": {"metadata": {"labels": child_labels(name)}, "spec": _pod(params)},
         },
     }
 
 
-def _pod(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
+def _pod(params: Params) -> dict[str, Any]:
     return {
-        "serviceAccountName": child_name(ic.name),
+        "serviceAccountName": child_name(params.ic.name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": ic.spec.rollout.drain_seconds + FINISH_SECONDS,
+        "terminationGracePeriodSeconds": params.spec.rollout.drain_seconds + FINISH_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -62,19 +61,19 @@ def _pod(ic: ImageClassifier, config: OperatorConfig) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [
-            _spread(ic, over) for over in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            _spread(params.ic.name, over) for over in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ],
-        "initContainers": [model_container(ic, config)],
-        "containers": [server_container(ic, config)],
-        "volumes": volumes(ic),
+        "initContainers": [model_container(params)],
+        "containers": [server_container(params)],
+        "volumes": volumes(params.spec),
     }
 
 
-def _spread(ic: ImageClassifier, over: str) -> dict[str, Any]:
+def _spread(name: str, over: str) -> dict[str, Any]:
     """Return a wish, never a reason not to schedule."""
     return {
         "maxSkew": 1,
         "topologyKey": over,
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector_labels(ic.name)},
+        "labelSelector": {"matchLabels": selector_labels(name)},
     }

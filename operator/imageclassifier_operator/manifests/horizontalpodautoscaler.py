@@ -11,8 +11,8 @@ from imageclassifier_operator.naming import child_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imageclassifier_operator.api import Autoscaling, ImageClassifier, OperatorConfig
-    from imageclassifier_operator.manifests.capabilities import Capabilities
+    from imageclassifier_operator.api import Autoscaling
+    from imageclassifier_operator.manifests.params import Params
 
 DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
     "scaleUp": {
@@ -32,18 +32,17 @@ DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
 """Up at once, down after five minutes of lower load; the schema of the CRD has the same."""
 
 
-def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any] | None:
+def build(params: Params) -> dict[str, Any] | None:
     """Return the HorizontalPodAutoscaler, or None while the spec fixes the number of pods."""
-    del config, capabilities
-    autoscaling = ic.spec.autoscaling
+    autoscaling = params.spec.autoscaling
     if autoscaling is None:
         return None
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": child_metadata(ic),
+        "metadata": child_metadata(params.ic),
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": child_name(ic.name)},
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": child_name(params.ic.name)},
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": _metrics(autoscaling),

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.manifests.metadata import child_metadata
 
 if TYPE_CHECKING:
-    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
-    from imageclassifier_operator.manifests.capabilities import Capabilities
+    from imageclassifier_operator.manifests.params import Params
 
 
-def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any]:
+def build(params: Params) -> dict[str, Any]:
     """Return the ServiceAccount that the pods run as."""
-    del config, capabilities
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": child_metadata(ic),
+        "metadata": child_metadata(params.ic),
         "automountServiceAccountToken": False,
     }

@@ -8,19 +8,17 @@ from imageclassifier_operator.labels import selector_labels
 from imageclassifier_operator.manifests.metadata import child_metadata
 
 if TYPE_CHECKING:
-    from imageclassifier_operator.api import ImageClassifier, OperatorConfig
-    from imageclassifier_operator.manifests.capabilities import Capabilities
+    from imageclassifier_operator.manifests.params import Params
 
 
-def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabilities) -> dict[str, Any] | None:
+def build(params: Params) -> dict[str, Any] | None:
     """Return the ServiceMonitor, or None where it is switched off, or automatic and unknown to the server."""
-    del config
-    monitoring = ic.spec.monitoring
+    monitoring = params.spec.monitoring
     if monitoring.service_monitor == "Disabled":
         return None
-    if monitoring.service_monitor == "Auto" and not capabilities.service_monitors:
+    if monitoring.service_monitor == "Auto" and not params.capabilities.service_monitors:
         return None
-    metadata = child_metadata(ic)
+    metadata = child_metadata(params.ic)
     # ours win: the operator finds its children by them
     metadata["labels"] = {**monitoring.labels, **metadata["labels"]}
     return {
@@ -28,7 +26,7 @@ def build(ic: ImageClassifier, *, config: OperatorConfig, capabilities: Capabili
         "kind": "ServiceMonitor",
         "metadata": metadata,
         "spec": {
-            "selector": {"matchLabels": selector_labels(ic.name)},
+            "selector": {"matchLabels": selector_labels(params.ic.name)},
             "endpoints": [{"port": "http", "path": "/metrics", "interval": monitoring.interval}],
         },
     }

@@ -8,7 +8,7 @@ import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
 from imageclassifier_operator.apply import Applied, Overrides, apply_children
 from imageclassifier_operator.kube import UnreachableError
-from imageclassifier_operator.manifests import Capabilities, build_all
+from imageclassifier_operator.manifests import Capabilities, Params, build_all
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -23,7 +23,8 @@ def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
 
 
 async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPABILITIES) -> Applied:
-    wanted = build_all(PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
+    params = Params(ic=PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
+    wanted = build_all(params)
     return await apply_children(cluster, PETS, wanted, capabilities=capabilities, overrides=Overrides())
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
 from imageclassifier_operator.apply import Applied, Overrides, apply_children
-from imageclassifier_operator.manifests import Capabilities, build_all
+from imageclassifier_operator.manifests import Capabilities, Params, build_all
 from imageclassifier_operator.status import OverriddenField, sentence_of
 
 from tests.unit.operator.scripted_cluster import StoredCluster
@@ -46,7 +46,7 @@ class World:
         self.cluster = StoredCluster(mutate=set_replicas(1))
 
     async def pass_over(self, ic: ImageClassifier = PETS) -> Applied:
-        wanted = build_all(ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES)
+        wanted = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
         return await apply_children(self.cluster, ic, wanted, capabilities=CAPABILITIES, overrides=self.overrides)
 
     def writes(self) -> int:

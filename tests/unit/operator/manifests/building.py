@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig, parse
-from imageclassifier_operator.manifests import Capabilities, build_all
+from imageclassifier_operator.manifests import Capabilities, Params, build_all
 
 from tests import crd
 
@@ -30,8 +30,8 @@ def built(
         "metadata": {"name": name, "namespace": "vision", "uid": "uid-1", "generation": 1},
         "spec": crd.defaulted(spec or {}, crd.schema()["properties"]["spec"]),
     }
-    children = build_all(parse(live, config=config), config=config, capabilities=capabilities or Capabilities())
-    return {child["kind"]: child for child in children}
+    params = Params(ic=parse(live, config=config), config=config, capabilities=capabilities or Capabilities())
+    return {child["kind"]: child for child in build_all(params)}
 
 
 def template(spec: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
