@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imageclassifier_operator.manifests import Capabilities
+    from imageclassifier_operator.status import Status
 
 STATUS_MANAGER = f"{MANAGER}-status"
 LOOK_AGAIN_SECONDS = 5.0
@@ -86,21 +87,21 @@ async def reconcile(
         return Outcome(requeue_after=None, result="again", again=True)
     if any(not problem.passing for problem in applied.problems):
         return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
-    if status["conditions"][0]["status"] == "True" and not applied.problems:
+    if status.ready and not applied.problems:
         return Outcome(requeue_after=applied.retry_after, result="ready")
     return Outcome(requeue_after=LOOK_AGAIN_SECONDS, result="waiting")
 
 
-async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:
     """Patch the status where it differs, and tell of it in an Event where Ready's reason is another one."""
-    if difference({"status": status}, live, manager=STATUS_MANAGER, subresource="status") is None:
+    if difference({"status": status.fields}, live, manager=STATUS_MANAGER, subresource="status") is None:
         return
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
-    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status}
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status.fields}
     try:
         await cluster.apply(CLASSIFIERS, body, manager=STATUS_MANAGER, subresource="status")
     except (NotFoundError, ConflictError):
         logger.info("ImageClassifier went away meanwhile: %s/%s", metadata["namespace"], metadata["name"])
         return
     previous = live.get("status") or {}
-    await report(cluster, live, before=previous.get("conditions") or [], after=status["conditions"])
+    await report(cluster, live, before=previous.get("conditions") or [], after=status.conditions)

@@ -12,7 +12,7 @@ from imageclassifier_operator.status.optional import autoscaling_ready, monitori
 from imageclassifier_operator.status.overridden import appended
 from imageclassifier_operator.status.pods import model_facts
 from imageclassifier_operator.status.rollout import new_pods, ready, wanted_replicas
-from imageclassifier_operator.status.types import Observation, Verdict
+from imageclassifier_operator.status.types import Observation, Status, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_REASON = 100
 
 
-def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, Any], now: str) -> dict[str, Any]:
+def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, Any], now: str) -> Status:
     """Return the status of a valid object. `now` is RFC 3339; `previous` the live status."""
     verdict = ready(seen)
     summary = _summary(verdict, seen)
@@ -33,41 +33,39 @@ def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, An
         "AutoscalingReady": autoscaling_ready(ic.spec, seen),
         "MonitoringReady": monitoring_ready(ic.spec, seen),
     }
-    status = {
+    fields = {
         "observedGeneration": ic.generation,
         **_counts(ic.name, seen),
         "url": service_url(name=ic.name, namespace=ic.namespace, port=ic.spec.service.port),
     }
     image = _image(seen.deployment)
     if image:
-        status["image"] = image
+        fields["image"] = image
     facts = model_facts(new_pods(seen))
     source = ic.spec.model
-    status["model"] = facts or {"name": source.name, "sha256": source.sha256}
-    status["conditions"] = _conditions(
+    fields["model"] = facts or {"name": source.name, "sha256": source.sha256}
+    fields["conditions"] = _conditions(
         {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
-    return status
+    return Status(ready=verdict.status == "True", fields=fields)
 
 
-def compute_invalid(
-    live: Mapping[str, Any], problems: Sequence[str], seen: Observation, *, now: str
-) -> dict[str, Any]:
+def compute_invalid(live: Mapping[str, Any], problems: Sequence[str], seen: Observation, *, now: str) -> Status:
     """Return the status of an object whose spec cannot be served: its children are left as they are."""
     previous = live.get("status") or {}
     metadata = live["metadata"]
     verdict = Verdict(status="False", reason="InvalidSpec", message="; ".join(problems), stalled=True)
     unknown = Verdict(status="Unknown", reason="InvalidSpec", message="The spec is invalid, see Ready")
-    status = {
+    fields = {
         "observedGeneration": metadata.get("generation", 0),
         **_counts(metadata["name"], seen),
         **{key: previous[key] for key in ("url", "image", "model") if key in previous},
     }
     conditions = {**_summary(verdict, seen), "AutoscalingReady": unknown, "MonitoringReady": unknown}
-    status["conditions"] = _conditions(
-        conditions, previous=previous, generation=status["observedGeneration"], now=now
+    fields["conditions"] = _conditions(
+        conditions, previous=previous, generation=fields["observedGeneration"], now=now
     )
-    return status
+    return Status(ready=False, fields=fields)
 
 
 def _counts(name: str, seen: Observation) -> dict[str, Any]:

@@ -55,3 +55,17 @@ class Verdict:
     message: str
     stalled: bool = False
     progressing: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """The status of an ImageClassifier: whether it is Ready, and all its fields as the API takes them."""
+
+    ready: bool
+    fields: Mapping[str, Any]
+
+    @property
+    def conditions(self) -> Sequence[Mapping[str, Any]]:
+        """The conditions among the fields."""
+        conditions: Sequence[Mapping[str, Any]] = self.fields["conditions"]
+        return conditions

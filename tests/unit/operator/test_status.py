@@ -67,20 +67,21 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
     return found
 
 
+def status_of(
+    seen: Observation, *, previous: dict[str, Any] | None = None, now: str = NOW, **spec: Any
+) -> dict[str, Any]:
+    return dict(compute(classifier(**spec), seen, previous=previous or {}, now=now).fields)
+
+
 def ready(seen: Observation, **spec: Any) -> dict[str, Any]:
-    return condition(compute(classifier(**spec), seen, previous={}, now=NOW), "Ready")
+    return condition(status_of(seen, **spec), "Ready")
 
 
 def test_a_server_without_api_keys_is_told_with_what_to_do() -> None:
     said = json.dumps({"reason": "ApiKeysInvalid", "message": "there is no API key at /api-keys"})
     end = {"exitCode": 2, "message": said, "reason": "Error"}
     looping = waiting("CrashLoopBackOff", lastState={"terminated": end})
-    status = compute(
-        classifier(),
-        world(pod("a", containerStatuses=[looping]), deployment=deployment(ready=0)),
-        previous={},
-        now=NOW,
-    )
+    status = status_of(world(pod("a", containerStatuses=[looping]), deployment=deployment(ready=0)))
     told = condition(status, "Ready")
     assert (told["status"], told["reason"]) == ("False", "ApiKeysInvalid")
     assert "there is no API key" in told["message"]
@@ -89,14 +90,14 @@ def test_a_server_without_api_keys_is_told_with_what_to_do() -> None:
 
 
 def test_every_condition_is_published_at_first_sight() -> None:
-    status = compute(classifier(), Observation(), previous={}, now=NOW)
+    status = status_of(Observation())
     kinds = [entry["type"] for entry in status["conditions"]]
     assert kinds == ["Ready", "Available", "Progressing", "Stalled", "AutoscalingReady", "MonitoringReady"]
     assert {entry["observedGeneration"] for entry in status["conditions"]} == {3}
 
 
 def test_all_replicas_of_the_newest_generation_ready_is_ready() -> None:
-    status = compute(classifier(), world(), previous={}, now=NOW)
+    status = status_of(world())
     assert condition(status, "Ready")["status"] == "True"
     assert condition(status, "Ready")["reason"] == "AllReplicasReady"
     assert (status["readySummary"], status["url"], status["image"]) == (
@@ -123,10 +124,14 @@ def test_ready_is_never_said_while_the_newest_generation_is_not_what_serves(
     assert (found["status"], found["reason"]) == ("False", reason)
 
 
+@pytest.mark.parametrize("seen", [Observation(), world(), world(deployment=deployment(ready=1))])
+def test_a_status_is_ready_when_its_condition_says_so(seen: Observation) -> None:
+    status = compute(classifier(), seen, previous={}, now=NOW)
+    assert status.ready is (condition(dict(status.fields), "Ready")["status"] == "True")
+
+
 def test_zero_wanted_replicas_is_ready_and_not_available() -> None:
-    status = compute(
-        classifier(), world(deployment=deployment(wanted=0, updated=0, ready=0)), previous={}, now=NOW
-    )
+    status = status_of(world(deployment=deployment(wanted=0, updated=0, ready=0)))
     assert condition(status, "Ready")["reason"] == "ScaledToZero"
     assert condition(status, "Available")["status"] == "False"
 
@@ -134,7 +139,7 @@ def test_zero_wanted_replicas_is_ready_and_not_available() -> None:
 def test_a_digest_mismatch_is_told_with_both_digests_and_stalls() -> None:
     said = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'b' * 64}"})
     seen = world(pod("p", initContainerStatuses=[ended(said, where="lastState")]), deployment=deployment(ready=0))
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = status_of(seen)
     found = condition(status, "Ready")
     assert found["reason"] == "ModelDigestMismatch"
     assert SHA in found["message"]
@@ -145,7 +150,7 @@ def test_a_digest_mismatch_is_told_with_both_digests_and_stalls() -> None:
 def test_a_source_that_does_not_answer_is_no_reason_to_call_a_person() -> None:
     said = json.dumps({"reason": "ModelUnreachable", "message": "connection refused"})
     seen = world(pod("p", initContainerStatuses=[ended(said)]), deployment=deployment(ready=0))
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = status_of(seen)
     assert condition(status, "Ready")["reason"] == "ModelUnreachable"
     assert condition(status, "Stalled")["status"] == "False"
     assert condition(status, "Progressing")["status"] == "True"
@@ -189,7 +194,7 @@ def test_a_crash_loop_gives_the_last_words_of_the_container() -> None:
 def test_a_secret_of_the_source_that_is_missing_is_told_with_its_remedy(said: str) -> None:
     blocked = waiting("CreateContainerConfigError", said, name="model")
     seen = world(pod("p", initContainerStatuses=[blocked]), deployment=deployment(ready=0))
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = status_of(seen)
     found = condition(status, "Ready")
     assert found["reason"] == "CreateContainerConfigError"
     assert found["message"].startswith(f"p: {said}; spec.model.credentialsSecretRef needs that Secret")
@@ -209,7 +214,7 @@ def test_a_kubelet_that_has_not_heard_of_the_secret_yet_asks_for_nobody() -> Non
     said = "failed to sync secret cache: timed out waiting for the condition"
     blocked = waiting("CreateContainerConfigError", said)
     seen = world(pod("p", containerStatuses=[blocked]), deployment=deployment(ready=0))
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = status_of(seen)
     assert condition(status, "Ready")["message"] == f"p: {said}; the kubelet tries again"
     assert condition(status, "Stalled")["status"] == "False"
 
@@ -223,7 +228,7 @@ def test_another_configuration_that_is_wrong_gets_no_remedy_that_is_not_its_own(
 def test_a_source_that_refuses_us_asks_for_a_person_and_names_the_field(reason: str) -> None:
     told = json.dumps({"reason": reason, "message": "http://minio/models answers 403 (AccessDenied)"})
     seen = world(pod("p", initContainerStatuses=[ended(told)]), deployment=deployment(ready=0))
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = status_of(seen)
     assert condition(status, "Ready")["reason"] == reason
     assert "answers 403 (AccessDenied); c" in condition(status, "Ready")["message"]
     assert condition(status, "Stalled")["status"] == "True"
@@ -254,7 +259,7 @@ def test_a_source_that_refuses_us_asks_for_a_person_and_names_the_field(reason: 
 def test_what_keeps_a_pod_from_a_node_is_told_with_its_own_remedy(said: str, remedy: str, stalled: str) -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
     seen = world(pod("p", conditions=[unscheduled]), deployment=deployment(ready=0))
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = status_of(seen)
     assert condition(status, "Ready")["message"].startswith(f"p: {said}; {remedy}")
     assert condition(status, "Stalled")["status"] == stalled
 
@@ -290,33 +295,35 @@ def test_pods_that_admission_refuses_are_told_in_the_api_servers_words() -> None
 
 def test_a_child_of_somebody_else_stalls_as_a_name_conflict() -> None:
     problem = Problem(kind="Service", reason="NameConflict", message="Service pets exists already")
-    status = compute(classifier(), world(problems=[problem]), previous={}, now=NOW)
+    status = status_of(world(problems=[problem]))
     assert condition(status, "Ready")["reason"] == "NameConflict"
     assert condition(status, "Stalled")["status"] == "True"
 
 
 def test_the_transition_time_moves_only_when_the_status_flips() -> None:
-    first = compute(classifier(), world(deployment=deployment(ready=0)), previous={}, now="2026-01-01T00:00:00Z")
-    same = compute(classifier(), world(deployment=deployment(ready=1)), previous=first, now="2026-01-01T00:01:00Z")
-    flipped = compute(classifier(), world(), previous=same, now="2026-01-01T00:02:00Z")
+    first = status_of(world(deployment=deployment(ready=0)), now="2026-01-01T00:00:00Z")
+    same = status_of(world(deployment=deployment(ready=1)), previous=first, now="2026-01-01T00:01:00Z")
+    flipped = status_of(world(), previous=same, now="2026-01-01T00:02:00Z")
     times = [condition(status, "Ready")["lastTransitionTime"] for status in (first, same, flipped)]
     assert times == ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-01T00:02:00Z"]
 
 
 def test_an_unchanged_world_gives_an_equal_status() -> None:
-    first = compute(classifier(), world(), previous={}, now="2026-01-01T00:00:00Z")
-    assert compute(classifier(), world(), previous=first, now="2026-01-01T00:09:00Z") == first
+    first = status_of(world(), now="2026-01-01T00:00:00Z")
+    assert status_of(world(), previous=first, now="2026-01-01T00:09:00Z") == first
 
 
 def test_what_the_init_step_reported_becomes_the_model_of_the_status() -> None:
     facts = {"name": "pets", "sha256": SHA, "precision": "FP32", "classes": 10}
     seen = world(pod("p", initContainerStatuses=[ended(json.dumps(facts), code=0)]))
-    assert compute(classifier(), seen, previous={}, now=NOW)["model"] == facts
+    assert status_of(seen)["model"] == facts
 
 
 def test_an_invalid_spec_stalls_and_keeps_what_serves_in_the_status() -> None:
     live = {"metadata": {"name": "pets", "generation": 4}, "status": {"url": "http://pets.vision.svc"}}
-    status = compute_invalid(live, ["spec.x: wrong"], world(), now=NOW)
+    invalid = compute_invalid(live, ["spec.x: wrong"], world(), now=NOW)
+    status = dict(invalid.fields)
+    assert not invalid.ready
     assert condition(status, "Ready")["reason"] == "InvalidSpec"
     assert condition(status, "Stalled")["message"] == "spec.x: wrong"
     assert condition(status, "Available")["status"] == "True"
@@ -324,8 +331,7 @@ def test_an_invalid_spec_stalls_and_keeps_what_serves_in_the_status() -> None:
 
 
 def monitoring(seen: Observation, wish: str = "Auto") -> dict[str, Any]:
-    spec = {"monitoring": Monitoring(service_monitor=wish)}
-    return condition(compute(classifier(**spec), seen, previous={}, now=NOW), "MonitoringReady")
+    return condition(status_of(seen, monitoring=Monitoring(service_monitor=wish)), "MonitoringReady")
 
 
 def test_a_missing_service_monitor_api_is_a_condition_and_no_failure() -> None:
@@ -352,8 +358,8 @@ ACTIVE = {"type": "ScalingActive", "status": "True"}
 
 
 def scaling(live: dict[str, Any] | None) -> dict[str, Any]:
-    spec = {"autoscaling": Autoscaling(target_memory_utilization=80)}
-    return condition(compute(classifier(**spec), world(autoscaler=live), previous={}, now=NOW), "AutoscalingReady")
+    spec = Autoscaling(target_memory_utilization=80)
+    return condition(status_of(world(autoscaler=live), autoscaling=spec), "AutoscalingReady")
 
 
 def used(cpu: int, memory: int) -> list[dict[str, Any]]:
@@ -394,27 +400,27 @@ def test_an_autoscaler_that_works_is_ready() -> None:
 )
 def test_a_reason_of_any_form_becomes_one_that_the_api_takes(said: str, reason: str) -> None:
     seen = world(problems=[Problem(kind="Service", reason=said, message="no")])
-    status = compute(classifier(), seen, previous={}, now=NOW)
-    assert status["conditions"][0]["reason"] == reason
+    status = status_of(seen)
+    assert condition(status, "Ready")["reason"] == reason
 
 
 def test_facts_that_the_schema_refuses_are_left_out() -> None:
     facts = {"name": "n" * 300, "sha256": SHA, "precision": 32, "classes": "ten"}
     told = pod("a", initContainerStatuses=[ended(json.dumps(facts), code=0)])
-    status = compute(classifier(), world(told), previous={}, now=NOW)
+    status = status_of(world(told))
     assert status["model"] == {"sha256": SHA}
 
 
 def test_a_problem_that_passes_asks_for_nobody() -> None:
     passing = Problem(kind="Service", reason="Terminating", message="soon", passing=True)
-    status = compute(classifier(), world(problems=[passing]), previous={}, now=NOW)
+    status = status_of(world(problems=[passing]))
     found = {entry["type"]: (entry["status"], entry["reason"]) for entry in status["conditions"]}
     assert found["Ready"] == ("False", "Terminating")
     assert found["Progressing"] == ("True", "Terminating")
     assert found["Stalled"][0] == "False"
     hard = Problem(kind="Deployment", reason="Forbidden", message="no")
-    status = compute(classifier(), world(problems=[passing, hard]), previous={}, now=NOW)
-    assert status["conditions"][0]["reason"] == "Forbidden"
+    status = status_of(world(problems=[passing, hard]))
+    assert condition(status, "Ready")["reason"] == "Forbidden"
     assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Stalled"] == "True"
 
 
@@ -451,5 +457,5 @@ def test_many_overridden_fields_fit_into_the_message() -> None:
 
 
 def test_only_ready_says_what_is_overridden() -> None:
-    status = compute(classifier(), world(overridden=[overridden(3, 1)]), previous={}, now=NOW)
+    status = status_of(world(overridden=[overridden(3, 1)]))
     assert [each["type"] for each in status["conditions"] if "overridden" in each["message"]] == ["Ready"]
