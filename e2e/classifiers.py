@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from imageclassifier_operator import children as table
 
 from e2e.waiting import until
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from e2e.kube import Kube, Object
 
 KIND = {"apiVersion": "imageclassifier.dev/v1alpha1", "kind": "ImageClassifier"}
-CHILDREN = ("deployments", "services", "serviceaccounts", "horizontalpodautoscalers", "servicemonitors")
+CHILDREN = tuple(child.resource.plural for child in table.CHILDREN)
+"""The plurals of everything that an ImageClassifier can own."""
+
 CLASSIFY = "/api/v1/classify"
 
 

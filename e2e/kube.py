@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from imageclassifier_operator.children import CHILDREN
 
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import kubectl
@@ -25,15 +26,13 @@ Object = dict[str, Any]
 
 KUBECTL = str(kubectl())
 
-_CORE = ("namespaces", "pods", "services", "serviceaccounts", "events", "nodes", "configmaps")
+_CORE = ("namespaces", "pods", "events", "nodes", "configmaps")
 _GROUPS = {
     "imageclassifiers": "apis/imageclassifier.dev/v1alpha1",
-    "deployments": "apis/apps/v1",
     "replicasets": "apis/apps/v1",
-    "horizontalpodautoscalers": "apis/autoscaling/v2",
-    "servicemonitors": "apis/monitoring.coreos.com/v1",
     "customresourcedefinitions": "apis/apiextensions.k8s.io/v1",
     **dict.fromkeys(_CORE, "api/v1"),
+    **{child.resource.plural: child.resource.path()[1:].rpartition("/")[0] for child in CHILDREN},
 }
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from imageclassifier_operator.kube import SERVICE_MONITORS, Cluster
+from typing import TYPE_CHECKING
+
+from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.manifests import Capabilities
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.kube import Cluster
 
 
 async def discover(cluster: Cluster) -> Capabilities:
     """Return what the server offers. Raises `KubeError` if it does not answer."""
-    return Capabilities(service_monitors=await cluster.serves(SERVICE_MONITORS))
+    resources = {child.capability: child.resource for child in CHILDREN if child.capability is not None}
+    return Capabilities(**{name: await cluster.serves(resource) for name, resource in resources.items()})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imageclassifier_operator.kube import DEPLOYMENTS, PODS, REPLICA_SETS, Cluster, ForbiddenError
+from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
+from imageclassifier_operator.kube import PODS, REPLICA_SETS, Cluster, ForbiddenError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.status import Observation, OverriddenField, Problem
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from imageclassifier_operator.manifests import Capabilities
+
 
 async def observe(
     cluster: Cluster,
@@ -20,15 +23,15 @@ async def observe(
     namespace: str,
     name: str,
     uid: str,
+    capabilities: Capabilities,
     live: Mapping[str, Mapping[str, Any]],
     problems: Sequence[Problem] = (),
     overridden: Sequence[OverriddenField] = (),
-    service_monitors_served: bool = True,
 ) -> Observation:
     """Return what is there now; children that the caller has just read are taken from `live` by kind."""
-    deployment = live.get(DEPLOYMENTS.kind)
+    deployment = live.get(DEPLOYMENT.kind)
     if deployment is None:
-        found = await cluster.get(DEPLOYMENTS, namespace=namespace, name=child_name(name))
+        found = await cluster.get(DEPLOYMENT.resource, namespace=namespace, name=child_name(name))
         deployment = found if found is not None and _owned_by(found, uid) else None
     replica_sets: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
@@ -45,11 +48,10 @@ async def observe(
         deployment=deployment,
         replica_sets=replica_sets,
         pods=pods,
-        autoscaler=live.get("HorizontalPodAutoscaler"),
-        monitor=live.get("ServiceMonitor"),
+        children=live,
+        unserved={child.kind for child in CHILDREN if not child.served(capabilities)},
         problems=problems,
         overridden=overridden,
-        service_monitors_served=service_monitors_served,
     )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
 from imageclassifier_operator.apply import MANAGER, Overrides, apply_children, difference
+from imageclassifier_operator.children import CONDITIONS, build_all
 from imageclassifier_operator.events import report
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
-from imageclassifier_operator.manifests import Params, build_all
+from imageclassifier_operator.manifests import Params
 from imageclassifier_operator.observe import observe
 from imageclassifier_operator.status import compute, compute_invalid
 
@@ -66,22 +67,23 @@ async def reconcile(
     try:
         ic = parse(live, config=config)
     except InvalidSpecError as error:
-        seen = await observe(cluster, namespace=namespace, name=name, uid=uid, live={})
-        await _write_status(cluster, live, compute_invalid(live, error.problems, seen, now=now()))
+        seen = await observe(cluster, namespace=namespace, name=name, uid=uid, capabilities=capabilities, live={})
+        invalid = compute_invalid(live, error.problems, seen, conditions=CONDITIONS, now=now())
+        await _write_status(cluster, live, invalid)
         return Outcome(requeue_after=None, result="invalid")
-    wanted = build_all(Params(ic=ic, config=config, capabilities=capabilities))
-    applied = await apply_children(cluster, ic, wanted, capabilities=capabilities, overrides=overrides)
+    desired = build_all(Params(ic=ic, config=config, capabilities=capabilities))
+    applied = await apply_children(cluster, ic, desired, capabilities=capabilities, overrides=overrides)
     seen = await observe(
         cluster,
         namespace=namespace,
         name=name,
         uid=uid,
+        capabilities=capabilities,
         live=applied.live,
         problems=applied.problems,
         overridden=applied.overridden,
-        service_monitors_served=capabilities.service_monitors,
     )
-    status = compute(ic, seen, previous=live.get("status") or {}, now=now())
+    status = compute(ic, seen, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
     if applied.again:
         return Outcome(requeue_after=None, result="again", again=True)

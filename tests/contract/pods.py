@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from imageclassifier_operator.api import ImageClassifier, OperatorConfig, parse, parse_catalogue
-from imageclassifier_operator.manifests import Capabilities, Params, build_all
+from imageclassifier_operator.children import build_all
+from imageclassifier_operator.manifests import Capabilities, Params
 
 from tests import crd
 
@@ -48,7 +49,7 @@ def parsed(spec: Mapping[str, Any], *, name: str = "pets") -> ImageClassifier:
 def children(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
     """Return what the operator builds, by kind."""
     params = Params(ic=ic, config=CONFIG, capabilities=Capabilities())
-    return {child["kind"]: child for child in build_all(params)}
+    return {child["kind"]: child for child in build_all(params).values()}
 
 
 def pod(ic: ImageClassifier) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig, parse
-from imageclassifier_operator.manifests import Capabilities, Params, build_all
+from imageclassifier_operator.children import CHILDREN, build_all
+from imageclassifier_operator.manifests import Capabilities, Params
 
 from tests import crd, openapi, pod_security
 
@@ -31,7 +32,8 @@ def _build(case: Path) -> list[dict[str, Any]]:
     config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE)
     given = case / "capabilities.yaml"
     capabilities = Capabilities(**crd.load(given)) if given.exists() else Capabilities()
-    return build_all(Params(ic=parse(stored, config=config), config=config, capabilities=capabilities))
+    params = Params(ic=parse(stored, config=config), config=config, capabilities=capabilities)
+    return list(build_all(params).values())
 
 
 @pytest.fixture(params=_CASES, ids=lambda case: case.name)
@@ -58,6 +60,14 @@ def test_the_newest_kubernetes_takes_what_is_built(case: Path) -> None:
 def test_pods_keep_the_restricted_pod_security_standard(case: Path) -> None:
     pods = [manifest["spec"]["template"]["spec"] for manifest in _build(case) if manifest["kind"] == "Deployment"]
     assert [pod_security.violations(pod) for pod in pods] == [[]]
+
+
+def test_every_child_is_in_a_golden_file_and_an_optional_one_not_in_all() -> None:
+    files = [
+        {child["kind"] for child in yaml.safe_load_all((case / "expected.yaml").read_text())} for case in _CASES
+    ]
+    assert set.union(*files) == {child.kind for child in CHILDREN}
+    assert set.intersection(*files) == {child.kind for child in CHILDREN if not child.optional}
 
 
 def test_every_golden_file_has_a_case() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from imageclassifier_operator.apply.difference import difference
-from imageclassifier_operator.kube import resource_of
+from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.client import KubeClient, connect
 
 from e2e.cluster.controlplane import ControlPlane
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from e2e.cluster import programs
 
 _MANAGER = "imageclassifier-operator"
+_RESOURCES = {child.kind: child.resource for child in CHILDREN}
 _GOLDEN = sorted((crd.ROOT / "tests" / "golden").glob("*/expected.yaml"))
 _MONITORS = crd.ROOT / "e2e" / "manifests" / "servicemonitor-crd.yaml"
 
@@ -56,11 +57,12 @@ class Bench:
 
     async def apply(self, child: dict[str, Any]) -> dict[str, Any]:
         """Apply as the operator does, and return what the server has now."""
-        return await self.client.apply(resource_of(child), child, manager=_MANAGER)
+        return await self.client.apply(_RESOURCES[child["kind"]], child, manager=_MANAGER)
 
     async def get(self, child: dict[str, Any]) -> dict[str, Any]:
         """Read what the server has stored."""
-        found = await self.client.get(resource_of(child), namespace=self.namespace, name=child["metadata"]["name"])
+        resource, name = _RESOURCES[child["kind"]], child["metadata"]["name"]
+        found = await self.client.get(resource, namespace=self.namespace, name=name)
         assert found is not None
         return found
 

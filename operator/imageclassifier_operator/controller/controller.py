@@ -9,20 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 from imageclassifier_operator.apply import Overrides
+from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
-from imageclassifier_operator.kube import (
-    AUTOSCALERS,
-    CLASSIFIERS,
-    DEPLOYMENTS,
-    PODS,
-    SERVICE_ACCOUNTS,
-    SERVICE_MONITORS,
-    SERVICES,
-    Cluster,
-    KubeError,
-)
+from imageclassifier_operator.kube import CLASSIFIERS, PODS, Cluster, KubeError
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
 
@@ -104,7 +95,7 @@ class Controller:
 
     async def _run_parts(self) -> None:
         self._capabilities = await self._first_discovery()
-        watched = [SERVICE_ACCOUNTS, DEPLOYMENTS, SERVICES, PODS, AUTOSCALERS, SERVICE_MONITORS]
+        watched = [*(child.resource for child in CHILDREN), PODS]
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
                 for resource in watched:

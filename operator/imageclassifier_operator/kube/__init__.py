@@ -11,29 +11,18 @@ from imageclassifier_operator.kube.errors import (
 )
 from imageclassifier_operator.kube.protocol import Cluster, Listing, WatchEvent
 from imageclassifier_operator.kube.resources import (
-    AUTOSCALERS,
     CLASSIFIERS,
-    DEPLOYMENTS,
     EVENTS,
     PODS,
     REPLICA_SETS,
-    SERVICE_ACCOUNTS,
-    SERVICE_MONITORS,
-    SERVICES,
     Resource,
-    resource_of,
 )
 
 __all__ = [
-    "AUTOSCALERS",
     "CLASSIFIERS",
-    "DEPLOYMENTS",
     "EVENTS",
     "PODS",
     "REPLICA_SETS",
-    "SERVICES",
-    "SERVICE_ACCOUNTS",
-    "SERVICE_MONITORS",
     "Cluster",
     "ConflictError",
     "ForbiddenError",
@@ -45,5 +34,4 @@ __all__ = [
     "Resource",
     "UnreachableError",
     "WatchEvent",
-    "resource_of",
 ]

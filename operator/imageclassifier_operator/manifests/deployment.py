@@ -30,8 +30,6 @@ def build(params: Params) -> dict[str, Any]:
     rollout = spec.rollout
     fixed = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
     return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
         "metadata": child_metadata(params.ic),
         "spec": {
             **fixed,

@@ -38,8 +38,6 @@ def build(params: Params) -> dict[str, Any] | None:
     if autoscaling is None:
         return None
     return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
         "metadata": child_metadata(params.ic),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": child_name(params.ic.name)},

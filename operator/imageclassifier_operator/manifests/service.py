@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 def build(params: Params) -> dict[str, Any]:
     """Return the Service; `protocol` is part of the key by which the list of ports is merged."""
     return {
-        "apiVersion": "v1",
-        "kind": "Service",
         "metadata": child_metadata(params.ic),
         "spec": {
             "type": params.spec.service.type,

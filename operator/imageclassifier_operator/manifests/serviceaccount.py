@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 def build(params: Params) -> dict[str, Any]:
     """Return the ServiceAccount that the pods run as."""
     return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
         "metadata": child_metadata(params.ic),
         "automountServiceAccountToken": False,
     }

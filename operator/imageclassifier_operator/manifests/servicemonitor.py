@@ -22,8 +22,6 @@ def build(params: Params) -> dict[str, Any] | None:
     # ours win: the operator finds its children by them
     metadata["labels"] = {**monitoring.labels, **metadata["labels"]}
     return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "ServiceMonitor",
         "metadata": metadata,
         "spec": {
             "selector": {"matchLabels": selector_labels(params.ic.name)},

@@ -2,6 +2,23 @@
 
 from imageclassifier_operator.status.compute import compute, compute_invalid
 from imageclassifier_operator.status.overridden import sentence_of
-from imageclassifier_operator.status.types import Observation, OverriddenField, Problem, Status
+from imageclassifier_operator.status.types import (
+    Condition,
+    Observation,
+    ObservedChild,
+    OverriddenField,
+    Problem,
+    Status,
+)
 
-__all__ = ["Observation", "OverriddenField", "Problem", "Status", "compute", "compute_invalid", "sentence_of"]
+__all__ = [
+    "Condition",
+    "Observation",
+    "ObservedChild",
+    "OverriddenField",
+    "Problem",
+    "Status",
+    "compute",
+    "compute_invalid",
+    "sentence_of",
+]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import service_url
-from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
 from imageclassifier_operator.status.overridden import appended
 from imageclassifier_operator.status.pods import model_facts
 from imageclassifier_operator.status.rollout import new_pods, ready, wanted_replicas
@@ -18,21 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from imageclassifier_operator.api import ImageClassifier
+    from imageclassifier_operator.status.types import Condition
 
 _LONGEST_MESSAGE = 2000
 _LONGEST_REASON = 100
 
 
-def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, Any], now: str) -> Status:
-    """Return the status of a valid object. `now` is RFC 3339; `previous` the live status."""
+def compute(
+    ic: ImageClassifier,
+    seen: Observation,
+    *,
+    conditions: Mapping[str, Condition],
+    previous: Mapping[str, Any],
+    now: str,
+) -> Status:
+    """Return the status of a valid object.
+
+    `conditions` are those of the children that have one, by kind; `previous` is the live status, `now` RFC 3339.
+    """
     verdict = ready(seen)
     summary = _summary(verdict, seen)
     message = appended(verdict.message, seen.overridden, longest=_LONGEST_MESSAGE)
     summary["Ready"] = replace(verdict, message=message)
-    optional = {
-        "AutoscalingReady": autoscaling_ready(ic.spec, seen),
-        "MonitoringReady": monitoring_ready(ic.spec, seen),
-    }
+    optional = {each.type: each.check(ic.spec, seen.child(kind)) for kind, each in conditions.items()}
     fields = {
         "observedGeneration": ic.generation,
         **_counts(ic.name, seen),
@@ -50,7 +57,14 @@ def compute(ic: ImageClassifier, seen: Observation, *, previous: Mapping[str, An
     return Status(ready=verdict.status == "True", fields=fields)
 
 
-def compute_invalid(live: Mapping[str, Any], problems: Sequence[str], seen: Observation, *, now: str) -> Status:
+def compute_invalid(
+    live: Mapping[str, Any],
+    problems: Sequence[str],
+    seen: Observation,
+    *,
+    conditions: Mapping[str, Condition],
+    now: str,
+) -> Status:
     """Return the status of an object whose spec cannot be served: its children are left as they are."""
     previous = live.get("status") or {}
     metadata = live["metadata"]
@@ -61,9 +75,9 @@ def compute_invalid(live: Mapping[str, Any], problems: Sequence[str], seen: Obse
         **_counts(metadata["name"], seen),
         **{key: previous[key] for key in ("url", "image", "model") if key in previous},
     }
-    conditions = {**_summary(verdict, seen), "AutoscalingReady": unknown, "MonitoringReady": unknown}
+    verdicts = {**_summary(verdict, seen), **{each.type: unknown for each in conditions.values()}}
     fields["conditions"] = _conditions(
-        conditions, previous=previous, generation=fields["observedGeneration"], now=now
+        verdicts, previous=previous, generation=fields["observedGeneration"], now=now
     )
     return Status(ready=False, fields=fields)
 

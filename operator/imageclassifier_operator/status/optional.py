@@ -5,26 +5,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.status.types import Observation, Verdict
+from imageclassifier_operator.status.types import ObservedChild, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imageclassifier_operator.api import Spec
+    from imageclassifier_operator.status.types import Problem
 
-_AUTOSCALER, _MONITOR = "HorizontalPodAutoscaler", "ServiceMonitor"
 
-
-def autoscaling_ready(spec: Spec, seen: Observation) -> Verdict:
+def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
     """Return AutoscalingReady: what the HorizontalPodAutoscaler says of itself, and what holds its count."""
     if spec.autoscaling is None:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
-    problem = _problem_of(_AUTOSCALER, seen)
-    if problem is not None:
-        return problem
-    if seen.autoscaler is None:
+    if autoscaler.problem is not None:
+        return _problem(autoscaler.problem)
+    if autoscaler.live is None:
         return Verdict(status="False", reason="Pending", message="The HorizontalPodAutoscaler is being made")
-    conditions = _conditions(seen.autoscaler)
+    conditions = _conditions(autoscaler.live)
     for kind in ("AbleToScale", "ScalingActive"):
         condition = conditions.get(kind)
         if condition is None:
@@ -36,8 +34,8 @@ def autoscaling_ready(spec: Spec, seen: Observation) -> Verdict:
                 reason=condition.get("reason") or kind,
                 message=condition.get("message") or kind,
             )
-    return _holding(seen.autoscaler) or Verdict(
-        status="True", reason="Scaling", message=f"The count is {_count(seen.autoscaler)}, by its metrics"
+    return _holding(autoscaler.live) or Verdict(
+        status="True", reason="Scaling", message=f"The count is {_count(autoscaler.live)}, by its metrics"
     )
 
 
@@ -81,27 +79,25 @@ def _used(autoscaler: Mapping[str, Any]) -> dict[str, int | None]:
     }
 
 
-def monitoring_ready(spec: Spec, seen: Observation) -> Verdict:
+def monitoring_ready(spec: Spec, monitor: ObservedChild) -> Verdict:
     """Return MonitoringReady: whether a ServiceMonitor is there for Prometheus to find."""
     wish = spec.monitoring.service_monitor
     if wish == "Disabled":
         return Verdict(status="False", reason="NotRequested", message="spec.monitoring.serviceMonitor is Disabled")
-    if not seen.service_monitors_served:
+    if not monitor.served:
         message = (
             "The API server has no ServiceMonitor (monitoring.coreos.com/v1); it is made once the CRD is there"
         )
         return Verdict(status="False", reason="CRDNotInstalled", message=message)
-    problem = _problem_of(_MONITOR, seen)
-    if problem is not None:
-        return problem
-    if seen.monitor is None:
+    if monitor.problem is not None:
+        return _problem(monitor.problem)
+    if monitor.live is None:
         return Verdict(status="False", reason="Pending", message="The ServiceMonitor is being made")
     return Verdict(status="True", reason="ServiceMonitorApplied", message="Prometheus can find the pods")
 
 
-def _problem_of(kind: str, seen: Observation) -> Verdict | None:
-    problem = next((problem for problem in seen.problems if problem.kind == kind), None)
-    return None if problem is None else Verdict(status="False", reason=problem.reason, message=problem.message)
+def _problem(problem: Problem) -> Verdict:
+    return Verdict(status="False", reason=problem.reason, message=problem.message)
 
 
 def _conditions(live: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

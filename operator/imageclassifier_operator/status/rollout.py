@@ -10,7 +10,6 @@ from imageclassifier_operator.status.types import Observation, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_OPTIONAL = frozenset({"ServiceMonitor", "HorizontalPodAutoscaler"})
 _REVISION = "deployment.kubernetes.io/revision"
 
 
@@ -58,9 +57,7 @@ def _condition(deployment: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 def _children_in_shape(seen: Observation) -> Verdict | None:
     """A child that could not be written: nothing below can be trusted to be what the spec asks for."""
-    hard = [
-        problem for problem in seen.problems if problem.kind not in _OPTIONAL or problem.reason == "NameConflict"
-    ]
+    hard = [problem for problem in seen.problems if not problem.has_condition or problem.reason == "NameConflict"]
     if not hard:
         return None
     hard.sort(key=lambda problem: problem.passing)  # what a person must see to comes first

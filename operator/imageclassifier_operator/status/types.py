@@ -6,20 +6,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from imageclassifier_operator.api import Spec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A child that could not be brought into shape: which kind, and the condition's reason and message.
 
-    `passing` says that it ends without a person, as a rule.
+    `passing` says that it ends without a person, as a rule; `has_condition` that the child has a condition of its
+    own, which reports it.
     """
 
     kind: str
     reason: str
     message: str
     passing: bool = False
+    has_condition: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +37,33 @@ class OverriddenField:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ObservedChild:
+    """What the condition of a child looks at; `problem` is what kept it from its desired shape."""
+
+    live: Mapping[str, Any] | None
+    problem: Problem | None
+    served: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observation:
-    """The live world of one ImageClassifier, as it was read after the children were applied."""
+    """The live world of one ImageClassifier, as it was read after the children were applied.
+
+    `children` are those that exist, by kind; `unserved` are the kinds that the API server does not serve.
+    """
 
     deployment: Mapping[str, Any] | None = None
     replica_sets: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
-    autoscaler: Mapping[str, Any] | None = None
-    monitor: Mapping[str, Any] | None = None
-    problems: Sequence[Problem] = field(default_factory=tuple)
-    overridden: Sequence[OverriddenField] = field(default_factory=tuple)
-    service_monitors_served: bool = True
+    children: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unserved: Collection[str] = ()
+    problems: Sequence[Problem] = ()
+    overridden: Sequence[OverriddenField] = ()
+
+    def child(self, kind: str) -> ObservedChild:
+        """Return what was observed of the child of a kind."""
+        problem = next((problem for problem in self.problems if problem.kind == kind), None)
+        return ObservedChild(live=self.children.get(kind), problem=problem, served=kind not in self.unserved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +75,14 @@ class Verdict:
     message: str
     stalled: bool = False
     progressing: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that reports one child: its type, and the check that decides it."""
+
+    type: str
+    check: Callable[[Spec, ObservedChild], Verdict]
 
 
 @dataclass(frozen=True, kw_only=True)

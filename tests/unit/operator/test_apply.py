@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
 from imageclassifier_operator.apply import Applied, Overrides, apply_children
+from imageclassifier_operator.children import build_all
 from imageclassifier_operator.kube import UnreachableError
-from imageclassifier_operator.manifests import Capabilities, Params, build_all
+from imageclassifier_operator.manifests import Capabilities, Params
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 

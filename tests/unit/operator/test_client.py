@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import certifi
 import pytest
 from aiohttp import web
-from imageclassifier_operator.kube import SERVICE_MONITORS, UnreachableError
+from imageclassifier_operator.kube import Resource, UnreachableError
 from imageclassifier_operator.kube.client import KubeClient, connect
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import incluster_config
@@ -18,6 +18,9 @@ from kubernetes.aio.config import incluster_config
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+
+SERVICE_MONITORS = Resource("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor")
 
 
 class Later(datetime.datetime):

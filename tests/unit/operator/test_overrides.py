@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
 from imageclassifier_operator.apply import Applied, Overrides, apply_children
-from imageclassifier_operator.manifests import Capabilities, Params, build_all
+from imageclassifier_operator.children import build_all
+from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.status import OverriddenField, sentence_of
 
 from tests.unit.operator.scripted_cluster import StoredCluster

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, Monitoring, Spec
+from imageclassifier_operator.children import CONDITIONS
 from imageclassifier_operator.status import Observation, OverriddenField, Problem, compute, compute_invalid
 
 NOW = "2026-01-01T00:00:00Z"
 SHA = "a" * 64
+SUMMARY = ("Ready", "Available", "Progressing", "Stalled")
 
 
 def classifier(**spec: Any) -> ImageClassifier:
@@ -70,7 +72,8 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
 def status_of(
     seen: Observation, *, previous: dict[str, Any] | None = None, now: str = NOW, **spec: Any
 ) -> dict[str, Any]:
-    return dict(compute(classifier(**spec), seen, previous=previous or {}, now=now).fields)
+    status = compute(classifier(**spec), seen, conditions=CONDITIONS, previous=previous or {}, now=now)
+    return dict(status.fields)
 
 
 def ready(seen: Observation, **spec: Any) -> dict[str, Any]:
@@ -92,7 +95,9 @@ def test_a_server_without_api_keys_is_told_with_what_to_do() -> None:
 def test_every_condition_is_published_at_first_sight() -> None:
     status = status_of(Observation())
     kinds = [entry["type"] for entry in status["conditions"]]
-    assert kinds == ["Ready", "Available", "Progressing", "Stalled", "AutoscalingReady", "MonitoringReady"]
+    assert kinds[0] == "Ready", "kubectl describe shows it first"
+    assert sorted(kinds) == sorted([*SUMMARY, *(child.type for child in CONDITIONS.values())])
+    assert len(set(kinds)) == len(kinds)
     assert {entry["observedGeneration"] for entry in status["conditions"]} == {3}
 
 
@@ -126,7 +131,7 @@ def test_ready_is_never_said_while_the_newest_generation_is_not_what_serves(
 
 @pytest.mark.parametrize("seen", [Observation(), world(), world(deployment=deployment(ready=1))])
 def test_a_status_is_ready_when_its_condition_says_so(seen: Observation) -> None:
-    status = compute(classifier(), seen, previous={}, now=NOW)
+    status = compute(classifier(), seen, conditions=CONDITIONS, previous={}, now=NOW)
     assert status.ready is (condition(dict(status.fields), "Ready")["status"] == "True")
 
 
@@ -321,7 +326,7 @@ def test_what_the_init_step_reported_becomes_the_model_of_the_status() -> None:
 
 def test_an_invalid_spec_stalls_and_keeps_what_serves_in_the_status() -> None:
     live = {"metadata": {"name": "pets", "generation": 4}, "status": {"url": "http://pets.vision.svc"}}
-    invalid = compute_invalid(live, ["spec.x: wrong"], world(), now=NOW)
+    invalid = compute_invalid(live, ["spec.x: wrong"], world(), conditions=CONDITIONS, now=NOW)
     status = dict(invalid.fields)
     assert not invalid.ready
     assert condition(status, "Ready")["reason"] == "InvalidSpec"
@@ -335,13 +340,13 @@ def monitoring(seen: Observation, wish: str = "Auto") -> dict[str, Any]:
 
 
 def test_a_missing_service_monitor_api_is_a_condition_and_no_failure() -> None:
-    seen = world(service_monitors_served=False)
+    seen = world(unserved={"ServiceMonitor"})
     assert monitoring(seen)["reason"] == "CRDNotInstalled"
     assert ready(seen)["status"] == "True"
 
 
 def test_monitoring_that_is_there_or_not_asked_for_is_told_apart() -> None:
-    assert monitoring(world(monitor={"kind": "ServiceMonitor"}))["status"] == "True"
+    assert monitoring(world(children={"ServiceMonitor": {"kind": "ServiceMonitor"}}))["status"] == "True"
     assert monitoring(world(), "Disabled")["reason"] == "NotRequested"
 
 
@@ -359,7 +364,8 @@ ACTIVE = {"type": "ScalingActive", "status": "True"}
 
 def scaling(live: dict[str, Any] | None) -> dict[str, Any]:
     spec = Autoscaling(target_memory_utilization=80)
-    return condition(status_of(world(autoscaler=live), autoscaling=spec), "AutoscalingReady")
+    children = {} if live is None else {"HorizontalPodAutoscaler": live}
+    return condition(status_of(world(children=children), autoscaling=spec), "AutoscalingReady")
 
 
 def used(cpu: int, memory: int) -> list[dict[str, Any]]:
@@ -367,6 +373,21 @@ def used(cpu: int, memory: int) -> list[dict[str, Any]]:
         {"type": "Resource", "resource": {"name": name, "current": {"averageUtilization": value}}}
         for name, value in (("cpu", cpu), ("memory", memory))
     ]
+
+
+def test_an_autoscaler_that_is_not_requested_is_told_apart_from_one_that_does_not_exist_yet() -> None:
+    assert condition(status_of(world()), "AutoscalingReady")["reason"] == "NotRequested"
+    assert scaling(None)["reason"] == "Pending"
+
+
+@pytest.mark.parametrize(("kind", "type_"), [(kind, each.type) for kind, each in CONDITIONS.items()])
+def test_a_problem_of_a_child_with_a_condition_leaves_ready_alone(kind: str, type_: str) -> None:
+    problem = Problem(kind=kind, reason="Forbidden", message="no", has_condition=True)
+    status = status_of(world(problems=[problem]), autoscaling=Autoscaling())
+    assert (condition(status, type_)["status"], condition(status, type_)["reason"]) == ("False", "Forbidden")
+    assert condition(status, "Ready")["status"] == "True"
+    conflict = Problem(kind=kind, reason="NameConflict", message="exists", has_condition=True)
+    assert ready(world(problems=[conflict]))["reason"] == "NameConflict"
 
 
 def test_an_autoscaler_without_metrics_says_why() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from imageclassifier_operator.controller import Key
 from imageclassifier_operator.controller.watches import ChildWatch
-from imageclassifier_operator.kube import DEPLOYMENTS, GoneError, Listing, UnreachableError, WatchEvent
+from imageclassifier_operator.kube import PODS, GoneError, Listing, UnreachableError, WatchEvent
 from imageclassifier_operator.metrics import Metrics
 
 from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedError
@@ -34,7 +34,7 @@ async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> li
 
     monkeypatch.setattr(asyncio, "sleep", at_once)
     keys: list[Key] = []
-    watch = ChildWatch(cluster, DEPLOYMENTS, namespace=None, notify=keys.append, metrics=Metrics())
+    watch = ChildWatch(cluster, PODS, namespace=None, notify=keys.append, metrics=Metrics())
     with pytest.raises(ScriptEndedError):
         await watch.run()
     return keys
@@ -78,6 +78,6 @@ async def test_a_child_that_lost_its_owner_wakes_the_one_it_had(monkeypatch: pyt
 
 async def test_an_error_that_nobody_foresaw_ends_the_watch() -> None:
     cluster = ScriptedCluster(lists=[ZeroDivisionError()])
-    watch = ChildWatch(cluster, DEPLOYMENTS, namespace=None, notify=lambda _: None, metrics=Metrics())
+    watch = ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=Metrics())
     with pytest.raises(ZeroDivisionError):
         await watch.run()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig, parse
-from imageclassifier_operator.manifests import Capabilities, Params, build_all
+from imageclassifier_operator.children import build_all
+from imageclassifier_operator.manifests import Capabilities, Params
 
 from tests import crd
 
@@ -31,7 +32,7 @@ def built(
         "spec": crd.defaulted(spec or {}, crd.schema()["properties"]["spec"]),
     }
     params = Params(ic=parse(live, config=config), config=config, capabilities=capabilities or Capabilities())
-    return {child["kind"]: child for child in build_all(params)}
+    return {child["kind"]: child for child in build_all(params).values()}
 
 
 def template(spec: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:

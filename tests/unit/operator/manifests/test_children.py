@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.labels import MANAGED_BY
 from imageclassifier_operator.manifests import Capabilities
 
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
 _ALL: dict[str, Any] = {"autoscaling": {}}
 
 
+def test_the_spec_of_these_tests_asks_for_every_child() -> None:
+    assert list(built(_ALL)) == [child.kind for child in CHILDREN]
+
+
 def test_children_come_in_the_order_in_which_they_need_each_other() -> None:
-    assert list(built(_ALL)) == [
-        "ServiceAccount",
-        "Deployment",
-        "Service",
-        "HorizontalPodAutoscaler",
-        "ServiceMonitor",
-    ]
+    order = list(built(_ALL))
+    assert order.index("ServiceAccount") < order.index("Deployment") < order.index("HorizontalPodAutoscaler")
 
 
 def test_without_autoscaling_there_is_no_autoscaler() -> None:

@@ -1,36 +1,26 @@
-"""Brings one ImageClassifier's children into the wanted shape; one bad child never blocks another."""
+"""Brings one ImageClassifier's children into the desired shape; one bad child never blocks another."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import KIND
 from imageclassifier_operator.apply.difference import Difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, created, handover
-from imageclassifier_operator.kube import (
-    AUTOSCALERS,
-    DEPLOYMENTS,
-    SERVICE_ACCOUNTS,
-    SERVICE_MONITORS,
-    SERVICES,
-    Cluster,
-    ConflictError,
-    KubeError,
-    NotFoundError,
-    Resource,
-    UnreachableError,
-    resource_of,
-)
+from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
+from imageclassifier_operator.kube import Cluster, ConflictError, KubeError, NotFoundError, UnreachableError
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.status import OverriddenField, Problem, sentence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from imageclassifier_operator.api import ImageClassifier
     from imageclassifier_operator.apply.overrides import Overrides
+    from imageclassifier_operator.children import Child
+    from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.manifests import Capabilities
 
 MANAGER = "imageclassifier-operator"
@@ -55,12 +45,12 @@ class Applied:
 async def apply_children(
     cluster: Cluster,
     ic: ImageClassifier,
-    wanted: Sequence[Mapping[str, Any]],
+    desired: Mapping[Child, Mapping[str, Any]],
     *,
     capabilities: Capabilities,
     overrides: Overrides,
 ) -> Applied:
-    """Prune what is no longer wanted, then apply what differs, in the order given.
+    """Prune the children that are not desired, then apply what differs, both in the order of the table.
 
     Pruning goes first, so that an autoscaler that is switched off does not fight for the count meanwhile.
 
@@ -68,37 +58,34 @@ async def apply_children(
         UnreachableError: the API server did not answer; the whole pass is to be done again.
     """
     applied = Applied()
-    by_kind = {manifest["kind"]: manifest for manifest in wanted}
-    for resource in _child_resources(capabilities):
-        if resource.kind not in by_kind:
-            await _guarded(applied, resource.kind, _prune(cluster, ic, resource))
-    for manifest in wanted:
-        if manifest["kind"] == SERVICE_MONITORS.kind and not capabilities.service_monitors:
-            continue  # a condition says so; it is made once the API is there
-        await _guarded(applied, manifest["kind"], _bring(cluster, ic, manifest, applied, overrides))
+    for child in CHILDREN:
+        if child.optional and child not in desired and child.served(capabilities):
+            await _guarded(applied, child, _prune(cluster, ic, child.resource))
+    for child, manifest in desired.items():
+        if child.served(capabilities):  # else its condition says so; it is created once the API is there
+            await _guarded(applied, child, _apply_child(cluster, ic, child, manifest, applied, overrides))
     return applied
 
 
-def _child_resources(capabilities: Capabilities) -> list[Resource]:
-    resources = [AUTOSCALERS, SERVICES, DEPLOYMENTS, SERVICE_ACCOUNTS]
-    return [*resources, SERVICE_MONITORS] if capabilities.service_monitors else resources
-
-
-async def _guarded(applied: Applied, kind: str, step: Any) -> None:
+async def _guarded(applied: Applied, child: Child, step: Awaitable[Problem | None]) -> None:
+    """Record the problem of a child, so that the others are applied all the same."""
+    kind = child.kind
     try:
-        await step
+        problem = await step
     except UnreachableError as error:
         if not _by_webhook(error):
             raise
-        applied.problems.append(Problem(kind=kind, reason="WebhookFailed", message=error.message, passing=True))
+        problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, passing=True)
     except ConflictError as error:
         logger.info("Object changed while it was written, another pass follows: %s", error.message)
         applied.again = True
+        return
     except NotFoundError as error:
-        applied.problems.append(Problem(kind=kind, reason="NotFound", message=f"{kind}: {error.message}"))
+        problem = Problem(kind=kind, reason="NotFound", message=f"{kind}: {error.message}")
     except KubeError as error:
-        reason = error.reason or "Rejected"
-        applied.problems.append(Problem(kind=kind, reason=reason, message=f"{kind}: {error.message}"))
+        problem = Problem(kind=kind, reason=error.reason or "Rejected", message=f"{kind}: {error.message}")
+    if problem is not None:
+        applied.problems.append(replace(problem, has_condition=child.condition is not None))
 
 
 def _by_webhook(error: KubeError) -> bool:
@@ -116,56 +103,60 @@ async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> N
         await cluster.delete(resource, namespace=ic.namespace, name=name, uid=live["metadata"]["uid"])
 
 
-async def _bring(
-    cluster: Cluster, ic: ImageClassifier, wanted: Mapping[str, Any], applied: Applied, overrides: Overrides
-) -> None:
-    resource, kind = resource_of(wanted), wanted["kind"]
-    live = await cluster.get(resource, namespace=ic.namespace, name=wanted["metadata"]["name"])
-    if live is None and resource == SERVICE_MONITORS and not await cluster.serves(resource):
-        applied.problems.append(_crd_terminating(kind))
-        return
+async def _apply_child(
+    cluster: Cluster,
+    ic: ImageClassifier,
+    child: Child,
+    desired: Mapping[str, Any],
+    applied: Applied,
+    overrides: Overrides,
+) -> Problem | None:
+    """Apply one child where it differs, or return why it must not be written."""
+    resource, kind, name = child.resource, child.kind, desired["metadata"]["name"]
+    live = await cluster.get(resource, namespace=ic.namespace, name=name)
+    if live is None and child.capability is not None and not await cluster.serves(resource):
+        return _crd_terminating(kind)
     if live is None:
-        logger.info("Created %s %s/%s", kind, ic.namespace, wanted["metadata"]["name"])
-        body = created(wanted, ic.spec.autoscaling) if kind == DEPLOYMENTS.kind else wanted
+        logger.info("Created %s %s/%s", kind, ic.namespace, name)
+        body = created(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired
         live = await cluster.apply(resource, body, manager=MANAGER)
-        applied.again |= body != wanted
+        applied.again |= body != desired
         _settle(applied, overrides, ic, body, live)
-        return
+        return None
     if not _controlled(live, ic.uid):
-        applied.problems.append(_predecessors(live, ic, kind) or _name_conflict(live, kind))
-        return
+        return _predecessors(live, ic, kind) or _name_conflict(live, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
-        applied.problems.append(_terminating(live, kind))
-        return
-    if kind == DEPLOYMENTS.kind:
+        return _terminating(live, kind)
+    if child is DEPLOYMENT:
         taking = handover(live, ic.spec.autoscaling, manager=MANAGER)
         if taking is not None:
             await cluster.apply(resource, taking, manager=REPLICAS_MANAGER)
-    found = list(differences(wanted, live, manager=MANAGER))
-    pause = overrides.pause(_owner(ic), live, wanted, found)
+    found = list(differences(desired, live, manager=MANAGER))
+    pause = overrides.pause(_owner(ic), live, desired, found)
     if found and pause:
         _note(applied, kind, live, found, pause)
-        return
+        return None
     if found:
-        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, wanted["metadata"]["name"], found[0].path)
-        live = await cluster.apply(resource, _fenced(wanted, live), manager=MANAGER)
-    _settle(applied, overrides, ic, wanted, live)
+        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, name, found[0].path)
+        live = await cluster.apply(resource, _with_uid_precondition(desired, live), manager=MANAGER)
+    _settle(applied, overrides, ic, desired, live)
+    return None
 
 
 def _settle(
     applied: Applied,
     overrides: Overrides,
     ic: ImageClassifier,
-    wanted: Mapping[str, Any],
+    desired: Mapping[str, Any],
     live: dict[str, Any],
 ) -> None:
     """Record the live child after a write, or where none was needed; what still differs is overridden."""
-    left = list(differences(wanted, live, manager=MANAGER))
-    news = overrides.record(_owner(ic), live, wanted, left)
-    _note(applied, wanted["kind"], live, left, overrides.pause(_owner(ic), live, wanted, left))
+    left = list(differences(desired, live, manager=MANAGER))
+    news = overrides.record(_owner(ic), live, desired, left)
+    _note(applied, desired["kind"], live, left, overrides.pause(_owner(ic), live, desired, left))
     if news:
-        sentences = "; ".join(sentence_of(field) for field in applied.overridden if field.kind == wanted["kind"])
-        logger.warning("%s/%s: %s", ic.namespace, wanted["metadata"]["name"], sentences)
+        sentences = "; ".join(sentence_of(field) for field in applied.overridden if field.kind == desired["kind"])
+        logger.warning("%s/%s: %s", ic.namespace, desired["metadata"]["name"], sentences)
 
 
 def _note(
@@ -184,9 +175,9 @@ def _owner(ic: ImageClassifier) -> tuple[str, str]:
     return ic.namespace, ic.name
 
 
-def _fenced(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+def _with_uid_precondition(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
     """Tie the write to the very object that was read: a successor of the same name is a conflict."""
-    return {**wanted, "metadata": {**wanted["metadata"], "uid": live["metadata"]["uid"]}}
+    return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
 
 
 def _controlled(live: Mapping[str, Any], uid: str) -> bool:

@@ -1,0 +1,95 @@
+"""The children of an ImageClassifier: one row for each kind, from which all that is done for every child follows.
+
+A new child is a row here, its builder in `manifests`, a golden file, and its rule in `operator/deploy/rbac.yaml`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.kube import Resource
+from imageclassifier_operator.manifests import (
+    deployment,
+    horizontalpodautoscaler,
+    service,
+    serviceaccount,
+    servicemonitor,
+)
+from imageclassifier_operator.status import Condition
+from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imageclassifier_operator.manifests import Capabilities, Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """One kind of child.
+
+    resource: its API.
+    build: returns its manifest without `apiVersion` and `kind`, which `resource` has.
+    optional: whether a spec can do without it; `build` then returns None, and the child is deleted.
+    capability: the field of `Capabilities` that says whether the API server serves it; None if every server does.
+    condition: the condition that reports it. It never takes `Ready` down; a child without one does.
+    """
+
+    resource: Resource
+    build: Callable[[Params], dict[str, Any] | None]
+    optional: bool = False
+    capability: str | None = None
+    condition: Condition | None = None
+
+    @property
+    def kind(self) -> str:
+        """Its kind, by which live children, problems and conditions are filed."""
+        return self.resource.kind
+
+    def served(self, capabilities: Capabilities) -> bool:
+        """Whether the API server serves it."""
+        return self.capability is None or bool(getattr(capabilities, self.capability))
+
+    def manifest(self, params: Params) -> dict[str, Any] | None:
+        """Return the whole manifest, None if the spec does without it."""
+        built = self.build(params)
+        if built is not None:
+            return {"apiVersion": self.resource.group_version, "kind": self.kind, **built}
+        if not self.optional:
+            raise ValueError(f"the builder of {self.kind}, which is not optional, returned None")
+        return None
+
+
+DEPLOYMENT = Child(resource=Resource("apps/v1", "deployments", "Deployment"), build=deployment.build)
+
+CHILDREN = (
+    Child(resource=Resource("v1", "serviceaccounts", "ServiceAccount"), build=serviceaccount.build),
+    DEPLOYMENT,
+    Child(resource=Resource("v1", "services", "Service"), build=service.build),
+    Child(
+        resource=Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+        build=horizontalpodautoscaler.build,
+        optional=True,
+        condition=Condition("AutoscalingReady", autoscaling_ready),
+    ),
+    Child(
+        resource=Resource("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
+        build=servicemonitor.build,
+        optional=True,
+        capability="service_monitors",
+        condition=Condition("MonitoringReady", monitoring_ready),
+    ),
+)
+"""In the order in which they are applied: pods need their ServiceAccount, the autoscaler needs its Deployment."""
+
+CONDITIONS: Mapping[str, Condition] = {
+    child.kind: child.condition for child in CHILDREN if child.condition is not None
+}
+"""By kind, the conditions of the children that have one."""
+
+
+def build_all(params: Params) -> dict[Child, dict[str, Any]]:
+    """Return the manifest of every desired child, in the order in which they are applied."""
+    manifests = ((child, child.manifest(params)) for child in CHILDREN)
+    return {child: manifest for child, manifest in manifests if manifest is not None}

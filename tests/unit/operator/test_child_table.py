@@ -1,0 +1,144 @@
+"""The table of children, and what is derived from it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
+from imageclassifier_operator.apply import Overrides, apply_children
+from imageclassifier_operator.children import CHILDREN, Child
+from imageclassifier_operator.controller import Controller
+from imageclassifier_operator.discovery import discover
+from imageclassifier_operator.kube import PODS, ForbiddenError, Listing, Resource
+from imageclassifier_operator.manifests import Capabilities, Params
+from imageclassifier_operator.metrics import Metrics
+
+from tests import openapi
+from tests.unit.operator.scripted_cluster import StoredCluster
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from imageclassifier_operator.kube import WatchEvent
+
+EVERYTHING = Capabilities()
+CONFIG = OperatorConfig(runtime_image="i")
+PETS = ImageClassifier(
+    namespace="vision",
+    name="pets",
+    uid="1",
+    generation=1,
+    spec=Spec(model=ModelSource(name="pets", uris=("bundled:pets",), sha256="a" * 64)),
+)
+LIMITED = [child for child in CHILDREN if child.capability is not None]
+
+
+class World(StoredCluster):
+    """Notes what is asked for, and serves all kinds but one."""
+
+    def __init__(self, *live: dict[str, Any], unserved: str = "") -> None:
+        super().__init__(*live)
+        self.unserved = unserved
+        self.read: list[str] = []
+        self.deleted: list[str] = []
+        self.watched: set[Resource] = set()
+
+    async def serves(self, resource: Resource) -> bool:
+        return resource.kind != self.unserved
+
+    async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+        self.read.append(resource.kind)
+        return await super().get(resource, namespace=namespace, name=name)
+
+    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
+        self.deleted.append(resource.kind)
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+    ) -> Listing:
+        return Listing([], "1")
+
+    async def watch(
+        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+    ) -> AsyncIterator[WatchEvent]:
+        self.watched.add(resource)
+        await asyncio.sleep(3600)
+        yield  # type: ignore[misc]
+
+
+def live(kind: str) -> dict[str, Any]:
+    owner = {"kind": "ImageClassifier", "name": "pets", "uid": "1", "controller": True}
+    return {"kind": kind, "metadata": {"name": "pets", "uid": "2", "ownerReferences": [owner]}}
+
+
+async def pass_over(cluster: World, capabilities: Capabilities = EVERYTHING) -> None:
+    """Apply no child at all."""
+    await apply_children(cluster, PETS, {}, capabilities=capabilities, overrides=Overrides())
+
+
+async def test_every_child_and_the_pods_are_watched() -> None:
+    cluster = World()
+    controller = Controller(cluster, config=CONFIG, namespaces=[None], metrics=Metrics())
+    running = asyncio.create_task(controller.run())
+    expected = {*(child.resource for child in CHILDREN), PODS}
+    while cluster.watched != expected:
+        await asyncio.sleep(0)
+        assert cluster.watched <= expected
+        assert not running.done()
+    controller.stop()
+    await running
+
+
+async def test_optional_children_are_deleted_in_the_order_of_the_table() -> None:
+    cluster = World(*(live(child.kind) for child in CHILDREN))
+    await pass_over(cluster)
+    assert cluster.deleted == [child.kind for child in CHILDREN if child.optional]
+
+
+@pytest.mark.parametrize("child", LIMITED, ids=lambda child: child.kind)
+async def test_a_child_that_the_server_does_not_serve_is_not_asked_for(child: Child) -> None:
+    cluster = World(unserved=child.kind)
+    capabilities = await discover(cluster)
+    assert not child.served(capabilities)
+    assert [each.kind for each in CHILDREN if not each.served(capabilities)] == [child.kind]
+    await pass_over(cluster, capabilities)
+    params = Params(ic=PETS, config=CONFIG, capabilities=EVERYTHING)
+    desired = {child: child.manifest(params) or {}}
+    await apply_children(cluster, PETS, desired, capabilities=capabilities, overrides=Overrides())
+    assert child.kind not in cluster.read
+
+
+async def test_a_server_that_serves_everything_has_every_capability() -> None:
+    assert await discover(World()) == EVERYTHING
+
+
+def test_every_capability_belongs_to_one_child() -> None:
+    assert sorted(child.capability or "" for child in LIMITED) == sorted(
+        field.name for field in fields(Capabilities)
+    )
+
+
+@pytest.mark.parametrize("child", CHILDREN, ids=lambda child: child.kind)
+def test_what_kubernetes_itself_does_not_have_needs_a_capability(child: Child) -> None:
+    assert (child.capability is None) is openapi.built_in(child.resource.group_version)
+
+
+def test_a_builder_that_returns_none_belongs_to_an_optional_child() -> None:
+    params = Params(ic=PETS, config=CONFIG, capabilities=EVERYTHING)
+    gateway = Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute")
+    assert Child(resource=gateway, build=lambda _: None, optional=True).manifest(params) is None
+    with pytest.raises(ValueError, match="HTTPRoute"):
+        Child(resource=gateway, build=lambda _: None).manifest(params)
+
+
+@pytest.mark.parametrize("child", CHILDREN, ids=lambda child: child.kind)
+async def test_a_problem_says_whether_the_child_has_a_condition(child: Child) -> None:
+    cluster = World()
+    cluster.refused = {child.kind: ForbiddenError("no", status=403, reason="Forbidden")}
+    desired = {child: {"kind": child.kind, "metadata": {"name": "pets"}, "spec": {}}}
+    applied = await apply_children(cluster, PETS, desired, capabilities=EVERYTHING, overrides=Overrides())
+    [problem] = applied.problems
+    assert problem.has_condition is (child.condition is not None)
