@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from imageclassifier_operator.kube.warnings import LOGGED
 
 from e2e import audit, lifecycle, modelstore
 from e2e.cluster.controlplane import ADMIN
@@ -83,7 +84,7 @@ def kube(images: Mapping[str, str]) -> Iterator[Kube]:
         install(opened, images)
         yield opened
         said = opened.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")
-        assert [line for line in said.splitlines() if "The API server warns" in line] == []
+        assert [line for line in said.splitlines() if LOGGED in line] == []
         if log and began:
             asked = audit.deprecated(audit.lines_since(log, began))
             ours = Counter({one: number for one, number in asked.items() if one.user in {ADMIN, OPERATOR_USER}})

@@ -1,4 +1,4 @@
-"""The command line: settings from flags and environment, then one process until a signal or a dead part."""
+"""The command line: reads settings from flags and environment, and runs until a signal or a failure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import kopf
 from pythonjsonlogger.json import JsonFormatter
 
-from imageclassifier_operator.api import OperatorConfig
-from imageclassifier_operator.api.catalogue import CatalogueError, parse_catalogue
+from imageclassifier_operator.api import CatalogueError, OperatorConfig, parse_catalogue
 from imageclassifier_operator.controller import Controller
 from imageclassifier_operator.handlers import register, settings
 from imageclassifier_operator.health import serve_health
@@ -35,15 +34,15 @@ PREFIX = "IMAGECLASSIFIER_OPERATOR_"
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
-ENDING_SECONDS = 5.0
-"""How long a part may take to end after another one did."""
+SHUTDOWN_SECONDS = 5.0
+"""How long a part may take to stop after another one has stopped."""
 
 logger = logging.getLogger("imageclassifier_operator")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line and the environment say; an empty `namespaces` means all of them."""
+    """The settings from the command line and the environment; empty `namespaces` means all namespaces."""
 
     config: OperatorConfig
     namespaces: tuple[str, ...]
@@ -56,7 +55,7 @@ class Options:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the operator; return 0 after a signal, 1 after a part of it died, 2 where a setting is wrong."""
+    """Run the operator; return 0 after a signal, 1 after a failure, 2 if a setting is invalid."""
     try:
         options = _options(arguments)
     except (CatalogueError, OSError, ValueError) as error:
@@ -67,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_run(options))
     except asyncio.CancelledError:
         return 0
-    except Exception:  # the edge of the process: say why it ends, the kubelet starts it anew
-        logger.exception("Operator ended because a part of it died")
+    except Exception:  # log why the process stops; the kubelet restarts it
+        logger.exception("Operator stopped because of an unexpected error")
         return 1
     return 0
 
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="imageclassifier-operator",
-        description="Keeps the children of every ImageClassifier in the shape that its spec asks for.",
+        description="Reconciles ImageClassifiers: creates and updates the objects that each one asks for.",
         epilog=f"Every option is also an environment variable: --runtime-image is {PREFIX}RUNTIME_IMAGE.",
     )
     parser.add_argument("command", choices=["run"], help="run until a signal")
@@ -87,7 +86,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     add("--namespaces", "", "comma-separated; empty watches all namespaces")
     add("--kubeconfig", "", "kubeconfig; empty uses the pod's service account")
     add("--context", "", "context of the kubeconfig, required with it")
-    add("--host", "0.0.0.0", "address of the probe and metrics ports")  # noqa: S104  a pod's own network
+    add("--host", "0.0.0.0", "address of the probe and metrics ports")  # noqa: S104  the network of a pod
     add("--probe-port", "8081", "port of /healthz and /readyz")
     add("--metrics-port", "8080", "port of /metrics")
     add("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
@@ -97,9 +96,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
             flag = required.replace("_", "-")
             raise ValueError(f"--{flag} is required, or the variable {PREFIX}{required.upper()}")
     if bool(parsed.kubeconfig) != bool(parsed.context):
-        raise ValueError("--kubeconfig and --context go together: no context is ever guessed")
+        raise ValueError("--kubeconfig and --context must be given together: the current context is never used")
     if parsed.image_pull_policy not in PULL_POLICIES:
-        raise ValueError(f"--image-pull-policy is one of {', '.join(PULL_POLICIES)}")
+        raise ValueError(f"--image-pull-policy must be one of {', '.join(PULL_POLICIES)}")
     config = OperatorConfig(
         runtime_image=parsed.runtime_image,
         image_pull_policy=parsed.image_pull_policy,
@@ -136,7 +135,7 @@ def _log_json(level: str) -> None:
 
 
 async def _run(options: Options) -> None:
-    if (this := asyncio.current_task()) is not None:  # until kopf, once it listens, takes the signal over
+    if (this := asyncio.current_task()) is not None:  # until kopf installs its own handler
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     metrics = Metrics()
     async with await connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
@@ -153,26 +152,26 @@ async def _run(options: Options) -> None:
         try:
             await _wait_for_api(cluster)
             logger.info("Operator %s started", version("imageclassifier"))
-            await _until_first(_listen(options, controller, cluster), controller.run())
+            await _run_until_first_exit(_run_kopf(options, controller, cluster), controller.run())
         finally:
             for runner in runners:
                 await runner.cleanup()
 
 
 async def _wait_for_api(cluster: Cluster) -> None:
-    """Wait until the CRD is served: kopf looks for it once only."""
+    """Wait until the CRD is served: kopf looks for it only once."""
     while True:
         try:
             if await cluster.serves(CLASSIFIERS):
                 return
-            logger.warning("CRD is not installed: kubectl apply -k crds; looking again")
+            logger.warning("CRD is not installed (kubectl apply -k crds), retrying")
         except KubeError as error:
-            logger.warning("API server did not answer, it is asked again: %s", error.message)
+            logger.warning("API server unreachable, retrying: %s", error.message)
         await asyncio.sleep(2.0)
 
 
-async def _listen(options: Options, controller: Controller, cluster: KubeClient) -> None:
-    """Run kopf, which ends after SIGTERM or SIGINT."""
+async def _run_kopf(options: Options, controller: Controller, cluster: KubeClient) -> None:
+    """Run kopf, which stops at SIGTERM or SIGINT."""
     registry = kopf.OperatorRegistry()
     in_cluster = options.kubeconfig is None
     login = _login_in_cluster if in_cluster else _login
@@ -181,7 +180,7 @@ async def _listen(options: Options, controller: Controller, cluster: KubeClient)
         registry=registry,
         settings=settings(),
         standalone=True,
-        # else kopf asks for the user's name, and that of a container has none; its type is not exported
+        # by default kopf looks up the user's name, which a container lacks; the type is not exported
         identity=cast("Any", f"imageclassifier-operator/{os.getpid()}"),
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
@@ -189,13 +188,13 @@ async def _listen(options: Options, controller: Controller, cluster: KubeClient)
 
 
 def _login_in_cluster(cluster: KubeClient, **known: Any) -> kopf.ConnectionInfo | None:
-    """Give kopf the token that the pod has now, and our own client's address, which needs no DNS."""
+    """Return the current token of the pod, and the address that our client uses, which needs no DNS."""
     found = kopf.login_with_service_account(**known)
     return None if found is None else dataclasses.replace(found, server=cluster.configuration.host)
 
 
 def _login(cluster: KubeClient, **_: object) -> kopf.ConnectionInfo:
-    """Give kopf the very connection that our own client has: the context that was named, and no other."""
+    """Return the connection of our own client: that of the named context, and no other."""
     ours = cluster.configuration
     return kopf.ConnectionInfo(
         server=ours.host,
@@ -207,16 +206,16 @@ def _login(cluster: KubeClient, **_: object) -> kopf.ConnectionInfo:
     )
 
 
-async def _until_first(*parts: Coroutine[None, None, None]) -> None:
-    """Run the parts until one of them ends, then end the others; an error of any is raised.
+async def _run_until_first_exit(*parts: Coroutine[None, None, None]) -> None:
+    """Run the parts until one of them exits, then stop the others; an error of any is raised.
 
-    One that ended without an error may have been stopped by another that is failing: that one is heard out.
+    A part that exits without an error may do so because another one is failing: that one gets time to raise.
     """
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if rest and not any(task.exception() for task in done):
-            done |= (await asyncio.wait(rest, timeout=ENDING_SECONDS))[0]
+            done |= (await asyncio.wait(rest, timeout=SHUTDOWN_SECONDS))[0]
         for task in done:
             task.result()
     finally:

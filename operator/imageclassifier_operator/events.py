@@ -1,4 +1,4 @@
-"""Events for `kubectl describe`: one where Ready's status or reason changes, none at rest."""
+"""Events for `kubectl describe`: one when the status or reason of Ready changes, none at rest."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LONGEST_MESSAGE = 1000
-_PASSING = frozenset({"DeploymentMissing", "RolloutPending"})
-"""Reasons that last for milliseconds: conditions have to say them, an Event would only be noise."""
+_TRANSIENT = frozenset({"DeploymentMissing", "RolloutPending"})
+"""Reasons that last for milliseconds: conditions report them, an Event would only be noise."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +27,16 @@ async def report(
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Write an Event about a change of Ready; one that cannot be written is logged, nothing waits for it."""
+    """Write an Event about a change of Ready; a failure to write it is only logged."""
     old, new = _named("Ready", before), _named("Ready", after)
     same = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
-    if same or new["reason"] in _PASSING:
+    if same or new["reason"] in _TRANSIENT:
         return
     stalled = _named("Stalled", after).get("status") == "True"
     try:
         await cluster.create(EVENTS, _event(live, new, warning=stalled))
     except KubeError as error:
-        logger.warning("Event was not written: %s", error.message)
+        logger.warning("Failed to write an Event: %s", error.message)
 
 
 def _named(kind: str, conditions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

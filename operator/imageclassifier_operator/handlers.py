@@ -1,4 +1,4 @@
-"""Every kopf decorator, and no logic: an event only makes its object due."""
+"""All kopf handlers, without logic: an event only makes its object due."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: Callable[..., Any]) -> None:
-    """Add the handlers to a registry. They store nothing: no finalizer, no annotation on any object."""
+    """Register the handlers. They store nothing: no finalizer, no annotation."""
 
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> Any:
@@ -22,22 +22,22 @@ def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: 
 
     @kopf.on.cleanup(registry=registry)
     async def _stopped(**_: Any) -> None:
-        controller.stop()  # else kopf waits 5 s for tasks that it takes for its own and hanging
+        controller.stop()  # otherwise kopf waits 5 s for these tasks
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def _changed(event: kopf.RawEvent, namespace: str | None, name: str | None, **_: Any) -> None:
         if namespace is not None and name is not None:
-            version = event["object"]["metadata"]["resourceVersion"]
-            controller.seen(Key(namespace, name), resource_version=version, deleted=event["type"] == "DELETED")
+            version, deleted = event["object"]["metadata"]["resourceVersion"], event["type"] == "DELETED"
+            controller.handle_event(Key(namespace, name), resource_version=version, deleted=deleted)
 
 
 def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings for an operator that only listens."""
+    """Return kopf's settings for an operator that only watches."""
     chosen = kopf.OperatorSettings()
-    chosen.scanning.disabled = True  # no list of CRDs and namespaces, and no right to it
+    chosen.scanning.disabled = True  # lists no CRDs and namespaces, and needs no right to
     chosen.posting.enabled = False
     chosen.peering.standalone = True
     chosen.networking.request_timeout = 30
-    chosen.watching.server_timeout = 300  # whole numbers: the API server parses them as such
+    chosen.watching.server_timeout = 300  # integers: the API server rejects others
     chosen.watching.client_timeout = 330
     return chosen

@@ -1,4 +1,4 @@
-"""The labels of children: which select (and so never change), and which only tell."""
+"""The labels of children: those that select pods, and so never change, and those that only inform."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MANAGED_SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 
 
 def selector_labels(name: str) -> dict[str, str]:
-    """Return what a Service and a Deployment select their pods by; immutable once in a Deployment."""
+    """Return the labels by which a Service and a Deployment select pods; immutable in a Deployment."""
     return {"app.kubernetes.io/name": "imageclassifier", "app.kubernetes.io/instance": child_name(name)}
 
 
@@ -24,5 +24,5 @@ def child_labels(name: str) -> dict[str, str]:
 
 
 def selector_text(name: str) -> str:
-    """Return the selector as the scale subresource shows it."""
+    """Return the selector as text, for the scale subresource."""
     return ",".join(f"{key}={value}" for key, value in selector_labels(name).items())

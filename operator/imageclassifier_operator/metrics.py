@@ -1,4 +1,4 @@
-"""What the operator counts of itself, for Prometheus."""
+"""The operator's own metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class Metrics:
-    """The operator's metrics, on a registry of their own."""
+    """The operator's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             "imageclassifier_operator_reconcile_total",
-            "Reconciles by what they came to",
+            "Reconciles by result",
             ["result"],
             registry=self.registry,
         )
@@ -23,16 +23,16 @@ class Metrics:
             registry=self.registry,
         )
         self.queue_depth = Gauge(
-            "imageclassifier_operator_queue_depth", "Objects that wait for a reconcile", registry=self.registry
+            "imageclassifier_operator_queue_depth", "Objects waiting for a reconcile", registry=self.registry
         )
         self.last_success = Gauge(
             "imageclassifier_operator_last_success_timestamp_seconds",
-            "When a reconcile last succeeded",
+            "Time of the last successful reconcile",
             registry=self.registry,
         )
         self.watcher_up = Gauge(
             "imageclassifier_operator_watcher_up",
-            "Whether the watch of a kind is under way",
+            "Whether the watch of a kind is running",
             ["resource"],
             registry=self.registry,
         )

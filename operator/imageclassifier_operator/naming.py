@@ -10,10 +10,10 @@ _LONGEST = 63
 
 
 def child_name(name: str) -> str:
-    """Return the name that all children share: the object's own where a Service may be called so.
+    """Return the name that all children share: that of the object if it is valid for a Service.
 
     Services take DNS-1035 labels (RFC 1035: at most 63 letters, digits and hyphens, a letter first), objects
-    take DNS-1123 subdomains. Any other name is cut and gets a part of its digest, so that two never meet.
+    take DNS-1123 subdomains. Any other name is shortened and gets a part of its digest, so that names stay unique.
     """
     if len(name) <= _LONGEST and _DNS_1035.fullmatch(name):
         return name
@@ -25,6 +25,6 @@ def child_name(name: str) -> str:
 
 
 def service_url(*, name: str, namespace: str, port: int) -> str:
-    """Return the address of the Service inside the cluster; port 80 goes without saying."""
+    """Return the address of the Service inside the cluster; port 80 is omitted."""
     suffix = "" if port == 80 else f":{port}"
     return f"http://{child_name(name)}.{namespace}.svc{suffix}"

@@ -1,4 +1,4 @@
-"""Live reads of what one ImageClassifier's status is made from."""
+"""Live reads of what the status of one ImageClassifier is computed from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def observe(
     problems: Sequence[Problem] = (),
     overridden: Sequence[OverriddenField] = (),
 ) -> Observation:
-    """Return what is there now; children that the caller has just read are taken from `live` by kind."""
+    """Return the observed state; children that the caller has just read are taken from `live`, by kind."""
     deployment = live.get(DEPLOYMENT.kind)
     if deployment is None:
         found = await cluster.get(DEPLOYMENT.resource, namespace=namespace, name=child_name(name))
@@ -41,7 +41,7 @@ async def observe(
             listing = await cluster.list(REPLICA_SETS, namespace=namespace, selector=selector)
             replica_sets = [item for item in listing.items if _owned_by(item, deployment["metadata"]["uid"])]
             pods = (await cluster.list(PODS, namespace=namespace, selector=selector)).items
-        except ForbiddenError as error:  # else the last status, of an older generation, would stay for good
+        except ForbiddenError as error:  # otherwise the status would stay that of an older generation
             problem = Problem(kind=PODS.kind, reason="Forbidden", message=f"Pods: {error.message}")
             problems = [*problems, problem]
     return Observation(

@@ -1,4 +1,4 @@
-"""One reconcile of one ImageClassifier: the world as it is now, to the world as its spec asks for."""
+"""One reconcile of one ImageClassifier: from the observed state to the desired state."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from imageclassifier_operator.status import Status
 
 STATUS_MANAGER = f"{MANAGER}-status"
-LOOK_AGAIN_SECONDS = 5.0
-"""While an object is not Ready: what goes wrong inside a pod raises no event on a child."""
+NOT_READY_SECONDS = 5.0
+"""Between reconciles of an object that is not Ready: a failure inside a pod causes no event of a child."""
 
 PROBLEM_SECONDS = 30.0
-"""While the API server refuses a child: somebody has to change something first."""
+"""Between reconciles while the API server rejects a child, which usually requires user action."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a reconcile came to: seconds until the next one is due (None: when something happens).
+    """The result of a reconcile, and the seconds until the next one (None: at the next event).
 
-    `again` asks for another one at once, and later and later where that does not help.
+    `again` asks for another one immediately, with backoff if it keeps being asked for.
     """
 
     requeue_after: float | None
@@ -58,7 +58,7 @@ async def reconcile(
     overrides: Overrides,
     now: Callable[[], str] = _now,
 ) -> Outcome:
-    """Bring the children into shape and say in the status what is so. Raises `KubeError` when to try again."""
+    """Apply the children and report in the status. Raises `KubeError` if it has to be retried."""
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
         overrides.forget((namespace, name))
@@ -67,13 +67,15 @@ async def reconcile(
     try:
         ic = parse(live, config=config)
     except InvalidSpecError as error:
-        seen = await observe(cluster, namespace=namespace, name=name, uid=uid, capabilities=capabilities, live={})
-        invalid = compute_invalid(live, error.problems, seen, conditions=CONDITIONS, now=now())
+        observed = await observe(
+            cluster, namespace=namespace, name=name, uid=uid, capabilities=capabilities, live={}
+        )
+        invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
         return Outcome(requeue_after=None, result="invalid")
     desired = build_all(Params(ic=ic, config=config, capabilities=capabilities))
     applied = await apply_children(cluster, ic, desired, capabilities=capabilities, overrides=overrides)
-    seen = await observe(
+    observed = await observe(
         cluster,
         namespace=namespace,
         name=name,
@@ -83,19 +85,19 @@ async def reconcile(
         problems=applied.problems,
         overridden=applied.overridden,
     )
-    status = compute(ic, seen, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
+    status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
     if applied.again:
         return Outcome(requeue_after=None, result="again", again=True)
-    if any(not problem.passing for problem in applied.problems):
+    if any(not problem.transient for problem in applied.problems):
         return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
     if status.ready and not applied.problems:
         return Outcome(requeue_after=applied.retry_after, result="ready")
-    return Outcome(requeue_after=LOOK_AGAIN_SECONDS, result="waiting")
+    return Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:
-    """Patch the status where it differs, and tell of it in an Event where Ready's reason is another one."""
+    """Apply the status if it differs, and write an Event if the status or reason of Ready changed."""
     if difference({"status": status.fields}, live, manager=STATUS_MANAGER, subresource="status") is None:
         return
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
@@ -103,7 +105,7 @@ async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Statu
     try:
         await cluster.apply(CLASSIFIERS, body, manager=STATUS_MANAGER, subresource="status")
     except (NotFoundError, ConflictError):
-        logger.info("ImageClassifier went away meanwhile: %s/%s", metadata["namespace"], metadata["name"])
+        logger.info("ImageClassifier %s/%s was deleted during reconcile", metadata["namespace"], metadata["name"])
         return
     previous = live.get("status") or {}
     await report(cluster, live, before=previous.get("conditions") or [], after=status.conditions)

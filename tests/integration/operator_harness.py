@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from imageclassifier_operator.kube.warnings import LOGGED
+
 from e2e.cluster.controlplane import free_ports
 from e2e.cluster.paths import REPOSITORY
 from e2e.kube import KubectlError, kubectl_output
@@ -25,9 +27,6 @@ T = TypeVar("T")
 
 OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
 SHA = "5" * 64
-WARNED = "The API server warns"
-"""With this the operator logs a warning of the API server: it uses a deprecated API, for example."""
-
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -109,7 +108,7 @@ class Bench:
         assert code == (-signal.SIGKILL if killed else 0), log.read_text()
         text = log.read_text()
         assert '"ERROR"' not in text, text
-        assert WARNED not in text, text
+        assert LOGGED not in text, text  # a deprecated API, for example
 
     def operator_writes(self, *, since: int = 0) -> list[tuple[str, str]]:
         """Return the operator's writes, (verb, resource), from a line of the audit log on."""

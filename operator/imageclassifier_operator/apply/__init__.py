@@ -1,4 +1,4 @@
-"""From wanted objects to the API server: compare, apply, hand over, prune. Writes only what differs."""
+"""From desired objects to the API server: compare, apply, hand over, prune. Writes only what differs."""
 
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER

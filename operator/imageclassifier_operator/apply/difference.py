@@ -1,8 +1,8 @@
-"""Whether a live object differs from the wanted one, and where: the reason to write, or not to.
+"""Whether and where a live object differs from the desired one, which is the reason to write it.
 
-An object differs where a wanted field has another value, and where our field manager owns a field that is no
-longer wanted (which is how server-side apply takes a field back). All else belongs to somebody else: server
-defaults, other managers, the user's own annotations.
+An object differs if a desired field has another value, or if our field manager owns a field that is no longer
+desired (server-side apply then removes it). Everything else belongs to others: server defaults, other managers,
+the user's own annotations.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _IDENTITY = frozenset({"name", "namespace", "uid"})
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A field that makes a write necessary; None stands for an absent value."""
+    """A field that makes a write necessary; None means absent."""
 
     path: str
     desired: Any
@@ -45,38 +45,38 @@ class Difference:
 
 
 def difference(
-    wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    desired: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
 ) -> str | None:
-    """Return the path of the first field that makes a write necessary, None where nothing does."""
-    first = next(differences(wanted, live, manager=manager, subresource=subresource), None)
+    """Return the path of the first field that makes a write necessary, None if nothing does."""
+    first = next(differences(desired, live, manager=manager, subresource=subresource), None)
     return None if first is None else first.path
 
 
 def differences(
-    wanted: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    desired: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
 ) -> Iterator[Difference]:
     """Yield every field that makes a write necessary."""
-    for part in wanted:
+    for part in desired:
         if part in {"apiVersion", "kind"}:
             continue
-        want, have = wanted[part], live.get(part)
+        want, have = desired[part], live.get(part)
         if part == "metadata":
             want = {key: value for key, value in want.items() if key not in _IDENTITY}
         yield from _differing(want, have, (part,))
     for owned in _owned(live, manager, subresource):
-        if not _is_wanted(wanted, owned):
+        if not _is_desired(desired, owned):
             path = ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
             yield Difference(path=path, desired=None, observed=None)
 
 
 def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
-    """Say whether a manager owns the plain field at `path` through server-side apply."""
+    """Whether a manager owns the plain field at `path` through server-side apply."""
     return any(tuple(path) == found for found in _owned(live, manager))
 
 
 def _differing(want: Any, have: Any, path: tuple[str, ...]) -> Iterator[Difference]:
     if isinstance(want, dict):
-        absent = have is None and not want  # an empty object may be left out
+        absent = have is None and not want  # the API server may omit an empty object
         if not isinstance(have, dict) and not absent:
             yield _difference(path, want, have)
             return
@@ -133,7 +133,7 @@ def _owned(
 ) -> Iterator[tuple[str | dict[str, Any], ...]]:
     """Yield the leaves that a manager applied; a step is a field's name, or the key of a list's item.
 
-    The form is `metav1.FieldsV1`: `f:<field>`, `k:<item's key as JSON>`, `v:<item of a set>`, `.` for the item.
+    The format is `metav1.FieldsV1`: `f:<field>`, `k:<item's key as JSON>`, `v:<item of a set>`, `.` for the item.
     """
     for entry in live["metadata"].get("managedFields") or []:
         applied = entry.get("manager") == manager and entry.get("operation") == "Apply"
@@ -150,21 +150,21 @@ def _leaves(
     for key in steps:
         kind, _, name = key.partition(":")
         step: str | dict[str, Any] = json.loads(name) if kind == "k" else name
-        if kind == "v":  # the sets that we apply are compared by value already
+        if kind == "v":  # sets that we apply are already compared by value
             continue
         yield from _leaves(fields[key], (*path, step))
 
 
-def _is_wanted(wanted: Any, path: Sequence[str | dict[str, Any]]) -> bool:
+def _is_desired(desired: Any, path: Sequence[str | dict[str, Any]]) -> bool:
     for step in path:
         if isinstance(step, dict):
-            if not isinstance(wanted, list):
+            if not isinstance(desired, list):
                 return False
-            wanted = next((item for item in wanted if all(item.get(k) == v for k, v in step.items())), None)
-        elif isinstance(wanted, dict):
-            wanted = wanted.get(step)
+            desired = next((item for item in desired if all(item.get(k) == v for k, v in step.items())), None)
+        elif isinstance(desired, dict):
+            desired = desired.get(step)
         else:
-            return wanted is not None  # we apply this part whole, the server lists what is in it
-        if wanted is None:
+            return desired is not None  # we apply this part as a whole, the server lists its contents
+        if desired is None:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Brings one ImageClassifier's children into the desired shape; one bad child never blocks another."""
+"""Applies the children of one ImageClassifier; a child that cannot be applied does not block the others."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Applied:
-    """The live children by kind after the pass, what went wrong, and whether another pass is due at once.
+    """The live children by kind after the pass, what went wrong, and whether another pass is due immediately.
 
-    `retry_after` are the seconds until an overridden field is applied again, None where none is overridden.
+    `retry_after`: the seconds until an overridden field is applied again, None if no field is overridden.
     """
 
     live: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -52,32 +52,32 @@ async def apply_children(
 ) -> Applied:
     """Prune the children that are not desired, then apply what differs, both in the order of the table.
 
-    Pruning goes first, so that an autoscaler that is switched off does not fight for the count meanwhile.
+    Pruning goes first, so that an autoscaler that is switched off does not change the replicas meanwhile.
 
     Raises:
-        UnreachableError: the API server did not answer; the whole pass is to be done again.
+        UnreachableError: the API server did not answer; the whole pass has to be repeated.
     """
     applied = Applied()
     for child in CHILDREN:
         if child.optional and child not in desired and child.served(capabilities):
             await _guarded(applied, child, _prune(cluster, ic, child.resource))
     for child, manifest in desired.items():
-        if child.served(capabilities):  # else its condition says so; it is created once the API is there
+        if child.served(capabilities):  # else its condition says so; it is created once its API is served
             await _guarded(applied, child, _apply_child(cluster, ic, child, manifest, applied, overrides))
     return applied
 
 
 async def _guarded(applied: Applied, child: Child, step: Awaitable[Problem | None]) -> None:
-    """Record the problem of a child, so that the others are applied all the same."""
+    """Apply or prune one child, and record its problem instead of raising it."""
     kind = child.kind
     try:
         problem = await step
     except UnreachableError as error:
         if not _by_webhook(error):
             raise
-        problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, passing=True)
+        problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, transient=True)
     except ConflictError as error:
-        logger.info("Object changed while it was written, another pass follows: %s", error.message)
+        logger.info("Object changed during the write, retrying: %s", error.message)
         applied.again = True
         return
     except NotFoundError as error:
@@ -89,7 +89,7 @@ async def _guarded(applied: Applied, child: Child, step: Awaitable[Problem | Non
 
 
 def _by_webhook(error: KubeError) -> bool:
-    """Say whether the API server answered, but could not ask a webhook: that stops one child, not the others."""
+    """Whether the API server answered, but could not call a webhook: that affects one child only."""
     return error.status == 500 and "webhook" in error.message
 
 
@@ -99,7 +99,7 @@ async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> N
     if live is None or not _controlled(live, ic.uid):
         return
     if live["metadata"].get("deletionTimestamp") is None:
-        logger.info("Deleted a %s that is no longer wanted: %s/%s", resource.kind, ic.namespace, name)
+        logger.info("Deleting %s %s/%s: no longer requested", resource.kind, ic.namespace, name)
         await cluster.delete(resource, namespace=ic.namespace, name=name, uid=live["metadata"]["uid"])
 
 
@@ -111,55 +111,55 @@ async def _apply_child(
     applied: Applied,
     overrides: Overrides,
 ) -> Problem | None:
-    """Apply one child where it differs, or return why it must not be written."""
+    """Apply one child if it differs, or return why it must not be written."""
     resource, kind, name = child.resource, child.kind, desired["metadata"]["name"]
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
     if live is None and child.capability is not None and not await cluster.serves(resource):
         return _crd_terminating(kind)
     if live is None:
-        logger.info("Created %s %s/%s", kind, ic.namespace, name)
+        logger.info("Creating %s %s/%s", kind, ic.namespace, name)
         body = created(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired
         live = await cluster.apply(resource, body, manager=MANAGER)
         applied.again |= body != desired
-        _settle(applied, overrides, ic, body, live)
+        _record_overrides(applied, overrides, ic, body, live)
         return None
     if not _controlled(live, ic.uid):
         return _predecessors(live, ic, kind) or _name_conflict(live, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
         return _terminating(live, kind)
     if child is DEPLOYMENT:
-        taking = handover(live, ic.spec.autoscaling, manager=MANAGER)
-        if taking is not None:
-            await cluster.apply(resource, taking, manager=REPLICAS_MANAGER)
+        takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
+        if takeover is not None:
+            await cluster.apply(resource, takeover, manager=REPLICAS_MANAGER)
     found = list(differences(desired, live, manager=MANAGER))
     pause = overrides.pause(_owner(ic), live, desired, found)
     if found and pause:
-        _note(applied, kind, live, found, pause)
+        _report_child(applied, kind, live, found, pause)
         return None
     if found:
-        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, name, found[0].path)
+        logger.info("Applying %s %s/%s: %s differs", kind, ic.namespace, name, found[0].path)
         live = await cluster.apply(resource, _with_uid_precondition(desired, live), manager=MANAGER)
-    _settle(applied, overrides, ic, desired, live)
+    _record_overrides(applied, overrides, ic, desired, live)
     return None
 
 
-def _settle(
+def _record_overrides(
     applied: Applied,
     overrides: Overrides,
     ic: ImageClassifier,
     desired: Mapping[str, Any],
     live: dict[str, Any],
 ) -> None:
-    """Record the live child after a write, or where none was needed; what still differs is overridden."""
+    """Record the live child after a write, or if none was needed; what still differs is overridden."""
     left = list(differences(desired, live, manager=MANAGER))
-    news = overrides.record(_owner(ic), live, desired, left)
-    _note(applied, desired["kind"], live, left, overrides.pause(_owner(ic), live, desired, left))
-    if news:
+    is_new = overrides.record(_owner(ic), live, desired, left)
+    _report_child(applied, desired["kind"], live, left, overrides.pause(_owner(ic), live, desired, left))
+    if is_new:
         sentences = "; ".join(sentence_of(field) for field in applied.overridden if field.kind == desired["kind"])
         logger.warning("%s/%s: %s", ic.namespace, desired["metadata"]["name"], sentences)
 
 
-def _note(
+def _report_child(
     applied: Applied, kind: str, live: dict[str, Any], overridden: Sequence[Difference], pause: float
 ) -> None:
     applied.live[kind] = live
@@ -176,7 +176,7 @@ def _owner(ic: ImageClassifier) -> tuple[str, str]:
 
 
 def _with_uid_precondition(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """Tie the write to the very object that was read: a successor of the same name is a conflict."""
+    """Tie the write to the object that was read: another one of the same name is a conflict."""
     return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
 
 
@@ -186,34 +186,35 @@ def _controlled(live: Mapping[str, Any], uid: str) -> bool:
 
 
 def _terminating(live: Mapping[str, Any], kind: str) -> Problem:
-    """Its successor can be made only once it is gone, of which an event tells."""
+    """It can be recreated only once it is gone, which its watch reports."""
     waits = ", ".join(live["metadata"].get("finalizers") or [])
-    message = f"{kind} {live['metadata']['name']} is being deleted, it is made anew once it is gone"
+    message = f"{kind} {live['metadata']['name']} is being deleted and will be recreated"
     if waits:
-        message += f"; that waits for its finalizers: {waits}"
-    return Problem(kind=kind, reason="Terminating", message=message, passing=True)
+        message += f"; waiting for its finalizers: {waits}"
+    return Problem(kind=kind, reason="Terminating", message=message, transient=True)
 
 
 def _crd_terminating(kind: str) -> Problem:
-    """One made now, which the API server does let through, would hold up the CRD's deletion for a minute."""
-    return Problem(kind=kind, reason="CRDTerminating", message=f"The CRD of {kind} is being deleted", passing=True)
+    """The API server would accept one now, but it would delay the deletion of the CRD for a minute."""
+    message = f"The CRD of {kind} is being deleted"
+    return Problem(kind=kind, reason="CRDTerminating", message=message, transient=True)
 
 
 def _predecessors(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Problem | None:
-    """What an object of the same name has left behind is on its way out: its owner is gone."""
+    """A child of an earlier object of the same name is deleted by the cluster, since its owner is gone."""
     owners = live["metadata"].get("ownerReferences") or []
     if not any(o.get("controller") and (o["kind"], o["name"]) == (KIND, ic.name) for o in owners):
         return None
     message = (
-        f"{kind} {live['metadata']['name']} belongs to a deleted ImageClassifier of the same name, "
-        "it is made anew once the cluster has removed it"
+        f"{kind} {live['metadata']['name']} belongs to a deleted ImageClassifier of the same name "
+        "and will be recreated once the cluster has deleted it"
     )
-    return Problem(kind=kind, reason="Terminating", message=message, passing=True)
+    return Problem(kind=kind, reason="Terminating", message=message, transient=True)
 
 
 def _name_conflict(live: Mapping[str, Any], kind: str) -> Problem:
     owners = live["metadata"].get("ownerReferences") or []
-    owner = next((f"{o['kind']} {o['name']}" for o in owners if o.get("controller")), "nobody")
+    owner = next((f"{o['kind']} {o['name']}" for o in owners if o.get("controller")), "no one")
     return Problem(
         kind=kind,
         reason="NameConflict",

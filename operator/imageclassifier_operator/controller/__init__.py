@@ -1,4 +1,4 @@
-"""What keeps reconciling: the work queue, the watches of the children, and the resync clock."""
+"""The control loop: the work queue, the watches of the children, and the resync."""
 
 from imageclassifier_operator.controller.controller import Controller
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue

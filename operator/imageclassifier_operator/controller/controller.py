@@ -1,4 +1,4 @@
-"""Runs the reconciles: workers over the queue, the children's watches, and the resync clock."""
+"""Runs the workers of the queue, the watches of the children, and the resync."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 WORKERS = 8
 RESYNC_SECONDS = 300.0
 DISCOVERY_SECONDS = 30.0
-DEAF_SECONDS = 120.0
-"""How long an event of an ImageClassifier may be missing before its watch counts as dead."""
+STALE_WATCH_SECONDS = 120.0
+"""How long an event of an ImageClassifier may be missing before the watch counts as stale."""
 
 logger = logging.getLogger(__name__)
 
 
-class DeafError(RuntimeError):
-    """kopf's watch no longer tells of changes; only a new process brings it back."""
+class StaleWatchError(RuntimeError):
+    """kopf's watch no longer reports changes; only a restart of the process repairs it."""
 
 
 class Controller:
-    """One per process. `seen` is what handlers call; `run` ends only with an error."""
+    """One per process. Handlers call `handle_event`; `run` returns after `stop`, or raises."""
 
     def __init__(
         self, cluster: Cluster, *, config: OperatorConfig, namespaces: Sequence[str | None], metrics: Metrics
@@ -51,7 +51,7 @@ class Controller:
         self._overrides = Overrides()
         self._versions: dict[Key, str] = {}
         self._by_child: dict[Key, Key] = {}
-        self._unheard: dict[Key, tuple[str | None, float]] = {}
+        self._missing_events: dict[Key, tuple[str | None, float]] = {}
         self._capabilities: Capabilities | None = None
         self._parts: asyncio.Task[None] | None = None
         self._stopping = False
@@ -59,11 +59,11 @@ class Controller:
 
     @property
     def ready(self) -> bool:
-        """Whether reconciling has begun."""
+        """Whether reconciling has started."""
         return self._capabilities is not None
 
-    def seen(self, key: Key, *, resource_version: str, deleted: bool = False) -> None:
-        """Take note of an event of an ImageClassifier and make it due."""
+    def handle_event(self, key: Key, *, resource_version: str, deleted: bool = False) -> None:
+        """Record an event of an ImageClassifier and make it due."""
         child = Key(key.namespace, child_name(key.name))
         if deleted:
             self._versions.pop(key, None)
@@ -74,17 +74,17 @@ class Controller:
         self._queue.notify(key)
 
     def wake(self, key: Key) -> None:
-        """Make an object due by its own name, or by that of its children, which is all that a pod knows."""
+        """Make an object due by its own name or that of its children; a pod has only the latter."""
         self._queue.notify(key if key in self._versions else self._by_child.get(key, key))
 
     def stop(self) -> None:
-        """End `run` in an orderly way; what a reconcile has not done yet, the next process does."""
+        """Stop `run`; the next process completes an interrupted reconcile."""
         self._stopping = True
         if self._parts is not None:
             self._parts.cancel()
 
     async def run(self) -> None:
-        """Reconcile until stopped; the end of any part ends them all, and with them the process."""
+        """Reconcile until stopped; the failure of any part stops all of them, and the process."""
         self._parts = asyncio.create_task(self._run_parts(), name="controller")
         try:
             await self._parts
@@ -117,7 +117,7 @@ class Controller:
             try:
                 return await discover(self._cluster)
             except KubeError as error:
-                logger.warning("API server did not answer, it is asked again: %s", error.message)
+                logger.warning("API server unreachable, retrying: %s", error.message)
                 await asyncio.sleep(2.0)
 
     async def _work(self) -> None:
@@ -141,16 +141,18 @@ class Controller:
             wait = self._queue.failed(key, at_least=min(error.retry_after, 60.0))
             self._metrics.reconciles.labels(result="error").inc()
             logger.warning(
-                "Reconcile failed: %s/%s: %s; again in %.1f s", key.namespace, key.name, error.message, wait
+                "Reconcile failed: %s/%s: %s; retrying in %.1f s", key.namespace, key.name, error.message, wait
             )
-        except Exception:  # one object that trips a bug must not stop the others
+        except Exception:  # a bug triggered by one object must not stop the others
             wait = self._queue.failed(key)
             self._metrics.reconciles.labels(result="bug").inc()
-            logger.exception("Reconcile broke: %s/%s; again in %.1f s", key.namespace, key.name, wait)
+            logger.exception(
+                "Unexpected error in reconcile: %s/%s; retrying in %.1f s", key.namespace, key.name, wait
+            )
         else:
             self._metrics.reconciles.labels(result=outcome.result).inc()
             self._metrics.last_success.set_to_current_time()
-            if outcome.again:  # as after a failure, so that a conflict that stays makes no busy loop
+            if outcome.again:  # with backoff, so that a persistent conflict causes no busy loop
                 self._queue.failed(key)
                 return
             self._queue.done(key)
@@ -165,49 +167,52 @@ class Controller:
             try:
                 found = await discover(self._cluster)
             except KubeError as error:
-                logger.info("Discovery failed, it is tried again: %s", error.message)
+                logger.info("Discovery failed, retrying: %s", error.message)
                 continue
             if found != self._capabilities:
-                logger.info("API server offers something else now: %s", found)
+                logger.info("Capabilities of the API server changed: %s", found)
                 self._capabilities = found
                 for key in self._versions:
                     self._queue.notify(key)
 
     async def _resync(self) -> None:
-        """Look at every object now and then, whatever the events said, and at whether events come at all."""
+        """Make every object due at intervals, and check that the watch still delivers events."""
         last = time.monotonic()
         while True:
-            await asyncio.sleep(DEAF_SECONDS / 2)
+            await asyncio.sleep(STALE_WATCH_SECONDS / 2)
             due = time.monotonic() - last >= RESYNC_SECONDS
             try:
                 for namespace in self._namespaces:
-                    await self._look_over(namespace, resync=due)
+                    await self._check_watch(namespace, resync=due)
             except KubeError as error:
-                logger.info("Resync failed, it is tried again: %s", error.message)
+                logger.info("Resync failed, retrying: %s", error.message)
                 continue
             if due:
                 last = time.monotonic()
 
-    async def _look_over(self, namespace: str | None, *, resync: bool) -> None:
+    async def _check_watch(self, namespace: str | None, *, resync: bool) -> None:
         listing = await self._cluster.list(CLASSIFIERS, namespace=namespace, metadata_only=True)
         now = time.monotonic()
-        unheard: dict[Key, tuple[str | None, float]] = {}
+        missing: dict[Key, tuple[str | None, float]] = {}
         for item in listing.items:
             metadata = item["metadata"]
             key = Key(metadata["namespace"], metadata["name"])
-            heard = self._versions.get(key)
+            last_event = self._versions.get(key)
             if resync:
                 self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
-            if heard == metadata["resourceVersion"]:
+            if last_event == metadata["resourceVersion"]:
                 continue
-            self._queue.notify(key)  # its event may be late, or never come
-            before = self._unheard.get(key)
-            # any event since the last look shows that the watch is alive, if behind
-            unheard[key] = before if before is not None and before[0] == heard else (heard, now)
-            if now - unheard[key][1] >= DEAF_SECONDS:
-                raise DeafError(f"no event came of {key.namespace}/{key.name} for {DEAF_SECONDS:.0f} s")
-        self._unheard = {**{k: v for k, v in self._unheard.items() if not _in(namespace, k)}, **unheard}
+            self._queue.notify(key)  # its event may be late or lost
+            before = self._missing_events.get(key)
+            # any event since the last check shows that the watch is alive, if behind
+            missing[key] = before if before is not None and before[0] == last_event else (last_event, now)
+            if now - missing[key][1] >= STALE_WATCH_SECONDS:
+                raise StaleWatchError(
+                    f"no watch event received for {key.namespace}/{key.name} in {STALE_WATCH_SECONDS:.0f} s"
+                )
+        others = {k: v for k, v in self._missing_events.items() if not _in_scope(namespace, k)}
+        self._missing_events = {**others, **missing}
 
 
-def _in(namespace: str | None, key: Key) -> bool:
+def _in_scope(namespace: str | None, key: Key) -> bool:
     return namespace is None or key.namespace == namespace

@@ -1,6 +1,6 @@
-"""Our own list and watch of the children, by label, metadata alone: every change only wakes its owner.
+"""List and watch of the children, by label and metadata only: each change makes the owner due.
 
-kopf's watches carry no selector and would hold every Deployment and Pod of the cluster in memory.
+kopf's watches have no selector and would hold every Deployment and Pod of the cluster in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imageclassifier_operator.metrics import Metrics
 
 ABSENT_SECONDS = 30.0
-"""How often an API that is not there is looked for again."""
+"""Interval between checks for an API that is not served."""
 
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class ChildWatch:
-    """Watches one kind for good; ends only by being cancelled, or by an error that nobody foresaw."""
+    """Watches one kind until cancelled, or until an unexpected error."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class ChildWatch:
         self._owners: dict[str, Key] = {}
 
     async def run(self) -> None:
-        """List, watch from there, and list anew whenever the stream ends in any way but a clean one."""
+        """List, watch from there, and list again after any error of the watch."""
         failures = 0
         while True:
             try:
@@ -62,18 +62,18 @@ class ChildWatch:
                 self._up.set(0)
                 failures += 1
                 level = logging.ERROR if isinstance(error, ForbiddenError) else logging.INFO
-                logger.log(level, "Watch of %s is begun anew: %s", self._resource.plural, error.message)
+                logger.log(level, "Restarting watch of %s: %s", self._resource.plural, error.message)
                 longest = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 8), LONGEST_RETRY_SECONDS)
-                await asyncio.sleep(random.uniform(0.5, 1.0) * longest)  # noqa: S311  spreads load
+                await asyncio.sleep(random.uniform(0.5, 1.0) * longest)  # noqa: S311  jitter, not security
 
     async def _list(self) -> str:
         listing = await self._cluster.list(
             self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, metadata_only=True
         )
-        seen = {item["metadata"]["uid"]: key for item in listing.items if (key := owner_key(item)) is not None}
-        for key in {*seen.values(), *self._owners.values()}:  # what vanished unseen wakes its owner too
+        owners = {item["metadata"]["uid"]: key for item in listing.items if (key := owner_key(item)) is not None}
+        for key in {*owners.values(), *self._owners.values()}:  # also of a child deleted meanwhile
             self._notify(key)
-        self._owners = seen
+        self._owners = owners
         self._up.set(1)
         return listing.resource_version
 
@@ -85,9 +85,9 @@ class ChildWatch:
                 metadata = event.object["metadata"]
                 version = metadata["resourceVersion"]
                 if event.type != "BOOKMARK":
-                    self._seen(event.type, event.object)
+                    self._handle(event.type, event.object)
 
-    def _seen(self, kind: str, item: Mapping[str, Any]) -> None:
+    def _handle(self, kind: str, item: Mapping[str, Any]) -> None:
         uid, key = item["metadata"]["uid"], owner_key(item)
         known = self._owners.get(uid)
         if kind == "DELETED":
@@ -107,7 +107,7 @@ def owner_key(item: Mapping[str, Any]) -> Key | None:
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("kind") == KIND and owner.get("controller"):
             return Key(metadata["namespace"], owner["name"])
-    if metadata.get("ownerReferences"):  # a pod: its ReplicaSet tells nothing, its label does
+    if metadata.get("ownerReferences"):  # a pod is owned by a ReplicaSet; its label names the ImageClassifier
         name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
         return Key(metadata["namespace"], name) if name else None
     return None

@@ -1,4 +1,4 @@
-"""Which objects are due: one reconcile per object at a time, retries with backoff and jitter."""
+"""Objects that are due: one reconcile per object at a time, retries with backoff and jitter."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LONGEST_RETRY_SECONDS = 60.0
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """The name of an object; never its content, which is read anew when its turn comes."""
+    """The namespace and name of an object; its content is read when it is reconciled."""
 
     namespace: str
     name: str
 
 
 class WorkQueue:
-    """Keys with the time at which each is due; the earliest wish wins.
+    """Keys and the time at which each is due; the earliest time wins.
 
-    A key that is notified while it is worked on is due again afterwards, so no change goes unseen.
+    A key that is notified during its reconcile is due again afterwards, so that no change is missed.
     """
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
@@ -41,7 +41,7 @@ class WorkQueue:
         return len(self._due)
 
     def notify(self, key: Key, *, after: float = 0.0) -> None:
-        """Make a key due after so many seconds, or sooner where it is so already."""
+        """Make a key due in `after` seconds, unless it is due earlier."""
         due = self._clock() + after
         if key in self._due and self._due[key] <= due:
             return
@@ -50,7 +50,7 @@ class WorkQueue:
         self._changed.set()
 
     async def take(self) -> Key:
-        """Wait for a key that is due and not being worked on, and take it."""
+        """Wait for a key that is due and not being reconciled, and take it."""
         while True:
             key, wait = self._next()
             if key is not None:
@@ -65,16 +65,16 @@ class WorkQueue:
                 continue
 
     def done(self, key: Key) -> None:
-        """Give a key back after its work succeeded."""
+        """Return a key after its reconcile succeeded."""
         self._failures.pop(key, None)
         self._release(key)
 
     def failed(self, key: Key, *, at_least: float = 0.0) -> float:
-        """Give a key back after its work failed, and return the seconds until it is tried again."""
+        """Return a key after its reconcile failed; the result is the seconds until the retry."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(count, 16), LONGEST_RETRY_SECONDS)
-        wait = max(at_least, longest * random.uniform(0.5, 1.0))  # noqa: S311  spreads load, guards nothing
+        wait = max(at_least, longest * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not security
         self._release(key)
         self.notify(key, after=wait)
         return wait
@@ -86,12 +86,12 @@ class WorkQueue:
         self._changed.set()
 
     def _next(self) -> tuple[Key | None, float | None]:
-        """The next key to work on, else the seconds until one is due (None: until something changes)."""
+        """Return the next key, or the seconds until one is due (None: until the queue changes)."""
         now = self._clock()
         while self._heap:
             due, key = self._heap[0]
             if self._due.get(key) != due or key in self._running:
-                heapq.heappop(self._heap)  # a later wish, or pushed again when its work is done
+                heapq.heappop(self._heap)  # outdated, or pushed again once its reconcile is done
                 continue
             if due > now:
                 return None, due - now

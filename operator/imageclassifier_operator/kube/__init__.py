@@ -1,4 +1,4 @@
-"""The one door to the API server: a small protocol, so that tests can stand a fault in front of it."""
+"""Access to the API server, through a small protocol, so that tests can inject faults."""
 
 from imageclassifier_operator.kube.errors import (
     ConflictError,

@@ -1,4 +1,4 @@
-"""The protocol over the `kubernetes` package's asyncio client: transport, TLS and credentials are its own."""
+"""Implements the protocol with the asyncio client of `kubernetes`, which has transport, TLS and credentials."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from imageclassifier_operator.kube.resources import Resource
 
 REQUEST_TIMEOUT = 30.0
-"""Seconds for one request; a call that takes longer is asked again, never waited for."""
+"""Timeout of one request in seconds."""
 
 WATCH_SECONDS = (240, 300)
-"""A watch is ended by the server after so long, spread out so that not all of them end at once."""
+"""The server closes a watch after a random time in this range, so that not all close at the same time."""
 
 USER_AGENT = f"imageclassifier-operator/{version('imageclassifier')}"
 
 WATCH_SILENCE = 90.0
-"""Seconds without a line after which a stream counts as dead; bookmarks come about once a minute."""
+"""Seconds without data after which a watch is restarted; bookmarks arrive about once a minute."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
 _JSON = "application/json"
@@ -47,19 +47,19 @@ _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applic
 
 
 async def connect(*, kubeconfig: str | None, context: str | None) -> KubeClient:
-    """Return a client by a kubeconfig's context, or by the pod's service account where none is given."""
+    """Return a client for a context of a kubeconfig, or for the pod's service account without one."""
     configuration = Configuration()
     if kubeconfig is None:
         kube_config.load_incluster_config(client_configuration=configuration)
     else:
         await kube_config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
     configuration.connection_pool_maxsize = 64
-    configuration.retries = None  # the work queue retries; a write is never sent twice by the transport
+    configuration.retries = None  # the work queue retries; the transport never repeats a write
     return KubeClient(ApiClient(configuration))
 
 
 class KubeClient:
-    """A `Cluster` that is really there."""
+    """A `Cluster` over HTTP."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -68,7 +68,7 @@ class KubeClient:
 
     @property
     def configuration(self) -> Configuration:
-        """Where the API server is, and by which credentials."""
+        """The address of the API server, and the credentials."""
         configuration: Configuration = self._api.configuration
         return configuration
 
@@ -118,7 +118,7 @@ class KubeClient:
             body = await self._json("GET", f"{root}/{resource.group_version}")
         except NotFoundError:
             return False
-        # an API that is being taken away is still listed, to read and to delete
+        # an API that is being deleted is still listed, without the verb create
         return any(
             entry["name"] == resource.plural and "create" in entry.get("verbs", ())
             for entry in body.get("resources") or []
@@ -127,7 +127,7 @@ class KubeClient:
     async def watch(
         self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311  spreads load, guards nothing
+        seconds = random.randint(*WATCH_SECONDS)  # noqa: S311  jitter, not security
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -162,7 +162,7 @@ class KubeClient:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 response = await self._send(method, url, body=body, accept=accept, content=content)
                 answer: dict[str, Any] = json.loads(await response.read())
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # or no JSON: a proxy's page
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # or no JSON
             raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
         return answer
 
@@ -174,7 +174,7 @@ class KubeClient:
         body: Mapping[str, Any] | None = None,
         accept: str = _JSON,
         content: str = _JSON,
-        timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  handed to the transport
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  passed to the transport
     ) -> aiohttp.ClientResponse:
         method, full, headers, payload, posted = await self._api.param_serialize(
             method,
@@ -185,11 +185,11 @@ class KubeClient:
         )
         try:
             answer = await self._api.call_api(method, full, headers, payload, posted, timeout)
-        except ApiException as error:  # the transport's own refusals (a bad URL, say) come so
+        except ApiException as error:  # raised by the transport itself, for an invalid URL for example
             raise KubeError(f"{method} {url}: {error.reason}", status=error.status or 0) from error
         response: aiohttp.ClientResponse = answer.response
         request = f"{method} {url.partition('?')[0]}"
-        self._warnings.take(response.headers.getall("Warning", []), request=request)
+        self._warnings.log(response.headers.getall("Warning", []), request=request)
         if response.status >= 400:
             raise await _error_from(method, url, response)
         return response

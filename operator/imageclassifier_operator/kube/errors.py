@@ -1,10 +1,10 @@
-"""What an API server can answer instead of the thing asked for, as types."""
+"""Errors of the API server, as types."""
 
 from __future__ import annotations
 
 
 class KubeError(Exception):
-    """A request that failed; `status` is the HTTP code (0: no answer), `reason` the API's own word."""
+    """A request that failed; `status` is the HTTP code (0: no response), `reason` that of the API."""
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -15,7 +15,7 @@ class KubeError(Exception):
 
 
 class UnreachableError(KubeError):
-    """No answer, or one that says to come back later (429, 5xx)."""
+    """No response, or one that asks to retry later (429, 5xx)."""
 
 
 class NotFoundError(KubeError):
@@ -23,7 +23,7 @@ class NotFoundError(KubeError):
 
 
 class ConflictError(KubeError):
-    """409: the object is not the one that was read."""
+    """409: the object has changed since it was read."""
 
 
 class GoneError(KubeError):
@@ -31,11 +31,11 @@ class GoneError(KubeError):
 
 
 class ForbiddenError(KubeError):
-    """401 or 403: RBAC, a quota, or a namespace that is going away."""
+    """401 or 403: RBAC, a quota, or a namespace that is terminating."""
 
 
 class RejectedError(KubeError):
-    """Any other 4xx: the API server will never take this as it is."""
+    """Any other 4xx: the API server does not accept this request."""
 
 
 def error_of(*, status: int, reason: str, message: str, retry_after: float = 0.0) -> KubeError:

@@ -1,4 +1,4 @@
-"""What the operator asks of an API server, and nothing more."""
+"""The requests that the operator makes to an API server."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ class WatchEvent:
 
 
 class Cluster(Protocol):
-    """An API server. Every call raises a `KubeError` of the kind that says what to do next."""
+    """An API server. Every call can raise a `KubeError`; its type says how to react."""
 
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
-        """Return a live object, None where there is none."""
+        """Return a live object, None if it does not exist."""
 
     async def list(
         self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
     ) -> Listing:
-        """Return the objects of one namespace, or of all (None), that a label selector takes."""
+        """Return the objects of one namespace, or of all (None), that match a label selector."""
 
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:
-        """Apply a manifest on the server's side, forced, and return the object as it is then.
+        """Apply a manifest by server-side apply, forced, and return the resulting object.
 
-        A `metadata.uid` in the manifest has to be the live object's, else it is a `ConflictError`.
+        Raises `ConflictError` if the manifest has another `metadata.uid` than the live object.
         """
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
         """Create an object."""
 
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
-        """Delete the object of this UID; one that is gone already is no error."""
+        """Delete the object with this UID, if it still exists."""
 
     async def serves(self, resource: Resource) -> bool:
-        """Say whether objects of this resource can be made at this version."""
+        """Whether objects of this resource can be created at this version."""
 
     def watch(
         self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Yield changes (metadata alone) until the server ends the stream or it falls silent."""
+        """Yield changes (metadata only) until the server closes the stream or stops sending."""

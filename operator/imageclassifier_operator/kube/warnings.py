@@ -1,4 +1,4 @@
-"""Logs what the API server warns of in its `Warning` headers (RFC 9110, appendix B.10; RFC 7234, section 5.5).
+"""Logs the `Warning` headers of the API server (RFC 9110, appendix B.10; RFC 7234, section 5.5).
 
 Kubernetes sends them for deprecated APIs, unknown fields and admission policies that only warn.
 """
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT = 500
 _MOST_TEXTS = 200
-"""Distinct texts that are logged; a server that puts a time or a name into each cannot fill the memory."""
+"""Limit of distinct texts that are logged, since a server may put a time or a name into each."""
 
 _WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
 """`warn-code SP warn-agent SP warn-text`; several can stand in one header, separated by commas."""
+
+LOGGED = "Warning from the API server"
+"""How each of the log lines starts; integration tests and scenarios fail at one."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +31,16 @@ class WarningLog:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def take(self, headers: Iterable[str], *, request: str) -> None:
-        """Log what is new in the `Warning` headers of one answer, with the request that brought it first."""
+    def log(self, headers: Iterable[str], *, request: str) -> None:
+        """Log the new warnings of one response, with its request."""
         for text in warning_texts(headers):
             if text not in self._logged and len(self._logged) < _MOST_TEXTS:
                 self._logged.add(text)
-                logger.warning("The API server warns of %s: %s", request, text)
+                logger.warning("%s for %s: %s", LOGGED, request, text)
 
 
 def warning_texts(headers: Iterable[str]) -> Iterator[str]:
-    """Yield the text of every warning; a header in another form is taken as it is."""
+    """Yield the text of every warning; a header in another format is yielded unchanged."""
     for header in headers:
         found = _WARNING.findall(header)
         for text in found or [header]:

@@ -1,4 +1,4 @@
-"""What the server gets for its cache of results: settings, and the login of Redis from a Secret by the kubelet."""
+"""The server's settings for the result cache, and the Redis credentials, which the kubelet reads from a Secret."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api import Cache
 
 _LOGIN = {"password": "CACHE_REDIS_PASSWORD", "username": "CACHE_REDIS_USERNAME"}
-"""By key of the Secret, as in one of type kubernetes.io/basic-auth; a user is not needed, a password is."""
+"""By key of the Secret, as in type kubernetes.io/basic-auth; the username is optional, the password is not."""
 
 
 def settings(cache: Cache | None) -> dict[str, str]:
-    """Return the settings of `serve` that the cache adds; none where there is no cache."""
+    """Return the settings of `serve` for the cache, none without a cache."""
     if cache is None:
         return {}
     found = {"CACHE_MAX_BYTES": str(cache.max_bytes)}
@@ -22,14 +22,14 @@ def settings(cache: Cache | None) -> dict[str, str]:
 
 
 def secret_env(cache: Cache | None) -> list[dict[str, Any]]:
-    """Return the variables whose values the kubelet takes from the Secret."""
+    """Return the variables whose values come from the Secret."""
     if cache is None or cache.redis is None or cache.redis.credentials_secret is None:
         return []
     name = cache.redis.credentials_secret
     return [
         {
             "name": f"IMAGECLASSIFIER_{variable}",
-            # a false is left out: the API server drops it
+            # false is omitted: the API server drops it
             "valueFrom": {
                 "secretKeyRef": {"name": name, "key": key, **({"optional": True} if key == "username" else {})}
             },

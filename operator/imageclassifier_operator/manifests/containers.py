@@ -1,4 +1,4 @@
-"""The two containers of a pod: one that brings the model, and the server that serves it."""
+"""The two containers of a pod: the init container that fetches the model, and the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ API = "/api/v1/health"
 
 
 def model_container(params: Params) -> dict[str, Any]:
-    """Return the init container, which fetches the model, checks its digest and places it."""
+    """Return the init container, which fetches the model and verifies its digest."""
     model = params.spec.model
     settings = {
         "MODEL_DIR": MODEL_DIR,
@@ -36,7 +36,7 @@ def model_container(params: Params) -> dict[str, Any]:
 
 
 def server_container(params: Params) -> dict[str, Any]:
-    """Return the server: started only once it is warm, killed only when its event loop stands still."""
+    """Return the server; it counts as started once it is warm, and is killed only if its event loop is blocked."""
     spec, limits = params.spec, params.spec.limits
     settings = {
         "MODEL_DIR": MODEL_DIR,
@@ -57,7 +57,7 @@ def server_container(params: Params) -> dict[str, Any]:
     return {
         **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        # asked often and for two minutes, so that a pod is ready within a second of being warm
+        # every second for two minutes, so that a pod is ready within a second of being warm
         "startupProbe": _probe("ready", period=1, timeout=1, failures=120),
         "readinessProbe": _probe("ready", period=2, timeout=2, failures=3),
         "livenessProbe": _probe("live", period=10, timeout=5, failures=3),
@@ -65,7 +65,7 @@ def server_container(params: Params) -> dict[str, Any]:
 
 
 def _batching(batching: Batching) -> dict[str, str]:
-    """Return nothing where images go one by one, so that asking for the default replaces no pod."""
+    """Return nothing for batches of one, so that setting the default restarts no pod."""
     if batching.max_batch_size == 1:
         return {}
     return {
@@ -75,7 +75,7 @@ def _batching(batching: Batching) -> dict[str, str]:
 
 
 def volumes(spec: Spec) -> list[dict[str, Any]]:
-    """Return what the containers may write to, the claim that the model is in, and the API keys."""
+    """Return the writable volumes, the claim that has the model, and the API keys."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
@@ -99,17 +99,17 @@ def _container(
         "imagePullPolicy": config.image_pull_policy,
         "args": [task],
         "env": [{"name": f"IMAGECLASSIFIER_{key}", "value": _literal(settings[key])} for key in settings],
-        # the same for both, so that the init container never raises what the pod asks for
+        # the same for both, so that the init container never raises the requests of the pod
         "resources": {"requests": dict(resources.requests), "limits": dict(resources.limits)},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        # what a crash printed last, where the program itself left no message
+        # the last log lines, if the process wrote no message
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            # a false is left out: the API server drops it, and what it drops would look changed for ever
+            # false is omitted: the API server drops it, so it would always differ
             {"name": "model", "mountPath": MODEL_DIR, **({"readOnly": True} if model_read_only else {})},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
@@ -117,15 +117,15 @@ def _container(
 
 
 def _precision(model: ModelSource) -> dict[str, str]:
-    """Return what both containers are told: the one that checks the model, and the one that serves it.
+    """Return the setting for both containers: the one that checks the model, and the one that serves it.
 
-    The default is left out, so that pods from before this field stay as they are.
+    The default is omitted, so that an upgrade to this version restarts no pod.
     """
     return {} if model.precision == ModelSource.precision else {"PRECISION": model.precision}
 
 
 def _literal(value: str) -> str:
-    """Return a value as the kubelet gives it out unchanged: it expands `$(NAME)` and reads `$$` as `$`."""
+    """Escape a value for the kubelet, which expands `$(NAME)` and turns `$$` into `$`."""
     return value.replace("$", "$$")
 
 

@@ -1,7 +1,7 @@
 """The pods and how they are replaced.
 
-Any change of the template replaces every pod of every fleet, also when only the operator is upgraded. So the
-template holds what is needed and nothing that changes by itself, such as a version.
+Any change of the template restarts every pod of every ImageClassifier, even if only the operator is upgraded. So
+the template has only what is needed, and nothing that changes by itself, such as a version.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 USER = 65532
 PROGRESS_DEADLINE_SECONDS = 300
-"""An image and a model may have to be downloaded; what fails outright is told long before, by its cause."""
+"""Time to download an image and a model; a failure is reported earlier, by its cause."""
 
 FINISH_SECONDS = 20
-"""What is left to requests in flight once a pod has stopped taking new ones."""
+"""Time for requests in flight after a pod has stopped accepting new ones."""
 
 
 def build(params: Params) -> dict[str, Any]:
-    """Return the Deployment; `replicas` is left out while an autoscaler decides them."""
+    """Return the Deployment; `replicas` is omitted with autoscaling."""
     name, spec = params.ic.name, params.spec
     rollout = spec.rollout
     fixed = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
@@ -68,7 +68,7 @@ def _pod(params: Params) -> dict[str, Any]:
 
 
 def _spread(name: str, over: str) -> dict[str, Any]:
-    """Return a wish, never a reason not to schedule."""
+    """Return a constraint that prefers spreading, and never keeps a pod from being scheduled."""
     return {
         "maxSkew": 1,
         "topologyKey": over,

@@ -1,4 +1,4 @@
-"""Who decides the number of pods while autoscaling is on."""
+"""The HorizontalPodAutoscaler, which sets the number of pods with autoscaling."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
         "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
     },
 }
-"""Up at once, down after five minutes of lower load; the schema of the CRD has the same."""
+"""Scales up immediately, down after five minutes of lower load; the schema of the CRD has the same."""
 
 
 def build(params: Params) -> dict[str, Any] | None:
-    """Return the HorizontalPodAutoscaler, or None while the spec fixes the number of pods."""
+    """Return the HorizontalPodAutoscaler, or None without autoscaling."""
     autoscaling = params.spec.autoscaling
     if autoscaling is None:
         return None

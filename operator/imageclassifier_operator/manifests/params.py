@@ -18,7 +18,7 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """All that a manifest depends on: the object, the operator's configuration, and what the API server offers."""
+    """All that a manifest depends on: object, operator configuration, capabilities of the API server."""
 
     ic: ImageClassifier
     config: OperatorConfig

@@ -1,6 +1,6 @@
-"""What the server gets to know whom to let in: settings, and the Secret with the API keys as a folder.
+"""The server's settings for authentication and rate limits, and the Secret with API keys as a volume.
 
-The operator never reads a Secret: the kubelet mounts it, and brings its changes to the pods that run.
+The operator never reads a Secret: the kubelet mounts it, and updates it in running pods.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MODE = 0o440
 
 
 def settings(security: Security) -> dict[str, str]:
-    """Return the settings of `serve` that this adds."""
+    """Return the settings of `serve` for `spec.security`."""
     found: dict[str, str] = {}
     if security.api_keys_secret is not None:
         found["API_KEYS_PATH"] = KEYS_DIR
@@ -30,17 +30,17 @@ def settings(security: Security) -> dict[str, str]:
 
 
 def mounts(security: Security) -> list[dict[str, Any]]:
-    """Return where the server finds the keys; the init container has no use for them."""
+    """Return the mount of the keys, for the server only."""
     if security.api_keys_secret is None:
         return []
     return [{"name": _VOLUME, "mountPath": KEYS_DIR, "readOnly": True}]
 
 
 def volumes(security: Security) -> list[dict[str, Any]]:
-    """Return the Secret as a volume, readable for the pod's group alone.
+    """Return the Secret as a volume, readable only for the pod's group.
 
-    It is optional so that a missing one has a cause that people see: the server refuses to start without keys and
-    says so in its termination message, where a volume that cannot be mounted is told in Events alone.
+    It is optional so that the status reports a missing one: the server exits without keys and says so in its
+    termination message, while a volume that cannot be mounted is reported only in Events.
     """
     if security.api_keys_secret is None:
         return []

@@ -1,4 +1,4 @@
-"""The one address of all pods."""
+"""The Service, the address of all pods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build(params: Params) -> dict[str, Any]:
-    """Return the Service; `protocol` is part of the key by which the list of ports is merged."""
+    """Return the Service; `protocol` is part of the merge key of `ports`."""
     return {
         "metadata": child_metadata(params.ic),
         "spec": {

@@ -1,4 +1,4 @@
-"""The identity of the pods: one of their own, with no rights and no token."""
+"""The identity of the pods: a ServiceAccount of their own, without rights or token."""
 
 from __future__ import annotations
 

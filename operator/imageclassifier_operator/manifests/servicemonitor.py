@@ -1,4 +1,4 @@
-"""How a Prometheus of the Prometheus operator finds the pods."""
+"""The ServiceMonitor, by which the Prometheus operator finds the pods."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def build(params: Params) -> dict[str, Any] | None:
-    """Return the ServiceMonitor, or None where it is switched off, or automatic and unknown to the server."""
+    """Return the ServiceMonitor, or None if it is disabled, or `Auto` and not served."""
     monitoring = params.spec.monitoring
     if monitoring.service_monitor == "Disabled":
         return None
     if monitoring.service_monitor == "Auto" and not params.capabilities.service_monitors:
         return None
     metadata = child_metadata(params.ic)
-    # ours win: the operator finds its children by them
+    # ours take precedence: the operator finds its children by them
     metadata["labels"] = {**monitoring.labels, **metadata["labels"]}
     return {
         "metadata": metadata,

@@ -1,6 +1,6 @@
-"""What the init container gets for a model of the spec's own: settings, keys of a Secret, a mounted claim.
+"""What the init container needs for the source of the model: settings, keys of a Secret, a mounted claim.
 
-The operator never reads a Secret, and the server never sees one: the kubelet hands the keys to the init container.
+The operator never reads a Secret: the kubelet passes the keys to the init container, and not to the server.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _KEYS = {
     "http": _HTTP,
     "https": _HTTP,
 }
-"""By scheme, the keys and whether a Secret must have them: a pod without one that it must have is not started."""
+"""By scheme, the keys, and whether a Secret must have each: without a required key, a pod does not start."""
 
 
 def settings(model: ModelSource) -> dict[str, str]:
-    """Return the settings of `fetch` that this source adds."""
+    """Return the settings of `fetch` for this source."""
     found: dict[str, str] = {}
     if model.s3 is not None:
         endpoint = {"S3_ENDPOINT": model.s3.endpoint} if model.s3.endpoint else {}
@@ -34,34 +34,34 @@ def settings(model: ModelSource) -> dict[str, str]:
 
 
 def secret_env(model: ModelSource) -> list[dict[str, Any]]:
-    """Return the variables whose values the kubelet takes from the Secret: those of this scheme and no others."""
+    """Return the variables whose values come from the Secret: only those of this scheme."""
     if model.credentials_secret is None:
         return []
     return [
         {
             "name": key,
             "valueFrom": {
-                # a false is left out: the API server drops it
+                # false is omitted: the API server drops it
                 "secretKeyRef": {
                     "name": model.credentials_secret,
                     "key": key,
-                    **({} if needed else {"optional": True}),
+                    **({} if required else {"optional": True}),
                 }
             },
         }
-        for key, needed in _KEYS.get(model.scheme, {}).items()
+        for key, required in _KEYS.get(model.scheme, {}).items()
     ]
 
 
 def mounts(model: ModelSource) -> list[dict[str, Any]]:
-    """Return where the init container finds the claim; the server has no use for it."""
+    """Return the mount of the claim, for the init container only."""
     if model.claim is None:
         return []
     return [{"name": _VOLUME, "mountPath": f"{VOLUMES_DIR}/{model.claim}", "readOnly": True}]
 
 
 def volumes(model: ModelSource) -> list[dict[str, Any]]:
-    """Return the claim as a volume: read-only, so that no node changes owners or modes in it."""
+    """Return the claim as a volume, read-only, so that the kubelet does not change owners or modes in it."""
     if model.claim is None:
         return []
     return [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": model.claim, "readOnly": True}}]

@@ -1,7 +1,7 @@
-"""What the server gets where traces are asked for: OpenTelemetry's own variables, under their standard names.
+"""The server's settings for traces: the standard environment variables of OpenTelemetry.
 
-Source: the OpenTelemetry specification's environment variables, and its semantic conventions for Kubernetes: the
-service is the ImageClassifier, its namespace the object's, and an instance of it one container of one pod.
+From the OpenTelemetry specification and its semantic conventions for Kubernetes: a service is an ImageClassifier,
+its namespace that of the object, an instance one container of one pod.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FROM_POD = {
 
 
 def env(ic: ImageClassifier, *, container: str) -> list[dict[str, Any]]:
-    """Return the variables of a container of this object; none where it makes no traces."""
+    """Return the variables of a container of this object, none without tracing."""
     tracing = ic.spec.tracing
     if tracing is None:
         return []
@@ -31,7 +31,7 @@ def env(ic: ImageClassifier, *, container: str) -> list[dict[str, Any]]:
         {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
         for name, path in _FROM_POD.items()
     ]
-    # Names of Kubernetes' objects need no percent-encoding, and the kubelet finds no `$(NAME)` in them but ours.
+    # Names of Kubernetes objects need no percent-encoding, and contain no `$(NAME)` for the kubelet to expand.
     values = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": tracing.endpoint,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",

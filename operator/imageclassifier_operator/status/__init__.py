@@ -1,4 +1,4 @@
-"""From what was seen to what `kubectl get` says: pure functions, an ordered chain of checks."""
+"""From the observed state to the status: pure functions, an ordered chain of checks."""
 
 from imageclassifier_operator.status.compute import compute, compute_invalid
 from imageclassifier_operator.status.overridden import sentence_of

@@ -1,4 +1,4 @@
-"""Puts a whole status together: conditions, counts, and what is served."""
+"""Computes the whole status: conditions, counts, and the model that is served."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import service_url
 from imageclassifier_operator.status.overridden import appended
 from imageclassifier_operator.status.pods import model_facts
-from imageclassifier_operator.status.rollout import new_pods, ready, wanted_replicas
+from imageclassifier_operator.status.rollout import desired_replicas, new_pods, ready
 from imageclassifier_operator.status.types import Observation, Status, Verdict
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _LONGEST_REASON = 100
 
 def compute(
     ic: ImageClassifier,
-    seen: Observation,
+    observed: Observation,
     *,
     conditions: Mapping[str, Condition],
     previous: Mapping[str, Any],
@@ -35,20 +35,20 @@ def compute(
 
     `conditions` are those of the children that have one, by kind; `previous` is the live status, `now` RFC 3339.
     """
-    verdict = ready(seen)
-    summary = _summary(verdict, seen)
-    message = appended(verdict.message, seen.overridden, longest=_LONGEST_MESSAGE)
+    verdict = ready(observed)
+    summary = _summary(verdict, observed)
+    message = appended(verdict.message, observed.overridden, longest=_LONGEST_MESSAGE)
     summary["Ready"] = replace(verdict, message=message)
-    optional = {each.type: each.check(ic.spec, seen.child(kind)) for kind, each in conditions.items()}
+    optional = {each.type: each.check(ic.spec, observed.child(kind)) for kind, each in conditions.items()}
     fields = {
         "observedGeneration": ic.generation,
-        **_counts(ic.name, seen),
+        **_counts(ic.name, observed),
         "url": service_url(name=ic.name, namespace=ic.namespace, port=ic.spec.service.port),
     }
-    image = _image(seen.deployment)
+    image = _image(observed.deployment)
     if image:
         fields["image"] = image
-    facts = model_facts(new_pods(seen))
+    facts = model_facts(new_pods(observed))
     source = ic.spec.model
     fields["model"] = facts or {"name": source.name, "sha256": source.sha256}
     fields["conditions"] = _conditions(
@@ -60,37 +60,37 @@ def compute(
 def compute_invalid(
     live: Mapping[str, Any],
     problems: Sequence[str],
-    seen: Observation,
+    observed: Observation,
     *,
     conditions: Mapping[str, Condition],
     now: str,
 ) -> Status:
-    """Return the status of an object whose spec cannot be served: its children are left as they are."""
+    """Return the status of an object whose spec is invalid: its children are left unchanged."""
     previous = live.get("status") or {}
     metadata = live["metadata"]
     verdict = Verdict(status="False", reason="InvalidSpec", message="; ".join(problems), stalled=True)
-    unknown = Verdict(status="Unknown", reason="InvalidSpec", message="The spec is invalid, see Ready")
+    unknown = Verdict(status="Unknown", reason="InvalidSpec", message="The spec is invalid; see condition Ready")
     fields = {
         "observedGeneration": metadata.get("generation", 0),
-        **_counts(metadata["name"], seen),
+        **_counts(metadata["name"], observed),
         **{key: previous[key] for key in ("url", "image", "model") if key in previous},
     }
-    verdicts = {**_summary(verdict, seen), **{each.type: unknown for each in conditions.values()}}
+    verdicts = {**_summary(verdict, observed), **{each.type: unknown for each in conditions.values()}}
     fields["conditions"] = _conditions(
         verdicts, previous=previous, generation=fields["observedGeneration"], now=now
     )
     return Status(ready=False, fields=fields)
 
 
-def _counts(name: str, seen: Observation) -> dict[str, Any]:
-    deployment = seen.deployment or {}
+def _counts(name: str, observed: Observation) -> dict[str, Any]:
+    deployment = observed.deployment or {}
     counts = deployment.get("status") or {}
     ready_replicas = counts.get("readyReplicas", 0)
-    wanted = wanted_replicas(deployment) if seen.deployment is not None else 0
+    desired = desired_replicas(deployment) if observed.deployment is not None else 0
     return {
         "replicas": counts.get("replicas", 0),
         "readyReplicas": ready_replicas,
-        "readySummary": f"{ready_replicas}/{wanted}",
+        "readySummary": f"{ready_replicas}/{desired}",
         "selector": selector_text(name),
     }
 
@@ -102,20 +102,20 @@ def _image(deployment: Mapping[str, Any] | None) -> str | None:
     return next((container["image"] for container in containers if container["name"] == "server"), None)
 
 
-def _summary(verdict: Verdict, seen: Observation) -> dict[str, Verdict]:
-    available = (seen.deployment or {}).get("status", {}).get("readyReplicas", 0)
+def _summary(verdict: Verdict, observed: Observation) -> dict[str, Verdict]:
+    available = (observed.deployment or {}).get("status", {}).get("readyReplicas", 0)
     if available:
-        count = f"{available} replica{'s answer' if available > 1 else ' answers'} requests"
-        answers = Verdict(status="True", reason="ReplicasAnswer", message=count)
+        message = f"{available} replica{'s are' if available > 1 else ' is'} ready"
+        availability = Verdict(status="True", reason="ReplicasAnswer", message=message)
     else:
-        answers = Verdict(status="False", reason="NoReplicaReady", message="No replica answers requests")
-    calm = Verdict(status="False", reason=verdict.reason, message="Nothing is under way")
-    fine = Verdict(status="False", reason=verdict.reason, message="Nothing asks for a person")
+        availability = Verdict(status="False", reason="NoReplicaReady", message="No replica is ready")
+    no_rollout = Verdict(status="False", reason=verdict.reason, message="No rollout in progress")
+    no_action = Verdict(status="False", reason=verdict.reason, message="No user action required")
     return {
         "Ready": verdict,
-        "Available": answers,
-        "Progressing": _flag(verdict) if verdict.progressing else calm,
-        "Stalled": _flag(verdict) if verdict.stalled else fine,
+        "Available": availability,
+        "Progressing": _flag(verdict) if verdict.progressing else no_rollout,
+        "Stalled": _flag(verdict) if verdict.stalled else no_action,
     }
 
 
@@ -126,7 +126,7 @@ def _flag(verdict: Verdict) -> Verdict:
 def _conditions(
     verdicts: Mapping[str, Verdict], *, previous: Mapping[str, Any], generation: int, now: str
 ) -> list[dict[str, Any]]:
-    """Write the conditions out; `lastTransitionTime` moves only when a status flips (API conventions)."""
+    """Return the conditions as the API takes them; `lastTransitionTime` changes only with `status`."""
     before = {condition["type"]: condition for condition in previous.get("conditions") or []}
     conditions = []
     for kind, verdict in verdicts.items():
@@ -146,7 +146,7 @@ def _conditions(
 
 
 def _camel_case(reason: str) -> str:
-    """Return a reason as the API takes it; the word of a pod or of an admission webhook can be any text."""
+    """Return a reason in CamelCase, as the API requires; a pod or an admission webhook can report any text."""
     words = re.findall(r"[A-Za-z0-9]+", reason)
     word = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
     return word[:_LONGEST_REASON] or "Unknown"

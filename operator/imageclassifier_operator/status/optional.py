@@ -1,4 +1,4 @@
-"""The conditions of the optional parts: autoscaling and monitoring. None of them takes `Ready` down."""
+"""The conditions of the optional parts, autoscaling and monitoring; `Ready` does not depend on them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
-    """Return AutoscalingReady: what the HorizontalPodAutoscaler says of itself, and what holds its count."""
+    """Return AutoscalingReady: what the HorizontalPodAutoscaler reports, and whether memory alone keeps it up."""
     if spec.autoscaling is None:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
     if autoscaler.problem is not None:
         return _problem(autoscaler.problem)
     if autoscaler.live is None:
-        return Verdict(status="False", reason="Pending", message="The HorizontalPodAutoscaler is being made")
+        return Verdict(status="False", reason="Pending", message="Creating the HorizontalPodAutoscaler")
     conditions = _conditions(autoscaler.live)
     for kind in ("AbleToScale", "ScalingActive"):
         condition = conditions.get(kind)
         if condition is None:
-            message = "The HorizontalPodAutoscaler's controller has not looked yet"
+            message = "The HorizontalPodAutoscaler controller has not reported status yet"
             return Verdict(status="Unknown", reason="Pending", message=message)
         if condition["status"] != "True":
             return Verdict(
@@ -34,13 +34,13 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
                 reason=condition.get("reason") or kind,
                 message=condition.get("message") or kind,
             )
-    return _holding(autoscaler.live) or Verdict(
-        status="True", reason="Scaling", message=f"The count is {_count(autoscaler.live)}, by its metrics"
+    return _held_by_memory(autoscaler.live) or Verdict(
+        status="True", reason="Scaling", message=f"Desired replicas by metrics: {_count(autoscaler.live)}"
     )
 
 
-def _holding(autoscaler: Mapping[str, Any]) -> Verdict | None:
-    """Memory seldom falls with the load: say so where it alone keeps the count above the minimum."""
+def _held_by_memory(autoscaler: Mapping[str, Any]) -> Verdict | None:
+    """Memory use seldom falls with the load: report when it alone keeps the count above the minimum."""
     current = (autoscaler.get("status") or {}).get("currentReplicas", 0)
     least = autoscaler["spec"].get("minReplicas", 1)
     counts = {
@@ -53,7 +53,7 @@ def _holding(autoscaler: Mapping[str, Any]) -> Verdict | None:
     if memory <= max(others, least) or current <= least:
         return None
     message = (
-        f"Memory alone holds the count at {_count(autoscaler)}; it seldom falls with the load: "
+        f"Memory alone keeps {_count(autoscaler)} replicas, and memory use seldom falls with the load: "
         "raise spec.resources.requests.memory or drop targetMemoryUtilization"
     )
     return Verdict(status="True", reason="HeldByMemory", message=message)
@@ -80,20 +80,20 @@ def _used(autoscaler: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def monitoring_ready(spec: Spec, monitor: ObservedChild) -> Verdict:
-    """Return MonitoringReady: whether a ServiceMonitor is there for Prometheus to find."""
-    wish = spec.monitoring.service_monitor
-    if wish == "Disabled":
+    """Return MonitoringReady: whether Prometheus finds the pods by a ServiceMonitor."""
+    if spec.monitoring.service_monitor == "Disabled":
         return Verdict(status="False", reason="NotRequested", message="spec.monitoring.serviceMonitor is Disabled")
     if not monitor.served:
         message = (
-            "The API server has no ServiceMonitor (monitoring.coreos.com/v1); it is made once the CRD is there"
+            "The API server does not serve ServiceMonitor (monitoring.coreos.com/v1); "
+            "one is created once its CRD is installed"
         )
         return Verdict(status="False", reason="CRDNotInstalled", message=message)
     if monitor.problem is not None:
         return _problem(monitor.problem)
     if monitor.live is None:
-        return Verdict(status="False", reason="Pending", message="The ServiceMonitor is being made")
-    return Verdict(status="True", reason="ServiceMonitorApplied", message="Prometheus can find the pods")
+        return Verdict(status="False", reason="Pending", message="Creating the ServiceMonitor")
+    return Verdict(status="True", reason="ServiceMonitorApplied", message="The ServiceMonitor is applied")
 
 
 def _problem(problem: Problem) -> Verdict:

@@ -1,4 +1,4 @@
-"""Says which fields of the children the API server sets otherwise than they were applied."""
+"""Reports the fields of children that the API server sets to another value than the applied one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sentence_of(field: OverriddenField) -> str:
 
 
 def appended(message: str, overridden: Sequence[OverriddenField], *, longest: int) -> str:
-    """Return a message, followed by what is overridden, in no more than `longest` characters."""
+    """Return a message followed by the overridden fields, at most `longest` characters."""
     sentences = [sentence_of(field) for field in overridden[:_MOST_FIELDS]]
     if len(overridden) > _MOST_FIELDS:
         sentences.append(f"{len(overridden) - _MOST_FIELDS} more fields are overridden")

@@ -1,4 +1,4 @@
-"""Why a pod does not serve: the pod's own cause, in its own words, with the remedy."""
+"""Why a pod does not serve: the cause that the pod reports, with the remedy."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPu
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _KEYS_REMEDY = "spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys of its source"
 _SECRETS_REMEDY = (
-    "create it in this namespace, with the key that the field takes which names it: password for "
+    "create it in this namespace, with the key that the field requires: password for "
     "spec.cache.redis.credentialsSecretRef, OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef"
 )
-# The kubelet has not heard yet of an object that may well be there.
+# The kubelet has not synced an object that may exist.
 _NOT_SYNCED = re.compile(r"failed to sync (secret|configmap) cache\b")
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
-_IMAGE_REMEDY = "check the image's name and that the nodes can pull it"
+_IMAGE_REMEDY = "check the image's name, and that the nodes can pull it"
 
 _MODEL_REMEDIES = {
     "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source",
     "ModelNotFound": "check spec.model",
-    "ModelAccessDenied": "check what spec.model.credentialsSecretRef names, and what its keys may read",
+    "ModelAccessDenied": "check the Secret of spec.model.credentialsSecretRef, and what its keys may read",
     "ModelCredentialsMissing": "create that Secret in this namespace, with the keys that its source takes",
-    "ModelUnreachable": "check that the source answers from inside the namespace; it is tried again",
+    "ModelUnreachable": "check that the source can be reached from this namespace; retrying",
     "ModelAddressRefused": "serve the model from another address",
     "ModelTooLarge": "serve a smaller model",
-    "ModelInvalid": "export the model anew",
+    "ModelInvalid": "export the model again",
     "ApiKeysInvalid": "put API keys into the Secret of spec.security.apiKeysSecretRef, in this namespace",
     "SettingsInvalid": "correct the field of spec, or the key of the Secret, that sets this value",
 }
-"""By reason of a termination message; the message of ModelPrecisionMissing says itself what to do."""
+"""By reason of a termination message; that of ModelPrecisionMissing has the remedy in its message."""
 
-_PASSING = frozenset({"ModelUnreachable"})
+_TRANSIENT = frozenset({"ModelUnreachable"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why a pod does not serve; a lower `rank` is nearer to the root."""
+    """Why a pod does not serve; a lower `rank` is closer to the root cause."""
 
     rank: int
     reason: str
@@ -50,7 +50,7 @@ class Cause:
 
 
 def root_cause(pods: Iterable[Mapping[str, Any]]) -> Cause | None:
-    """Return the cause nearest to the root over all the pods, with the number of pods that share it."""
+    """Return the cause of all pods with the lowest rank, and how many more pods have the same."""
     causes = [cause for cause in map(cause_of, pods) if cause is not None]
     if not causes:
         return None
@@ -63,7 +63,7 @@ def root_cause(pods: Iterable[Mapping[str, Any]]) -> Cause | None:
 
 
 def cause_of(pod: Mapping[str, Any]) -> Cause | None:
-    """Return why this pod does not serve, None where it does or is merely on its way."""
+    """Return why this pod does not serve, None if it does or is starting."""
     status = pod.get("status") or {}
     name = pod["metadata"]["name"]
     for kind in ("initContainerStatuses", "containerStatuses"):
@@ -81,18 +81,18 @@ def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             reason = condition.get("reason") or "Unschedulable"
-            said = condition.get("message") or reason
-            remedy, stalled = _scheduling_remedy(said)
-            return Cause(rank=4, reason=reason, message=f"{name}: {said}; {remedy}", stalled=stalled)
+            reported = condition.get("message") or reason
+            remedy, stalled = _scheduling_remedy(reported)
+            return Cause(rank=4, reason=reason, message=f"{name}: {reported}; {remedy}", stalled=stalled)
     return None
 
 
-def _scheduling_remedy(said: str) -> tuple[str, bool]:
-    """Return what to do, and whether nothing but a person can: in the scheduler's own words."""
-    missing = _CLAIM_NOT_FOUND.search(said)
+def _scheduling_remedy(reported: str) -> tuple[str, bool]:
+    """Return what to do about a message of the scheduler, and whether user action is required."""
+    missing = _CLAIM_NOT_FOUND.search(reported)
     if missing is not None:
         return f"create the claim {missing[1]} in this namespace, or correct spec.model.uri", True
-    if "PersistentVolumeClaim" in said or "volume" in said:
+    if "PersistentVolumeClaim" in reported or "volume" in reported:
         return "check that a volume fits the claim of spec.model.uri, and that a node may use it", False
     return "lower spec.resources.requests or add nodes", False
 
@@ -105,75 +105,77 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
     reason = waiting.get("reason") or ""
     if reason in _IMAGE_REASONS:
         detail = waiting.get("message") or container.get("image") or ""
-        # the kubelet alternates between the two; one reason keeps conditions and Events calm
+        # the kubelet alternates between the two; one reason avoids needless changes of conditions and Events
         reason = "ImagePullBackOff" if reason == "ErrImagePull" else reason
         return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
-        said = waiting.get("message") or reason
-        if _NOT_SYNCED.match(said):
-            return Cause(rank=1, reason=reason, message=f"{pod}: {said}; the kubelet tries again", stalled=False)
+        reported = waiting.get("message") or reason
+        if _NOT_SYNCED.match(reported):
+            return Cause(
+                rank=1, reason=reason, message=f"{pod}: {reported}; the kubelet is retrying", stalled=False
+            )
         remedy = _KEYS_REMEDY if container.get("name") == "model" else _SECRETS_REMEDY
-        of_secret = reason == "CreateContainerConfigError" and "secret" in said.lower()
-        message = f"{pod}: {said}; {remedy}" if of_secret else f"{pod}: {said}"
+        of_secret = reason == "CreateContainerConfigError" and "secret" in reported.lower()
+        message = f"{pod}: {reported}; {remedy}" if of_secret else f"{pod}: {reported}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
-    ended = _last_end(container)
-    if ended is None or ended.get("exitCode") == 0:
+    terminated = _last_termination(container)
+    if terminated is None or terminated.get("exitCode") == 0:
         return None
-    told = _told(ended.get("message"))
-    if told is not None:
-        return _model_cause(pod, *told)
-    if ended.get("reason") == "OOMKilled":
-        message = f"{pod}: container {container['name']} was killed for memory; raise spec.resources.limits.memory"
+    report = _termination_report(terminated.get("message"))
+    if report is not None:
+        return _model_cause(pod, *report)
+    if terminated.get("reason") == "OOMKilled":
+        message = f"{pod}: container {container['name']} was OOM-killed; raise spec.resources.limits.memory"
         return Cause(rank=0, reason="OOMKilled", message=message, stalled=True)
     looping = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 0
-    return _crash_cause(pod, container, ended, looping=looping)
+    return _crash_cause(pod, container, terminated, looping=looping)
 
 
-def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _last_termination(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for where in ("state", "lastState"):
-        ended: Mapping[str, Any] | None = (container.get(where) or {}).get("terminated")
-        if ended is not None:
-            return ended
+        terminated: Mapping[str, Any] | None = (container.get(where) or {}).get("terminated")
+        if terminated is not None:
+            return terminated
     return None
 
 
-def _crash_cause(pod: str, container: Mapping[str, Any], ended: Mapping[str, Any], *, looping: bool) -> Cause:
-    lines = (ended.get("message") or "").strip().splitlines()
-    said = f": {lines[-1][:300]}" if lines else ""
+def _crash_cause(pod: str, container: Mapping[str, Any], terminated: Mapping[str, Any], *, looping: bool) -> Cause:
+    lines = (terminated.get("message") or "").strip().splitlines()
+    reported = f": {lines[-1][:300]}" if lines else ""
     message = (
-        f"{pod}: container {container['name']} ended with exit code {ended.get('exitCode')}{said}; "
+        f"{pod}: container {container['name']} terminated with exit code {terminated.get('exitCode')}{reported}; "
         f"kubectl logs {pod} -c {container['name']} --previous shows why"
     )
-    reason = "CrashLoopBackOff" if looping else ended.get("reason") or "Error"
+    reason = "CrashLoopBackOff" if looping else terminated.get("reason") or "Error"
     return Cause(rank=2, reason=reason, message=message, stalled=looping)
 
 
-def _told(message: str | None) -> tuple[str, str] | None:
-    """The reason and message that `fetch` and `serve` leave in their termination message."""
+def _termination_report(message: str | None) -> tuple[str, str] | None:
+    """Return the reason and message that `fetch` and `serve` write to their termination message."""
     try:
-        said = json.loads(message or "")
+        reported = json.loads(message or "")
     except ValueError:
         return None
-    if not isinstance(said, dict) or not isinstance(said.get("reason"), str):
+    if not isinstance(reported, dict) or not isinstance(reported.get("reason"), str):
         return None
-    return said["reason"], str(said.get("message") or "")
+    return reported["reason"], str(reported.get("message") or "")
 
 
 def _model_cause(pod: str, reason: str, message: str) -> Cause:
     remedy = _MODEL_REMEDIES.get(reason)
     text = f"{pod}: {message}; {remedy}" if remedy else f"{pod}: {message}"
-    return Cause(rank=0, reason=reason, message=text, stalled=reason not in _PASSING)
+    return Cause(rank=0, reason=reason, message=text, stalled=reason not in _TRANSIENT)
 
 
 def model_facts(pods: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return what the init step of a ready pod reported: name, sha256, precision, classes."""
+    """Return what the init container reported of the model: name, sha256, precision, classes."""
     for pod in pods:
         for container in (pod.get("status") or {}).get("initContainerStatuses") or []:
-            ended = (container.get("state") or {}).get("terminated") or {}
-            if ended.get("exitCode") != 0:
+            terminated = (container.get("state") or {}).get("terminated") or {}
+            if terminated.get("exitCode") != 0:
                 continue
             try:
-                facts = json.loads(ended.get("message") or "")
+                facts = json.loads(terminated.get("message") or "")
             except ValueError:
                 continue
             if isinstance(facts, dict) and "sha256" in facts:
@@ -191,4 +193,4 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "precision": lambda value: _is_text(value, 32),
     "classes": lambda value: type(value) is int and 0 <= value < 2**31,
 }
-"""What the schema of the status takes: one fact of another form would have the whole status refused."""
+"""What the schema of the status accepts; a single other value would have the whole status rejected."""

@@ -1,4 +1,4 @@
-"""The chain behind `Ready`: checks in the order in which a cause outranks its consequences."""
+"""The chain of checks behind `Ready`, in the order in which a cause outranks its consequences."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ if TYPE_CHECKING:
 _REVISION = "deployment.kubernetes.io/revision"
 
 
-def ready(seen: Observation) -> Verdict:
-    """Return the Ready condition: the first check that finds something decides."""
+def ready(observed: Observation) -> Verdict:
+    """Return the Ready condition, decided by the first check that finds something."""
     for check in CHAIN:
-        verdict = check(seen)
+        verdict = check(observed)
         if verdict is not None:
             return verdict
-    deployment = seen.deployment or {}
-    wanted = wanted_replicas(deployment)
-    if wanted == 0:
-        return Verdict(status="True", reason="ScaledToZero", message="No replica is wanted, so nothing is served")
-    message = f"{wanted} of {wanted} replicas serve the newest generation"
+    deployment = observed.deployment or {}
+    desired = desired_replicas(deployment)
+    if desired == 0:
+        return Verdict(status="True", reason="ScaledToZero", message="Scaled to zero: no replica is desired")
+    message = f"{desired}/{desired} replicas are ready and up to date"
     return Verdict(status="True", reason="AllReplicasReady", message=message)
 
 
-def wanted_replicas(deployment: Mapping[str, Any]) -> int:
-    """Return how many pods the Deployment is to have at this moment."""
+def desired_replicas(deployment: Mapping[str, Any]) -> int:
+    """Return the number of pods that the Deployment's spec asks for."""
     return int((deployment.get("spec") or {}).get("replicas", 1))
 
 
-def new_pods(seen: Observation) -> list[Mapping[str, Any]]:
-    """Return the pods of the newest ReplicaSet, leaving out those that are ending."""
-    newest = max(seen.replica_sets, key=_revision, default=None)
+def new_pods(observed: Observation) -> list[Mapping[str, Any]]:
+    """Return the pods of the newest ReplicaSet that are not terminating."""
+    newest = max(observed.replica_sets, key=_revision, default=None)
     if newest is None:
         return []
     uid = newest["metadata"]["uid"]
     return [
         pod
-        for pod in seen.pods
+        for pod in observed.pods
         if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
         and pod["metadata"].get("deletionTimestamp") is None
     ]
@@ -55,49 +55,51 @@ def _condition(deployment: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
-def _children_in_shape(seen: Observation) -> Verdict | None:
-    """A child that could not be written: nothing below can be trusted to be what the spec asks for."""
-    hard = [problem for problem in seen.problems if not problem.has_condition or problem.reason == "NameConflict"]
-    if not hard:
+def _children_applied(observed: Observation) -> Verdict | None:
+    """A child could not be applied, so the checks below would look at something other than the spec asks for."""
+    blocking = [each for each in observed.problems if not each.has_condition or each.reason == "NameConflict"]
+    if not blocking:
         return None
-    hard.sort(key=lambda problem: problem.passing)  # what a person must see to comes first
-    message = "; ".join(problem.message for problem in hard)
-    passing = hard[0].passing
+    blocking.sort(key=lambda problem: problem.transient)  # what requires user action comes first
+    message = "; ".join(problem.message for problem in blocking)
+    first = blocking[0]
     return Verdict(
-        status="False", reason=hard[0].reason, message=message, stalled=not passing, progressing=passing
+        status="False",
+        reason=first.reason,
+        message=message,
+        stalled=not first.transient,
+        progressing=first.transient,
     )
 
 
-def _deployment_there(seen: Observation) -> Verdict | None:
-    if seen.deployment is not None:
+def _deployment_exists(observed: Observation) -> Verdict | None:
+    if observed.deployment is not None:
         return None
-    return Verdict(
-        status="False", reason="DeploymentMissing", message="The Deployment is being made", progressing=True
-    )
+    return Verdict(status="False", reason="DeploymentMissing", message="Creating the Deployment", progressing=True)
 
 
-def _deployment_observed(seen: Observation) -> Verdict | None:
-    """Its controller has not looked yet: every number in its status is about an older generation."""
-    deployment = seen.deployment or {}
+def _deployment_observed(observed: Observation) -> Verdict | None:
+    """Until its controller has observed the newest generation, its status is about an older one."""
+    deployment = observed.deployment or {}
     if (deployment.get("status") or {}).get("observedGeneration", 0) >= deployment["metadata"].get(
         "generation", 0
     ):
         return None
-    message = "The Deployment's controller has not seen the newest generation yet"
+    message = "The Deployment controller has not observed the newest generation yet"
     return Verdict(status="False", reason="RolloutPending", message=message, progressing=True)
 
 
-def _pods_admitted(seen: Observation) -> Verdict | None:
-    """The API server refuses the pods: a quota, Pod Security admission, a webhook."""
-    failure = _condition(seen.deployment or {}, "ReplicaFailure")
+def _pods_admitted(observed: Observation) -> Verdict | None:
+    """The API server rejects the pods: a quota, Pod Security admission, a webhook."""
+    failure = _condition(observed.deployment or {}, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
     reason = failure.get("reason") or "FailedCreate"
     return Verdict(status="False", reason=reason, message=failure.get("message") or reason, stalled=True)
 
 
-def _pods_start(seen: Observation) -> Verdict | None:
-    cause = root_cause(new_pods(seen))
+def _pods_start(observed: Observation) -> Verdict | None:
+    cause = root_cause(new_pods(observed))
     if cause is None:
         return None
     return Verdict(
@@ -109,45 +111,45 @@ def _pods_start(seen: Observation) -> Verdict | None:
     )
 
 
-def _in_time(seen: Observation) -> Verdict | None:
-    progress = _condition(seen.deployment or {}, "Progressing")
+def _within_deadline(observed: Observation) -> Verdict | None:
+    progress = _condition(observed.deployment or {}, "Progressing")
     if progress.get("reason") != "ProgressDeadlineExceeded":
         return None
-    message = f"{progress.get('message') or 'The rollout made no progress'}; kubectl describe pods shows why"
+    message = f"{progress.get('message') or 'The rollout has made no progress'}; kubectl describe pods shows why"
     return Verdict(status="False", reason="ProgressDeadlineExceeded", message=message, stalled=True)
 
 
-def _rolled_out(seen: Observation) -> Verdict | None:
-    """Every replica is of the newest generation, and no older one is left."""
-    deployment = seen.deployment or {}
-    status, wanted = deployment.get("status") or {}, wanted_replicas(deployment)
-    updated, have = status.get("updatedReplicas", 0), status.get("replicas", 0)
-    if updated < wanted:
-        message = f"{updated} of {wanted} replicas are of the newest generation"
+def _rolled_out(observed: Observation) -> Verdict | None:
+    """Every replica is up to date, and no older one is left."""
+    deployment = observed.deployment or {}
+    status, desired = deployment.get("status") or {}, desired_replicas(deployment)
+    updated, existing = status.get("updatedReplicas", 0), status.get("replicas", 0)
+    if updated < desired:
+        message = f"{updated}/{desired} replicas are up to date"
         return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
-    if have > updated:
-        message = f"{have - updated} replicas of an older generation are still to end"
+    if existing > updated:
+        message = f"Waiting for {existing - updated} old replicas to terminate"
         return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
     return None
 
 
-def _all_ready(seen: Observation) -> Verdict | None:
-    deployment = seen.deployment or {}
-    wanted = wanted_replicas(deployment)
+def _all_ready(observed: Observation) -> Verdict | None:
+    deployment = observed.deployment or {}
+    desired = desired_replicas(deployment)
     available = (deployment.get("status") or {}).get("availableReplicas", 0)
-    if available >= wanted:
+    if available >= desired:
         return None
-    message = f"{available} of {wanted} replicas are ready"
+    message = f"{available}/{desired} replicas are ready"
     return Verdict(status="False", reason="ReplicasNotReady", message=message, progressing=True)
 
 
 CHAIN: Sequence[Callable[[Observation], Verdict | None]] = (
-    _children_in_shape,
-    _deployment_there,
+    _children_applied,
+    _deployment_exists,
     _deployment_observed,
     _pods_admitted,
     _pods_start,
-    _in_time,
+    _within_deadline,
     _rolled_out,
     _all_ready,
 )

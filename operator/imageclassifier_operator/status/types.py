@@ -1,4 +1,4 @@
-"""What the checks look at, and what each of them answers."""
+"""The input of the checks, and their results."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A child that could not be brought into shape: which kind, and the condition's reason and message.
+    """A child that could not be applied or read: its kind, and the condition's reason and message.
 
-    `passing` says that it ends without a person, as a rule; `has_condition` that the child has a condition of its
-    own, which reports it.
+    A `transient` one usually passes without user action; one with `has_condition` is reported by the condition of
+    its child.
     """
 
     kind: str
     reason: str
     message: str
-    passing: bool = False
+    transient: bool = False
     has_condition: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class OverriddenField:
-    """A field of a child that the API server itself sets to another value than the desired one."""
+    """A field of a child that the API server sets to another value than the desired one."""
 
     kind: str
     path: str
@@ -38,7 +38,7 @@ class OverriddenField:
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedChild:
-    """What the condition of a child looks at; `problem` is what kept it from its desired shape."""
+    """What the condition of a child is decided by."""
 
     live: Mapping[str, Any] | None
     problem: Problem | None
@@ -47,7 +47,7 @@ class ObservedChild:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """The live world of one ImageClassifier, as it was read after the children were applied.
+    """The observed state of one ImageClassifier, read after its children were applied.
 
     `children` are those that exist, by kind; `unserved` are the kinds that the API server does not serve.
     """
@@ -68,7 +68,7 @@ class Observation:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One condition's status, reason and message; `stalled` says that a person must act."""
+    """One condition's status, reason and message; `stalled`: user action is required."""
 
     status: str
     reason: str

@@ -1,4 +1,4 @@
-"""An API server that answers from a script, for what a real one cannot be brought to do on demand."""
+"""An API server that answers from a script, for situations that a real one cannot produce on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ScriptEndedError(Exception):
-    """The script has no further answer: the test is over."""
+    """The script has no further response: the test is over."""
 
 
 class ScriptedCluster:

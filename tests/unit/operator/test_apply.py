@@ -1,4 +1,4 @@
-"""What a pass over the children makes of objects in its way, and of an API server that refuses one of them."""
+"""How a pass over the children handles conflicting objects, and an API server that rejects a child."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPAB
     return await apply_children(cluster, PETS, wanted, capabilities=capabilities, overrides=Overrides())
 
 
-async def test_a_child_that_waits_for_its_finalizers_is_told_and_waited_for() -> None:
+async def test_a_child_that_waits_for_its_finalizers_is_reported() -> None:
     leaving = service(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.org/lb"])
     cluster = StoredCluster(leaving)
     applied = await one_pass(cluster)
     [problem] = applied.problems
-    assert (problem.reason, problem.passing) == ("Terminating", True)
+    assert (problem.reason, problem.transient) == ("Terminating", True)
     assert "example.org/lb" in problem.message
-    assert not applied.again, "another pass at once would be a busy loop until it is gone"
+    assert not applied.again, "an immediate retry would be a busy loop until it is gone"
     assert cluster.live["Service"] is leaving
 
 
-async def test_what_a_predecessor_left_behind_is_no_conflict() -> None:
+async def test_a_child_of_a_deleted_object_of_the_same_name_is_not_a_conflict() -> None:
     cluster = StoredCluster(service(owner="0"))
     [problem] = (await one_pass(cluster)).problems
-    assert (problem.reason, problem.passing) == ("Terminating", True)
+    assert (problem.reason, problem.transient) == ("Terminating", True)
     assert cluster.live["Service"]["metadata"]["ownerReferences"][0]["uid"] == "0"
 
 
 @pytest.mark.parametrize("owners", [[], [{"kind": "Gateway", "name": "pets", "uid": "2", "controller": True}]])
-async def test_an_object_of_somebody_else_is_a_conflict(owners: list[dict[str, Any]]) -> None:
+async def test_an_object_of_another_owner_is_a_conflict(owners: list[dict[str, Any]]) -> None:
     cluster = StoredCluster(service(ownerReferences=owners))
     [problem] = (await one_pass(cluster)).problems
-    assert (problem.reason, problem.passing) == ("NameConflict", False)
+    assert (problem.reason, problem.transient) == ("NameConflict", False)
 
 
-async def test_a_webhook_that_does_not_answer_stops_one_child_only() -> None:
+async def test_a_failing_webhook_affects_one_child_only() -> None:
     text = 'Internal error occurred: failed calling webhook "check.example.org": connection refused'
     failed = UnreachableError(text, status=500, reason="InternalError")
     cluster = StoredCluster(refused={"Deployment": failed})
@@ -64,16 +64,16 @@ async def test_a_webhook_that_does_not_answer_stops_one_child_only() -> None:
 
 
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
-async def test_a_server_that_does_not_answer_ends_the_pass(status: int) -> None:
+async def test_an_unreachable_server_ends_the_pass(status: int) -> None:
     cluster = StoredCluster(refused={"Deployment": UnreachableError("etcdserver: timed out", status=status)})
     with pytest.raises(UnreachableError):
         await one_pass(cluster)
     assert "Service" not in cluster.live
 
 
-async def test_nothing_is_made_of_an_api_that_is_being_taken_away() -> None:
+async def test_nothing_is_created_while_the_crd_is_being_deleted() -> None:
     cluster = StoredCluster()
     before = Capabilities(service_monitors=True)
     [problem] = (await one_pass(cluster, capabilities=before)).problems
-    assert (problem.kind, problem.reason, problem.passing) == ("ServiceMonitor", "CRDTerminating", True)
+    assert (problem.kind, problem.reason, problem.transient) == ("ServiceMonitor", "CRDTerminating", True)
     assert "ServiceMonitor" not in cluster.live

@@ -99,7 +99,7 @@ async def test_optional_children_are_deleted_in_the_order_of_the_table() -> None
 
 
 @pytest.mark.parametrize("child", LIMITED, ids=lambda child: child.kind)
-async def test_a_child_that_the_server_does_not_serve_is_not_asked_for(child: Child) -> None:
+async def test_a_child_that_is_not_served_is_not_read(child: Child) -> None:
     cluster = World(unserved=child.kind)
     capabilities = await discover(cluster)
     assert not child.served(capabilities)
@@ -122,7 +122,7 @@ def test_every_capability_belongs_to_one_child() -> None:
 
 
 @pytest.mark.parametrize("child", CHILDREN, ids=lambda child: child.kind)
-def test_what_kubernetes_itself_does_not_have_needs_a_capability(child: Child) -> None:
+def test_a_kind_that_is_not_built_into_kubernetes_needs_a_capability(child: Child) -> None:
     assert (child.capability is None) is openapi.built_in(child.resource.group_version)
 
 

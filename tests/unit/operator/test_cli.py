@@ -1,4 +1,4 @@
-"""The process: by which credentials it goes, and what its exit code says."""
+"""The process: its credentials and its exit code."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ async def ends(*, after: float = 0.0, error: Exception | None = None) -> None:
         raise error
 
 
-async def test_parts_that_end_of_themselves_are_no_error() -> None:
-    await cli._until_first(ends(), ends(after=0.01))
+async def test_parts_that_exit_are_not_an_error() -> None:
+    await cli._run_until_first_exit(ends(), ends(after=0.01))
 
 
 @pytest.mark.parametrize("after", [0.0, 0.01])
-async def test_a_part_that_fails_while_the_others_stop_is_heard_out(after: float) -> None:
+async def test_an_error_raised_while_the_others_stop_is_not_lost(after: float) -> None:
     with pytest.raises(LookupError):
-        await cli._until_first(ends(), ends(after=after, error=LookupError()))
+        await cli._run_until_first_exit(ends(), ends(after=after, error=LookupError()))
 
 
-async def test_a_part_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "ENDING_SECONDS", 0.01)
-    await cli._until_first(ends(), ends(after=3600))
+async def test_a_part_that_does_not_exit_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "SHUTDOWN_SECONDS", 0.01)
+    await cli._run_until_first_exit(ends(), ends(after=3600))
 
 
-async def test_a_failure_ends_the_others_at_once() -> None:
+async def test_a_failure_stops_the_others_immediately() -> None:
     with pytest.raises(LookupError):
-        await cli._until_first(ends(error=LookupError()), ends(after=3600))
+        await cli._run_until_first_exit(ends(error=LookupError()), ends(after=3600))
 
 
-def test_in_a_pod_kopf_gets_the_token_of_now_and_an_address_that_needs_no_dns(
+def test_in_a_pod_kopf_gets_the_current_token_and_an_address_that_needs_no_dns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="now")
@@ -49,9 +49,7 @@ def test_in_a_pod_kopf_gets_the_token_of_now_and_an_address_that_needs_no_dns(
 
 
 @pytest.mark.parametrize("policy", ["", "ifnotpresent"])
-def test_a_pull_policy_that_the_api_has_not_is_refused_at_the_start(
-    policy: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_pull_policy_is_rejected_at_the_start(policy: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--runtime-image=i", "--catalogue=c", f"--image-pull-policy={policy}"]
     assert cli.main(arguments) == 2
     assert "IfNotPresent" in capsys.readouterr().err

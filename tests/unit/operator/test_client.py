@@ -1,4 +1,4 @@
-"""The client goes on by the token that its pod has now, and takes no garbage for an answer."""
+"""The client uses the current token of its pod, and rejects invalid responses."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SERVICE_MONITORS = Resource("monitoring.coreos.com/v1", "servicemonitors", "Serv
 
 
 class Later(datetime.datetime):
-    """A clock that is two minutes on."""
+    """A clock that is two minutes ahead."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Later:
         return super().now(tz) + datetime.timedelta(minutes=2)
 
 
-async def test_a_token_that_was_rotated_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rotated_token_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tmp_path / "token"
     token.write_text("first")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
@@ -67,7 +67,7 @@ async def client(answer: str, warnings: list[str]) -> AsyncIterator[KubeClient]:
 
 
 @pytest.mark.parametrize("answer", ["<html>Try later</html>", '{"resources": ['])
-async def test_an_answer_that_is_no_json_is_none(client: KubeClient) -> None:
+async def test_a_response_that_is_not_json_is_an_error(client: KubeClient) -> None:
     with pytest.raises(UnreachableError):
         await client.serves(SERVICE_MONITORS)
 
@@ -77,12 +77,12 @@ def api_of(*verbs: str) -> str:
 
 
 @pytest.mark.parametrize("answer", [api_of("get", "list", "create", "patch")])
-async def test_an_api_that_is_there_is_served(client: KubeClient) -> None:
+async def test_an_installed_api_is_served(client: KubeClient) -> None:
     assert await client.serves(SERVICE_MONITORS)
 
 
 @pytest.mark.parametrize("answer", [api_of("get", "list", "delete", "watch"), '{"resources": []}'])
-async def test_an_api_that_is_being_taken_away_is_not_served(client: KubeClient) -> None:
+async def test_an_api_that_is_being_deleted_is_not_served(client: KubeClient) -> None:
     assert not await client.serves(SERVICE_MONITORS)
 
 
@@ -92,6 +92,6 @@ async def test_warnings_of_the_server_are_logged(client: KubeClient, caplog: pyt
     for _ in range(2):
         await client.serves(SERVICE_MONITORS)
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "The API server warns of GET /apis/monitoring.coreos.com/v1: v1beta1 is deprecated",
-        "The API server warns of GET /apis/monitoring.coreos.com/v1: another",
+        "Warning from the API server for GET /apis/monitoring.coreos.com/v1: v1beta1 is deprecated",
+        "Warning from the API server for GET /apis/monitoring.coreos.com/v1: another",
     ]

@@ -31,26 +31,26 @@ async def due(controller: Controller) -> list[Key]:
     return [await queue.take() for _ in range(len(queue))]
 
 
-async def test_a_pod_wakes_an_object_whose_children_are_called_otherwise() -> None:
+async def test_a_pod_wakes_an_object_whose_children_have_another_name() -> None:
     controller = new_controller()
-    controller.seen(DOTTED, resource_version="1")
+    controller.handle_event(DOTTED, resource_version="1")
     await due(controller)
     controller._queue.done(DOTTED)
     controller.wake(OF_ITS_PODS)
     assert await due(controller) == [DOTTED]
 
 
-async def test_an_object_that_is_called_like_the_children_of_another_is_woken_itself() -> None:
+async def test_an_object_named_like_the_children_of_another_wakes_itself() -> None:
     controller = new_controller()
     for key in (DOTTED, OF_ITS_PODS):
-        controller.seen(key, resource_version="1")
+        controller.handle_event(key, resource_version="1")
     for key in await due(controller):
         controller._queue.done(key)
     controller.wake(OF_ITS_PODS)
     assert await due(controller) == [OF_ITS_PODS]
 
 
-async def test_a_conflict_that_stays_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_persistent_conflict_is_retried_with_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = new_controller()
     controller._capabilities = Capabilities(service_monitors=False)
 
@@ -58,7 +58,7 @@ async def test_a_conflict_that_stays_is_tried_less_and_less_often(monkeypatch: p
         return Outcome(requeue_after=None, result="again", again=True)
 
     monkeypatch.setattr(module, "reconcile", conflict)
-    controller.seen(DOTTED, resource_version="1")
+    controller.handle_event(DOTTED, resource_version="1")
     for failures in range(1, 4):
         controller._queue._due.clear()
         await controller._reconcile(DOTTED)

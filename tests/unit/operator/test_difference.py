@@ -51,13 +51,13 @@ def test_an_object_with_server_defaults_does_not_differ() -> None:
     assert difference(deployment(), live, manager=MANAGER) is None
 
 
-def test_an_equal_quantity_in_another_form_does_not_differ() -> None:
+def test_an_equal_quantity_in_another_notation_does_not_differ() -> None:
     live = live_of(deployment())
     live["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] = {"cpu": "0.5", "memory": "512Mi"}
     assert difference(deployment(), live, manager=MANAGER) is None
 
 
-def test_a_changed_field_is_named_by_its_path() -> None:
+def test_a_changed_field_is_reported_by_its_path() -> None:
     live = live_of(deployment())
     live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "9090"
     assert difference(deployment(), live, manager=MANAGER) == "spec.template.spec.containers.server.env.PORT.value"
@@ -73,14 +73,14 @@ def test_a_missing_part_differs(part: str) -> None:
     assert difference(deployment(), live, manager=MANAGER) is not None
 
 
-def test_what_somebody_else_added_does_not_differ() -> None:
+def test_a_field_added_by_another_manager_does_not_differ() -> None:
     live = live_of(deployment())
     live["metadata"]["annotations"] = {"team": "vision"}
     live["spec"]["template"]["spec"]["containers"].append({"name": "sidecar"})
     assert difference(deployment(), live, manager=MANAGER) is None
 
 
-def test_a_field_that_we_own_and_no_longer_want_differs() -> None:
+def test_an_owned_field_that_is_no_longer_desired_differs() -> None:
     live = live_of(deployment())
     live["metadata"]["managedFields"] = owned({"f:spec": {"f:replicas": {}}})
     wanted = deployment()
@@ -88,7 +88,7 @@ def test_a_field_that_we_own_and_no_longer_want_differs() -> None:
     assert difference(wanted, live, manager=MANAGER) == "spec.replicas"
 
 
-def test_a_list_item_that_we_own_and_no_longer_want_differs() -> None:
+def test_an_owned_list_item_that_is_no_longer_desired_differs() -> None:
     live = live_of(deployment())
     key = 'k:{"name":"old"}'
     live["metadata"]["managedFields"] = owned(
@@ -100,7 +100,7 @@ def test_a_list_item_that_we_own_and_no_longer_want_differs() -> None:
 
 
 @pytest.mark.parametrize("other", [{"manager": "kubectl"}, {"operation": "Update"}, {"subresource": "status"}])
-def test_a_field_owned_in_another_way_does_not_differ(other: dict[str, str]) -> None:
+def test_a_field_owned_by_an_update_does_not_differ(other: dict[str, str]) -> None:
     live = live_of(deployment())
     live["metadata"]["managedFields"] = owned({"f:spec": {"f:paused": {}}}, **other)
     assert difference(deployment(), live, manager=MANAGER) is None
@@ -115,7 +115,7 @@ def autoscaler(*metrics: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "pets"}, "spec": {"metrics": list(metrics)}}
 
 
-def test_every_differing_field_is_named_with_its_values() -> None:
+def test_every_differing_field_is_reported_with_its_values() -> None:
     live = live_of(deployment())
     live["spec"]["replicas"] = 5
     live["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = "9090"
@@ -139,7 +139,7 @@ def test_true_is_not_one() -> None:
     assert difference(wanted, live, manager=MANAGER) == "spec.x"
 
 
-def test_owns_tells_an_applied_field_from_one_of_another_manager() -> None:
+def test_owns_distinguishes_managers() -> None:
     live = live_of(deployment())
     live["metadata"]["managedFields"] = owned({"f:spec": {"f:replicas": {}}})
     assert owns(live, ("spec", "replicas"), manager=MANAGER)
@@ -156,12 +156,12 @@ def with_status(status: dict[str, Any], fields: dict[str, Any], **entry: Any) ->
 
 
 @pytest.mark.parametrize("kinds", [("Ready", "Foreign"), ("Foreign", "Ready")])
-def test_a_condition_of_somebody_else_makes_no_difference(kinds: tuple[str, ...]) -> None:
+def test_a_condition_of_another_controller_does_not_differ(kinds: tuple[str, ...]) -> None:
     live = with_status(status_of(*kinds, url="u"), {"f:url": {}}, subresource="status")
     assert difference(status_of("Ready", url="u"), live, manager=MANAGER, subresource="status") is None
 
 
-def test_a_part_of_the_status_that_is_no_longer_so_is_taken_back() -> None:
+def test_a_status_field_that_no_longer_applies_is_removed() -> None:
     live = with_status(status_of("Ready", image="i"), {"f:image": {}}, subresource="status")
     found = difference(status_of("Ready"), live, manager=MANAGER, subresource="status")
     assert found == "status.image"

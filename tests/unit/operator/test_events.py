@@ -1,4 +1,4 @@
-"""An Event's name is one that the API takes, whatever the object is called."""
+"""The name of an Event is valid, whatever the name of the object."""
 
 from __future__ import annotations
 

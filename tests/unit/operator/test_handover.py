@@ -1,4 +1,4 @@
-"""Who owns the count of replicas, and when it changes hands."""
+"""Who owns `spec.replicas`, and when the ownership changes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def live(replicas: int, *, ours: bool) -> dict[str, Any]:
     }
 
 
-def test_nothing_changes_hands_without_autoscaling() -> None:
+def test_there_is_no_handover_without_autoscaling() -> None:
     assert handover(live(3, ours=True), None, manager=MANAGER) is None
 
 
-def test_the_present_count_is_taken_over_when_autoscaling_is_switched_on() -> None:
+def test_the_current_count_is_taken_over_when_autoscaling_is_switched_on() -> None:
     taking = handover(live(3, ours=True), SCALING, manager=MANAGER)
     assert taking is not None
     assert taking["spec"] == {"replicas": 3}
@@ -55,7 +55,7 @@ def test_the_count_is_never_taken_twice() -> None:
     assert handover(live(3, ours=False), SCALING, manager=MANAGER) is None
 
 
-def test_a_count_of_zero_is_taken_over_because_the_autoscaler_would_leave_it() -> None:
+def test_a_count_of_zero_is_taken_over_because_the_autoscaler_would_ignore_it() -> None:
     taking = handover(live(0, ours=False), SCALING, manager=MANAGER)
     assert taking is not None
     assert taking["spec"]["replicas"] == 2

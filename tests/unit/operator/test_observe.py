@@ -1,4 +1,4 @@
-"""What is seen where not everything may be read."""
+"""What is observed if not everything may be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imageclassifier_operator.status import Observation
 
 
-async def look(*lists: Listing | Exception) -> Observation:
+async def observed_with(*lists: Listing | Exception) -> Observation:
     live = {"Deployment": {"metadata": {"uid": "d"}}}
     return await observe(
         ScriptedCluster(lists=lists),
@@ -28,22 +28,22 @@ async def look(*lists: Listing | Exception) -> Observation:
 
 
 @pytest.mark.parametrize("readable", [0, 1])
-async def test_pods_that_may_not_be_read_are_a_problem_and_not_the_end(readable: int) -> None:
-    seen = await look(*[Listing([], "1")] * readable, ForbiddenError("pods is forbidden"))
-    [problem] = seen.problems
+async def test_forbidden_pods_are_reported_as_a_problem(readable: int) -> None:
+    observed = await observed_with(*[Listing([], "1")] * readable, ForbiddenError("pods is forbidden"))
+    [problem] = observed.problems
     assert (problem.kind, problem.reason) == ("Pod", "Forbidden")
     assert "pods is forbidden" in problem.message
-    assert seen.deployment is not None
+    assert observed.deployment is not None
 
 
-async def test_a_kind_that_is_not_served_is_told_apart_from_a_child_that_does_not_exist() -> None:
-    seen = await look(Listing([], "1"), Listing([], "1"))
-    monitor, autoscaler = seen.child("ServiceMonitor"), seen.child("HorizontalPodAutoscaler")
+async def test_a_kind_that_is_not_served_differs_from_a_child_that_does_not_exist() -> None:
+    observed = await observed_with(Listing([], "1"), Listing([], "1"))
+    monitor, autoscaler = observed.child("ServiceMonitor"), observed.child("HorizontalPodAutoscaler")
     assert (monitor.served, monitor.live) == (False, None)
     assert (autoscaler.served, autoscaler.live) == (True, None)
-    assert seen.child("Deployment").live is seen.deployment
+    assert observed.child("Deployment").live is observed.deployment
 
 
-async def test_a_server_that_does_not_answer_is_asked_again() -> None:
+async def test_an_unreachable_server_is_retried() -> None:
     with pytest.raises(UnreachableError):
-        await look(UnreachableError("no answer"))
+        await observed_with(UnreachableError("no answer"))

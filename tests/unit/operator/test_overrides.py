@@ -1,4 +1,4 @@
-"""A field that the API server sets otherwise is reported, and applied again only after growing pauses."""
+"""A field that the API server overrides is reported, and applied again only after growing pauses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def set_replicas(count: int) -> Callable[[dict[str, Any]], None]:
 
 
 class World:
-    """A cluster with a policy, the operator's memory, and a clock."""
+    """A cluster with a policy, the records of overrides, and a clock."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -56,7 +56,7 @@ class World:
 
 @pytest.fixture
 async def world() -> World:
-    """A world in which the Deployment has been created, and overridden at that."""
+    """A world in which the Deployment has been created with an overridden field."""
     world = World()
     applied = await world.pass_over()
     assert [field.path for field in applied.overridden] == ["spec.replicas"]
@@ -84,7 +84,7 @@ async def test_pauses_double_up_to_the_resync(world: World) -> None:
     assert world.writes() == 7
 
 
-async def test_a_policy_that_sets_another_value_each_time_is_not_fought_for_ever(
+async def test_a_policy_that_sets_another_value_each_time_causes_few_writes(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     values = itertools.count(5)
@@ -116,19 +116,19 @@ async def test_a_further_difference_is_applied_at_the_next_pass(world: World) ->
     assert world.cluster.live["Deployment"]["metadata"]["labels"]
 
 
-async def test_another_observed_value_is_applied_over_at_the_next_pass(world: World) -> None:
+async def test_another_observed_value_is_overwritten_at_the_next_pass(world: World) -> None:
     world.cluster.live["Deployment"]["spec"]["replicas"] = 2
     await world.pass_over()
     assert world.writes() == 2
 
 
-async def test_a_successor_of_the_child_has_a_memory_of_its_own(world: World) -> None:
+async def test_a_recreated_child_has_its_own_record(world: World) -> None:
     world.cluster.live["Deployment"]["metadata"]["uid"] = "10"
     await world.pass_over()
     assert world.writes() == 2
 
 
-async def test_a_policy_that_is_gone_ends_it(world: World) -> None:
+async def test_a_deleted_policy_ends_the_override(world: World) -> None:
     world.cluster.mutate = lambda _: None
     world.clock.now += 30.0
     applied = await world.pass_over()

@@ -9,7 +9,7 @@ from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
 from imageclassifier_operator.apply import Overrides
 from imageclassifier_operator.kube import ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
-from imageclassifier_operator.reconcile import LOOK_AGAIN_SECONDS, PROBLEM_SECONDS, Outcome, reconcile
+from imageclassifier_operator.reconcile import NOT_READY_SECONDS, PROBLEM_SECONDS, Outcome, reconcile
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -77,7 +77,7 @@ async def test_a_ready_object_waits_for_an_event() -> None:
 
 async def test_an_object_that_is_not_ready_is_reconciled_again_soon() -> None:
     world = World(classifier(), counts={})
-    assert await world.reconcile() == Outcome(requeue_after=LOOK_AGAIN_SECONDS, result="waiting")
+    assert await world.reconcile() == Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
 
 
 @pytest.mark.parametrize("kind", ["Service", "HorizontalPodAutoscaler"])

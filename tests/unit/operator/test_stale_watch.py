@@ -45,9 +45,9 @@ async def run_checks(
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    with pytest.raises((StaleWatchError, ScriptEndedError)) as ended:
+    with pytest.raises((StaleWatchError, ScriptEndedError)) as error:
         await controller._resync()
-    return ended.type
+    return error.type
 
 
 async def test_a_watch_that_reported_every_version_is_not_stale(monkeypatch: pytest.MonkeyPatch) -> None:

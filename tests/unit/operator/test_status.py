@@ -1,4 +1,4 @@
-"""From a world that was seen to the conditions that people read."""
+"""From the observed state to the conditions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def waiting(reason: str, message: str = "", **other: Any) -> dict[str, Any]:
     }
 
 
-def ended(message: str, *, code: int = 1, reason: str = "Error", where: str = "state") -> dict[str, Any]:
+def exited(message: str, *, code: int = 1, reason: str = "Error", where: str = "state") -> dict[str, Any]:
     end = {"exitCode": code, "message": message, "reason": reason}
     return {"name": "model", "ready": code == 0, where: {"terminated": end}}
 
@@ -70,25 +70,25 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def status_of(
-    seen: Observation, *, previous: dict[str, Any] | None = None, now: str = NOW, **spec: Any
+    observed: Observation, *, previous: dict[str, Any] | None = None, now: str = NOW, **spec: Any
 ) -> dict[str, Any]:
-    status = compute(classifier(**spec), seen, conditions=CONDITIONS, previous=previous or {}, now=now)
+    status = compute(classifier(**spec), observed, conditions=CONDITIONS, previous=previous or {}, now=now)
     return dict(status.fields)
 
 
-def ready(seen: Observation, **spec: Any) -> dict[str, Any]:
-    return condition(status_of(seen, **spec), "Ready")
+def ready(observed: Observation, **spec: Any) -> dict[str, Any]:
+    return condition(status_of(observed, **spec), "Ready")
 
 
-def test_a_server_without_api_keys_is_told_with_what_to_do() -> None:
-    said = json.dumps({"reason": "ApiKeysInvalid", "message": "there is no API key at /api-keys"})
-    end = {"exitCode": 2, "message": said, "reason": "Error"}
+def test_a_server_without_api_keys_is_reported_with_the_remedy() -> None:
+    message = json.dumps({"reason": "ApiKeysInvalid", "message": "there is no API key at /api-keys"})
+    end = {"exitCode": 2, "message": message, "reason": "Error"}
     looping = waiting("CrashLoopBackOff", lastState={"terminated": end})
     status = status_of(world(pod("a", containerStatuses=[looping]), deployment=deployment(ready=0)))
-    told = condition(status, "Ready")
-    assert (told["status"], told["reason"]) == ("False", "ApiKeysInvalid")
-    assert "there is no API key" in told["message"]
-    assert "spec.security.apiKeysSecretRef" in told["message"]
+    reported = condition(status, "Ready")
+    assert (reported["status"], reported["reason"]) == ("False", "ApiKeysInvalid")
+    assert "there is no API key" in reported["message"]
+    assert "spec.security.apiKeysSecretRef" in reported["message"]
     assert condition(status, "Stalled")["status"] == "True"
 
 
@@ -113,7 +113,7 @@ def test_all_replicas_of_the_newest_generation_ready_is_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "reason"),
+    ("observed", "reason"),
     [
         (Observation(), "DeploymentMissing"),
         (world(deployment=deployment(observedGeneration=4)), "RolloutPending"),
@@ -122,29 +122,30 @@ def test_all_replicas_of_the_newest_generation_ready_is_ready() -> None:
         (world(deployment=deployment(ready=1)), "ReplicasNotReady"),
     ],
 )
-def test_ready_is_never_said_while_the_newest_generation_is_not_what_serves(
-    seen: Observation, reason: str
-) -> None:
-    found = ready(seen)
+def test_ready_is_false_until_the_newest_generation_serves(observed: Observation, reason: str) -> None:
+    found = ready(observed)
     assert (found["status"], found["reason"]) == ("False", reason)
 
 
-@pytest.mark.parametrize("seen", [Observation(), world(), world(deployment=deployment(ready=1))])
-def test_a_status_is_ready_when_its_condition_says_so(seen: Observation) -> None:
-    status = compute(classifier(), seen, conditions=CONDITIONS, previous={}, now=NOW)
+@pytest.mark.parametrize("observed", [Observation(), world(), world(deployment=deployment(ready=1))])
+def test_a_status_is_ready_when_its_condition_says_so(observed: Observation) -> None:
+    status = compute(classifier(), observed, conditions=CONDITIONS, previous={}, now=NOW)
     assert status.ready is (condition(dict(status.fields), "Ready")["status"] == "True")
 
 
-def test_zero_wanted_replicas_is_ready_and_not_available() -> None:
+def test_zero_desired_replicas_is_ready_and_not_available() -> None:
     status = status_of(world(deployment=deployment(wanted=0, updated=0, ready=0)))
     assert condition(status, "Ready")["reason"] == "ScaledToZero"
     assert condition(status, "Available")["status"] == "False"
 
 
-def test_a_digest_mismatch_is_told_with_both_digests_and_stalls() -> None:
-    said = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'b' * 64}"})
-    seen = world(pod("p", initContainerStatuses=[ended(said, where="lastState")]), deployment=deployment(ready=0))
-    status = status_of(seen)
+def test_a_digest_mismatch_is_reported_with_both_digests_and_stalls() -> None:
+    message = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'b' * 64}"})
+    observed = world(
+        pod("p", initContainerStatuses=[exited(message, where="lastState")]),
+        deployment=deployment(ready=0),
+    )
+    status = status_of(observed)
     found = condition(status, "Ready")
     assert found["reason"] == "ModelDigestMismatch"
     assert SHA in found["message"]
@@ -152,23 +153,23 @@ def test_a_digest_mismatch_is_told_with_both_digests_and_stalls() -> None:
     assert condition(status, "Stalled")["status"] == "True"
 
 
-def test_a_source_that_does_not_answer_is_no_reason_to_call_a_person() -> None:
-    said = json.dumps({"reason": "ModelUnreachable", "message": "connection refused"})
-    seen = world(pod("p", initContainerStatuses=[ended(said)]), deployment=deployment(ready=0))
-    status = status_of(seen)
+def test_an_unreachable_source_does_not_stall() -> None:
+    message = json.dumps({"reason": "ModelUnreachable", "message": "connection refused"})
+    observed = world(pod("p", initContainerStatuses=[exited(message)]), deployment=deployment(ready=0))
+    status = status_of(observed)
     assert condition(status, "Ready")["reason"] == "ModelUnreachable"
     assert condition(status, "Stalled")["status"] == "False"
     assert condition(status, "Progressing")["status"] == "True"
 
 
-def test_an_image_that_cannot_be_pulled_is_named_with_its_remedy() -> None:
+def test_an_image_that_cannot_be_pulled_is_reported_with_the_remedy() -> None:
     found = ready(world(pod("p", containerStatuses=[waiting("ImagePullBackOff", 'Back-off pulling "x:1"')])))
     assert found["reason"] == "ImagePullBackOff"
     assert "x:1" in found["message"]
     assert "check the image" in found["message"]
 
 
-def test_a_cause_that_the_kubelet_words_by_turns_keeps_one_reason() -> None:
+def test_reasons_between_which_the_kubelet_alternates_become_one() -> None:
     pulls = [ready(world(pod("p", containerStatuses=[waiting(w)]))) for w in ("ErrImagePull", "ImagePullBackOff")]
     assert {found["reason"] for found in pulls} == {"ImagePullBackOff"}
     end = {"terminated": {"exitCode": 3, "reason": "Error"}}
@@ -179,14 +180,14 @@ def test_a_cause_that_the_kubelet_words_by_turns_keeps_one_reason() -> None:
     }
 
 
-def test_a_container_killed_for_memory_is_named() -> None:
+def test_an_oom_killed_container_is_reported() -> None:
     end = {"exitCode": 137, "reason": "OOMKilled"}
     found = ready(world(pod("p", containerStatuses=[waiting("CrashLoopBackOff", lastState={"terminated": end})])))
     assert found["reason"] == "OOMKilled"
     assert "spec.resources.limits.memory" in found["message"]
 
 
-def test_a_crash_loop_gives_the_last_words_of_the_container() -> None:
+def test_a_crash_loop_reports_the_last_log_line() -> None:
     end = {"exitCode": 3, "reason": "Error", "message": "first\nlast words"}
     found = ready(world(pod("p", containerStatuses=[waiting("CrashLoopBackOff", lastState={"terminated": end})])))
     assert found["reason"] == "CrashLoopBackOff"
@@ -194,53 +195,55 @@ def test_a_crash_loop_gives_the_last_words_of_the_container() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ['secret "model-store" not found', "couldn't find key HF_TOKEN in Secret vision/model-store"]
+    "message", ['secret "model-store" not found', "couldn't find key HF_TOKEN in Secret vision/model-store"]
 )
-def test_a_secret_of_the_source_that_is_missing_is_told_with_its_remedy(said: str) -> None:
-    blocked = waiting("CreateContainerConfigError", said, name="model")
-    seen = world(pod("p", initContainerStatuses=[blocked]), deployment=deployment(ready=0))
-    status = status_of(seen)
+def test_a_missing_secret_of_the_source_is_reported_with_the_remedy(message: str) -> None:
+    blocked = waiting("CreateContainerConfigError", message, name="model")
+    observed = world(pod("p", initContainerStatuses=[blocked]), deployment=deployment(ready=0))
+    status = status_of(observed)
     found = condition(status, "Ready")
     assert found["reason"] == "CreateContainerConfigError"
-    assert found["message"].startswith(f"p: {said}; spec.model.credentialsSecretRef needs that Secret")
+    assert found["message"].startswith(f"p: {message}; spec.model.credentialsSecretRef needs that Secret")
     assert condition(status, "Stalled")["status"] == "True"
 
 
-@pytest.mark.parametrize("said", ['secret "login" not found', "couldn't find key password in Secret vision/login"])
-def test_a_secret_of_the_server_that_is_missing_is_told_with_its_remedy(said: str) -> None:
-    blocked = waiting("CreateContainerConfigError", said)
-    message = ready(world(pod("p", containerStatuses=[blocked])))["message"]
-    assert message.startswith(f"p: {said}; create it in this namespace")
-    assert "password for spec.cache.redis.credentialsSecretRef" in message
-    assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in message
+@pytest.mark.parametrize(
+    "message", ['secret "login" not found', "couldn't find key password in Secret vision/login"]
+)
+def test_a_missing_secret_of_the_server_is_reported_with_the_remedy(message: str) -> None:
+    blocked = waiting("CreateContainerConfigError", message)
+    shown = ready(world(pod("p", containerStatuses=[blocked])))["message"]
+    assert shown.startswith(f"p: {message}; create it in this namespace")
+    assert "password for spec.cache.redis.credentialsSecretRef" in shown
+    assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in shown
 
 
-def test_a_kubelet_that_has_not_heard_of_the_secret_yet_asks_for_nobody() -> None:
-    said = "failed to sync secret cache: timed out waiting for the condition"
-    blocked = waiting("CreateContainerConfigError", said)
-    seen = world(pod("p", containerStatuses=[blocked]), deployment=deployment(ready=0))
-    status = status_of(seen)
-    assert condition(status, "Ready")["message"] == f"p: {said}; the kubelet tries again"
+def test_a_secret_that_the_kubelet_has_not_synced_does_not_stall() -> None:
+    message = "failed to sync secret cache: timed out waiting for the condition"
+    blocked = waiting("CreateContainerConfigError", message)
+    observed = world(pod("p", containerStatuses=[blocked]), deployment=deployment(ready=0))
+    status = status_of(observed)
+    assert condition(status, "Ready")["message"] == f"p: {message}; the kubelet is retrying"
     assert condition(status, "Stalled")["status"] == "False"
 
 
-def test_another_configuration_that_is_wrong_gets_no_remedy_that_is_not_its_own() -> None:
+def test_another_configuration_error_gets_no_remedy_for_secrets() -> None:
     blocked = waiting("CreateContainerConfigError", 'configmap "other" not found')
     assert ready(world(pod("p", containerStatuses=[blocked])))["message"].endswith('configmap "other" not found')
 
 
 @pytest.mark.parametrize("reason", ["ModelAccessDenied", "ModelCredentialsMissing"])
-def test_a_source_that_refuses_us_asks_for_a_person_and_names_the_field(reason: str) -> None:
-    told = json.dumps({"reason": reason, "message": "http://minio/models answers 403 (AccessDenied)"})
-    seen = world(pod("p", initContainerStatuses=[ended(told)]), deployment=deployment(ready=0))
-    status = status_of(seen)
+def test_a_source_that_denies_access_stalls_and_names_the_field(reason: str) -> None:
+    reported = json.dumps({"reason": reason, "message": "http://minio/models answers 403 (AccessDenied)"})
+    observed = world(pod("p", initContainerStatuses=[exited(reported)]), deployment=deployment(ready=0))
+    status = status_of(observed)
     assert condition(status, "Ready")["reason"] == reason
     assert "answers 403 (AccessDenied); c" in condition(status, "Ready")["message"]
     assert condition(status, "Stalled")["status"] == "True"
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy", "stalled"),
+    ("message", "remedy", "stalled"),
     [
         (
             '0/3 nodes are available: persistentvolumeclaim "models" not found. preemption: none',
@@ -261,51 +264,53 @@ def test_a_source_that_refuses_us_asks_for_a_person_and_names_the_field(reason: 
         ("0/3 nodes are available: 3 Insufficient cpu.", "lower spec.resources.requests or add nodes", "False"),
     ],
 )
-def test_what_keeps_a_pod_from_a_node_is_told_with_its_own_remedy(said: str, remedy: str, stalled: str) -> None:
-    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
-    seen = world(pod("p", conditions=[unscheduled]), deployment=deployment(ready=0))
-    status = status_of(seen)
-    assert condition(status, "Ready")["message"].startswith(f"p: {said}; {remedy}")
+def test_a_pod_that_cannot_be_scheduled_is_reported_with_the_remedy(
+    message: str, remedy: str, stalled: str
+) -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    observed = world(pod("p", conditions=[unscheduled]), deployment=deployment(ready=0))
+    status = status_of(observed)
+    assert condition(status, "Ready")["message"].startswith(f"p: {message}; {remedy}")
     assert condition(status, "Stalled")["status"] == stalled
 
 
-def test_a_pod_that_cannot_be_scheduled_is_named() -> None:
+def test_a_pod_that_cannot_be_scheduled_is_reported() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
     found = ready(world(pod("p", conditions=[unscheduled])))
     assert found["reason"] == "Unschedulable"
     assert "0/3 nodes" in found["message"]
 
 
-def test_the_cause_nearest_to_the_root_wins_over_all_pods() -> None:
-    said = json.dumps({"reason": "ModelNotFound", "message": "404"})
+def test_the_root_cause_of_all_pods_is_reported() -> None:
+    message = json.dumps({"reason": "ModelNotFound", "message": "404"})
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
-    seen = world(
+    observed = world(
         pod("a", conditions=[unscheduled]),
-        pod("b", initContainerStatuses=[ended(said)]),
-        pod("c", initContainerStatuses=[ended(said)]),
+        pod("b", initContainerStatuses=[exited(message)]),
+        pod("c", initContainerStatuses=[exited(message)]),
     )
-    assert ready(seen)["reason"] == "ModelNotFound"
-    assert "1 more pod" in ready(seen)["message"]
+    assert ready(observed)["reason"] == "ModelNotFound"
+    assert "1 more pod" in ready(observed)["message"]
 
 
-def test_pods_of_an_older_generation_do_not_speak_for_the_newest() -> None:
+def test_pods_of_an_older_generation_are_ignored() -> None:
     assert ready(world(pod("p", of="old", containerStatuses=[waiting("ImagePullBackOff")])))["status"] == "True"
 
 
-def test_pods_that_admission_refuses_are_told_in_the_api_servers_words() -> None:
+def test_pods_rejected_by_admission_are_reported_with_its_message() -> None:
     failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     found = ready(world(deployment=deployment(updated=0, conditions=[failure])))
     assert (found["reason"], found["message"]) == ("FailedCreate", "exceeded quota")
 
 
-def test_a_child_of_somebody_else_stalls_as_a_name_conflict() -> None:
+def test_a_child_of_another_owner_stalls_as_a_name_conflict() -> None:
     problem = Problem(kind="Service", reason="NameConflict", message="Service pets exists already")
     status = status_of(world(problems=[problem]))
     assert condition(status, "Ready")["reason"] == "NameConflict"
     assert condition(status, "Stalled")["status"] == "True"
 
 
-def test_the_transition_time_moves_only_when_the_status_flips() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     first = status_of(world(deployment=deployment(ready=0)), now="2026-01-01T00:00:00Z")
     same = status_of(world(deployment=deployment(ready=1)), previous=first, now="2026-01-01T00:01:00Z")
     flipped = status_of(world(), previous=same, now="2026-01-01T00:02:00Z")
@@ -318,13 +323,13 @@ def test_an_unchanged_world_gives_an_equal_status() -> None:
     assert status_of(world(), previous=first, now="2026-01-01T00:09:00Z") == first
 
 
-def test_what_the_init_step_reported_becomes_the_model_of_the_status() -> None:
+def test_the_report_of_the_init_container_becomes_the_model_of_the_status() -> None:
     facts = {"name": "pets", "sha256": SHA, "precision": "FP32", "classes": 10}
-    seen = world(pod("p", initContainerStatuses=[ended(json.dumps(facts), code=0)]))
-    assert status_of(seen)["model"] == facts
+    observed = world(pod("p", initContainerStatuses=[exited(json.dumps(facts), code=0)]))
+    assert status_of(observed)["model"] == facts
 
 
-def test_an_invalid_spec_stalls_and_keeps_what_serves_in_the_status() -> None:
+def test_an_invalid_spec_stalls_and_keeps_the_rest_of_the_status() -> None:
     live = {"metadata": {"name": "pets", "generation": 4}, "status": {"url": "http://pets.vision.svc"}}
     invalid = compute_invalid(live, ["spec.x: wrong"], world(), conditions=CONDITIONS, now=NOW)
     status = dict(invalid.fields)
@@ -335,17 +340,17 @@ def test_an_invalid_spec_stalls_and_keeps_what_serves_in_the_status() -> None:
     assert (status["url"], status["readySummary"]) == ("http://pets.vision.svc", "2/2")
 
 
-def monitoring(seen: Observation, wish: str = "Auto") -> dict[str, Any]:
-    return condition(status_of(seen, monitoring=Monitoring(service_monitor=wish)), "MonitoringReady")
+def monitoring(observed: Observation, mode: str = "Auto") -> dict[str, Any]:
+    return condition(status_of(observed, monitoring=Monitoring(service_monitor=mode)), "MonitoringReady")
 
 
-def test_a_missing_service_monitor_api_is_a_condition_and_no_failure() -> None:
-    seen = world(unserved={"ServiceMonitor"})
-    assert monitoring(seen)["reason"] == "CRDNotInstalled"
-    assert ready(seen)["status"] == "True"
+def test_a_missing_service_monitor_api_does_not_affect_ready() -> None:
+    observed = world(unserved={"ServiceMonitor"})
+    assert monitoring(observed)["reason"] == "CRDNotInstalled"
+    assert ready(observed)["status"] == "True"
 
 
-def test_monitoring_that_is_there_or_not_asked_for_is_told_apart() -> None:
+def test_applied_monitoring_differs_from_monitoring_that_is_not_requested() -> None:
     assert monitoring(world(children={"ServiceMonitor": {"kind": "ServiceMonitor"}}))["status"] == "True"
     assert monitoring(world(), "Disabled")["reason"] == "NotRequested"
 
@@ -375,7 +380,7 @@ def used(cpu: int, memory: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_an_autoscaler_that_is_not_requested_is_told_apart_from_one_that_does_not_exist_yet() -> None:
+def test_an_autoscaler_that_is_not_requested_differs_from_one_not_created_yet() -> None:
     assert condition(status_of(world()), "AutoscalingReady")["reason"] == "NotRequested"
     assert scaling(None)["reason"] == "Pending"
 
@@ -390,7 +395,7 @@ def test_a_problem_of_a_child_with_a_condition_leaves_ready_alone(kind: str, typ
     assert ready(world(problems=[conflict]))["reason"] == "NameConflict"
 
 
-def test_an_autoscaler_without_metrics_says_why() -> None:
+def test_an_autoscaler_without_metrics_reports_why() -> None:
     blind = {
         "type": "ScalingActive",
         "status": "False",
@@ -400,11 +405,11 @@ def test_an_autoscaler_without_metrics_says_why() -> None:
     assert scaling(autoscaler(ABLE, blind))["reason"] == "FailedGetResourceMetric"
 
 
-def test_an_autoscaler_that_nobody_looked_at_is_unknown() -> None:
+def test_an_autoscaler_without_status_is_unknown() -> None:
     assert scaling(autoscaler())["status"] == "Unknown"
 
 
-def test_memory_that_alone_holds_the_count_is_told() -> None:
+def test_memory_that_alone_keeps_the_count_is_reported() -> None:
     held = autoscaler(ABLE, ACTIVE, currentReplicas=6, desiredReplicas=6, currentMetrics=used(5, 80))
     assert scaling(held)["reason"] == "HeldByMemory"
     busy = autoscaler(ABLE, ACTIVE, currentReplicas=6, desiredReplicas=6, currentMetrics=used(70, 80))
@@ -416,31 +421,31 @@ def test_an_autoscaler_that_works_is_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("message", "reason"),
     [("must have an owner", "MustHaveAnOwner"), ("K8sRequired-Labels", "K8sRequiredLabels"), ("403", "Unknown")],
 )
-def test_a_reason_of_any_form_becomes_one_that_the_api_takes(said: str, reason: str) -> None:
-    seen = world(problems=[Problem(kind="Service", reason=said, message="no")])
-    status = status_of(seen)
+def test_any_reason_becomes_one_that_the_api_accepts(message: str, reason: str) -> None:
+    observed = world(problems=[Problem(kind="Service", reason=message, message="no")])
+    status = status_of(observed)
     assert condition(status, "Ready")["reason"] == reason
 
 
-def test_facts_that_the_schema_refuses_are_left_out() -> None:
+def test_model_facts_that_the_schema_rejects_are_omitted() -> None:
     facts = {"name": "n" * 300, "sha256": SHA, "precision": 32, "classes": "ten"}
-    told = pod("a", initContainerStatuses=[ended(json.dumps(facts), code=0)])
-    status = status_of(world(told))
+    reported = pod("a", initContainerStatuses=[exited(json.dumps(facts), code=0)])
+    status = status_of(world(reported))
     assert status["model"] == {"sha256": SHA}
 
 
-def test_a_problem_that_passes_asks_for_nobody() -> None:
-    passing = Problem(kind="Service", reason="Terminating", message="soon", passing=True)
-    status = status_of(world(problems=[passing]))
+def test_a_transient_problem_does_not_stall() -> None:
+    transient = Problem(kind="Service", reason="Terminating", message="soon", transient=True)
+    status = status_of(world(problems=[transient]))
     found = {entry["type"]: (entry["status"], entry["reason"]) for entry in status["conditions"]}
     assert found["Ready"] == ("False", "Terminating")
     assert found["Progressing"] == ("True", "Terminating")
     assert found["Stalled"][0] == "False"
     hard = Problem(kind="Deployment", reason="Forbidden", message="no")
-    status = status_of(world(problems=[passing, hard]))
+    status = status_of(world(problems=[transient, hard]))
     assert condition(status, "Ready")["reason"] == "Forbidden"
     assert {entry["type"]: entry["status"] for entry in status["conditions"]}["Stalled"] == "True"
 
@@ -458,7 +463,7 @@ def overridden(desired: Any, observed: Any, path: str = "spec.replicas") -> Over
         ("x" * 500, None, f"desired {'x' * 80}…, observed none"),
     ],
 )
-def test_an_overridden_field_is_said_beside_the_cause(desired: Any, observed: Any, words: str) -> None:
+def test_an_overridden_field_is_reported_after_the_cause(desired: Any, observed: Any, words: str) -> None:
     plain = ready(world())
     found = ready(world(overridden=[overridden(desired, observed)]))
     assert (found["status"], found["reason"]) == (plain["status"], plain["reason"])
@@ -477,6 +482,6 @@ def test_many_overridden_fields_fit_into_the_message() -> None:
     assert message.endswith("; 6 more fields are overridden")
 
 
-def test_only_ready_says_what_is_overridden() -> None:
+def test_only_ready_reports_overridden_fields() -> None:
     status = status_of(world(overridden=[overridden(3, 1)]))
     assert [each["type"] for each in status["conditions"] if "overridden" in each["message"]] == ["Ready"]

@@ -1,4 +1,4 @@
-"""What the API server warns of is logged, once and bounded."""
+"""Warnings of the API server are logged once each, up to a limit."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from imageclassifier_operator.kube.warnings import WarningLog, warning_texts
         (f'299 - "{"x" * 9999}"', ["x" * 500]),
     ],
 )
-def test_a_header_is_taken_apart(header: str, texts: list[str]) -> None:
+def test_a_header_is_split_into_its_warnings(header: str, texts: list[str]) -> None:
     assert list(warning_texts([header])) == texts
 
 
 def test_each_warning_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     log = WarningLog()
     for _ in range(3):
-        log.take(['299 - "one"', '299 - "two"'], request="GET /a")
+        log.log(['299 - "one"', '299 - "two"'], request="GET /a")
     assert [record.getMessage() for record in caplog.records] == [
-        "The API server warns of GET /a: one",
-        "The API server warns of GET /a: two",
+        "Warning from the API server for GET /a: one",
+        "Warning from the API server for GET /a: two",
     ]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
-def test_a_server_that_warns_otherwise_each_time_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_logged_warnings_is_limited(caplog: pytest.LogCaptureFixture) -> None:
     log = WarningLog()
     for number in range(1000):
-        log.take([f'299 - "{number}"'], request="GET /a")
+        log.log([f'299 - "{number}"'], request="GET /a")
     assert len(caplog.records) == 200

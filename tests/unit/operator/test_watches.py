@@ -1,4 +1,4 @@
-"""No change of a child goes unseen, whatever the watch does."""
+"""No change of a child is missed, whatever happens to the watch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> li
     return keys
 
 
-async def test_what_is_listed_wakes_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listed_child_wakes_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")])
     assert await woken(cluster, monkeypatch) == [PETS]
 
@@ -52,14 +52,14 @@ async def test_an_event_wakes_the_owner(monkeypatch: pytest.MonkeyPatch, kind: s
     assert await woken(cluster, monkeypatch) == [CARS]
 
 
-async def test_a_stream_that_ended_goes_on_from_the_last_bookmark(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_closed_watch_resumes_from_the_last_bookmark(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = ScriptedCluster(lists=[Listing([], "10")], streams=[[bookmark("15")]])
     assert await woken(cluster, monkeypatch) == []
     assert cluster.watched_from == ["10", "15"]
 
 
 @pytest.mark.parametrize("error", [GoneError("too old", status=410), UnreachableError("silent")])
-async def test_a_child_that_vanished_unseen_wakes_its_owner(
+async def test_a_child_deleted_during_an_outage_wakes_its_owner(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     lists = [Listing([child("pets", "1")], "10"), Listing([], "20")]
@@ -76,7 +76,7 @@ async def test_a_child_that_lost_its_owner_wakes_the_one_it_had(monkeypatch: pyt
     assert await woken(cluster, monkeypatch) == [PETS, PETS]
 
 
-async def test_an_error_that_nobody_foresaw_ends_the_watch() -> None:
+async def test_an_unexpected_error_ends_the_watch() -> None:
     cluster = ScriptedCluster(lists=[ZeroDivisionError()])
     watch = ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=Metrics())
     with pytest.raises(ZeroDivisionError):

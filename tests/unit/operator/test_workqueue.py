@@ -31,7 +31,7 @@ async def taken(queue: WorkQueue) -> Key | None:
     return None
 
 
-async def test_a_key_notified_twice_is_worked_on_once() -> None:
+async def test_a_key_notified_twice_is_taken_once() -> None:
     queue = WorkQueue(clock=Clock())
     queue.notify(A)
     queue.notify(A)
@@ -40,7 +40,7 @@ async def test_a_key_notified_twice_is_worked_on_once() -> None:
     assert await taken(queue) is None
 
 
-async def test_a_key_notified_during_its_work_is_due_again_only_after_it() -> None:
+async def test_a_key_notified_while_it_is_taken_is_due_again_afterwards() -> None:
     queue = WorkQueue(clock=Clock())
     queue.notify(A)
     assert await taken(queue) == A
@@ -50,7 +50,7 @@ async def test_a_key_notified_during_its_work_is_due_again_only_after_it() -> No
     assert await taken(queue) == A
 
 
-async def test_one_key_under_work_does_not_hold_up_another() -> None:
+async def test_a_taken_key_does_not_delay_another() -> None:
     queue = WorkQueue(clock=Clock())
     queue.notify(A)
     assert await taken(queue) == A
@@ -59,7 +59,7 @@ async def test_one_key_under_work_does_not_hold_up_another() -> None:
     assert await taken(queue) == B
 
 
-async def test_the_earlier_wish_wins() -> None:
+async def test_the_earliest_time_wins() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
     queue.notify(A, after=5)
@@ -72,7 +72,7 @@ async def test_the_earlier_wish_wins() -> None:
     assert await taken(queue) is None
 
 
-async def test_a_waiting_worker_is_woken_by_a_notice() -> None:
+async def test_a_notification_wakes_a_waiting_worker() -> None:
     queue = WorkQueue()
     task = asyncio.create_task(queue.take())
     await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_a_waiting_worker_wakes_when_a_key_falls_due() -> None:
     assert await asyncio.wait_for(queue.take(), 1) == A
 
 
-async def test_failures_wait_longer_each_time_up_to_a_bound_and_success_forgets_them() -> None:
+async def test_retries_back_off_up_to_a_limit_until_a_success() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
     waits = []
@@ -105,7 +105,7 @@ async def test_failures_wait_longer_each_time_up_to_a_bound_and_success_forgets_
     assert queue.failed(A) <= 0.5
 
 
-async def test_a_failure_waits_at_least_as_long_as_the_server_asked() -> None:
+async def test_a_retry_waits_at_least_as_long_as_the_server_asked() -> None:
     queue = WorkQueue(clock=Clock())
     queue.notify(A)
     assert await taken(queue) == A

@@ -1,4 +1,4 @@
-"""The install gives the operator what it needs and nothing besides."""
+"""The installation gives the operator the rights it needs and no others."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from imageclassifier_operator.labels import selector_labels
 from tests import crd, openapi, pod_security
 
 _DEPLOY = crd.CATALOGUE.parent
-_KEEPING = {"get", "list", "watch", "create", "patch", "delete"}
-_READING = {"get", "list", "watch"}
+_MANAGE = {"get", "list", "watch", "create", "patch", "delete"}
+_READ = {"get", "list", "watch"}
 
 
 def _manifests() -> list[dict[str, Any]]:
@@ -39,14 +39,14 @@ def _pod() -> dict[str, Any]:
     return found
 
 
-def test_the_operator_may_keep_its_children_and_do_nothing_else() -> None:
+def test_the_operator_has_the_rights_for_its_children_and_no_others() -> None:
     needed = {
-        _name(CLASSIFIERS): _READING,
+        _name(CLASSIFIERS): _READ,
         _name(CLASSIFIERS, "/status"): {"patch"},
         _name(CLASSIFIERS, "/finalizers"): {"update"},
-        **{_name(child.resource): _KEEPING for child in CHILDREN},
-        _name(PODS): _READING,
-        _name(REPLICA_SETS): _READING,
+        **{_name(child.resource): _MANAGE for child in CHILDREN},
+        _name(PODS): _READ,
+        _name(REPLICA_SETS): _READ,
         _name(EVENTS): {"create"},
     }
     rules = _one("ClusterRole")["rules"]
@@ -61,19 +61,19 @@ def test_the_operator_may_keep_its_children_and_do_nothing_else() -> None:
     assert dict(allowed) == needed
 
 
-def test_nobody_is_given_everything_of_something() -> None:
+def test_no_role_has_a_wildcard_or_secrets() -> None:
     roles = [manifest for manifest in _manifests() if manifest["kind"] == "ClusterRole"]
     for rule in [rule for role in roles for rule in role["rules"]]:
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert "secrets" not in rule["resources"]
 
 
-def test_who_may_edit_a_namespace_may_edit_its_classifiers_but_not_their_status() -> None:
+def test_editors_of_a_namespace_may_not_edit_the_status() -> None:
     rules = _one("ClusterRole", "imageclassifier-edit")["rules"]
     assert "imageclassifiers/status" not in {resource for rule in rules for resource in rule["resources"]}
 
 
-def test_the_operators_pod_keeps_the_standard_that_its_namespace_enforces() -> None:
+def test_the_operator_pod_meets_the_pod_security_standard_of_its_namespace() -> None:
     labels = _one("Namespace", "imageclassifier-system")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     assert not pod_security.violations(_pod())
@@ -103,14 +103,14 @@ def test_the_catalogue_is_where_the_operator_looks_for_it() -> None:
     assert generated["files"] == [crd.CATALOGUE.name]
 
 
-def test_probes_and_scrapes_name_ports_that_are_there() -> None:
+def test_probes_and_scrapes_use_existing_ports() -> None:
     (container,) = _pod()["containers"]
     named = {port["name"] for port in container["ports"]}
     assert named == {"health", "metrics"}
     assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} <= named
 
 
-def test_the_operator_is_no_pod_of_a_classifier() -> None:
+def test_no_classifier_selects_the_operator_pod() -> None:
     labels = _one("Deployment")["spec"]["template"]["metadata"]["labels"]
     assert not selector_labels("imageclassifier-operator").items() <= labels.items()
 
@@ -122,6 +122,6 @@ def test_everything_is_in_the_operators_own_namespace() -> None:
 
 
 @pytest.mark.parametrize("manifest", _manifests(), ids=lambda m: f"{m['kind']}-{m['metadata']['name']}")
-def test_the_newest_kubernetes_takes_what_is_installed(manifest: dict[str, Any]) -> None:
+def test_the_manifests_match_the_schemas_of_the_newest_kubernetes(manifest: dict[str, Any]) -> None:
     if openapi.knows(manifest["apiVersion"]):
         assert not openapi.errors(manifest)

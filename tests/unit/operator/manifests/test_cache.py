@@ -25,7 +25,7 @@ def _plain(container: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("login", [{}, _LOGIN], ids=["without login", "with login"])
-def test_the_login_comes_from_the_secret(login: dict[str, str]) -> None:
+def test_the_credentials_come_from_the_secret(login: dict[str, str]) -> None:
     redis = {"url": _URL, "ttlSeconds": 60, **({"credentialsSecretRef": {"name": "redis-login"}} if login else {})}
     _, server = _pod({"maxBytes": "2Mi", "redis": redis})
     references = {
@@ -37,7 +37,7 @@ def test_the_login_comes_from_the_secret(login: dict[str, str]) -> None:
     assert not login or optional == {"password": False, "username": True}
 
 
-def test_the_init_container_has_nothing_of_it() -> None:
+def test_the_init_container_gets_none_of_it() -> None:
     model, _ = _pod({"redis": {"url": _URL, "credentialsSecretRef": {"name": "redis-login"}}})
     assert "redis" not in str(model).lower()
     assert "CACHE" not in str(model)

@@ -32,7 +32,7 @@ def test_without_autoscaling_there_is_no_autoscaler() -> None:
 
 
 @pytest.mark.parametrize("kind", list(built(_ALL)))
-def test_a_child_goes_with_its_owner_and_can_be_found(kind: str) -> None:
+def test_a_child_has_an_owner_reference_and_the_labels(kind: str) -> None:
     metadata = built(_ALL)[kind]["metadata"]
     assert metadata["name"] == "pets"
     assert metadata["namespace"] == "vision"
@@ -49,7 +49,7 @@ def test_a_child_goes_with_its_owner_and_can_be_found(kind: str) -> None:
     ]
 
 
-def test_a_child_of_an_object_that_no_service_may_be_called_like_names_its_owner_in_full() -> None:
+def test_a_child_with_a_shortened_name_references_its_owner_by_the_full_name() -> None:
     children = built(_ALL, name="3.pets")
     assert {child["metadata"]["ownerReferences"][0]["name"] for child in children.values()} == {"3.pets"}
     names = {child["metadata"]["name"] for child in children.values()}
@@ -57,7 +57,7 @@ def test_a_child_of_an_object_that_no_service_may_be_called_like_names_its_owner
     assert names != {"3.pets"}
 
 
-def test_selectors_meet_the_labels_of_the_pods() -> None:
+def test_selectors_match_the_labels_of_the_pods() -> None:
     children = built(_ALL)
     labels = children["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
     assert children["Deployment"]["spec"]["selector"]["matchLabels"].items() <= labels
@@ -82,8 +82,8 @@ def test_the_service_and_the_monitor_use_the_port_that_the_pod_names() -> None:
 
 
 @pytest.mark.parametrize("kind", list(built(_ALL)))
-def test_nothing_is_written_that_the_api_server_would_drop(kind: str) -> None:
-    # an empty text, list or map and most falses are not stored, so they would look changed for ever
+def test_manifests_have_no_value_that_the_api_server_would_drop(kind: str) -> None:
+    # empty strings, lists and maps and most false values are not stored, so they would always differ
     kept = {"allowPrivilegeEscalation", "automountServiceAccountToken", "enableServiceLinks"}
     for path, value in _leaves(built(_ALL)[kind]):
         assert value not in ("", [], {}, None), path
@@ -91,7 +91,7 @@ def test_nothing_is_written_that_the_api_server_would_drop(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", list(built(_ALL)))
-def test_what_was_built_shares_nothing_with_what_is_built_next(kind: str) -> None:
+def test_two_builds_share_no_mutable_value(kind: str) -> None:
     first = built(_ALL)[kind]
     before = copy.deepcopy(first)
     _spoil(first)
@@ -99,7 +99,7 @@ def test_what_was_built_shares_nothing_with_what_is_built_next(kind: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("mode", "known", "wanted"),
+    ("mode", "known", "expected"),
     [
         ("Auto", True, True),
         ("Auto", False, False),
@@ -109,14 +109,12 @@ def test_what_was_built_shares_nothing_with_what_is_built_next(kind: str) -> Non
         ("Disabled", False, False),
     ],
 )
-def test_a_service_monitor_is_wanted_by_mode_and_by_what_the_server_knows(
-    mode: str, known: bool, wanted: bool
-) -> None:
+def test_a_service_monitor_is_built_by_mode_and_by_capability(mode: str, known: bool, expected: bool) -> None:
     children = built({"monitoring": {"serviceMonitor": mode}}, capabilities=Capabilities(service_monitors=known))
-    assert ("ServiceMonitor" in children) is wanted
+    assert ("ServiceMonitor" in children) is expected
 
 
-def test_a_part_of_a_behavior_leaves_the_rest_at_its_defaults() -> None:
+def test_a_partial_behavior_keeps_the_other_defaults() -> None:
     given = {"scaleDown": {"stabilizationWindowSeconds": 60}}
     behavior = built({"autoscaling": {"behavior": given}})["HorizontalPodAutoscaler"]["spec"]["behavior"]
     plain = built(_ALL)["HorizontalPodAutoscaler"]["spec"]["behavior"]

@@ -27,7 +27,7 @@ _BREAKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("rule", pod_security.RULES)
-def test_a_break_of_a_rule_is_noticed(rule: str) -> None:
+def test_a_violation_is_detected(rule: str) -> None:
     pod = copy.deepcopy(template()["spec"])
     for key, value in _BREAKS[rule].items():
         if key in {"containers", "initContainers"}:

@@ -32,7 +32,7 @@ def _env(container: dict[str, Any]) -> dict[str, str]:
     ],
     ids=lambda spec: next(iter(spec)),
 )
-def test_a_change_that_pods_need_not_know_of_replaces_none(spec: dict[str, Any]) -> None:
+def test_a_change_that_does_not_concern_pods_restarts_none(spec: dict[str, Any]) -> None:
     assert template(spec) == template()
 
 
@@ -50,17 +50,17 @@ def test_a_change_that_pods_need_not_know_of_replaces_none(spec: dict[str, Any])
     ],
     ids=str,
 )
-def test_a_change_that_pods_must_know_of_replaces_them(spec: dict[str, Any]) -> None:
+def test_a_change_that_concerns_pods_restarts_them(spec: dict[str, Any]) -> None:
     assert template(spec) != template()
 
 
-def test_another_digest_replaces_the_pods_also_at_the_same_address() -> None:
+def test_another_digest_restarts_the_pods_even_at_the_same_uri() -> None:
     other = _uri("https://models.example.org/m.onnx")
     other["model"]["sha256"] = "0" * 64
     assert template(other) != template(_uri("https://models.example.org/m.onnx"))
 
 
-def test_no_label_or_annotation_of_a_pod_follows_a_version() -> None:
+def test_no_label_or_annotation_of_a_pod_contains_a_version() -> None:
     metadata = template()["metadata"]
     assert set(metadata) == {"labels"}
     upgraded = template(config=dataclasses.replace(CONFIG, runtime_image="imageclassifier-runtime:next"))
@@ -68,7 +68,7 @@ def test_no_label_or_annotation_of_a_pod_follows_a_version() -> None:
 
 
 @pytest.mark.parametrize("rule", pod_security.RULES)
-def test_a_pod_keeps_the_restricted_pod_security_standard(rule: str) -> None:
+def test_a_pod_meets_the_restricted_pod_security_standard(rule: str) -> None:
     assert pod_security.RULES[rule](template()["spec"])
 
 
@@ -88,13 +88,13 @@ def test_only_the_init_container_may_write_the_model() -> None:
     assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
 
 
-def test_the_init_container_never_raises_what_the_pod_asks_for() -> None:
+def test_the_init_container_never_raises_the_requests_of_the_pod() -> None:
     model, server = pod_security.containers(template({"resources": {"limits": {"cpu": "2"}}})["spec"])
     assert model["resources"] == server["resources"]
     assert model["resources"] is not server["resources"]
 
 
-def test_mirrors_are_handed_over_in_their_order() -> None:
+def test_mirrors_are_passed_in_their_order() -> None:
     (model,) = template({"model": {"name": "mobilenet-v2"}})["spec"]["initContainers"]
     settings = _env(model)
     assert settings["IMAGECLASSIFIER_MODEL_URI"] == "https://one/m.onnx https://two/m.onnx"
@@ -103,13 +103,13 @@ def test_mirrors_are_handed_over_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["$(HOME)", "$$(HOME)", "$", "$$", "a$b", "$(", "$(A)$(B)$$"])
-def test_the_kubelet_gives_an_address_out_as_it_was_written(text: str) -> None:
+def test_the_kubelet_passes_a_uri_unchanged(text: str) -> None:
     uri = f"https://models.example.org/{text}/m.onnx"
     (model,) = template(_uri(uri))["spec"]["initContainers"]
     assert _expanded(_env(model)["IMAGECLASSIFIER_MODEL_URI"], {"HOME": "?", "A": "?", "B": "?"}) == uri
 
 
-def test_the_server_is_told_its_limits_as_plain_numbers() -> None:
+def test_the_server_gets_its_limits_as_plain_numbers() -> None:
     spec = {
         "limits": {"maxImageBytes": "2.5Mi", "maxImagePixels": 1_000_000, "maxQueueSize": 3},
         "rollout": {"drainSeconds": 7},
@@ -122,7 +122,7 @@ def test_the_server_is_told_its_limits_as_plain_numbers() -> None:
     assert settings["IMAGECLASSIFIER_DRAIN_SECONDS"] == "7"
 
 
-def test_images_go_one_by_one_unless_a_batch_has_room_for_two() -> None:
+def test_there_are_no_batch_settings_for_batches_of_one() -> None:
     assert template({"batching": {"maxBatchSize": 1, "maxQueueDelayMilliseconds": 9}}) == template()
     (server,) = template({"batching": {"maxBatchSize": 8}})["spec"]["containers"]
     settings = _env(server)
@@ -135,7 +135,7 @@ def test_a_pod_may_drain_before_it_is_killed() -> None:
     assert pod["terminationGracePeriodSeconds"] == 620
 
 
-def test_liveness_asks_for_less_than_readiness_and_less_often() -> None:
+def test_liveness_is_more_lenient_than_readiness() -> None:
     (server,) = template()["spec"]["containers"]
     assert server["livenessProbe"]["httpGet"]["path"].endswith("/live")
     assert server["startupProbe"]["httpGet"]["path"].endswith("/ready")
@@ -143,7 +143,7 @@ def test_liveness_asks_for_less_than_readiness_and_less_often() -> None:
     assert server["livenessProbe"]["periodSeconds"] > server["readinessProbe"]["periodSeconds"]
 
 
-def test_pods_spread_but_always_find_a_place() -> None:
+def test_spreading_never_keeps_a_pod_from_being_scheduled() -> None:
     spread = template()["spec"]["topologySpreadConstraints"]
     assert {constraint["whenUnsatisfiable"] for constraint in spread} == {"ScheduleAnyway"}
 

@@ -19,13 +19,13 @@ def _settings(container: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["value"] for entry in container["env"]}
 
 
-def test_a_spec_without_security_gets_the_pod_that_it_always_had() -> None:
+def test_without_security_the_pod_is_unchanged() -> None:
     assert template({"security": {}}) == template({"security": {"trustedProxies": []}}) == template()
     assert "RATE_LIMIT" not in str(template())
     assert "api-keys" not in str(template())
 
 
-def test_the_server_alone_gets_the_secret_as_a_folder_that_it_can_only_read() -> None:
+def test_only_the_server_mounts_the_secret_and_read_only() -> None:
     pod = _pod(apiKeysSecretRef={"name": "pets-keys"})
     (model,), (server,) = pod["initContainers"], pod["containers"]
     (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
@@ -37,6 +37,6 @@ def test_the_server_alone_gets_the_secret_as_a_folder_that_it_can_only_read() ->
     assert "secretKeyRef" not in str(pod)  # a variable would keep its value for the pod's life
 
 
-def test_a_burst_that_is_not_given_is_left_to_the_server() -> None:
+def test_without_a_burst_the_server_uses_its_default() -> None:
     (server,) = _pod(rateLimit={"requestsPerSecond": 5})["containers"]
     assert "IMAGECLASSIFIER_RATE_LIMIT_BURST" not in _settings(server)

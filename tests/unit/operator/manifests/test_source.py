@@ -39,9 +39,7 @@ def _keys(container: dict[str, Any]) -> dict[str, bool]:
         ("http://h/m/", {"HTTP_BEARER_TOKEN": True, "HTTP_USERNAME": True, "HTTP_PASSWORD": True}),
     ],
 )
-def test_the_init_container_gets_the_keys_of_its_scheme_and_the_server_none(
-    uri: str, keys: dict[str, bool]
-) -> None:
+def test_only_the_init_container_gets_the_keys_of_its_scheme(uri: str, keys: dict[str, bool]) -> None:
     pod = _pod(uri, credentialsSecretRef={"name": "model-store"})
     (model,), (server,) = pod["initContainers"], pod["containers"]
     assert _keys(model) == keys
@@ -51,7 +49,7 @@ def test_the_init_container_gets_the_keys_of_its_scheme_and_the_server_none(
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "precision"),
     [
         ({}, None),
         ({"precision": "FP32"}, None),
@@ -60,22 +58,22 @@ def test_the_init_container_gets_the_keys_of_its_scheme_and_the_server_none(
         ({"uri": "https://h/m/", "sha256": _SHA256, "precision": "Auto"}, "Auto"),
     ],
 )
-def test_both_containers_are_told_a_precision_that_is_not_the_default(
-    model: dict[str, str], told: str | None
+def test_both_containers_get_a_precision_other_than_the_default(
+    model: dict[str, str], precision: str | None
 ) -> None:
     assert not crd.schema_errors({"metadata": {}, "spec": {"model": model}})
     pod = template({"model": model})["spec"]
     for container in (*pod["initContainers"], *pod["containers"]):
         env = {entry["name"]: entry["value"] for entry in container["env"]}
-        assert env.get("IMAGECLASSIFIER_PRECISION") == told
+        assert env.get("IMAGECLASSIFIER_PRECISION") == precision
 
 
 @pytest.mark.parametrize("uri", ["s3://models/m.onnx", f"hf://owner/repo@{_COMMIT}", "https://h/m.onnx"])
-def test_without_a_secret_nothing_is_asked_of_one(uri: str) -> None:
+def test_without_a_secret_no_key_is_referenced(uri: str) -> None:
     assert "secretKeyRef" not in str(_pod(uri))
 
 
-def test_a_store_is_handed_over_as_settings() -> None:
+def test_a_store_is_passed_as_settings() -> None:
     (model,) = _pod("s3://models/m/", s3={"endpoint": "http://minio:9000"})["initContainers"]
     settings = {entry["name"]: entry.get("value") for entry in model["env"]}
     assert settings["IMAGECLASSIFIER_S3_ENDPOINT"] == "http://minio:9000"
@@ -92,5 +90,5 @@ def test_a_claim_is_mounted_read_only_and_only_where_it_is_copied() -> None:
     assert {"name": "source", "persistentVolumeClaim": claim} in pod["volumes"]
 
 
-def test_no_other_source_mounts_anything() -> None:
+def test_no_other_source_has_a_mount() -> None:
     assert {volume["name"] for volume in _pod("s3://models/m.onnx")["volumes"]} == {"model", "tmp"}

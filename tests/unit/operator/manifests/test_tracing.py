@@ -12,12 +12,12 @@ _ENDPOINT = "http://collector.observability.svc:4318"
 
 
 @pytest.mark.parametrize("tracing", [None, {"otlpEndpoint": ""}])
-def test_without_an_address_the_pod_is_what_it_was(tracing: dict[str, Any] | None) -> None:
+def test_without_an_endpoint_the_pod_is_unchanged(tracing: dict[str, Any] | None) -> None:
     assert template({} if tracing is None else {"tracing": tracing}) == template()
     assert "OTEL_" not in str(template({} if tracing is None else {"tracing": tracing}))
 
 
-def test_the_headers_come_from_the_secret_and_to_the_server_alone() -> None:
+def test_only_the_server_gets_the_headers_from_the_secret() -> None:
     spec = {"tracing": {"otlpEndpoint": _ENDPOINT, "headersSecretRef": {"name": "collector"}}}
     pod = template(spec)["spec"]
     reference = {"secretKeyRef": {"name": "collector", "key": "OTEL_EXPORTER_OTLP_HEADERS"}}
