@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.warnings import LOGGED
 
 from e2e.cluster.controlplane import free_ports
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
 SHA = "5" * 64
+REQUIRED = tuple(child.resource.plural for child in CHILDREN if not child.optional)
+"""The children that every ImageClassifier has."""
+
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.operator_harness import (
+    REQUIRED,
     SHA,
     Api,
     Bench,
@@ -23,8 +24,6 @@ from tests.integration.operator_harness import (
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-
-CHILDREN = ("serviceaccount", "deployment", "service")
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def controlled_by(api: Api, kind: str, name: str = "pets") -> bool:
 def test_an_empty_spec_gets_every_child(bench: Bench, api: Api) -> None:
     api.apply(classifier())
     live = settled(api)
-    assert all(controlled_by(api, kind) for kind in CHILDREN)
+    assert all(controlled_by(api, kind) for kind in REQUIRED)
     assert live["status"]["readySummary"] == "0/1"
     assert live["status"]["url"] == f"http://pets.{api.namespace}.svc"
     assert condition(live)["status"] == "False"
@@ -71,7 +70,7 @@ def test_an_event_without_a_change_writes_nothing(bench: Bench, api: Api, spec: 
     assert bench.operator_writes(since=before) == []
 
 
-@pytest.mark.parametrize("kind", CHILDREN)
+@pytest.mark.parametrize("kind", REQUIRED)
 def test_a_deleted_child_comes_back(bench: Bench, api: Api, kind: str) -> None:
     api.apply(classifier())
     settled(api)
@@ -238,5 +237,5 @@ def test_an_object_made_anew_under_its_name_gets_children_of_its_own(bench: Benc
     settled(api)
     api.run("delete", "ic", "pets")
     api.apply(classifier())
-    for kind in CHILDREN:
+    for kind in REQUIRED:
         eventually(partial(controlled_by, api, kind), seconds=60, what=f"a {kind} of the new owner")

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imageclassifier_operator.children import CHILDREN
 
 from tests.integration.operator_harness import (
     Api,
@@ -21,7 +22,7 @@ from tests.integration.operator_harness import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHILDREN = ("serviceaccount", "deployment", "service", "hpa")
+SERVED = tuple(child.resource.plural for child in CHILDREN if child.capability is None)
 SERVICE_MONITORS = "servicemonitors.monitoring.coreos.com"
 
 
@@ -192,7 +193,7 @@ def resting(api: Api) -> dict[str, Any]:
     """What the children look like, without what the API server deals out."""
     settled(api)
     found: dict[str, Any] = {}
-    for kind in CHILDREN:
+    for kind in SERVED:
         live = api.get(kind, "pets") or {}
         spec = live.get("spec") or {}
         ports = [{**port, "nodePort": "nodePort" in port} for port in spec.get("ports") or []]

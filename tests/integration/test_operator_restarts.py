@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.operator_harness import (
     OPERATOR_USER,
+    REQUIRED,
     Api,
     Bench,
     classifier,
@@ -16,8 +17,6 @@ from tests.integration.operator_harness import (
     settled,
     spec_of,
 )
-
-CHILDREN = ("serviceaccount", "deployment", "service")
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ def test_children_go_with_their_owner_while_the_operator_is_down(bench: Bench, a
         api.apply(classifier())
         settled(api)
     api.run("delete", "ic", "pets", "--timeout=5s")
-    for kind in (*CHILDREN, "replicaset"):
+    for kind in (*REQUIRED, "replicaset"):
         eventually(partial(nothing_of, api, kind), seconds=30, what=f"no {kind}")
 
 
