@@ -54,11 +54,13 @@ cluster-down: setup ## Stop the local Kubernetes and take back all it changed
 kubeconfig: ## Print the path of the local cluster's kubeconfig
 	@$(PYTHON) -c 'from e2e.cluster.paths import kubeconfig_path; print(kubeconfig_path())'
 
-.PHONY: setup lock fmt update-golden
+.PHONY: setup lock generate fmt update-golden
 setup: ## Make .venv, or bring it to what the lock file says
 	@$(PYTHON) -m e2e.bootstrap
 lock: setup ## Write the lock files anew from pyproject.toml
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
+generate: setup ## Write the CRD and the API reference from the API's description in Python
+	@$(RUN) imageclassifier_operator.api.generate crds
 fmt: setup ## Format the code and mend what can be mended
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .

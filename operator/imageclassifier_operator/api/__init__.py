@@ -2,8 +2,9 @@
 
 from imageclassifier_operator.api.catalogue import CatalogueError, parse_catalogue
 from imageclassifier_operator.api.config import CatalogueEntry, OperatorConfig
-from imageclassifier_operator.api.parse import InvalidSpecError, parse
-from imageclassifier_operator.api.types import (
+from imageclassifier_operator.api.model_source import ModelSource, Spec
+from imageclassifier_operator.api.v1alpha1 import (
+    DEFAULT_PRECISION,
     GROUP,
     KIND,
     PLURAL,
@@ -11,9 +12,7 @@ from imageclassifier_operator.api.types import (
     Autoscaling,
     Batching,
     Cache,
-    ImageClassifier,
     Limits,
-    ModelSource,
     Monitoring,
     RateLimit,
     RedisStore,
@@ -22,11 +21,12 @@ from imageclassifier_operator.api.types import (
     S3Store,
     Security,
     Service,
-    Spec,
     Tracing,
 )
+from imageclassifier_operator.api.validation import ImageClassifier, InvalidSpecError, parse
 
 __all__ = [
+    "DEFAULT_PRECISION",
     "GROUP",
     "KIND",
     "PLURAL",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.api import ModelSource
+from imageclassifier_operator.api import DEFAULT_PRECISION
 from imageclassifier_operator.manifests import cache, security, source, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imageclassifier_operator.api import Batching, Spec
+    from imageclassifier_operator.api import Batching, ModelSource, Spec
     from imageclassifier_operator.manifests.params import Params
 
 PORT = 8080
@@ -121,7 +121,7 @@ def _precision(model: ModelSource) -> dict[str, str]:
 
     The default is omitted, so that an upgrade to this version restarts no pod.
     """
-    return {} if model.precision == ModelSource.precision else {"PRECISION": model.precision}
+    return {} if model.precision == DEFAULT_PRECISION else {"PRECISION": model.precision}
 
 
 def _literal(value: str) -> str:

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.manifests.metadata import child_metadata
 from imageclassifier_operator.naming import child_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from imageclassifier_operator.api import Autoscaling
     from imageclassifier_operator.manifests.params import Params
-
-DEFAULT_BEHAVIOR: Mapping[str, Mapping[str, Any]] = {
-    "scaleUp": {
-        "stabilizationWindowSeconds": 0,
-        "selectPolicy": "Max",
-        "policies": [
-            {"type": "Percent", "value": 100, "periodSeconds": 15},
-            {"type": "Pods", "value": 4, "periodSeconds": 15},
-        ],
-    },
-    "scaleDown": {
-        "stabilizationWindowSeconds": 300,
-        "selectPolicy": "Max",
-        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
-    },
-}
-"""Scales up immediately, down after five minutes of lower load; the schema of the CRD has the same."""
 
 
 def build(params: Params) -> dict[str, Any] | None:
@@ -44,16 +24,8 @@ def build(params: Params) -> dict[str, Any] | None:
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": _metrics(autoscaling),
-            "behavior": _behavior(autoscaling),
+            "behavior": autoscaling.behavior.model_dump(mode="json", by_alias=True),
         },
-    }
-
-
-def _behavior(autoscaling: Autoscaling) -> dict[str, Any]:
-    given = autoscaling.behavior or {}
-    return {
-        direction: deepcopy({**default, **(given.get(direction) or {})})
-        for direction, default in DEFAULT_BEHAVIOR.items()
     }
 
 

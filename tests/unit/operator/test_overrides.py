@@ -102,7 +102,7 @@ async def test_a_policy_that_sets_another_value_each_time_causes_few_writes(
 
 
 async def test_another_spec_is_applied_at_the_next_pass(world: World) -> None:
-    changed = replace(PETS, spec=replace(PETS.spec, replicas=4))
+    changed = replace(PETS, spec=PETS.spec.model_copy(update={"replicas": 4}))
     assert [field.desired for field in (await world.pass_over(changed)).overridden] == [4]
     await world.pass_over(changed)
     assert world.writes() == 2

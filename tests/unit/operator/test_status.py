@@ -341,7 +341,8 @@ def test_an_invalid_spec_stalls_and_keeps_the_rest_of_the_status() -> None:
 
 
 def monitoring(observed: Observation, mode: str = "Auto") -> dict[str, Any]:
-    return condition(status_of(observed, monitoring=Monitoring(service_monitor=mode)), "MonitoringReady")
+    wanted = Monitoring.model_validate({"serviceMonitor": mode})
+    return condition(status_of(observed, monitoring=wanted), "MonitoringReady")
 
 
 def test_a_missing_service_monitor_api_does_not_affect_ready() -> None:

@@ -73,13 +73,6 @@ def test_the_defaults_of_the_schema_are_those_of_the_code(spec: dict[str, Any]) 
     assert found.replicas == plain.replicas
 
 
-def test_the_behavior_that_the_schema_fills_in_is_that_of_the_builder() -> None:
-    from imageclassifier_operator.manifests.horizontalpodautoscaler import DEFAULT_BEHAVIOR
-
-    stored = crd.defaulted({"autoscaling": {}}, crd.schema()["properties"]["spec"])
-    assert stored["autoscaling"]["behavior"] == DEFAULT_BEHAVIOR
-
-
 def test_autoscaling_without_a_target_aims_at_cpu() -> None:
     assert _parse({"autoscaling": {}}).spec.autoscaling == Autoscaling()
 
@@ -206,8 +199,8 @@ def test_all_problems_are_told_at_once() -> None:
     assert [problem.split(":")[0] for problem in problems] == [
         "spec.model",
         "spec.autoscaling",
-        "spec.rollout",
         "spec.monitoring.labels",
+        "spec.rollout",
     ]
 
 
@@ -246,4 +239,102 @@ def test_a_quantity_that_is_none_is_named_with_its_field(memory: Any, said: str)
 
 
 def test_a_whole_number_is_a_quantity() -> None:
-    assert _parse({"resources": {"limits": {"cpu": 2}}}).spec.resources.limits["cpu"] == "2"
+    assert _parse({"resources": {"limits": {"cpu": 2}}}).spec.resources.limits.cpu == "2"
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ("on", "spec: must be an object"),
+        ({"model": "mobilenet-v2"}, "spec.model: must be an object"),
+        ({"monitoring": {"labels": ["a"]}}, "spec.monitoring.labels: must be an object"),
+        ({"replicas": "two"}, "spec.replicas: must be an integer"),
+        ({"replicas": 1.5}, "spec.replicas: must be an integer"),
+        ({"replicas": True}, "spec.replicas: must be an integer"),
+        ({"replicas": 1001}, "spec.replicas: must be at most 1000, is 1001"),
+        ({"rollout": {"drainSeconds": -1}}, "spec.rollout.drainSeconds: must be at least 0, is -1"),
+        (
+            {"service": {"type": "External"}},
+            "spec.service.type: must be 'ClusterIP', 'NodePort' or 'LoadBalancer'",
+        ),
+        ({"security": {"trustedProxies": "10.0.0.0/8"}}, "spec.security.trustedProxies: must be a list"),
+        *(
+            (
+                {"security": {"trustedProxies": [proxy]}},
+                "spec.security.trustedProxies[0]: must be a network such as 10.0.0.0/8 or fd00::/8",
+            )
+            for proxy in (7, "10.0.0.0")
+        ),
+        ({"tracing": {}}, "spec.tracing: otlpEndpoint is required"),
+        ({"model": {"sha256": "5010"}}, "spec.model.sha256: must be a SHA-256 digest of 64 hexadecimal digits"),
+        (
+            {"autoscaling": {"behavior": {"scaleUp": {"policies": []}}}},
+            "spec.autoscaling.behavior.scaleUp.policies: must have 1 or more entries",
+        ),
+        (
+            {"security": {"trustedProxies": ["10.0.0.0/8"] * 65}},
+            "spec.security.trustedProxies: must have 64 or fewer entries",
+        ),
+        (
+            {"resources": {"requests": {"memory": "256m"}}},
+            'spec.resources.requests.memory: must be a number of bytes such as 512Mi, 1Gi or "1.5Gi", is 256m',
+        ),
+        ({"resources": {"limits": {"cpu": 1025}}}, "spec.resources.limits.cpu: must be at most 1024, is 1025"),
+    ],
+    ids=str,
+)
+def test_a_value_that_a_field_does_not_take_is_told_in_the_terms_of_the_api(spec: Any, problem: str) -> None:
+    assert _problems(spec) == [problem]
+
+
+def test_a_field_that_cannot_be_read_keeps_no_other_from_being_checked() -> None:
+    problems = _problems(
+        {
+            "model": {"name": "Resnet", "precision": "INT4"},
+            "limits": {"maxImagePixels": "many", "maxQueueSize": 1},
+            "batching": {"maxBatchSize": 2},
+            "cache": {"redis": {"url": "redis", "ttlSeconds": 0}, "maxBytes": "1Gi"},
+            "security": {"trustedProxies": ["10.0.0.1/8", "10.0.0.0/8", "::/0"]},
+            "rollout": {"maxSurge": 0},
+        }
+    )
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "spec.model.name",
+        "spec.model.precision",
+        "spec.limits.maxImagePixels",
+        "spec.batching.maxBatchSize",
+        "spec.cache.redis.url",
+        "spec.cache.redis.ttlSeconds",
+        "spec.security.trustedProxies[0]",
+        "spec.security.trustedProxies[2]",
+        "spec.rollout",
+    ]
+
+
+def test_a_rule_is_not_checked_on_a_value_that_cannot_be_read() -> None:
+    (problem,) = _problems({"rollout": {"maxSurge": "none", "maxUnavailable": 0}})
+    assert problem == "spec.rollout.maxSurge: must be an integer"
+    (problem,) = _problems(
+        {"resources": {"limits": {"memory": "1 Gi"}}, "limits": {"maxImagePixels": 200_000_000}}
+    )
+    assert problem.startswith("spec.resources.limits.memory: ")
+
+
+def test_the_live_object_is_left_as_it_is() -> None:
+    live = _live({"replicas": "two", "model": {"uri": 7}})
+    with pytest.raises(InvalidSpecError):
+        parse(live, config=_CONFIG)
+    assert live["spec"] == {"replicas": "two", "model": {"uri": 7}}
+
+
+def test_a_null_is_an_absent_field_and_a_whole_number_with_a_point_an_integer() -> None:
+    spec = _parse({"replicas": 2.0, "autoscaling": None, "service": {"port": None}}).spec
+    assert (spec.replicas, spec.autoscaling, spec.service.port) == (2, None, 80)
+
+
+def test_names_of_python_are_no_fields_of_the_api() -> None:
+    assert _parse({"limits": {"max_queue_size": 7}, "colour": "red"}).spec.limits.max_queue_size == 64
+
+
+def test_an_empty_address_for_traces_switches_them_off() -> None:
+    assert _parse({"tracing": {"otlpEndpoint": ""}}).spec.tracing is None

@@ -1,0 +1,74 @@
+"""Where the model of a spec comes from: resolved against the catalogue, or the spec's own address."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from imageclassifier_operator.api.v1alpha1 import ImageClassifierSpec, Model
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.api.config import OperatorConfig
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST_NAME = 63
+
+
+class UnknownModelError(ValueError):
+    """A name that the catalogue does not have."""
+
+
+class ModelSource(Model):
+    """A resolved model: `uris` are mirrors of the same bytes, tried in order, and `sha256` is their digest."""
+
+    name: str
+    uris: tuple[str, ...]
+    sha256: str
+
+    @property
+    def scheme(self) -> str:
+        """Return what kind of source it is: http, https, s3, hf, pvc, bundled."""
+        return self.uris[0].partition(":")[0]
+
+    @property
+    def claim(self) -> str | None:
+        """Return the PersistentVolumeClaim that has to be mounted, None if the model is not in one."""
+        return self.uris[0].partition("://")[2].partition("/")[0] if self.scheme == "pvc" else None
+
+
+class Spec(ImageClassifierSpec):
+    """A valid spec whose model is resolved."""
+
+    model: ModelSource
+
+
+def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
+    """Return where a model comes from.
+
+    Raises:
+        UnknownModelError: the catalogue has no such model.
+    """
+    if model.uri is not None:
+        own = {"name": model_name(model.uri), "uris": (model.uri,), "sha256": (model.sha256 or "").lower()}
+        return ModelSource(**{**dict(model), **own})
+    name = model.name or config.default_model
+    entry = config.catalogue.get(name)
+    if entry is None:
+        known = ", ".join(sorted(config.catalogue)) or "nothing"
+        raise UnknownModelError(f"{name} is not in the operator's catalogue, which has {known}")
+    return ModelSource(name=name, uris=entry.uris, sha256=entry.sha256, precision=model.precision)
+
+
+def model_name(uri: str) -> str:
+    """Return the last part of the path, without its suffix: what answers and `kubectl get` call the model."""
+    scheme, _, rest = uri.partition("://")
+    if scheme in {"http", "https"}:
+        path, otherwise = urlsplit(uri).path, "model"
+    elif scheme == "hf":
+        repository, _, path = rest.partition("/")[2].partition("/")
+        otherwise = repository.partition("@")[0]
+    else:
+        otherwise, _, path = rest.partition("/")
+    last = path.rstrip("/").rpartition("/")[2].removesuffix(".onnx") or otherwise
+    return _NOT_IN_NAMES.sub("-", last)[:_LONGEST_NAME].strip("-.") or "model"

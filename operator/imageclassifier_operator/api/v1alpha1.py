@@ -1,0 +1,767 @@
+"""The API `imageclassifier.dev/v1alpha1`, stated once.
+
+From these parts come the CRD and its reference page (`make generate`), and the operator's own validation. The
+docstring of a part or below a field is its description, a default is the schema's default, and every rule has the
+CEL expression for the API server and the operator's check of the same.
+
+An API server also evaluates a CEL rule on the `default: {}` of its node, before nested defaults are filled in, and
+rejects the whole CRD if that fails. So every field that a rule reads is guarded with has(), even with a default.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from imageclassifier_operator.api.declaration import (
+    Column,
+    Part,
+    Quantity,
+    Rule,
+    Text,
+    integer,
+    items,
+    problem,
+    rule,
+)
+from imageclassifier_operator.api.quantity import parse_quantity
+
+GROUP = "imageclassifier.dev"
+VERSION = "v1alpha1"
+KIND = "ImageClassifier"
+PLURAL = "imageclassifiers"
+SHORT_NAMES = ("ic", "icl")
+
+SUBRESOURCES: Mapping[str, Any] = {
+    "status": {},
+    "scale": {
+        "specReplicasPath": ".spec.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    },
+}
+
+_READY = '.status.conditions[?(@.type=="Ready")]'
+PRINTER_COLUMNS = (
+    Column("Ready", f"{_READY}.status", "Whether the newest generation serves with all its replicas."),
+    Column("Reason", f"{_READY}.reason", "Why, in one word."),
+    Column("Model", ".status.model.name", "The model that serves."),
+    Column("Replicas", ".status.readySummary", "Ready replicas out of the desired ones."),
+    Column("URL", ".status.url", "The address inside the cluster."),
+    Column("Age", ".metadata.creationTimestamp", type="date"),
+    Column("Precision", ".status.model.precision", "The numbers that the model computes with.", wide=True),
+    Column("Image", ".status.image", "The image of the server.", wide=True),
+)
+
+DEFAULT_PRECISION: Final = "FP32"
+
+SERVER_BASE_BYTES = 160 * 1024**2
+"""What the server itself takes (interpreter, libraries, model, buffers): its own tests hold it to that."""
+
+DECODE_BYTES_PER_PIXEL = 8
+"""The most that decoding one pixel takes at its peak, over all formats and colour modes."""
+
+_DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_LABEL_KEY = re.compile(rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
+_OWN_LABELS = "app.kubernetes.io/"
+
+Replicas = Annotated[int, integer(0, 1000)]
+Percent = Annotated[int, integer(1, 10_000)]
+Generation = Annotated[int, integer(0, size="int64")]
+Word = Annotated[str, Text(1024, least=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
+Cores = Annotated[
+    str,
+    Quantity(
+        least=1,
+        most=1024,
+        longest=16,
+        pattern=r"^([0-9]+(\.[0-9]{1,3})?|[0-9]+m)$",
+        words='a number of cores such as 2, 500m or "0.5"',
+    ),
+]
+Memory = Annotated[
+    str,
+    Quantity(
+        least=1,
+        most=16 * 1024**4,
+        longest=20,
+        pattern=r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        words='a number of bytes such as 512Mi, 1Gi or "1.5Gi"',
+    ),
+]
+SecretName = Annotated[
+    str, Text(253, least=1, pattern=f"^{_DNS_NAME}$", words="the name of a Secret in this namespace")
+]
+CatalogueName = Annotated[
+    str,
+    Text(
+        63,
+        least=1,
+        pattern="^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$",
+        words="a name of at most 63 lower-case letters, digits, '.', '_' and '-'",
+    ),
+]
+ModelUri = Annotated[
+    str,
+    Text(
+        2048,
+        least=9,
+        pattern=r"^(https?://[^\s/?#@]+(/[^\s]*)?|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]*"
+        r"|hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}@[0-9a-f]{40}(/[^\s]*)?"
+        rf"|pvc://{_DNS_NAME}(/[^\s]*)?)$",
+        words="http(s)://host/path, s3://bucket/key, hf://owner/repo@commit/path or pvc://claim/path, "
+        "without user and password",
+    ),
+]
+Digest = Annotated[str, Text(64, pattern="^[0-9a-fA-F]{64}$", words="a SHA-256 digest of 64 hexadecimal digits")]
+S3Endpoint = Annotated[
+    str, Text(512, least=8, pattern=r"^https?://[^\s/?#@]+$", words="http(s)://host[:port], without a path")
+]
+Region = Annotated[
+    str,
+    Text(63, least=1, pattern="^[a-z0-9-]+$", words="at most 63 lower-case letters, digits and hyphens"),
+]
+RedisUrl = Annotated[
+    str,
+    Text(
+        512,
+        least=9,
+        pattern=r"^rediss?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+        r"(:[0-9]{1,5})?(/[0-9]{1,5})?$",
+        words="redis://host[:port][/number] or rediss://…, without user and password",
+    ),
+]
+Interval = Annotated[
+    str,
+    Text(5, least=2, pattern="^[1-9][0-9]{0,3}[smh]$", words="seconds, minutes or hours such as 15s or 1m"),
+]
+LabelValue = Annotated[
+    str,
+    Text(
+        63,
+        pattern="^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$",
+        words="a label value of at most 63 letters, digits, '.', '_' and '-'",
+    ),
+]
+OtlpEndpoint = Annotated[
+    str,
+    Text(
+        1024,
+        pattern=r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?)?$",
+        words="http(s)://host[:port][/path], without user and password",
+    ),
+]
+
+
+def _size(least: int, most: int) -> Quantity:
+    """Return the bounds of a number of bytes."""
+    pattern = r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|Ki|Mi|Gi)?$"
+    words = "a number of bytes such as 16Mi or 1Gi"
+    return Quantity(least=least, most=most, longest=16, pattern=pattern, words=words, in_bytes=True)
+
+
+class SecretRef(Part):
+    """A reference to a Secret of the same namespace."""
+
+    name: SecretName
+    """Name of the Secret."""
+
+
+def _name_of(secret: SecretRef | None) -> str | None:
+    return None if secret is None else secret.name
+
+
+class S3Store(Part):
+    """Location of the bucket of an s3 uri. If absent, the bucket is at AWS."""
+
+    endpoint: S3Endpoint | None = None
+    """Endpoint of a store other than AWS, as http(s)://host or with :port. The bucket is then the first part of
+    the path, unless addressing says otherwise."""
+
+    region: Region = "us-east-1"
+    """Region of the bucket, which requests are signed for."""
+
+    addressing: Literal["Auto", "Path", "Virtual"] = "Auto"
+    """Where a request names the bucket: in the path (Path), or in the host name (Virtual). Auto uses the host name
+    for AWS and the path for an endpoint."""
+
+
+class Model(Part):
+    """The model to serve.
+
+    It is an entry of the operator's catalogue, by name, or a file or folder, by uri and sha256. If neither is
+    given, the bundled model cifar10-mobilenet-v2 is served, which classifies ten everyday objects.
+    """
+
+    name: CatalogueName | None = None
+    """Name of an entry of the model catalogue, such as mobilenet-v2. The catalogue is part of the operator's
+    configuration. If it has no such entry, the condition Stalled lists the entries that it has."""
+
+    uri: ModelUri | None = None
+    """Address of a model, a file or a folder, without user or password. A folder ends in a slash and contains
+    model.onnx and, if needed, labels.txt and preprocessor_config.json. One of http(s)://host/path,
+    s3://bucket/key, hf://owner/repo@commit/path (the full commit hash; without path, the whole repository) and
+    pvc://claim/path (a PersistentVolumeClaim in this namespace, mounted read-only; without path, the whole claim).
+    Each pod fetches the model before it starts, in this namespace. Requires sha256."""
+
+    sha256: Digest | None = None
+    """Digest that the bytes behind uri must have; other bytes are refused. For a file, it is what sha256sum
+    prints. For a folder, it is what this command prints, with the files that the folder has: sha256sum labels.txt
+    model.int8.onnx model.onnx preprocessor_config.json quantization.json | sha256sum"""
+
+    credentials_secret_ref: SecretRef | None = None
+    """Secret in this namespace with the credentials of the source. Only the step that fetches the model gets its
+    keys, and only those of the uri's scheme. For s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and
+    AWS_SESSION_TOKEN if there is one. For hf: HF_TOKEN. For http and https: HTTP_BEARER_TOKEN, or HTTP_USERNAME
+    and HTTP_PASSWORD."""
+
+    s3: S3Store | None = None
+
+    precision: Literal["FP32", "INT8", "Auto"] = DEFAULT_PRECISION
+    """Which graph of the model is served: the one in FP32 or the one in INT8. INT8 is an error if the model has no
+    INT8 graph that was measured and accepted (see imageclassifier quantize). Auto uses INT8 if the model has it,
+    else FP32, the same in every pod. status.model.precision shows which one serves."""
+
+    @property
+    def credentials_secret(self) -> str | None:
+        """Return the name of the Secret with credentials."""
+        return _name_of(self.credentials_secret_ref)
+
+    @rule(message="give name or uri, never both", cel="!(has(self.name) && has(self.uri))")
+    def _one_source(self) -> bool:
+        return self.name is None or self.uri is None
+
+    @rule(
+        message="sha256 is required with uri; get it with sha256sum",
+        cel="!has(self.uri) || has(self.sha256)",
+    )
+    def _digest_of_uri(self) -> bool:
+        return self.uri is None or self.sha256 is not None
+
+    @rule(
+        message="sha256 goes only with uri; a catalogue entry brings its own digest",
+        cel="!has(self.sha256) || has(self.uri)",
+    )
+    def _digest_only_of_uri(self) -> bool:
+        return self.sha256 is None or self.uri is not None
+
+    @rule(
+        message="credentialsSecretRef goes only with uri; a catalogue entry is read without",
+        cel="!has(self.credentialsSecretRef) || has(self.uri)",
+    )
+    def _credentials_only_of_uri(self) -> bool:
+        return self.credentials_secret_ref is None or self.uri is not None
+
+    @rule(
+        message="credentialsSecretRef does not go with a pvc:// uri; a claim is mounted without",
+        cel="!has(self.credentialsSecretRef) || !has(self.uri) || !self.uri.startsWith('pvc://')",
+    )
+    def _no_credentials_of_claims(self) -> bool:
+        return self.credentials_secret_ref is None or self.uri is None or not self.uri.startswith("pvc://")
+
+    @rule(
+        message="s3 goes only with an s3:// uri",
+        cel="!has(self.s3) || (has(self.uri) && self.uri.startsWith('s3://'))",
+    )
+    def _store_of_s3(self) -> bool:
+        return self.s3 is None or (self.uri is not None and self.uri.startswith("s3://"))
+
+
+class Policy(Part):
+    """The largest change within a period."""
+
+    type: Literal["Pods", "Percent"]
+    """What value counts: Pods, or Percent of the current number."""
+
+    value: Annotated[int, integer(1, 10_000)]
+    """The largest change."""
+
+    period_seconds: Annotated[int, integer(1, 1800)]
+    """The period that the change is limited in."""
+
+
+Window = Annotated[int, integer(0, 3600)]
+Policies = Annotated[tuple[Policy, ...], items(8, least=1, merged_as="atomic")]
+
+
+class ScalingRules(Part):
+    """How the number of pods may change in one direction."""
+
+    stabilization_window_seconds: Window
+    """Seconds of past recommendations that are taken into account, so that the number does not flap."""
+
+    select_policy: Literal["Max", "Min", "Disabled"] = "Max"
+    """Which policy applies: the one that allows the largest change (Max), the one that allows the smallest (Min),
+    or none, so that nothing changes in this direction (Disabled)."""
+
+    policies: Policies
+    """Limits of the change within a period."""
+
+
+class ScaleUp(ScalingRules):
+    """How the number of pods may grow."""
+
+    stabilization_window_seconds: Window = 0
+    policies: Policies = (
+        Policy(type="Percent", value=100, period_seconds=15),
+        Policy(type="Pods", value=4, period_seconds=15),
+    )
+
+
+class ScaleDown(ScalingRules):
+    """How the number of pods may shrink."""
+
+    stabilization_window_seconds: Window = 300
+    policies: Policies = (Policy(type="Percent", value=100, period_seconds=15),)
+
+
+class Behavior(Part):
+    """How fast the number of pods may change, in the terms of HorizontalPodAutoscaler.
+
+    By default it grows at once, by the larger of 100 percent and 4 pods every 15 seconds, and shrinks after 300
+    seconds of lower load.
+    """
+
+    scale_up: ScaleUp = ScaleUp()
+    scale_down: ScaleDown = ScaleDown()
+
+
+class Autoscaling(Part):
+    """Autoscaling lets a HorizontalPodAutoscaler set the number of pods.
+
+    It is off if absent, and on if present, also if empty ({}). Without any target, it aims at 70 percent of the
+    CPU request.
+    """
+
+    min_replicas: Annotated[int, integer(1, 1000)] = 2
+    """The smallest number of pods."""
+
+    max_replicas: Annotated[int, integer(1, 1000)] = 10
+    """The largest number of pods."""
+
+    target_memory_utilization: Percent | None = None
+    """Average memory use of the pods, in percent of their request. A server keeps most of its memory when its load
+    falls, so this target can keep the number of pods high."""
+
+    target_cpu_utilization: Percent | None = Field(
+        validation_alias="targetCPUUtilization",
+        default_factory=lambda given: 70 if given.get("target_memory_utilization") is None else None,
+    )
+    """Average CPU use of the pods, in percent of their request. 70 if no target is given; with a memory target
+    alone, CPU is not considered."""
+
+    behavior: Behavior = Behavior()
+
+    @rule(
+        message="minReplicas is more than maxReplicas; where not given they are 2 and 10",
+        detail="minReplicas ({self.min_replicas}) is more than maxReplicas ({self.max_replicas}); "
+        "where not given they are 2 and 10",
+        cel="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+    )
+    def _bounds_in_order(self) -> bool:
+        return self.min_replicas <= self.max_replicas
+
+
+class ResourceRequests(Part):
+    """Resources that are reserved for each server."""
+
+    cpu: Cores = "100m"
+    """Cores, whole or in thousandths (2, 500m, "0.5"; quote a number with a point)."""
+
+    memory: Memory = "256Mi"
+    """Bytes, usually with a suffix (512Mi, 1Gi, "1.5Gi")."""
+
+
+class ResourceLimits(Part):
+    """The most resources that each server gets."""
+
+    cpu: Cores = "500m"
+    """Cores, whole or in thousandths (2, 500m, "0.5"; quote a number with a point)."""
+
+    memory: Memory = "512Mi"
+    """Bytes, usually with a suffix (512Mi, 1Gi, "1.5Gi")."""
+
+
+def _request_within_limit(resource: str) -> Rule:
+    """Return the rule for a resource; what is not a quantity is the error of its own field."""
+    request, limit = f"self.requests.{resource}", f"self.limits.{resource}"
+    cel = (
+        f"!has(self.requests) || !has({request}) || !isQuantity(string({request})) || "
+        f"!has(self.limits) || !has({limit}) || !isQuantity(string({limit})) || "
+        f"quantity(string({request})).compareTo(quantity(string({limit}))) <= 0"
+    )
+
+    @rule(
+        message=f"requests.{resource} is more than limits.{resource}",
+        field=f"requests.{resource}",
+        detail=f"{{{request}}} is more than the limit, {{{limit}}}",
+        cel=cel,
+    )
+    def within_limit(part: "Resources") -> bool:
+        asked, most = getattr(part.requests, resource), getattr(part.limits, resource)
+        return parse_quantity(asked) <= parse_quantity(most)
+
+    return within_limit
+
+
+class Resources(Part):
+    """Resources of each server.
+
+    No request may be more than its limit, and the memory limit must hold the largest accepted image and the cache,
+    see limits.
+    """
+
+    requests: ResourceRequests = ResourceRequests()
+    limits: ResourceLimits = ResourceLimits()
+
+    _cpu = _request_within_limit("cpu")
+    _memory = _request_within_limit("memory")
+
+
+class Limits(Part):
+    """Limits of one request.
+
+    Decoding takes up to 8 bytes a pixel, so 160 MiB + maxImageBytes + 8 x maxImagePixels, and cache.maxBytes if
+    there is a cache, must fit into the memory limit.
+    """
+
+    max_image_bytes: Annotated[int, _size(1024, 1024**3)] = Field(default="10Mi", validate_default=True)
+    """The largest request body that is read, in bytes (10Mi). Larger ones are answered with 413."""
+
+    max_image_pixels: Annotated[int, integer(1024, 200_000_000, size="int64")] = 25_000_000
+    """The largest image that is decoded, width times height. Larger ones are answered with 413."""
+
+    max_queue_size: Annotated[int, integer(1, 10_000)] = 64
+    """How many requests may wait. Further ones are answered with 503."""
+
+
+class Batching(Part):
+    """Batching runs images of several requests through the model together.
+
+    It is off by default: if one image keeps a core busy, nothing is gained. It takes memory that the rule of
+    limits does not count, for a MobileNetV2 of 224 pixels about 10 MiB for each image of a batch, for each thread
+    and once more.
+    """
+
+    max_batch_size: Annotated[int, integer(1, 64)] = 1
+    """The largest number of images that run through the model together; 1 means one by one. At most
+    limits.maxQueueSize."""
+
+    max_queue_delay_milliseconds: Annotated[int, integer(0, 1000)] = 2
+    """How long an image that is ready waits for others that have arrived but are not ready. A single image never
+    waits."""
+
+
+class RedisStore(Part):
+    """Redis keeps results too, for all servers of a model, and keeps them when servers are replaced.
+
+    No image is refused because of it; if Redis is unreachable or slow, the image is classified.
+    """
+
+    url: RedisUrl
+    """Address, redis://host, or rediss://host for TLS, optionally with :port (default 6379) and /number of the
+    database. User and password are in the Secret."""
+
+    credentials_secret_ref: SecretRef | None = None
+    """Secret in this namespace with the key password, and username if Redis has users. The servers get them;
+    without the Secret, a new pod does not start."""
+
+    ttl_seconds: Annotated[int, integer(1, 31_536_000)] = 86_400
+    """How long Redis keeps a result."""
+
+    @property
+    def credentials_secret(self) -> str | None:
+        """Return the name of the Secret with the login."""
+        return _name_of(self.credentials_secret_ref)
+
+
+class Cache(Part):
+    """Cache answers an image that was classified before from memory, found by a digest of its bytes.
+
+    It is off if absent, and on if present, also if empty ({}).
+    """
+
+    max_bytes: Annotated[int, _size(1024**2, 16 * 1024**3)] = Field(default="16Mi", validate_default=True)
+    """The most that each server keeps, in bytes (16Mi). A result takes about 0.4 KB and 4 bytes a class. It is
+    part of the memory limit, see limits."""
+
+    redis: RedisStore | None = None
+
+
+class Service(Part):
+    """Service is the one address of all pods."""
+
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    """Type of the Service, as in Kubernetes."""
+
+    port: Annotated[int, integer(1, 65_535)] = 80
+    """Port that clients connect to."""
+
+
+def _label_key(key: str) -> str:
+    if key.startswith(_OWN_LABELS):
+        raise problem(f"{key} is one of the operator's own labels")
+    if not _LABEL_KEY.fullmatch(key):
+        raise problem(f"{key!r} is not the key of a label")
+    return key
+
+
+class Monitoring(Part):
+    """Monitoring says whether and how Prometheus discovers the pods."""
+
+    service_monitor: Literal["Auto", "Enabled", "Disabled"] = "Auto"
+    """Whether to create a ServiceMonitor for the Prometheus operator: if the cluster has that kind (Auto), always
+    (Enabled, and the condition MonitoringReady reports a missing kind), or never (Disabled)."""
+
+    interval: Interval = "15s"
+    """How often the metrics are scraped, in seconds, minutes or hours (15s, 1m)."""
+
+    labels: Annotated[Mapping[Annotated[str, AfterValidator(_label_key)], LabelValue], Field(max_length=32)] = {}
+    """Additional labels of the ServiceMonitor, such as those that a Prometheus selects by. Keys that begin with
+    app.kubernetes.io/ are reserved for the operator."""
+
+
+class Tracing(Part):
+    """Tracing is where the servers send traces of their requests. If absent, they send none."""
+
+    endpoint: OtlpEndpoint = Field(validation_alias="otlpEndpoint")
+    """Address of an OTLP receiver that takes HTTP, such as an OpenTelemetry collector: http(s)://host[:port],
+    usually port 4318. /v1/traces is appended to it. If empty, no traces are sent."""
+
+    sampling_percent: Annotated[int, integer(0, 100)] = 1
+    """Percentage of the requests without a trace that are traced. Requests that come with a trace (traceparent)
+    are traced if it says so."""
+
+    headers_secret_ref: SecretRef | None = None
+    """Secret in this namespace with headers for the receiver. Its key OTEL_EXPORTER_OTLP_HEADERS holds them as
+    name=value,name=value, with values percent-encoded. Only the server gets it."""
+
+    @property
+    def headers_secret(self) -> str | None:
+        """Return the name of the Secret with headers."""
+        return _name_of(self.headers_secret_ref)
+
+
+class RateLimit(Part):
+    """RateLimit bounds what each client may send to each pod, so three pods accept three times as much.
+
+    A client is an entry of the Secret with the API keys or, without keys, an address. Requests beyond it are
+    answered with 429.
+    """
+
+    requests_per_second: Annotated[int, integer(1, 100_000)]
+    """Requests per second of one client. A request with n images counts n times."""
+
+    burst: Annotated[int, integer(1, 1_000_000)] | None = None
+    """Burst size: requests of one client that may arrive at the same time. Defaults to one second's worth."""
+
+
+def _network(written: Any) -> Any:
+    """Refuse what is not a network, which CEL can tell only since 1.31."""
+    if not isinstance(written, str):
+        return written
+    try:
+        network = ipaddress.ip_network(written, strict=False)
+    except ValueError:
+        raise problem(f"{written} is not a network; write one as 10.0.0.0/8 or fd00::/8") from None
+    if network.prefixlen == 0:
+        raise problem(f"{written} is everyone, and then every client could name itself as it likes")
+    if str(ipaddress.ip_interface(written).ip) != str(network.network_address):
+        raise problem(f"{written} is an address within a network; the network is {network}")
+    return written
+
+
+Network = Annotated[
+    str,
+    Text(43, least=4, pattern="^[0-9A-Fa-f:.]+/[0-9]{1,3}$", words="a network such as 10.0.0.0/8 or fd00::/8"),
+    BeforeValidator(_network),
+    Field(description="A network as address/length."),
+]
+
+
+class Security(Part):
+    """Security says which requests are accepted, and how often.
+
+    Health, readiness and metrics are always accepted, without a key and without a limit.
+    """
+
+    api_keys_secret_ref: SecretRef | None = None
+    """Secret in this namespace with the API keys. If given, every request needs one. Each entry of the Secret is
+    one client; its value is a key of 16 to 256 characters, or several, one a line. Servers pick up a change of the
+    Secret without a restart."""
+
+    rate_limit: RateLimit | None = None
+
+    trusted_proxies: Annotated[tuple[Network, ...], items(64, merged_as="set")] = ()
+    """Networks (10.0.0.0/8, fd00::/8) of proxies whose X-Forwarded-For and Forwarded headers are trusted to name
+    the client. A network of all addresses, such as 0.0.0.0/0, is refused."""
+
+    @property
+    def api_keys_secret(self) -> str | None:
+        """Return the name of the Secret with the API keys."""
+        return _name_of(self.api_keys_secret_ref)
+
+
+class Rollout(Part):
+    """Rollout is how pods are replaced when something about them changes."""
+
+    max_surge: Replicas = 1
+    """How many pods may exist above the desired number."""
+
+    max_unavailable: Replicas = 0
+    """How many of the desired pods may be unavailable."""
+
+    drain_seconds: Annotated[int, integer(0, 600)] = 10
+    """Seconds a pod keeps serving after SIGTERM, while endpoints are removed."""
+
+    @rule(
+        message="maxSurge and maxUnavailable are both 0, so no pod could ever be replaced",
+        cel="!has(self.maxSurge) || !has(self.maxUnavailable) || self.maxSurge > 0 || self.maxUnavailable > 0",
+    )
+    def _can_replace_a_pod(self) -> bool:
+        return self.max_surge > 0 or self.max_unavailable > 0
+
+
+class ImageClassifierSpec(Part):
+    """Spec is the desired state. An empty spec is valid."""
+
+    model: Model = Model()
+
+    replicas: Replicas = 1
+    """Number of pods if autoscaling is absent. With autoscaling the HorizontalPodAutoscaler decides, and this
+    number is kept but not used."""
+
+    autoscaling: Autoscaling | None = None
+    resources: Resources = Resources()
+    limits: Limits = Limits()
+    batching: Batching = Batching()
+    cache: Cache | None = None
+    service: Service = Service()
+    monitoring: Monitoring = Monitoring()
+    tracing: Tracing | None = None
+    security: Security = Security()
+    rollout: Rollout = Rollout()
+
+    @field_validator("tracing")
+    @classmethod
+    def _off_if_empty(cls, tracing: Tracing | None) -> Tracing | None:
+        return tracing if tracing is not None and tracing.endpoint else None
+
+    @rule(
+        message="batching.maxBatchSize is more than limits.maxQueueSize, so no batch would ever be full",
+        field="batching.maxBatchSize",
+        detail="{self.batching.max_batch_size} is more than spec.limits.maxQueueSize "
+        "({self.limits.max_queue_size}), so no batch would ever be full; lower it or raise maxQueueSize",
+        cel="!has(self.batching) || !has(self.batching.maxBatchSize) || !has(self.limits) || "
+        "!has(self.limits.maxQueueSize) || self.batching.maxBatchSize <= self.limits.maxQueueSize",
+    )
+    def _batch_fits_into_the_queue(self) -> bool:
+        return self.batching.max_batch_size <= self.limits.max_queue_size
+
+    @property
+    def needed_memory(self) -> int:
+        """Return the bytes that the server needs to decode the largest image that it accepts."""
+        decoding = self.limits.max_image_bytes + DECODE_BYTES_PER_PIXEL * self.limits.max_image_pixels
+        return SERVER_BASE_BYTES + decoding + (0 if self.cache is None else self.cache.max_bytes)
+
+    @property
+    def needed_mebibytes(self) -> int:
+        """Return the same in MiB, rounded up."""
+        return -(-self.needed_memory // 1024**2)
+
+    @property
+    def memory_words(self) -> tuple[str, str]:
+        """Return what the problem below says about the cache, if there is one."""
+        return ("", "") if self.cache is None else (" beside the cache", ", or spec.cache.maxBytes")
+
+    @rule(
+        message="the memory limit is less than one largest image and the cache need",
+        field="limits",
+        detail="one largest image{self.memory_words[0]} needs {self.needed_mebibytes} MiB of memory, "
+        "spec.resources.limits.memory is {self.resources.limits.memory}; raise it to {self.needed_mebibytes}Mi "
+        "or lower maxImagePixels or maxImageBytes{self.memory_words[1]}",
+        reads=("resources.limits.memory", "limits.maxImageBytes", "limits.maxImagePixels", "cache.maxBytes"),
+    )
+    def _image_fits_into_memory(self) -> bool:
+        return self.needed_memory <= int(parse_quantity(self.resources.limits.memory))
+
+
+class Condition(Part):
+    """A condition states that something is true, is false, or is not known."""
+
+    type: Annotated[str, Text(316, least=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
+    """What the condition is about, in CamelCase."""
+
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition is true."""
+
+    observed_generation: Generation | None = None
+    """The generation of the spec that this condition is about."""
+
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    """When status changed last."""
+
+    reason: Word
+    """The reason, in one word in CamelCase."""
+
+    message: Annotated[str, Text(32_768)]
+    """The reason in words, and what to do about it."""
+
+
+class ModelStatus(Part):
+    """The model that serves, as the pods reported it."""
+
+    name: Annotated[str, Text(253)] | None = None
+    """Its name, from the catalogue or from the address."""
+
+    sha256: Annotated[str, Text(64)] | None = None
+    """Its digest."""
+
+    precision: Annotated[str, Text(32)] | None = None
+    """The numbers that it computes with, such as FP32."""
+
+    classes: Annotated[int, integer(0)] | None = None
+    """The number of its classes."""
+
+
+class ImageClassifierStatus(Part):
+    """Status is the most recently observed state. Only the operator writes it."""
+
+    observed_generation: Generation | None = None
+    """The generation of the spec that this status is about."""
+
+    conditions: Annotated[tuple[Condition, ...], items(32, merged_as="map", keys=("type",))] | None = None
+    """Conditions of the object. Ready is the summary; Available, Progressing and Stalled (True only when user
+    action is required) give details; AutoscalingReady and MonitoringReady are about these optional parts."""
+
+    replicas: Annotated[int, integer(0)] | None = None
+    """The number of pods."""
+
+    ready_replicas: Annotated[int, integer(0)] | None = None
+    """The number of pods that are ready."""
+
+    ready_summary: Annotated[str, Text(32)] | None = None
+    """Ready pods out of the desired ones, as 2/2."""
+
+    selector: Annotated[str, Text(1024)] | None = None
+    """The label selector of the pods, for kubectl scale and autoscalers."""
+
+    url: Annotated[str, Text(1024)] | None = None
+    """The address of the Service inside the cluster."""
+
+    image: Annotated[str, Text(1024)] | None = None
+    """The image of the server."""
+
+    model: ModelStatus | None = None
+
+
+class Resource(Part):
+    """ImageClassifier is a fleet of servers that classify images with one model, behind one Service.
+
+    An object with an empty spec serves the model that comes with the operator.
+    """
+
+    spec: ImageClassifierSpec = ImageClassifierSpec()
+    status: ImageClassifierStatus | None = None

@@ -1,0 +1,121 @@
+"""The API server and the operator check the same: each rule in CEL and in Python, and each field's bounds."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.api import InvalidSpecError, OperatorConfig, parse, parse_catalogue
+from imageclassifier_operator.api.declaration import Part, Rule
+from imageclassifier_operator.api.v1alpha1 import ImageClassifierSpec
+from pydantic import ValidationError
+
+from tests import cel, crd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SPEC = crd.schema()["properties"]["spec"]
+_SAMPLES = [*crd.samples("valid"), *crd.samples("invalid")]
+_STORED = [sample for sample in _SAMPLES if not sample.refused_by_schema]
+_REFUSED = [sample for sample in _SAMPLES if sample.refused_by_schema]
+_SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+_CONFIG = OperatorConfig(runtime_image="runtime:test", catalogue=parse_catalogue(crd.CATALOGUE.read_text()))
+
+
+def _every(**choices: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield every choice of values; None is a field that is absent."""
+    for values in itertools.product(*choices.values()):
+        yield {name: value for name, value in zip(choices, values, strict=True) if value is not None}
+
+
+def _specs() -> Iterator[dict[str, Any]]:
+    for model in _every(
+        name=(None, "mobilenet-v2"),
+        uri=(None, "https://models.example.org/m.onnx", "s3://models/m.onnx", "pvc://models/m.onnx"),
+        sha256=(None, _SHA256),
+        credentialsSecretRef=(None, {"name": "keys"}),
+        s3=(None, {}, {"region": "eu-west-3"}),
+    ):
+        yield {"model": model}
+    for autoscaling in _every(minReplicas=(None, 1, 2, 3, 11), maxReplicas=(None, 1, 2, 10)):
+        yield {"autoscaling": autoscaling}
+    for rollout in _every(maxSurge=(None, 0, 1), maxUnavailable=(None, 0, 1)):
+        yield {"rollout": rollout}
+    for size, queue in itertools.product((None, 1, 8, 64), (None, 1, 7, 8, 63, 64, 65)):
+        yield {**dict(_part("batching", maxBatchSize=size)), **dict(_part("limits", maxQueueSize=queue))}
+    for resource, values in {
+        "cpu": (None, 1, "1", "1000m", "999m", "0.5", "500m", "501m", 2),
+        "memory": (None, 1, "512Mi", "0.5Gi", "512M", "536870913", "1Gi", 2**29),
+    }.items():
+        for request, limit in itertools.product(values, values):
+            asked, most = (
+                dict(_part("requests", **{resource: request})),
+                dict(_part("limits", **{resource: limit})),
+            )
+            yield {"resources": {**asked, **most}}
+
+
+def _part(part: str, **fields: Any) -> Iterator[tuple[str, Any]]:
+    given = {name: value for name, value in fields.items() if value is not None}
+    if given:
+        yield part, given
+
+
+def _rules(part: Part, stored: dict[str, Any]) -> Iterator[tuple[Rule, Part, dict[str, Any]]]:
+    """Yield every rule that CEL has too, with the part and the stored object that it is about."""
+    for rule in part.rules():
+        if rule.cel is not None:
+            yield rule, part, stored
+    for name, api_name in part.api_names().items():
+        inner = getattr(part, name)
+        if isinstance(inner, Part):
+            yield from _rules(inner, stored[api_name])
+
+
+def _outcomes(spec: dict[str, Any]) -> set[tuple[str, bool]]:
+    stored = crd.defaulted(spec, _SPEC)
+    found = set()
+    for rule, part, node in _rules(ImageClassifierSpec.model_validate(stored), stored):
+        assert rule.cel is not None
+        holds = rule.holds(part)
+        assert cel.holds(rule.cel, node) == holds, (rule.message, node)
+        found.add((rule.message, holds))
+    return found
+
+
+@pytest.mark.parametrize("sample", _STORED, ids=lambda sample: sample.path.stem)
+def test_cel_and_python_agree_on_a_sample(sample: crd.Sample) -> None:
+    spec = sample.document.get("spec") or {}
+    try:
+        assert _outcomes(spec)
+    except ValidationError:  # a value that the operator alone refuses
+        assert set(sample.promises) == {"condition"}
+
+
+def test_cel_and_python_agree_on_every_combination_of_the_fields_that_rules_read() -> None:
+    outcomes = set().union(*map(_outcomes, _specs()))
+    messages = {
+        rule["message"] for _, node in crd.nodes(crd.schema()) for rule in node.get("x-kubernetes-validations", [])
+    }
+    assert outcomes == {(message, holds) for message in messages for holds in (True, False)}
+
+
+@pytest.mark.parametrize("sample", _REFUSED, ids=lambda sample: sample.path.stem)
+def test_the_operator_refuses_the_field_that_the_schema_refuses(sample: crd.Sample) -> None:
+    # as an older CRD would have let it through
+    with pytest.raises(InvalidSpecError) as raised:
+        parse({"metadata": {}, "spec": crd.defaulted(sample.document["spec"], _SPEC)}, config=_CONFIG)
+    for error in sample.errors:
+        field, _, text = error.removeprefix("<nil>").removeprefix(".").partition(": ")
+        if not field.startswith("spec.") or "Checked value" in text:  # the same field again, in other words
+            continue
+        parent, _, name = field.rpartition(".")
+        start = f"{parent}: {name} is required" if text == "Required value" else f"{field}: "
+        assert [problem for problem in raised.value.problems if problem.startswith(start)], start
+    for problem in raised.value.problems:
+        assert not re.search(
+            "password|secret@|AKIA", problem.partition(": ")[2].removesuffix("without user and password")
+        )
