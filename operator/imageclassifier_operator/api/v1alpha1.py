@@ -229,7 +229,7 @@ class Model(Part):
         """Return the name of the Secret with credentials."""
         return _name_of(self.credentials_secret_ref)
 
-    @rule(message="give name or uri, never both", cel="!(has(self.name) && has(self.uri))")
+    @rule(message="give either name or uri, not both", cel="!(has(self.name) && has(self.uri))")
     def _one_source(self) -> bool:
         return self.name is None or self.uri is None
 
@@ -241,28 +241,28 @@ class Model(Part):
         return self.uri is None or self.sha256 is not None
 
     @rule(
-        message="sha256 goes only with uri; a catalogue entry brings its own digest",
+        message="sha256 requires uri; a catalogue entry has its own digest",
         cel="!has(self.sha256) || has(self.uri)",
     )
     def _digest_only_of_uri(self) -> bool:
         return self.sha256 is None or self.uri is not None
 
     @rule(
-        message="credentialsSecretRef goes only with uri; a catalogue entry is read without",
+        message="credentialsSecretRef requires uri; a catalogue entry is read without credentials",
         cel="!has(self.credentialsSecretRef) || has(self.uri)",
     )
     def _credentials_only_of_uri(self) -> bool:
         return self.credentials_secret_ref is None or self.uri is not None
 
     @rule(
-        message="credentialsSecretRef does not go with a pvc:// uri; a claim is mounted without",
+        message="credentialsSecretRef is not supported with a pvc:// uri; a claim is mounted without credentials",
         cel="!has(self.credentialsSecretRef) || !has(self.uri) || !self.uri.startsWith('pvc://')",
     )
     def _no_credentials_of_claims(self) -> bool:
         return self.credentials_secret_ref is None or self.uri is None or not self.uri.startswith("pvc://")
 
     @rule(
-        message="s3 goes only with an s3:// uri",
+        message="s3 requires an s3:// uri",
         cel="!has(self.s3) || (has(self.uri) && self.uri.startsWith('s3://'))",
     )
     def _store_of_s3(self) -> bool:
@@ -355,9 +355,9 @@ class Autoscaling(Part):
     behavior: Behavior = Behavior()
 
     @rule(
-        message="minReplicas is more than maxReplicas; where not given they are 2 and 10",
+        message="minReplicas is more than maxReplicas; the defaults are 2 and 10",
         detail="minReplicas ({self.min_replicas}) is more than maxReplicas ({self.max_replicas}); "
-        "where not given they are 2 and 10",
+        "the defaults are 2 and 10",
         cel="!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
     )
     def _bounds_in_order(self) -> bool:
@@ -502,9 +502,9 @@ class Service(Part):
 
 def _label_key(key: str) -> str:
     if key.startswith(_OWN_LABELS):
-        raise problem(f"{key} is one of the operator's own labels")
+        raise problem(f"{key} is reserved for the operator")
     if not _LABEL_KEY.fullmatch(key):
-        raise problem(f"{key!r} is not the key of a label")
+        raise problem(f"{key!r} is not a valid label key")
     return key
 
 
@@ -567,7 +567,7 @@ def _network(written: Any) -> Any:
     except ValueError:
         raise problem(f"{written} is not a network; write one as 10.0.0.0/8 or fd00::/8") from None
     if network.prefixlen == 0:
-        raise problem(f"{written} is everyone, and then every client could name itself as it likes")
+        raise problem(f"{written} contains every address, so any client could pretend to be another")
     if str(ipaddress.ip_interface(written).ip) != str(network.network_address):
         raise problem(f"{written} is an address within a network; the network is {network}")
     return written
@@ -674,12 +674,12 @@ class ImageClassifierSpec(Part):
     @property
     def memory_words(self) -> tuple[str, str]:
         """Return what the problem below says about the cache, if there is one."""
-        return ("", "") if self.cache is None else (" beside the cache", ", or spec.cache.maxBytes")
+        return ("", "") if self.cache is None else (", alongside the cache,", ", or spec.cache.maxBytes")
 
     @rule(
-        message="the memory limit is less than one largest image and the cache need",
+        message="the memory limit is less than the largest image and the cache need",
         field="limits",
-        detail="one largest image{self.memory_words[0]} needs {self.needed_mebibytes} MiB of memory, "
+        detail="the largest image{self.memory_words[0]} needs {self.needed_mebibytes} MiB of memory, "
         "spec.resources.limits.memory is {self.resources.limits.memory}; raise it to {self.needed_mebibytes}Mi "
         "or lower maxImagePixels or maxImageBytes{self.memory_words[1]}",
         reads=("resources.limits.memory", "limits.maxImageBytes", "limits.maxImagePixels", "cache.maxBytes"),

@@ -168,7 +168,7 @@ def test_the_cache_is_part_of_the_memory() -> None:
     fits = {"limits": {"maxImagePixels": most - 2 * 1024 * 1024}}
     assert _parse({**fits, "cache": {}}).spec.cache == Cache(max_bytes=16 * 1024 * 1024)
     (problem,) = _problems({**fits, "cache": {"maxBytes": "17Mi"}})
-    assert "beside the cache needs 513 MiB" in problem
+    assert "alongside the cache, needs 513 MiB" in problem
     assert "or spec.cache.maxBytes" in problem
 
 
