@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_runtime import cgroup
+from imageclassifier_runtime.system import cgroup
 
 from e2e.cluster.paths import REPOSITORY
 from e2e.steps import say

@@ -17,13 +17,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime import malloc
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.stages.infer import open_session
 from imageclassifier_runtime.stages.postprocess import top
 from imageclassifier_runtime.stages.preprocess import preprocess
+from imageclassifier_runtime.system import malloc
 
 from runtime.bench.jobs import Limit, LimitJob
 from runtime.bench.statistics import percentile

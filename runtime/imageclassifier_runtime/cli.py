@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from imageclassifier_runtime import __version__, logs, termination
+from imageclassifier_runtime import __version__, logs
 from imageclassifier_runtime.ask import arguments as ask_arguments
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.quantize import arguments as quantize_arguments
 from imageclassifier_runtime.settings import PREFIX, TERMINATION_LOG, FetchSettings, ServeSettings
+from imageclassifier_runtime.system import termination
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

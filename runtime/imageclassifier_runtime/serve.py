@@ -8,10 +8,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime import budget, cgroup, malloc, termination
+from imageclassifier_runtime import budget
 from imageclassifier_runtime.errors import ModelError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.system import cgroup, malloc, termination
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.access.keyfiles import KeyFiles

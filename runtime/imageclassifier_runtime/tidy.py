@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime import malloc
+from imageclassifier_runtime.system import malloc
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime import termination
 from imageclassifier_runtime.errors import (
     ACCESS_DENIED,
     ADDRESS_REFUSED,
@@ -29,6 +28,7 @@ from imageclassifier_runtime.logs import log, warn
 from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.settings import MIB, FetchSettings
+from imageclassifier_runtime.system import termination
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,6 @@ import urllib.parse
 from typing import TYPE_CHECKING, TypeAlias
 
 from imageclassifier_runtime import __version__
-from imageclassifier_runtime.deadline import cut_at
 from imageclassifier_runtime.errors import (
     ACCESS_DENIED,
     ADDRESS_REFUSED,
@@ -24,6 +23,7 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch import credentials
 from imageclassifier_runtime.fetch.addresses import resolve
+from imageclassifier_runtime.system.deadline import cut_at
 from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:

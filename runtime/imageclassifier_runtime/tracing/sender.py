@@ -19,8 +19,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from imageclassifier_runtime import __version__
-from imageclassifier_runtime.deadline import cut_at
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.system.deadline import cut_at
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.tracing.settings import TracingSettings

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime import cgroup
+from imageclassifier_runtime.system import cgroup
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from imageclassifier_runtime import termination
+from imageclassifier_runtime.system import termination
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "漢", "\n", "\x01"])

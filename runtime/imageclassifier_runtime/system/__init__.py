@@ -1,0 +1,1 @@
+"""The container and the operating system: quotas, memory, deadlines, the termination message."""
