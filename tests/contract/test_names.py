@@ -10,9 +10,9 @@ from imageclassifier_runtime import serve
 from imageclassifier_runtime.access.keys import SHORTEST
 from imageclassifier_runtime.fetch.credentials import KEYS
 from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.request.paths import is_probe
 from imageclassifier_runtime.settings import ServeSettings
 from imageclassifier_runtime.web.app import create_app
-from imageclassifier_runtime.web.paths import is_probe
 
 from tests import crd
 from tests.contract import pods

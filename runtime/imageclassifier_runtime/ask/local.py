@@ -9,9 +9,9 @@ from imageclassifier_runtime.ask.problem import Answer, FailedError
 from imageclassifier_runtime.errors import RequestError
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.pipeline import Classifier
+from imageclassifier_runtime.request.body import too_many_bytes
 from imageclassifier_runtime.stages import containers, decode
 from imageclassifier_runtime.system import cgroup
-from imageclassifier_runtime.web.body import too_many_bytes
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.settings import ServeSettings

@@ -23,10 +23,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.logs import log
+from imageclassifier_runtime.request import scope_keys
+from imageclassifier_runtime.request.paths import is_probe, protocol_of
 from imageclassifier_runtime.tracing.export import Exporter, ExportMetrics
 from imageclassifier_runtime.tracing.sender import Sender
-from imageclassifier_runtime.web import notes
-from imageclassifier_runtime.web.paths import is_probe, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -169,12 +169,12 @@ class RequestTrace:
         if not self._recording:
             return
         span = self._span
-        route = scope.get(notes.ROUTE) or getattr(scope.get("route"), "path", None)
+        route = scope.get(scope_keys.ROUTE) or getattr(scope.get("route"), "path", None)
         if route is not None:
             span.update_name(f"{_method(scope)} {route}")
         span.set_attributes(_attributes(scope, route, status, request_id))
         if status >= 500:
-            span.set_attribute("error.type", scope.get(notes.REASON) or str(status))
+            span.set_attribute("error.type", scope.get(scope_keys.REASON) or str(status))
             span.set_status(StatusCode.ERROR)
         span.end(self._date(ended))
 
@@ -207,9 +207,9 @@ def _attributes(scope: Mapping[str, Any], route: str | None, status: int, reques
         "user_agent.original": agent,
         f"{_OWN}protocol": protocol_of(scope["path"]),
         f"{_OWN}request_id": request_id,
-        f"{_OWN}request_bytes": scope.get(notes.BYTES_IN),
-        f"{_OWN}items": scope.get(notes.ITEMS),
-        f"{_OWN}reason": scope.get(notes.REASON),
+        f"{_OWN}request_bytes": scope.get(scope_keys.BYTES_IN),
+        f"{_OWN}items": scope.get(scope_keys.ITEMS),
+        f"{_OWN}reason": scope.get(scope_keys.REASON),
     }
     return {name: value for name, value in known.items() if value is not None}
 

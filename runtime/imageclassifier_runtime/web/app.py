@@ -13,8 +13,9 @@ from starlette.responses import HTMLResponse, Response
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.metrics import CONTENT_TYPE
+from imageclassifier_runtime.request.paths import API
+from imageclassifier_runtime.request.responses import failure, json_answer
 from imageclassifier_runtime.web import openapi, openapi_v1
-from imageclassifier_runtime.web.answers import failure, json_answer
 from imageclassifier_runtime.web.classify import Classify
 from imageclassifier_runtime.web.direct import Direct
 from imageclassifier_runtime.web.docs_page import render
@@ -22,7 +23,6 @@ from imageclassifier_runtime.web.front import Front
 from imageclassifier_runtime.web.gate import guarded
 from imageclassifier_runtime.web.observe import Observe
 from imageclassifier_runtime.web.openapi_security import secured
-from imageclassifier_runtime.web.paths import API
 from imageclassifier_runtime.web.routes import adder
 from imageclassifier_runtime.web.v1 import PredictProtocol
 from imageclassifier_runtime.web.v2 import InferenceProtocol

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 
 from imageclassifier_runtime.errors import RequestError, UnavailableError, UnsupportedTypeError
-from imageclassifier_runtime.web import multipart, problems
-from imageclassifier_runtime.web.answers import Json
-from imageclassifier_runtime.web.parameters import header, query_value, top_k
+from imageclassifier_runtime.request import problems
+from imageclassifier_runtime.request.parameters import header, query_value, top_k
+from imageclassifier_runtime.request.responses import Json
+from imageclassifier_runtime.web import multipart
 from imageclassifier_runtime.web.passage import MAX_ITEMS, Image, Passage, pass_through
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from imageclassifier_runtime.web import notes
+from imageclassifier_runtime.request import scope_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Direct:
         if endpoint is None:
             await self._app(scope, receive, send)
             return
-        scope[notes.ROUTE] = scope["path"]
+        scope[scope_keys.ROUTE] = scope["path"]
         try:
             response = await endpoint(Request(scope, receive))
         except ClientDisconnect:

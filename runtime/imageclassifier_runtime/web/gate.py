@@ -15,10 +15,10 @@ from imageclassifier_runtime.access.keys import MOST_KEYS
 from imageclassifier_runtime.access.peers import UNKNOWN, account_of, client_of
 from imageclassifier_runtime.access.rates import Buckets
 from imageclassifier_runtime.errors import RateLimitedError, RequestError, UnauthorizedError
-from imageclassifier_runtime.web import answers, notes, problems
-from imageclassifier_runtime.web.body import BodyReader, refusal
+from imageclassifier_runtime.request import problems, responses, scope_keys
+from imageclassifier_runtime.request.body import BodyReader, refusal
+from imageclassifier_runtime.request.paths import V1, V2, is_open, is_probe, protocol_of
 from imageclassifier_runtime.web.caller import Caller, note
-from imageclassifier_runtime.web.paths import V1, V2, is_open, is_probe, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,8 +68,8 @@ class Gate:
             await self._check(scope)
         except RequestError as error:
             self._rejected.labels(error.reason).inc()
-            scope[notes.REASON] = error.reason
-            render = answers.of_error if protocol_of(scope["path"]) in {V1, V2} else problems.of_error
+            scope[scope_keys.REASON] = error.reason
+            render = responses.of_error if protocol_of(scope["path"]) in {V1, V2} else problems.of_error
             await refusal(render(error), BodyReader(receive), scope["headers"])(scope, receive, send)
             return
         await self._app(scope, receive, send)

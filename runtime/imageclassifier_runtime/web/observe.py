@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.logs import info
-from imageclassifier_runtime.web import notes
-from imageclassifier_runtime.web.answers import failure
+from imageclassifier_runtime.request import scope_keys
+from imageclassifier_runtime.request.paths import is_probe, protocol_of
+from imageclassifier_runtime.request.responses import failure
 from imageclassifier_runtime.web.caller import caller_of
-from imageclassifier_runtime.web.paths import is_probe, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -26,7 +26,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _ID_BYTES = 16
 _IDS_AT_ONCE = 256
 _CLIENT_GONE = 499
-_NOTED = (("bytes_in", notes.BYTES_IN), ("items", notes.ITEMS), ("reason", notes.REASON))
+_NOTED = (("bytes_in", scope_keys.BYTES_IN), ("items", scope_keys.ITEMS), ("reason", scope_keys.REASON))
 _logger = logging.getLogger("imageclassifier_runtime.access")
 
 
@@ -48,7 +48,7 @@ class Observe:
         started = time.perf_counter()
         request_id = _told_id(scope) or next(self._ids)
         if self._tracing is not None:
-            scope[notes.TRACE] = self._tracing.begin(scope, started)
+            scope[scope_keys.TRACE] = self._tracing.begin(scope, started)
         status = 0
 
         def observed(message: Message) -> Awaitable[None]:
@@ -67,7 +67,7 @@ class Observe:
         except ConnectionError:
             status = status or _CLIENT_GONE
         except Exception:  # the edge of the process: logged with its trace, answered, and survived
-            scope[notes.REASON] = "internal"
+            scope[scope_keys.REASON] = "internal"
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 detail = f"A fault of the server; its log names the request {request_id}."
@@ -101,7 +101,7 @@ class Observe:
             if (value := scope.get(key)) is not None:
                 fields[name] = value
         if self._tracing is not None:
-            trace: RequestTrace = scope[notes.TRACE]
+            trace: RequestTrace = scope[scope_keys.TRACE]
             fields["trace_id"] = trace.trace_id
             trace.end(scope, status, started + seconds, request_id)
         info(_logger, "Request", fields)

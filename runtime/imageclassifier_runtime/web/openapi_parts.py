@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imageclassifier_runtime.web.problems import MEDIA_TYPE
+from imageclassifier_runtime.request.problems import MEDIA_TYPE
 
 TOP_K = {
     "type": "integer",

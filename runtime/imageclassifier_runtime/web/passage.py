@@ -14,11 +14,11 @@ from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.pipeline import WORKSPACE, Outcome, Prepared
 from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.request import scope_keys
+from imageclassifier_runtime.request.body import BodyReader, declared_length, refusal, too_many_bytes
+from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE
 from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.web import notes
-from imageclassifier_runtime.web.body import BodyReader, declared_length, refusal, too_many_bytes
 from imageclassifier_runtime.web.caller import caller_of
-from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -69,7 +69,7 @@ class Passage:
         self.request = request
         self.reader = BodyReader(request.receive, request.scope.get(TAKE_WHOLE, _nothing))
         self.lease = Lease()
-        self.trace: RequestTrace | None = request.scope.get(notes.TRACE)
+        self.trace: RequestTrace | None = request.scope.get(scope_keys.TRACE)
         self._state = state
         self._looked_up = 0
         self._found = 0
@@ -146,7 +146,7 @@ class Passage:
         batcher = self._state.batcher
         abreast = max(self._state.admission.abreast, 1 if batcher is None else batcher.most)
         results: list[Outcome | RequestError] = [_LATE] * len(items)
-        self.request.scope[notes.ITEMS] = len(items)
+        self.request.scope[scope_keys.ITEMS] = len(items)
         pending = iter(enumerate(items))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._state.settings.queue_timeout_seconds + WORK_SECONDS
@@ -187,7 +187,7 @@ class Passage:
     def refused(self, error: RequestError, render: Callable[[RequestError], Response]) -> Response:
         """Count an error that a client can cause or has to bear, and return its answer."""
         self._state.metrics.rejected.labels(error.reason).inc()
-        self.request.scope[notes.REASON] = error.reason
+        self.request.scope[scope_keys.REASON] = error.reason
         return render(error)
 
     async def _image(self, image: Image, count: int) -> Outcome:
@@ -237,9 +237,9 @@ async def pass_through(
 ) -> Response:
     """Answer one request with `handle`; `render` makes the answer of every error that a client can cause."""
     passage = Passage(state, request)
-    task = request.scope[notes.TASK] = asyncio.current_task()
+    task = request.scope[scope_keys.TASK] = asyncio.current_task()
     try:
-        if request.scope.get(notes.LEFT):
+        if request.scope.get(scope_keys.LEFT):
             raise ClientDisconnect
         if state.lifecycle.stopping:
             raise _stopping()
@@ -247,7 +247,7 @@ async def pass_through(
     except RequestError as error:
         return refusal(passage.refused(error, render), passage.reader, request.scope["headers"])
     except asyncio.CancelledError as error:
-        left = request.scope.get(notes.LEFT)
+        left = request.scope.get(scope_keys.LEFT)
         if task is None or not (left or state.lifecycle.stopping):
             raise
         # A group of tasks keeps the error that ends it: its frames, and what the client sent, would be a cycle.
@@ -258,8 +258,8 @@ async def pass_through(
         # The process ends now, so nothing more of the body is read.
         return passage.refused(_stopping(), render)
     finally:
-        del request.scope[notes.TASK]
-        request.scope[notes.BYTES_IN] = passage.reader.received
+        del request.scope[scope_keys.TASK]
+        request.scope[scope_keys.BYTES_IN] = passage.reader.received
         passage.lease.release()
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from imageclassifier_runtime.errors import soon
-from imageclassifier_runtime.web import notes
-from imageclassifier_runtime.web.pace import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
-from imageclassifier_runtime.web.paths import is_probe
-from imageclassifier_runtime.web.problems import MEDIA_TYPE, problem
+from imageclassifier_runtime.request import scope_keys
+from imageclassifier_runtime.request.paths import is_probe
+from imageclassifier_runtime.request.problems import MEDIA_TYPE, problem
+from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
 
 if TYPE_CHECKING:
     import asyncio
@@ -163,8 +163,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
         cycle.on_response = _nothing
-        scope[notes.LEFT] = True
-        if (task := scope.get(notes.TASK)) is not None:
+        scope[scope_keys.LEFT] = True
+        if (task := scope.get(scope_keys.TASK)) is not None:
             task.cancel()
 
     def timeout_keep_alive_handler(self) -> None:

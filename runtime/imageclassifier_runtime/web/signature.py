@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import NotFoundError, UnsupportedTypeError
-from imageclassifier_runtime.web import answers
+from imageclassifier_runtime.request import responses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def for_model(request: Request, signature: Signature, answer: Callable[[], Respo
     try:
         check_model(request, signature)
     except NotFoundError as error:
-        return answers.of_error(error)
+        return responses.of_error(error)
     return answer()
 
 

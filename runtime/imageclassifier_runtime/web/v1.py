@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 
 from imageclassifier_runtime.errors import BodyInvalidError
-from imageclassifier_runtime.web import answers, documents, openapi_v1, tensors
-from imageclassifier_runtime.web.answers import json_answer
-from imageclassifier_runtime.web.parameters import query_value, top_k
+from imageclassifier_runtime.request import responses
+from imageclassifier_runtime.request.parameters import query_value, top_k
+from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.web import documents, openapi_v1, tensors
 from imageclassifier_runtime.web.passage import Image, Item, Passage, pass_through
 from imageclassifier_runtime.web.signature import VERSION, check_encoding, check_model, for_model, signature_of
 
@@ -66,7 +67,7 @@ class PredictProtocol:
 
     async def predict(self, request: Request) -> Response:
         """Predict: images in, classes out; tensors in, scores out."""
-        return await pass_through(self._state, request, self._predict, answers.of_error)
+        return await pass_through(self._state, request, self._predict, responses.of_error)
 
     async def _predict(self, passage: Passage) -> Response:
         check_model(passage.request, self._signature)

@@ -8,8 +8,9 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoi
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.errors import BodyInvalidError, RefusedError
-from imageclassifier_runtime.web import answers, documents, openapi_v2, v2_answer, v2_request
-from imageclassifier_runtime.web.answers import json_answer
+from imageclassifier_runtime.request import responses
+from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.web import documents, openapi_v2, v2_answer, v2_request
 from imageclassifier_runtime.web.passage import Passage, pass_through
 from imageclassifier_runtime.web.signature import (
     DEFAULT_CLASSES,
@@ -77,15 +78,15 @@ class InferenceProtocol:
 
     async def index(self, request: Request) -> Response:
         """List the model as Triton's repository index does."""
-        return await pass_through(self._state, request, self._index, answers.of_error)
+        return await pass_through(self._state, request, self._index, responses.of_error)
 
     async def infer(self, request: Request) -> Response:
         """Infer: images in, classes out; tensors in, scores out."""
-        return await pass_through(self._state, request, self._infer, answers.of_error)
+        return await pass_through(self._state, request, self._infer, responses.of_error)
 
     async def refuse(self, request: Request) -> Response:
         """Refuse to load or unload."""
-        return await pass_through(self._state, request, self._refuse, answers.of_error)
+        return await pass_through(self._state, request, self._refuse, responses.of_error)
 
     async def _infer(self, passage: Passage) -> Response:
         check_model(passage.request, self._signature)

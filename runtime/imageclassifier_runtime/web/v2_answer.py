@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from starlette.responses import Response
 
+from imageclassifier_runtime.request.responses import json_answer
 from imageclassifier_runtime.stages.postprocess import top
 from imageclassifier_runtime.web import tensors
-from imageclassifier_runtime.web.answers import json_answer
 from imageclassifier_runtime.web.signature import VERSION
 from imageclassifier_runtime.web.v2_request import HEADER_LENGTH
 

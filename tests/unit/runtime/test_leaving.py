@@ -19,10 +19,10 @@ import uvicorn
 from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.errors import ImageUndecodableError, RequestError
 from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.settings import ServeSettings
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.stages.decode import decode
-from imageclassifier_runtime.web import notes
 from imageclassifier_runtime.web.passage import Image as ImageItem
 from imageclassifier_runtime.web.passage import Passage, pass_through
 from imageclassifier_runtime.web.protocol import bounded_protocol
@@ -173,8 +173,8 @@ async def test_who_leaves_a_batch_leaves_nothing(server: Running, monkeypatch: p
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
     task = asyncio.create_task(pass_through(server.state, Request(scope), handle, lambda _: Response()))
     await begun.wait()
-    scope[notes.LEFT] = True
-    scope[notes.TASK].cancel()
+    scope[scope_keys.LEFT] = True
+    scope[scope_keys.TASK].cancel()
     with pytest.raises(ClientDisconnect):
         await task
     del task

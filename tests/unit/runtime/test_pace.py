@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.web.pace import GRACE_SECONDS, SLOWEST, is_slow, make_room
+from imageclassifier_runtime.request.slow_clients import GRACE_SECONDS, SLOWEST, is_slow, make_room
 
 
 class Waiting:

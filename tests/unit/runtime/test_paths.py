@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imageclassifier_runtime.web.paths import is_probe, protocol_of
+from imageclassifier_runtime.request.paths import is_probe, protocol_of
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from importlib import resources
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 from starlette.responses import Response
 
-from imageclassifier_runtime.web.answers import json_answer
+from imageclassifier_runtime.request.responses import json_answer
 
 _VARY = {"Vary": "Accept"}
 _HTML, _JSON = ("text/html", "application/xhtml+xml"), ("application/json", "application/*")

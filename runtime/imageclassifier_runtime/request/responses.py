@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from imageclassifier_runtime.web.paths import V1, V2, protocol_of
-from imageclassifier_runtime.web.problems import encoded, problem
+from imageclassifier_runtime.request.paths import V1, V2, protocol_of
+from imageclassifier_runtime.request.problems import encoded, problem
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.errors import RequestError

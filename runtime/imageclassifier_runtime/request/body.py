@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from imageclassifier_runtime.errors import BodyInvalidError, BodyTimeoutError, TooLargeError
-from imageclassifier_runtime.web.pace import GRACE_SECONDS, is_slow
+from imageclassifier_runtime.request.slow_clients import GRACE_SECONDS, is_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
