@@ -11,7 +11,7 @@ import dataclasses
 
 from imageclassifier_runtime.admission import Sizes
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.settings import MIB, ServeSettings
+from imageclassifier_runtime.settings.commands import MIB, ServeSettings
 
 # For the process with its model, and for the margin below.
 SERVER_BYTES = 160 * MIB

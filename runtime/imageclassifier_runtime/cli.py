@@ -14,7 +14,8 @@ from imageclassifier_runtime import __version__, logs
 from imageclassifier_runtime.ask import arguments as ask_arguments
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.quantize import arguments as quantize_arguments
-from imageclassifier_runtime.settings import PREFIX, TERMINATION_LOG, FetchSettings, ServeSettings
+from imageclassifier_runtime.settings.commands import TERMINATION_LOG, FetchSettings, ServeSettings
+from imageclassifier_runtime.settings.environment import PREFIX
 from imageclassifier_runtime.system import termination
 
 if TYPE_CHECKING:

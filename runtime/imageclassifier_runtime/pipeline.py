@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imageclassifier_runtime.errors import SettingsError, TensorError
-from imageclassifier_runtime.settings import MIB
+from imageclassifier_runtime.settings.commands import MIB
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.stages.infer import Session, open_session
 from imageclassifier_runtime.stages.postprocess import Prediction, top

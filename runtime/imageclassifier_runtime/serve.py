@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.pipeline import Classifier
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.tracing.tracer import Tracing
     from imageclassifier_runtime.web.state import ServerState
     from imageclassifier_runtime.workers import Workers

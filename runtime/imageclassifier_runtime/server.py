@@ -20,7 +20,7 @@ import uvicorn
 
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.logs import log
-from imageclassifier_runtime.settings import ALL_ADDRESSES
+from imageclassifier_runtime.settings.commands import ALL_ADDRESSES
 from imageclassifier_runtime.web.protocol import bounded_protocol, give_up_unread
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
 
 # What the kernel keeps per connection before we read it; it counts towards the container's memory.

@@ -13,7 +13,7 @@ import uvicorn
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.request.problems import problem
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.web.app import create_app
 
 from tests.unit.runtime.process import Served

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 
 from tests import crd
 from tests.contract import pods

@@ -14,7 +14,7 @@ from imageclassifier_runtime import errors
 from imageclassifier_runtime.cli import main
 from imageclassifier_runtime.errors import ApiKeysError, ModelError, SettingsError
 from imageclassifier_runtime.fetch import run as fetch_run
-from imageclassifier_runtime.settings import FetchSettings
+from imageclassifier_runtime.settings.commands import FetchSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from imageclassifier_operator.api import InvalidSpecError
 from imageclassifier_runtime.budget import Memory, divide, needed
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 
 from tests.contract import pods
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.access.keys import SHORTEST
-from imageclassifier_runtime.fetch.credentials import KEYS
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.request.paths import is_probe
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
+from imageclassifier_runtime.settings.credentials import KEYS
 from imageclassifier_runtime.web.app import create_app
 
 from tests import crd

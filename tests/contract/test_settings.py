@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.manifests.deployment import FINISH_SECONDS
-from imageclassifier_runtime.access.peers import networks
 from imageclassifier_runtime.cli import main
-from imageclassifier_runtime.fetch.credentials import basic
-from imageclassifier_runtime.settings import BUNDLED, FetchSettings, ServeSettings
+from imageclassifier_runtime.settings.commands import BUNDLED, FetchSettings, ServeSettings
+from imageclassifier_runtime.settings.credentials import basic
+from imageclassifier_runtime.settings.environment import networks
 
 from tests import crd
 from tests.contract import pods

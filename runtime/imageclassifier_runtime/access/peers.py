@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from imageclassifier_runtime.settings.environment import Network
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 UNKNOWN = "unknown"
 _MOST_HOPS = 32
@@ -76,15 +77,6 @@ def parse_address(text: str) -> Address | None:
         return None
     # A socket for both families shows IPv4 addresses in this form.
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def networks(text: str) -> tuple[Network, ...]:
-    """Return networks separated by commas or spaces; raises ValueError."""
-    found = tuple(ipaddress.ip_network(part) for part in re.findall(r"[^\s,]+", text))
-    for network in found:
-        if network.prefixlen == 0:
-            raise ValueError(f"{network} is everyone, and then every client could name itself as it likes")
-    return found
 
 
 def _walk(address: Address, named: Sequence[str | None], trusted: Sequence[Network]) -> Address:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import ParameterError
+from imageclassifier_runtime.model.precision import PRECISIONS
 from imageclassifier_runtime.request.parameters import DEFAULT_TOP_K, MAX_TOP_K, top_k
-from imageclassifier_runtime.settings import PRECISIONS, PREFIX
-from imageclassifier_runtime.urls import http_parts, shown
+from imageclassifier_runtime.settings.environment import PREFIX
+from imageclassifier_runtime.settings.urls import http_parts, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from imageclassifier_runtime.stages import containers, decode
 from imageclassifier_runtime.system import cgroup
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
 
 
 class Local:

@@ -11,7 +11,8 @@ from imageclassifier_runtime.ask import show
 from imageclassifier_runtime.ask.arguments import KEY_VARIABLE
 from imageclassifier_runtime.ask.problem import FailedError, UnreachableError
 from imageclassifier_runtime.errors import ModelError, SettingsError
-from imageclassifier_runtime.settings import PREFIX, ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
+from imageclassifier_runtime.settings.environment import PREFIX
 
 if TYPE_CHECKING:
     import argparse

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from imageclassifier_runtime.cache.metrics import RedisMetrics
-    from imageclassifier_runtime.cache_settings import RedisSettings
+    from imageclassifier_runtime.settings.cache import RedisSettings
 
 T = TypeVar("T")
 

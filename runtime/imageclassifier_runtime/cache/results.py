@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.cache.remote import RedisCache
     from imageclassifier_runtime.pipeline import Classifier
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.stages.containers.base import Data
 
 # Instead of scores, from one whose client went away.

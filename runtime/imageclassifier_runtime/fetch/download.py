@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imageclassifier_runtime.fetch.transport import Target
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 _CHUNK = 256 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import NOT_FOUND, ModelError
 from imageclassifier_runtime.fetch import transport
-from imageclassifier_runtime.urls import shown
+from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.fetch.transport import Target
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _URI = re.compile(rf"hf://({_NAME})/({_NAME})@([^/@]*)(?:/(.*))?", re.DOTALL)

@@ -23,12 +23,12 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch.download import too_large
 from imageclassifier_runtime.fetch.progress import Progress
-from imageclassifier_runtime.urls import shown
+from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
     from io import FileIO
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 _CHUNK = 1024 * 1024
 _CLAIM = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

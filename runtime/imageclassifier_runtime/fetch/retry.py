@@ -14,7 +14,7 @@ from imageclassifier_runtime.logs import warn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 T = TypeVar("T")
 _LONGEST_PAUSE = 8.0

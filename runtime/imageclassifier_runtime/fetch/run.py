@@ -27,7 +27,7 @@ from imageclassifier_runtime.fetch.staging import alone, clear, empty, staging
 from imageclassifier_runtime.logs import log, warn
 from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings import MIB, FetchSettings
+from imageclassifier_runtime.settings.commands import MIB, FetchSettings
 from imageclassifier_runtime.system import termination
 
 if TYPE_CHECKING:

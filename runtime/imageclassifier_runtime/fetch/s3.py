@@ -13,14 +13,14 @@ from imageclassifier_runtime.errors import ACCESS_DENIED, NOT_FOUND, TOO_LARGE, 
 from imageclassifier_runtime.fetch import transport
 from imageclassifier_runtime.fetch.retry import retrying
 from imageclassifier_runtime.fetch.sigv4 import encoded, signed
-from imageclassifier_runtime.urls import shown
+from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
     import http.client
     from collections.abc import Collection, Mapping
 
     from imageclassifier_runtime.fetch.transport import Target
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.*)", re.DOTALL)
 _MOST_PAGES = 10

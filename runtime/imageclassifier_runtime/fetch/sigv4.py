@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Mapping
 
-    from imageclassifier_runtime.fetch.credentials import S3Keys
+    from imageclassifier_runtime.settings.credentials import S3Keys
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _NO_BODY = hashlib.sha256(b"").hexdigest()

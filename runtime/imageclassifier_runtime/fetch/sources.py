@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imageclassifier_runtime.errors import CREDENTIALS_MISSING, NOT_FOUND, ModelError
-from imageclassifier_runtime.fetch import credentials, huggingface, local, s3, transport
+from imageclassifier_runtime.fetch import huggingface, local, s3, transport
 from imageclassifier_runtime.model import digest
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings import BUNDLED
+from imageclassifier_runtime.settings import credentials
+from imageclassifier_runtime.settings.commands import BUNDLED
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.fetch.transport import Target
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 # The graph first: without it the rest is not worth its bytes.
 _FILES = sorted(digest.MODEL_FILES, key=lambda name: (name != model_folder.GRAPH, name))

@@ -21,15 +21,15 @@ from imageclassifier_runtime.errors import (
     UNREACHABLE,
     ModelError,
 )
-from imageclassifier_runtime.fetch import credentials
 from imageclassifier_runtime.fetch.addresses import resolve
+from imageclassifier_runtime.settings import credentials
+from imageclassifier_runtime.settings.urls import shown
 from imageclassifier_runtime.system.deadline import cut_at
-from imageclassifier_runtime.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imageclassifier_runtime.errors import INVALID, ModelError
 from imageclassifier_runtime.model import digest, precision, preprocessing, quantization
-from imageclassifier_runtime.settings import FP32, INT8
+from imageclassifier_runtime.model.precision import FP32, INT8
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.model.graph import GraphFacts

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from imageclassifier_runtime.errors import PRECISION_MISSING, ModelError
 from imageclassifier_runtime.logs import warn
 from imageclassifier_runtime.model import quantization
-from imageclassifier_runtime.settings import FP32, INT8
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.model.digest import FileDigests
     from imageclassifier_runtime.model.preprocessing import Preprocessing
 
+FP32, INT8, AUTO = PRECISIONS = ("FP32", "INT8", "Auto")
 _logger = logging.getLogger(__name__)
 
 

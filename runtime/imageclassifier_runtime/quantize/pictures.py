@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imageclassifier_runtime.errors import RequestError, SettingsError
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.stages import containers, decode
 from imageclassifier_runtime.stages.preprocess import preprocess
 

@@ -16,7 +16,7 @@ from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.quantize import calibrate, pictures, report
 from imageclassifier_runtime.quantize.convert import prepare
 from imageclassifier_runtime.quantize.search import Material, search
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.stages import decode
 from imageclassifier_runtime.stages.infer import open_session
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from prometheus_client import CollectorRegistry
 
+    from imageclassifier_runtime.settings.tracing import TracingSettings
     from imageclassifier_runtime.tracing.sender import Sender
-    from imageclassifier_runtime.tracing.settings import TracingSettings
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 1.0

@@ -23,7 +23,7 @@ from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.system.deadline import cut_at
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.tracing.settings import TracingSettings
+    from imageclassifier_runtime.settings.tracing import TracingSettings
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.errors import RequestError
     from imageclassifier_runtime.model.folder import ModelInfo
     from imageclassifier_runtime.pipeline import Outcome
-    from imageclassifier_runtime.tracing.settings import TracingSettings
+    from imageclassifier_runtime.settings.tracing import TracingSettings
 
 # Seconds between two stages that are worth a span.
 _A_WAIT = 2e-6

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from imageclassifier_runtime.access.keyfiles import KeyFiles
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
 
 _MOST_ADDRESSES = 4096

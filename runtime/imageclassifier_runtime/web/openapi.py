@@ -8,7 +8,7 @@ from imageclassifier_runtime.web import openapi_parts as parts
 from imageclassifier_runtime.web.passage import MAX_ITEMS, batch_bytes
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
 
 DESCRIPTION = "Answers classification requests: an image in, the likeliest classes out."

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
-    from imageclassifier_runtime.settings import ServeSettings
+    from imageclassifier_runtime.settings.commands import ServeSettings
 
 _MAX_HEADER_BYTES = 32 * 1024
 _TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."

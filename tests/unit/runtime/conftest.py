@@ -10,8 +10,8 @@ import pytest
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.cli import main
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings import ServeSettings
-from imageclassifier_runtime.tracing.settings import TracingSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
+from imageclassifier_runtime.settings.tracing import TracingSettings
 from imageclassifier_runtime.web.app import create_app
 
 from e2e.otlp import Receiver

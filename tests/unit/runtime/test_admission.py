@@ -11,7 +11,7 @@ from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.budget import Memory, divide, needed
 from imageclassifier_runtime.errors import SettingsError, TooLargeError, UnavailableError
 from imageclassifier_runtime.pools import Lease, Pool
-from imageclassifier_runtime.settings import MIB, ServeSettings
+from imageclassifier_runtime.settings.commands import MIB, ServeSettings
 from imageclassifier_runtime.workers import Workers
 
 if TYPE_CHECKING:

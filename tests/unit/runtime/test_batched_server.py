@@ -13,7 +13,7 @@ from imageclassifier_runtime import serve
 from imageclassifier_runtime.errors import INVALID, ModelError, SettingsError
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.pipeline import Classifier, Outcome, Prepared
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.stages.infer import Session
 from onnx import TensorProto, helper
 

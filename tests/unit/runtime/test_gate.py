@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from imageclassifier_runtime.access.peers import networks
+from imageclassifier_runtime.settings.environment import networks
 from imageclassifier_runtime.web.app import create_app
 from imageclassifier_runtime.web.gate import Gate, guarded
 

@@ -20,7 +20,7 @@ from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.errors import ImageUndecodableError, RequestError
 from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.request import scope_keys
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.web.passage import Image as ImageItem

@@ -13,7 +13,7 @@ from imageclassifier_runtime.errors import ModelError
 from imageclassifier_runtime.model import digest
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.pipeline import Classifier
-from imageclassifier_runtime.settings import ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web.app import model_info
 

@@ -329,7 +329,7 @@ def test_what_the_settings_leave_off_is_not_imported(model_path: Path) -> None:
         "from pathlib import Path\n"
         "from imageclassifier_runtime import serve\n"
         "from imageclassifier_runtime.model import folder\n"
-        "from imageclassifier_runtime.settings import ServeSettings\n"
+        "from imageclassifier_runtime.settings.commands import ServeSettings\n"
         "from imageclassifier_runtime.web.app import create_app\n"
         "path = Path(sys.argv[1])\n"
         "settings = ServeSettings.from_env({'IMAGECLASSIFIER_MEMORY_LIMIT_BYTES': str(1 << 30)}, folder=path)\n"

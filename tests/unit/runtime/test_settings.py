@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.settings import FetchSettings, ServeSettings
+from imageclassifier_runtime.settings.commands import FetchSettings, ServeSettings
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:

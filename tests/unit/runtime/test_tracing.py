@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.cache_settings import CacheSettings
-from imageclassifier_runtime.tracing.settings import TracingSettings
+from imageclassifier_runtime.settings.cache import CacheSettings
+from imageclassifier_runtime.settings.tracing import TracingSettings
 
 from tests.unit.runtime.support import image_bytes
 from tests.unit.runtime.traces import PARENT_ID, SAMPLED, TRACE_ID, finish

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_runtime.tracing.settings import TracingSettings
+from imageclassifier_runtime.settings.tracing import TracingSettings
 
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import image_bytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.settings import ServeSettings
-from imageclassifier_runtime.tracing.settings import TracingSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
+from imageclassifier_runtime.settings.tracing import TracingSettings
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 

@@ -15,10 +15,10 @@ from imageclassifier_runtime.cache import entry
 from imageclassifier_runtime.cache.breaker import Breaker
 from imageclassifier_runtime.cache.keys import Keys
 from imageclassifier_runtime.cache.memory import MemoryCache
-from imageclassifier_runtime.cache_settings import CacheSettings
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings import MIB, ServeSettings
+from imageclassifier_runtime.settings.cache import CacheSettings
+from imageclassifier_runtime.settings.commands import MIB, ServeSettings
 
 from tests.unit.runtime.cache.requests import redis_value
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imageclassifier_runtime.cache import breaker
 from imageclassifier_runtime.cache.keys import Keys
-from imageclassifier_runtime.cache_settings import CacheSettings, RedisSettings
+from imageclassifier_runtime.settings.cache import CacheSettings, RedisSettings
 from redis.asyncio import Redis
 
 from tests.unit.runtime.cache.redis_server import RedisServer

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from imageclassifier_runtime.cache.results import ResultCache
-from imageclassifier_runtime.cache_settings import CacheSettings
 from imageclassifier_runtime.errors import ImageUndecodableError
 from imageclassifier_runtime.pipeline import Outcome
+from imageclassifier_runtime.settings.cache import CacheSettings
 from prometheus_client import CollectorRegistry
 
 from tests.unit.runtime.cache.requests import PROTOCOLS, batch, counted, lasting, metric, raw, v1

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.settings import FetchSettings
+from imageclassifier_runtime.settings.commands import FetchSettings
 
 from tests.unit.runtime.fetch.model_store import Store
 

@@ -13,7 +13,7 @@ from tests.unit.runtime.support import LABELS, colour_model
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.model import folder as model_folder
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 MODEL = colour_model().SerializeToString()
 IMAGENET = colour_model(classes=1000).SerializeToString()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from imageclassifier_runtime.fetch.credentials import S3Keys
+from imageclassifier_runtime.settings.credentials import S3Keys
 
 from tests import environments
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
     from pathlib import Path
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 
 def test_a_bare_imagenet_model_gets_labels_and_preprocessing(store: Store, settings: FetchSettings) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imageclassifier_runtime.errors import ACCESS_DENIED, NOT_FOUND, ModelError
 from imageclassifier_runtime.fetch import huggingface
-from imageclassifier_runtime.fetch.credentials import Credentials
+from imageclassifier_runtime.settings.credentials import Credentials
 
 from tests.unit.runtime.fetch.fetching import IMAGENET, LABELS_TEXT, MODEL, fetch, refused
 from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, send
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.server import BaseHTTPRequestHandler
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 RESOLVE = f"/owner/Repo-1.0/resolve/{COMMIT}"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
     from pathlib import Path
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 DIGEST = hashlib.sha256(IMAGENET).hexdigest()
 SIZE = len(IMAGENET)

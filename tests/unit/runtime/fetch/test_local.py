@@ -25,7 +25,7 @@ from tests.unit.runtime.support import write_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 DIGEST = hashlib.sha256(IMAGENET).hexdigest()
 

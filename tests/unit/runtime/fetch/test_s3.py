@@ -15,7 +15,7 @@ from imageclassifier_runtime.errors import (
     ModelError,
 )
 from imageclassifier_runtime.fetch import s3
-from imageclassifier_runtime.fetch.credentials import Credentials, S3Keys
+from imageclassifier_runtime.settings.credentials import Credentials, S3Keys
 
 from tests.unit.runtime.fetch import s3_server
 from tests.unit.runtime.fetch.fetching import IMAGENET, LABELS_TEXT, MODEL, fetch, refused
@@ -24,7 +24,7 @@ from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, sen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imageclassifier_runtime.settings import FetchSettings
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
     from tests.unit.runtime.fetch.s3_server import Cloud
 

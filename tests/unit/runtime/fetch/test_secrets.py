@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.errors import CREDENTIALS_MISSING, ModelError, SettingsError
-from imageclassifier_runtime.fetch import credentials, run
-from imageclassifier_runtime.settings import FetchSettings
-from imageclassifier_runtime.urls import shown
+from imageclassifier_runtime.fetch import run
+from imageclassifier_runtime.settings import credentials
+from imageclassifier_runtime.settings.commands import FetchSettings
+from imageclassifier_runtime.settings.urls import shown
 
 from tests.unit.runtime.fetch.fetching import IMAGENET, fetch, refused
 from tests.unit.runtime.fetch.model_store import Resumable, Store, redirect, send

@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime
 
 import pytest
-from imageclassifier_runtime.fetch.credentials import S3Keys
 from imageclassifier_runtime.fetch.sigv4 import signed
+from imageclassifier_runtime.settings.credentials import S3Keys
 
 KEYS = S3Keys(access_key="AKIAIOSFODNN7EXAMPLE", secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 HOST = "examplebucket.s3.amazonaws.com"

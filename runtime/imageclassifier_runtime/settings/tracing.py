@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.urls import http_parts, shown
+from imageclassifier_runtime.settings.urls import http_parts, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,19 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.urls import shown
+from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Reader(Protocol):
-        """Typed access to the environment: what is used of it here."""
-
-        def text(self, name: str, default: str | None) -> str | None:
-            """Return a setting as it is written."""
-
-        def integer(self, name: str, default: int, low: int, high: int) -> int:
-            """Return a whole number within bounds."""
+    from imageclassifier_runtime.settings.environment import Reader
 
 
 _DEFAULT_BYTES = 16 * 1024 * 1024

@@ -7,24 +7,24 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.access.peers import Network, networks
-from imageclassifier_runtime.cache_settings import CacheSettings, read_cache
 from imageclassifier_runtime.errors import SettingsError
-from imageclassifier_runtime.fetch.credentials import Credentials
-from imageclassifier_runtime.fetch.credentials import from_env as credentials_from_env
-from imageclassifier_runtime.tracing.settings import TracingSettings
-from imageclassifier_runtime.urls import http_parts, shown
+from imageclassifier_runtime.model.precision import FP32, PRECISIONS
+from imageclassifier_runtime.settings.cache import CacheSettings, read_cache
+from imageclassifier_runtime.settings.credentials import Credentials
+from imageclassifier_runtime.settings.credentials import from_env as credentials_from_env
+from imageclassifier_runtime.settings.environment import PREFIX, Reader
+from imageclassifier_runtime.settings.tracing import TracingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX = "IMAGECLASSIFIER_"
+    from imageclassifier_runtime.settings.environment import Network
+
 MIB = 1024 * 1024
 BUNDLED = "bundled:"
 DEFAULT_MODEL_URI = "bundled:cifar10-mobilenet-v2"
 TERMINATION_LOG = "/dev/termination-log"
 LOOPBACK, ALL_ADDRESSES = "127.0.0.1", "*"
-FP32, INT8, AUTO = PRECISIONS = ("FP32", "INT8", "Auto")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class ServeSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, folder: Path | None = None) -> ServeSettings:
         """Read every setting that is there; a bad value is named with what it should be."""
-        read = _Reader(env)
+        read = Reader(env)
         model_dir = folder or read.path("MODEL_DIR", None)
         max_queue_size = read.integer("MAX_QUEUE_SIZE", cls.max_queue_size, 1, 10_000)
         if read.text("RATE_LIMIT_BURST", None) and not read.text("RATE_LIMIT", None):
@@ -135,7 +135,7 @@ class FetchSettings:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> FetchSettings:
         """Read every setting that is there; a bad value is named with what it should be."""
-        read = _Reader(env)
+        read = Reader(env)
         sha256 = (read.text("MODEL_SHA256", None) or "").lower() or None
         if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
             raise SettingsError(f"{PREFIX}MODEL_SHA256 must be 64 hexadecimal digits, not {sha256!r}")
@@ -161,86 +161,3 @@ class FetchSettings:
             credentials=credentials_from_env(env),
             credentials_secret=read.text("CREDENTIALS_SECRET", None),
         )
-
-
-class _Reader:
-    """Typed access to the environment; an empty value counts as absent."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-
-    def text(self, name: str, default: str | None) -> str | None:
-        return self._env.get(PREFIX + name, "").strip() or default
-
-    def path(self, name: str, default: Path | None) -> Path | None:
-        value = self.text(name, None)
-        return Path(value) if value else default
-
-    def choice(self, name: str, default: str, values: tuple[str, ...]) -> str:
-        value = self.text(name, None) or default
-        for known in values:
-            if known.lower() == value.lower():
-                return known
-        raise SettingsError(f"{PREFIX}{name} must be one of {', '.join(values)}, not {value!r}")
-
-    def folders(self, name: str) -> tuple[Path, ...]:
-        found = tuple(Path(part) for part in (self.text(name, None) or "").split(":") if part)
-        for folder in found:
-            if not folder.is_absolute() or ".." in folder.parts:
-                raise SettingsError(f"{PREFIX}{name} must be absolute paths separated by colons, not {folder}")
-        return found
-
-    def endpoint(self, name: str, default: str | None, *, path: bool = True) -> str | None:
-        value = self.text(name, default)
-        if value is None:
-            return None
-        value = value.rstrip("/")
-        parts = http_parts(value)
-        if parts is None or parts.query or parts.fragment or (parts.path and not path):
-            raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {shown(value)!r}")
-        return value
-
-    def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:
-        value = self.text(name, None) or default
-        if not re.fullmatch(pattern, value):
-            raise SettingsError(f"{PREFIX}{name} must be {wanted}, not {value!r}")
-        return value
-
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
-        value = self.text(name, None)
-        if value is None:
-            return default
-        try:
-            number = int(value)
-        except ValueError:
-            raise SettingsError(f"{PREFIX}{name} must be a whole number, not {value!r}") from None
-        if not low <= number <= high:
-            raise SettingsError(f"{PREFIX}{name} must be between {low} and {high}, not {number}")
-        return number
-
-    def seconds(self, name: str, default: float, low: float, high: float) -> float:
-        return self.number(name, default, low, high, "of seconds")
-
-    def number(self, name: str, default: float, low: float, high: float, what: str) -> float:
-        value = self.text(name, None)
-        if value is None:
-            return default
-        try:
-            number = float(value)
-        except ValueError:
-            raise SettingsError(f"{PREFIX}{name} must be a number {what}, not {value!r}") from None
-        if not low <= number <= high:
-            raise SettingsError(f"{PREFIX}{name} must be between {low:g} and {high:g}, not {value}")
-        return number
-
-    def networks(self, name: str) -> tuple[Network, ...]:
-        try:
-            return networks(self.text(name, None) or "")
-        except ValueError as error:
-            raise SettingsError(f"{PREFIX}{name} must be networks such as 10.0.0.0/8: {error}") from None
-
-    def flag(self, name: str) -> bool:
-        value = (self.text(name, None) or "false").lower()
-        if value not in {"true", "false", "1", "0"}:
-            raise SettingsError(f"{PREFIX}{name} must be true or false, not {value!r}")
-        return value in {"true", "1"}

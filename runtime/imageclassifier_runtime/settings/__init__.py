@@ -1,0 +1,1 @@
+"""What the commands are told: the environment, read once, checked and then frozen."""
