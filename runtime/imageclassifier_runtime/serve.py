@@ -15,8 +15,8 @@ from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.system import cgroup, malloc, termination
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics
@@ -133,7 +133,7 @@ def build(
 def _keys(settings: ServeSettings) -> KeyFiles | None:
     if settings.api_keys_path is None:
         return None
-    from imageclassifier_runtime.access.keyfiles import KeyFiles  # noqa: PLC0415
+    from imageclassifier_runtime.auth.key_files import KeyFiles  # noqa: PLC0415
 
     return KeyFiles(settings.api_keys_path)
 

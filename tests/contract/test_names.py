@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from imageclassifier_runtime import serve
-from imageclassifier_runtime.access.keys import SHORTEST
+from imageclassifier_runtime.auth.keys import SHORTEST
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.request.paths import is_probe
 from imageclassifier_runtime.settings.commands import ServeSettings

@@ -11,21 +11,21 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.access.keys import MOST_KEYS
-from imageclassifier_runtime.access.peers import UNKNOWN, account_of, client_of
-from imageclassifier_runtime.access.rates import Buckets
+from imageclassifier_runtime.auth.caller import Caller, note
+from imageclassifier_runtime.auth.client_address import UNKNOWN, account_of, client_of
+from imageclassifier_runtime.auth.keys import MOST_KEYS
+from imageclassifier_runtime.auth.rate_limits import Buckets
 from imageclassifier_runtime.errors import RateLimitedError, RequestError, UnauthorizedError
 from imageclassifier_runtime.request import problems, responses, scope_keys
 from imageclassifier_runtime.request.body import BodyReader, refusal
 from imageclassifier_runtime.request.paths import V1, V2, is_open, is_probe, protocol_of
-from imageclassifier_runtime.web.caller import Caller, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from imageclassifier_runtime.access.keyfiles import KeyFiles
+    from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.web.state import ServerState
 

@@ -8,11 +8,11 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from imageclassifier_runtime.auth.caller import caller_of
 from imageclassifier_runtime.logs import info
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe, protocol_of
 from imageclassifier_runtime.request.responses import failure
-from imageclassifier_runtime.web.caller import caller_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator

@@ -6,8 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.access.keyfiles import KeyFiles
     from imageclassifier_runtime.admission import Admission
+    from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.metrics import Metrics

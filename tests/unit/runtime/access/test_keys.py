@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.access.keyfiles import KeyFiles
-from imageclassifier_runtime.access.keys import MOST_KEYS, key_set
+from imageclassifier_runtime.auth.key_files import KeyFiles
+from imageclassifier_runtime.auth.keys import MOST_KEYS, key_set
 from imageclassifier_runtime.errors import ApiKeysError
 
 if TYPE_CHECKING:

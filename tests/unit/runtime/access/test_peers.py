@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from imageclassifier_runtime.access.peers import account_of, client_of, parse_address
+from imageclassifier_runtime.auth.client_address import account_of, client_of, parse_address
 from imageclassifier_runtime.settings.environment import networks
 
 TRUSTED = networks("10.0.0.0/8, fd00::/8 192.0.2.7/32")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.access.rates import Buckets
+from imageclassifier_runtime.auth.rate_limits import Buckets
 
 
 class Clock:

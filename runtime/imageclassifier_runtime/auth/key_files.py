@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.access.keys import LONGEST, MOST_KEYS, SHORTEST, KeySet, key_set
+from imageclassifier_runtime.auth.keys import LONGEST, MOST_KEYS, SHORTEST, KeySet, key_set
 from imageclassifier_runtime.errors import ApiKeysError
 from imageclassifier_runtime.logs import log, warn
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
-    from imageclassifier_runtime.access.rates import Buckets
+    from imageclassifier_runtime.auth.rate_limits import Buckets
 
 _SLOT = "imageclassifier.caller"
 

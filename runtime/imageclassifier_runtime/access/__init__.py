@@ -1,1 +1,0 @@
-"""Who asks, and how often: API keys, rates, and the addresses behind trusted proxies."""
