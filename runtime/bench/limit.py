@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.decode import decode
+from imageclassifier_runtime.inference.postprocess import top
+from imageclassifier_runtime.inference.preprocess import preprocess
+from imageclassifier_runtime.inference.session import open_session
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.stages.decode import decode
-from imageclassifier_runtime.stages.infer import open_session
-from imageclassifier_runtime.stages.postprocess import top
-from imageclassifier_runtime.stages.preprocess import preprocess
 from imageclassifier_runtime.system import malloc
 
 from runtime.bench.jobs import Limit, LimitJob
@@ -78,7 +78,7 @@ def classifier(job: LimitJob) -> Callable[[bytes], object]:
     session = open_session(Path(job.graph), input_size=how.crop[0], threads=job.session_threads)
 
     def classify(data: bytes) -> object:
-        container = containers.read(data)
+        container = image_headers.read(data)
         scores = session.run(preprocess(decode(container), container.orientation, how))[0]
         return top(scores, model.labels, 5, logits=not session.gives_probabilities)
 

@@ -30,7 +30,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import UnavailableError
-from imageclassifier_runtime.pipeline import Outcome, Prepared
+from imageclassifier_runtime.inference.pipeline import Outcome, Prepared
 from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.workers import settle
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imageclassifier_runtime.admission import Admission
-    from imageclassifier_runtime.pipeline import Classifier
-    from imageclassifier_runtime.stages.containers import Container
+    from imageclassifier_runtime.inference.image_headers import Container
+    from imageclassifier_runtime.inference.pipeline import Classifier
 
 
 @dataclasses.dataclass(eq=False, slots=True)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
+    from imageclassifier_runtime.inference.pipeline import Classifier
     from imageclassifier_runtime.metrics import Metrics
-    from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.tracing.tracer import Tracing
     from imageclassifier_runtime.web.state import ServerState
@@ -72,7 +72,7 @@ def _import_packages() -> None:
         import onnxruntime  # noqa: F401, PLC0415
         import uvloop  # noqa: F401, PLC0415
 
-        import imageclassifier_runtime.pipeline  # noqa: PLC0415
+        import imageclassifier_runtime.inference.pipeline  # noqa: PLC0415
         import imageclassifier_runtime.server  # noqa: PLC0415
         import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
     finally:
@@ -86,9 +86,9 @@ def build(
     # Before memory is measured.
     _import_packages()
     from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
+    from imageclassifier_runtime.inference import decode  # noqa: PLC0415
+    from imageclassifier_runtime.inference.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
-    from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
-    from imageclassifier_runtime.stages import decode  # noqa: PLC0415
     from imageclassifier_runtime.tidy import Tidy  # noqa: PLC0415
     from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
     from imageclassifier_runtime.workers import Workers  # noqa: PLC0415

@@ -106,12 +106,12 @@ def sample(pictures: Sequence[Picture], size: int | None, seed: int) -> list[Pic
 
 def from_folder(model: Path, precision: str = "FP32") -> Classify:
     """A function that classifies a file as the server does, with the model of a folder."""
+    from imageclassifier_runtime.inference import image_headers  # noqa: PLC0415
+    from imageclassifier_runtime.inference.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.model import folder  # noqa: PLC0415 - not needed to measure a server
-    from imageclassifier_runtime.pipeline import Classifier  # noqa: PLC0415
-    from imageclassifier_runtime.stages import containers  # noqa: PLC0415
 
     classifier = Classifier.load(folder.load(model, wanted=precision), threads=1)
-    return lambda jpeg: classifier.classify(containers.read(jpeg), 1).predictions[0].class_name
+    return lambda jpeg: classifier.classify(image_headers.read(jpeg), 1).predictions[0].class_name
 
 
 def from_server(url: str) -> Classify:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.ask.problem import Answer, FailedError
 from imageclassifier_runtime.errors import RequestError
+from imageclassifier_runtime.inference import decode, image_headers
+from imageclassifier_runtime.inference.pipeline import Classifier
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.pipeline import Classifier
 from imageclassifier_runtime.request.body import too_many_bytes
-from imageclassifier_runtime.stages import containers, decode
 from imageclassifier_runtime.system import cgroup
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Local:
         try:
             if len(data) > self.max_bytes:
                 raise too_many_bytes(self.max_bytes)
-            container = containers.read(data)
-            containers.check_limits(
+            container = image_headers.read(data)
+            image_headers.check_limits(
                 container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
             )
             outcome = self._classifier.classify(container, count, alone=lambda: True)

@@ -18,9 +18,9 @@ import PIL
 from imageclassifier_runtime import __version__
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.inference.image_headers.base import Data
     from imageclassifier_runtime.model.folder import ModelFolder
     from imageclassifier_runtime.settings.commands import ServeSettings
-    from imageclassifier_runtime.stages.containers.base import Data
 
 # To be raised when the same image can get other scores by a change of the code.
 _FORMAT = 1

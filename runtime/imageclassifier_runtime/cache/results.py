@@ -22,7 +22,7 @@ from imageclassifier_runtime.cache.keys import Keys
 from imageclassifier_runtime.cache.memory import MemoryCache
 from imageclassifier_runtime.cache.metrics import CacheMetrics, RedisMetrics
 from imageclassifier_runtime.errors import CacheUnusableError
-from imageclassifier_runtime.pipeline import Outcome
+from imageclassifier_runtime.inference.pipeline import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from imageclassifier_runtime.cache.remote import RedisCache
-    from imageclassifier_runtime.pipeline import Classifier
+    from imageclassifier_runtime.inference.image_headers.base import Data
+    from imageclassifier_runtime.inference.pipeline import Classifier
     from imageclassifier_runtime.settings.commands import ServeSettings
-    from imageclassifier_runtime.stages.containers.base import Data
 
 # Instead of scores, from one whose client went away.
 _LEFT = b""

@@ -171,7 +171,7 @@ def _complete(staging: Path, settings: FetchSettings, *, name: str, sha256: str)
 
 def _classes_by_running(graph: Path, input_size: int) -> int:
     """Return the width of the output where the graph does not declare it."""
-    from imageclassifier_runtime.stages.infer import open_session  # noqa: PLC0415 - seldom needed, slow to import
+    from imageclassifier_runtime.inference.session import open_session  # noqa: PLC0415 - seldom needed, slow to import
 
     return open_session(graph, input_size=input_size, threads=1).classes
 

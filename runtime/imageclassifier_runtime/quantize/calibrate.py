@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.inference.session import session_options
 from imageclassifier_runtime.quantize.ranges import BINS, Histogram
-from imageclassifier_runtime.stages.infer import session_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from imageclassifier_runtime.stages.postprocess import softmax
+from imageclassifier_runtime.inference.postprocess import softmax
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from imageclassifier_runtime.stages.infer import Session
+    from imageclassifier_runtime.inference.session import Session
 
     FloatArray = npt.NDArray[np.float32]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imageclassifier_runtime.errors import RequestError, SettingsError
+from imageclassifier_runtime.inference import decode, image_headers
+from imageclassifier_runtime.inference.preprocess import preprocess
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.stages import containers, decode
-from imageclassifier_runtime.stages.preprocess import preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,8 +147,10 @@ def prepare(folder: Path, pictures: Sequence[Picture], how: Preprocessing, file:
     limits = ServeSettings()
     for picture in pictures:
         try:
-            container = containers.read((folder / picture.name).read_bytes())
-            containers.check_limits(container, max_pixels=limits.max_image_pixels, max_side=limits.max_image_side)
+            container = image_headers.read((folder / picture.name).read_bytes())
+            image_headers.check_limits(
+                container, max_pixels=limits.max_image_pixels, max_side=limits.max_image_side
+            )
             batch[len(kept)] = preprocess(decode.decode(container), container.orientation, how)[0]
         except RequestError as error:
             left_out.append(f"{picture.name}: {error.detail}")

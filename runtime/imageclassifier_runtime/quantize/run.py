@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import ModelError, SettingsError
+from imageclassifier_runtime.inference import decode
+from imageclassifier_runtime.inference.session import open_session
 from imageclassifier_runtime.model import digest, quantization
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.quantize import calibrate, pictures, report
 from imageclassifier_runtime.quantize.convert import prepare
 from imageclassifier_runtime.quantize.search import Material, search
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.stages import decode
-from imageclassifier_runtime.stages.infer import open_session
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.model.folder import ModelFolder

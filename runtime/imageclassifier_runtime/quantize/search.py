@@ -11,9 +11,9 @@ import math
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import ModelError
+from imageclassifier_runtime.inference.session import open_session
 from imageclassifier_runtime.quantize import judge, settings
 from imageclassifier_runtime.quantize.convert import convert, quantizes
-from imageclassifier_runtime.stages.infer import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from imageclassifier_runtime.inference.session import Session
     from imageclassifier_runtime.quantize.judge import Agreement, FloatArray, Speed
     from imageclassifier_runtime.quantize.pictures import Prepared
     from imageclassifier_runtime.quantize.ranges import Histogram
     from imageclassifier_runtime.quantize.settings import QuantSettings
-    from imageclassifier_runtime.stages.infer import Session
 
 # A layer that stays float32 costs time; it has to lower the divergence by this part to be worth it.
 _FLOAT_LAYER_PRICE = 0.1

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from imageclassifier_runtime.errors import RequestError
+    from imageclassifier_runtime.inference.pipeline import Outcome
     from imageclassifier_runtime.model.folder import ModelInfo
-    from imageclassifier_runtime.pipeline import Outcome
     from imageclassifier_runtime.settings.tracing import TracingSettings
 
 # Seconds between two stages that are worth a span.

@@ -18,7 +18,7 @@ from imageclassifier_runtime.web.passage import MAX_ITEMS, Image, Passage, pass_
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from imageclassifier_runtime.pipeline import Outcome
+    from imageclassifier_runtime.inference.pipeline import Outcome
     from imageclassifier_runtime.web.state import ServerState
 
 _MULTIPART = "multipart/form-data"

@@ -13,12 +13,12 @@ from imageclassifier_runtime.admission import WORK_SECONDS
 from imageclassifier_runtime.auth.caller import caller_of
 from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
-from imageclassifier_runtime.pipeline import WORKSPACE, Outcome, Prepared
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.pipeline import WORKSPACE, Outcome, Prepared
 from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.body import BodyReader, declared_length, refusal, too_many_bytes
 from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE
-from imageclassifier_runtime.stages import containers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from imageclassifier_runtime.stages.containers.base import Data
-    from imageclassifier_runtime.stages.infer import FloatArray
+    from imageclassifier_runtime.inference.image_headers.base import Data
+    from imageclassifier_runtime.inference.session import FloatArray
     from imageclassifier_runtime.tracing.tracer import RequestTrace
     from imageclassifier_runtime.web.state import ServerState
 
@@ -204,8 +204,10 @@ class Passage:
     async def _classify(self, image: Image, count: int) -> Outcome:
         settings, classifier, alone = self._state.settings, self._state.classifier, self._state.admission.alone
         batcher = self._state.batcher
-        container = containers.read(image.data)
-        containers.check_limits(container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side)
+        container = image_headers.read(image.data)
+        image_headers.check_limits(
+            container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
+        )
         peak = container.peak + min(WORKSPACE, 16 * container.pixels)
         if batcher is not None:
             return await batcher.classify(self.lease, container, count, peak=peak)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from imageclassifier_runtime.pipeline import Classifier
+    from imageclassifier_runtime.inference.pipeline import Classifier
 
 # A pod serves one model in one version, which never changes while it lives.
 VERSION = "1"

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
+    from imageclassifier_runtime.inference.pipeline import Classifier
     from imageclassifier_runtime.metrics import Metrics
-    from imageclassifier_runtime.pipeline import Classifier
     from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.tracing.tracer import Tracing
 

@@ -15,7 +15,7 @@ from imageclassifier_runtime.web.passage import MAX_ITEMS, Image, Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from imageclassifier_runtime.stages.infer import FloatArray
+    from imageclassifier_runtime.inference.session import FloatArray
     from imageclassifier_runtime.web.signature import Signature
 
 _LENGTH = struct.Struct("<I")

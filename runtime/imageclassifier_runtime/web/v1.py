@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from imageclassifier_runtime.pipeline import Outcome
+    from imageclassifier_runtime.inference.pipeline import Outcome
     from imageclassifier_runtime.web.routes import Add
     from imageclassifier_runtime.web.signature import Signature
     from imageclassifier_runtime.web.state import ServerState

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from starlette.responses import Response
 
+from imageclassifier_runtime.inference.postprocess import top
 from imageclassifier_runtime.request.responses import json_answer
-from imageclassifier_runtime.stages.postprocess import top
 from imageclassifier_runtime.web import tensors
 from imageclassifier_runtime.web.signature import VERSION
 from imageclassifier_runtime.web.v2_request import HEADER_LENGTH
@@ -17,8 +17,8 @@ from imageclassifier_runtime.web.v2_request import HEADER_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imageclassifier_runtime.pipeline import Outcome
-    from imageclassifier_runtime.stages.postprocess import Prediction
+    from imageclassifier_runtime.inference.pipeline import Outcome
+    from imageclassifier_runtime.inference.postprocess import Prediction
     from imageclassifier_runtime.web.signature import Signature
     from imageclassifier_runtime.web.v2_request import InferRequest, Wanted
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imageclassifier_runtime.errors import BodyInvalidError, TensorError, UnsupportedTypeError
-from imageclassifier_runtime.stages import containers
+from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.web import documents, tensors
 from imageclassifier_runtime.web.passage import Image, Item
 from imageclassifier_runtime.web.signature import DEFAULT_CLASSES, Signature
@@ -87,7 +87,7 @@ def _bare(body: bytearray, signature: Signature) -> InferRequest:
     """Read a body that is one image, or tensors one after the other, and nothing else."""
     items: Sequence[Item]
     try:
-        containers.read(body)
+        image_headers.read(body)
         items = [Image(body)]
     except UnsupportedTypeError:
         if not body or len(body) % (4 * signature.values):

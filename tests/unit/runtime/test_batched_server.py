@@ -11,10 +11,10 @@ import onnx
 import pytest
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.errors import INVALID, ModelError, SettingsError
+from imageclassifier_runtime.inference.pipeline import Classifier, Outcome, Prepared
+from imageclassifier_runtime.inference.session import Session
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.pipeline import Classifier, Outcome, Prepared
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.stages.infer import Session
 from onnx import TensorProto, helper
 
 from tests.unit.runtime.support import LABELS, Running, colour_model, image_bytes, write_model
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from imageclassifier_runtime.stages.infer import FloatArray
+    from imageclassifier_runtime.inference.session import FloatArray
 
 CLASSIFY = "/api/v1/classify"
 RAW = {"Content-Type": "image/png"}

@@ -6,9 +6,9 @@ import io
 
 import pytest
 from imageclassifier_runtime.errors import ImageUndecodableError, TooLargeError, UnsupportedTypeError
-from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.stages.containers.exif import orientation
-from imageclassifier_runtime.stages.decode import decode
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.decode import decode
+from imageclassifier_runtime.inference.image_headers.exif import orientation
 from PIL import Image
 
 from e2e.scenarios import hostile_bytes as make
@@ -19,7 +19,7 @@ KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_format_and_size_come_from_the_bytes(kind: str) -> None:
-    container = containers.read(make.encoded(make.picture(size=SIZE), kind))
+    container = image_headers.read(make.encoded(make.picture(size=SIZE), kind))
     assert (container.format, container.width, container.height, container.orientation) == (kind, *SIZE, 1)
 
 
@@ -39,7 +39,7 @@ def test_format_and_size_come_from_the_bytes(kind: str) -> None:
 def test_the_cost_of_decoding_is_what_was_measured(
     mode: str, kind: str, options: dict[str, object], per_pixel: float
 ) -> None:
-    container = containers.read(make.encoded(make.picture(mode, SIZE), kind, **options))
+    container = image_headers.read(make.encoded(make.picture(mode, SIZE), kind, **options))
     assert container.peak == per_pixel * SIZE[0] * SIZE[1]
 
 
@@ -48,21 +48,21 @@ def test_metadata_never_reaches_the_decoder() -> None:
     text = make.png_chunk(b"tEXt", b"a\0SECRET")
     for body in (jpeg, make.png(4, 4, before=text), make.gif((1, 1), (0, 0, 1, 1), before=b"\x21\xfe\6SECRET\0")):
         assert b"SECRET" in body
-        with containers.read(body).open() as file:
+        with image_headers.read(body).open() as file:
             assert b"SECRET" not in file.read()
 
 
 def test_the_pieces_decode_to_the_same_pixels() -> None:
     for kind, options in (("JPEG", {"exif": make.exif(6)}), ("PNG", {"exif": make.exif(3)}), ("GIF", {})):
         body = make.encoded(make.picture(), kind, **options)
-        assert decode(containers.read(body)).tobytes() == Image.open(io.BytesIO(body)).tobytes()
+        assert decode(image_headers.read(body)).tobytes() == Image.open(io.BytesIO(body)).tobytes()
 
 
 def test_a_large_file_is_read_without_a_copy_and_gives_the_same_bytes() -> None:
     body = make.jpeg_with(
         make.jpeg_segment(0xFE, b"c" * 100), make.encoded(make.picture(), "JPEG") + bytes(900_000)
     )
-    file = containers.read(bytearray(body)).open()
+    file = image_headers.read(bytearray(body)).open()
     assert not isinstance(file, io.BytesIO)
     whole = file.read()
     assert len(whole) == len(body) - 104
@@ -95,21 +95,21 @@ def test_an_unclear_orientation_is_upright(block: bytes) -> None:
 
 
 def test_limits_are_on_pixels_and_on_sides() -> None:
-    container = containers.read(make.png(300, 10))
-    containers.check_limits(container, max_pixels=3000, max_side=300)
+    container = image_headers.read(make.png(300, 10))
+    image_headers.check_limits(container, max_pixels=3000, max_side=300)
     for limits in ({"max_pixels": 2999, "max_side": 300}, {"max_pixels": 3000, "max_side": 299}):
         with pytest.raises(TooLargeError, match="300 x 10"):
-            containers.check_limits(container, **limits)
+            image_headers.check_limits(container, **limits)
 
 
 def test_a_progressive_jpeg_of_many_scans_is_too_large() -> None:
-    assert containers.read(make.jpeg_scans(5))
+    assert image_headers.read(make.jpeg_scans(5))
     with pytest.raises(TooLargeError, match="scans"):
-        containers.read(make.jpeg_scans(200))
+        image_headers.read(make.jpeg_scans(200))
 
 
 def test_a_file_whose_decoder_sees_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    container = containers.read(make.png(30, 10))
+    container = image_headers.read(make.png(30, 10))
     monkeypatch.setattr(Image, "open", lambda *_, **__: Image.new("L", (10, 30)))
     with pytest.raises(ImageUndecodableError, match="two different sizes"):
         decode(container)
@@ -117,4 +117,4 @@ def test_a_file_whose_decoder_sees_another_size_is_refused(monkeypatch: pytest.M
 
 def test_other_image_formats_are_no_type_of_ours() -> None:
     with pytest.raises(UnsupportedTypeError):
-        containers.read(make.encoded(make.picture(), "TIFF"))
+        image_headers.read(make.encoded(make.picture(), "TIFF"))

@@ -18,11 +18,11 @@ import pytest
 import uvicorn
 from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.errors import ImageUndecodableError, RequestError
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.decode import decode
 from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.stages.decode import decode
 from imageclassifier_runtime.web.passage import Image as ImageItem
 from imageclassifier_runtime.web.passage import Passage, pass_through
 from imageclassifier_runtime.web.protocol import bounded_protocol
@@ -137,7 +137,7 @@ async def test_pixels_are_gone_before_their_room_is_given_to_others() -> None:
     errors = []
     for _ in range(5):
         with pytest.raises(ImageUndecodableError) as caught:
-            await room.run(Lease(), peak=1, work=lambda: decode(containers.read(a_cut_image())), limit=30)
+            await room.run(Lease(), peak=1, work=lambda: decode(image_headers.read(a_cut_image())), limit=30)
         errors.append(caught.value)
     assert len(errors) == 5
     assert not [found for found in gc.get_objects() if type(found).__name__ == "PngImageFile"]

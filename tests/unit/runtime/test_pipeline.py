@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.pipeline import Classifier
+from imageclassifier_runtime.inference.session import Session
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.pipeline import Classifier
-from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.stages.infer import Session
 
 from tests.unit.runtime.support import image_bytes
 
@@ -36,7 +36,7 @@ def test_an_image_alone_has_all_threads_and_images_together_have_one_each(
     model_path: Path, ran: list[Session]
 ) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=2)
-    picture = containers.read(image_bytes("blue"))
+    picture = image_headers.read(image_bytes("blue"))
     ran.clear()
     alone = classifier.classify(picture, 3, lambda: True)
     together = classifier.classify(picture, 3, lambda: False)
@@ -49,7 +49,7 @@ def test_an_image_alone_has_all_threads_and_images_together_have_one_each(
 
 def test_one_thread_needs_one_session(model_path: Path, ran: list[Session]) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=1)
-    picture = containers.read(image_bytes("red"))
+    picture = image_headers.read(image_bytes("red"))
     ran.clear()
     classifier.classify(picture, 1, lambda: True)
     classifier.classify(picture, 1, lambda: False)

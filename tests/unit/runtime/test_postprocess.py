@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from imageclassifier_runtime.errors import TensorError
-from imageclassifier_runtime.stages.postprocess import softmax, top
+from imageclassifier_runtime.inference.postprocess import softmax, top
 
 LABELS = [f"label {number}" for number in range(1000)]
 

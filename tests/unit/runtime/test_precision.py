@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.errors import ModelError
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.pipeline import Classifier
 from imageclassifier_runtime.model import digest
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.pipeline import Classifier
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.stages import containers
 from imageclassifier_runtime.web.app import model_info
 
 from tests.unit.runtime.support import colour_model, image_bytes
@@ -82,7 +82,7 @@ def test_a_folder_with_an_accepted_int8_graph_serves_what_is_asked_for(
     assert (model.info.precision, model.graph) == (served, folder / graph)
     assert model.info.graph_sha256 == hashlib.sha256((folder / graph).read_bytes()).hexdigest()
     assert model.info.sha256 == digest.of_folder(folder)
-    found = Classifier.load(model, threads=1).classify(containers.read(image_bytes("blue")), 1)
+    found = Classifier.load(model, threads=1).classify(image_headers.read(image_bytes("blue")), 1)
     assert found.predictions[0].class_name == "blue"
 
 

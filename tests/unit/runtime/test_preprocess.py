@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from imageclassifier_runtime.errors import ModelError
+from imageclassifier_runtime.inference import preprocess
 from imageclassifier_runtime.model import preprocessing
-from imageclassifier_runtime.stages import preprocess
 from PIL import Image, ImageOps
 
 from e2e.scenarios.hostile_bytes import encoded, exif, picture

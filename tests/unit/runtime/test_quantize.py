@@ -13,13 +13,13 @@ import onnx
 import pytest
 from imageclassifier_runtime.cli import main
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.inference.session import open_session
 from imageclassifier_runtime.model import digest, preprocessing
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.quantize import calibrate, convert, judge, pictures, ranges, search
 from imageclassifier_runtime.quantize.pictures import Picture
 from imageclassifier_runtime.quantize.ranges import BINS, Histogram
 from imageclassifier_runtime.quantize.settings import LAST, QuantSettings
-from imageclassifier_runtime.stages.infer import open_session
 from PIL import Image
 
 from tests.unit.runtime.support import LABELS, image_bytes, write_model, write_pictures

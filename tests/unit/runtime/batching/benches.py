@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from imageclassifier_runtime.pipeline import Classifier, Outcome, Prepared
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.pipeline import Classifier, Outcome, Prepared
 from imageclassifier_runtime.pools import Lease
-from imageclassifier_runtime.stages import containers
 
 from tests.unit.runtime.support import image_bytes
 
@@ -65,7 +65,7 @@ class Bench:
         return self.file(image_bytes(colour))
 
     def file(self, data: bytes) -> asyncio.Task[Outcome]:
-        container = containers.read(data)
+        container = image_headers.read(data)
         return asyncio.ensure_future(self.batcher.classify(Lease(), container, 4, peak=50_000))
 
     def pass_time(self, seconds: float) -> None:

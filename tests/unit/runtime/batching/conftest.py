@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from imageclassifier_runtime.admission import Admission, Sizes
 from imageclassifier_runtime.batching import Batcher
+from imageclassifier_runtime.inference import decode
+from imageclassifier_runtime.inference.pipeline import Classifier
+from imageclassifier_runtime.inference.session import Session
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.pipeline import Classifier
-from imageclassifier_runtime.stages import decode
-from imageclassifier_runtime.stages.infer import Session
 from imageclassifier_runtime.workers import Workers
 
 from tests.unit.runtime.batching.benches import CAPACITY, DELAY, LIMIT, PATIENCE, Bench, Held
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from imageclassifier_runtime.stages.containers import Container
+    from imageclassifier_runtime.inference.image_headers import Container
     from PIL import Image
 
 
@@ -71,6 +71,6 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
         assert event.wait(60)
         return decode.decode(container)
 
-    monkeypatch.setattr("imageclassifier_runtime.pipeline.decode", slow)
+    monkeypatch.setattr("imageclassifier_runtime.inference.pipeline.decode", slow)
     yield found
     found.let_go()

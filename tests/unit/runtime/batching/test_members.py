@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from imageclassifier_runtime.errors import TensorError, UnavailableError
-from imageclassifier_runtime.pipeline import Outcome, Prepared
+from imageclassifier_runtime.inference import image_headers
+from imageclassifier_runtime.inference.pipeline import Outcome, Prepared
+from imageclassifier_runtime.inference.session import Session
 from imageclassifier_runtime.pools import Lease
-from imageclassifier_runtime.stages import containers
-from imageclassifier_runtime.stages.infer import Session
 
 from tests.unit.runtime.batching.benches import CAPACITY, Bench, run, settle, until
 from tests.unit.runtime.support import LABELS, image_bytes
@@ -172,7 +172,7 @@ def test_images_and_tensors_in_any_order_leave_nothing_taken(make_bench: Callabl
 def test_the_largest_image_that_fits_goes_without_a_batch(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench()
-        container = containers.read(image_bytes("lime"))
+        container = image_headers.read(image_bytes("lime"))
         outcome = await bench.batcher.classify(Lease(), container, 4, peak=CAPACITY)
         assert outcome.predictions[0].class_name == "lime"
         assert bench.idle

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from imageclassifier_runtime.cache.results import ResultCache
 from imageclassifier_runtime.errors import ImageUndecodableError
-from imageclassifier_runtime.pipeline import Outcome
+from imageclassifier_runtime.inference.pipeline import Outcome
 from imageclassifier_runtime.settings.cache import CacheSettings
 from prometheus_client import CollectorRegistry
 

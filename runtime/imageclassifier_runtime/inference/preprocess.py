@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from imageclassifier_runtime.errors import ImageUndecodableError
-from imageclassifier_runtime.stages.decode import FAILURES
+from imageclassifier_runtime.inference.decode import FAILURES
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
-from imageclassifier_runtime.stages.containers.exif import orientation
+from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.exif import orientation
 
 MAGIC = b"RIFF"
 _MAX_CHUNKS = 10_000

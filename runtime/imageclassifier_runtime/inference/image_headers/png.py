@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
-from imageclassifier_runtime.stages.containers.exif import orientation
+from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.exif import orientation
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _END = memoryview(b"\0\0\0\0IEND\xaeB`\x82")

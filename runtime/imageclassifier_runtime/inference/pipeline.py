@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imageclassifier_runtime.errors import SettingsError, TensorError
+from imageclassifier_runtime.inference.decode import decode
+from imageclassifier_runtime.inference.postprocess import Prediction, top
+from imageclassifier_runtime.inference.preprocess import preprocess
+from imageclassifier_runtime.inference.session import Session, open_session
 from imageclassifier_runtime.settings.commands import MIB
-from imageclassifier_runtime.stages.decode import decode
-from imageclassifier_runtime.stages.infer import Session, open_session
-from imageclassifier_runtime.stages.postprocess import Prediction, top
-from imageclassifier_runtime.stages.preprocess import preprocess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from imageclassifier_runtime.inference.image_headers import Container
+    from imageclassifier_runtime.inference.session import FloatArray
     from imageclassifier_runtime.model.folder import ModelFolder
-    from imageclassifier_runtime.stages.containers import Container
-    from imageclassifier_runtime.stages.infer import FloatArray
 
 _PREPARING = ("decode", "preprocess")
 _NOT_FINITE = "The tensor holds NaN or an infinity, or a number that is too large for FP32."

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from imageclassifier_runtime.errors import TooLargeError
-from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
-from imageclassifier_runtime.stages.containers.exif import orientation
+from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.exif import orientation
 
 MAGIC = b"\xff\xd8\xff"
 _NOT_FRAMES = frozenset({0xC4, 0xC8, 0xCC})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from imageclassifier_runtime.errors import TooLargeError
-from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
 
 MAGIC = b"BM"
 _CORE, _INFO = 12, 40

@@ -19,7 +19,7 @@ from PIL import (
 from imageclassifier_runtime.errors import ImageUndecodableError
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.stages.containers.base import Container
+    from imageclassifier_runtime.inference.image_headers.base import Container
 
 # Importing a plugin registers it; with these five, opening a file never searches for others.
 PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)

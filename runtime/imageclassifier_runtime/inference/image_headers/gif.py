@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.stages.containers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
 
 MAGIC = (b"GIF87a", b"GIF89a")
 _EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B

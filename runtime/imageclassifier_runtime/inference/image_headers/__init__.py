@@ -8,8 +8,8 @@ from imageclassifier_runtime.errors import (
     TooLargeError,
     UnsupportedTypeError,
 )
-from imageclassifier_runtime.stages.containers import bmp, gif, jpeg, png, webp
-from imageclassifier_runtime.stages.containers.base import Container, Data
+from imageclassifier_runtime.inference.image_headers import bmp, gif, jpeg, png, webp
+from imageclassifier_runtime.inference.image_headers.base import Container, Data
 
 __all__ = ["Container", "check_limits", "read"]
 
