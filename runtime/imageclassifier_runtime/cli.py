@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from imageclassifier_runtime import __version__, logs
-from imageclassifier_runtime.ask import arguments as ask_arguments
+from imageclassifier_runtime.classify_command import arguments as classify_arguments
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.quantize import arguments as quantize_arguments
 from imageclassifier_runtime.settings.commands import TERMINATION_LOG, FetchSettings, ServeSettings
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "quantize":
         return quantize_arguments.run(options)
     if options.command == "classify":
-        return ask_arguments.run(options)
+        return classify_arguments.run(options)
     logs.configure()
     # As PID 1 in a container a process has no default action for SIGTERM: it would be ignored.
     signal.signal(signal.SIGTERM, _terminated)
@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="answer requests; without a model folder, with the bundled model")
     serve.add_argument("--model", type=Path, metavar="FOLDER", help="the model folder (the same as --model-dir)")
-    ask = commands.add_parser("classify", help="print the likeliest classes of photographs")
-    ask_arguments.add(ask)
+    classify = commands.add_parser("classify", help="print the likeliest classes of photographs")
+    classify_arguments.add(classify)
     fetch = commands.add_parser("fetch", help="get a model, check it, and place it in the model folder")
     digest = commands.add_parser("digest", help="print the digest of a model file or folder, as `fetch` checks it")
     digest.add_argument("path", type=Path)

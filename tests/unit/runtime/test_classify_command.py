@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_runtime.ask import show
+from imageclassifier_runtime.classify_command import show
 from imageclassifier_runtime.cli import main
 
 from tests.unit.runtime.process import Served

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from imageclassifier_runtime.ask.problem import Answer, FailedError, UnreachableError
+from imageclassifier_runtime.classify_command.problem import Answer, FailedError, UnreachableError
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 90.0
 _LONGEST_ANSWER = 1 << 20

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from imageclassifier_runtime.ask import show
-from imageclassifier_runtime.ask.arguments import KEY_VARIABLE
-from imageclassifier_runtime.ask.problem import FailedError, UnreachableError
+from imageclassifier_runtime.classify_command import show
+from imageclassifier_runtime.classify_command.arguments import KEY_VARIABLE
+from imageclassifier_runtime.classify_command.problem import FailedError, UnreachableError
 from imageclassifier_runtime.errors import ModelError, SettingsError
 from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.settings.environment import PREFIX
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from imageclassifier_runtime.ask.problem import Answer
+    from imageclassifier_runtime.classify_command.problem import Answer
 
 STDIN = "-"
 _USAGE = 2
@@ -63,10 +63,10 @@ def _asker(given: argparse.Namespace, env: Mapping[str, str]) -> Asker:
     if given.url:
         if given.precision:
             raise SettingsError("--precision goes with a model of one's own; a server has chosen its precision")
-        from imageclassifier_runtime.ask.remote import Remote  # noqa: PLC0415
+        from imageclassifier_runtime.classify_command.remote import Remote  # noqa: PLC0415
 
         return Remote(given.url, key=env.get(KEY_VARIABLE, "").strip())
-    from imageclassifier_runtime.ask.local import Local  # noqa: PLC0415 - imports onnxruntime
+    from imageclassifier_runtime.classify_command.local import Local  # noqa: PLC0415 - imports onnxruntime
 
     env = {**env, f"{PREFIX}PRECISION": given.precision} if given.precision else env
     return Local(ServeSettings.from_env(env, folder=given.model))

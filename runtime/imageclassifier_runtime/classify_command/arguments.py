@@ -47,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace, env: Mapping[str, str] = os.environ) -> int:
     """Run the command; returns the exit status."""
-    from imageclassifier_runtime.ask.run import main  # noqa: PLC0415 - imports what makes a model run
+    from imageclassifier_runtime.classify_command.run import main  # noqa: PLC0415 - imports what makes a model run
 
     try:
         return main(given, env)

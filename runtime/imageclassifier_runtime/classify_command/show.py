@@ -6,7 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.ask.problem import Answer
+    from imageclassifier_runtime.classify_command.problem import Answer
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
 _BAR = 24

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.ask.problem import Answer, FailedError
+from imageclassifier_runtime.classify_command.problem import Answer, FailedError
 from imageclassifier_runtime.errors import RequestError
 from imageclassifier_runtime.inference import decode, image_headers
 from imageclassifier_runtime.inference.pipeline import Classifier

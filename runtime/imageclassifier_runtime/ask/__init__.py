@@ -1,1 +1,0 @@
-"""`imageclassifier classify`: photographs of a person's own, answered in this process or by a server."""

@@ -1,0 +1,1 @@
+"""`imageclassifier classify`: your own photographs, answered in this process or by a server."""
