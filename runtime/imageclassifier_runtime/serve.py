@@ -8,23 +8,23 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime import budget
 from imageclassifier_runtime.errors import ModelError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.scheduling import memory_budget
 from imageclassifier_runtime.system import cgroup, malloc, termination
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.admission import Admission
     from imageclassifier_runtime.auth.key_files import KeyFiles
-    from imageclassifier_runtime.batching import Batcher
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.inference.pipeline import Classifier
     from imageclassifier_runtime.metrics import Metrics
+    from imageclassifier_runtime.scheduling.admission import Admission
+    from imageclassifier_runtime.scheduling.batching import Batcher
+    from imageclassifier_runtime.scheduling.workers import Workers
     from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.tracing.tracer import Tracing
     from imageclassifier_runtime.web.state import ServerState
-    from imageclassifier_runtime.workers import Workers
 
 _logger = logging.getLogger(__name__)
 # A hit takes the event loop a millisecond, an image takes a worker ten: the loop is to get its CPU at once.
@@ -85,13 +85,13 @@ def build(
     """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
     # Before memory is measured.
     _import_packages()
-    from imageclassifier_runtime.admission import Admission  # noqa: PLC0415
     from imageclassifier_runtime.inference import decode  # noqa: PLC0415
     from imageclassifier_runtime.inference.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.metrics import Metrics  # noqa: PLC0415
-    from imageclassifier_runtime.tidy import Tidy  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.admission import Admission  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.heap_trimmer import Tidy  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.workers import Workers  # noqa: PLC0415
     from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
-    from imageclassifier_runtime.workers import Workers  # noqa: PLC0415
 
     # Before the model is loaded: a server that could let nobody in says so at once.
     keys = _keys(settings)
@@ -106,7 +106,7 @@ def build(
     tracing = _tracing(settings, model, metrics)
     cache = _cache(settings, classifier, metrics)
     admission = Admission(
-        sizes=budget.divide(_memory(settings, reserve), settings),
+        sizes=memory_budget.divide(_memory(settings, reserve), settings),
         workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
@@ -160,8 +160,8 @@ def _batcher(
 ) -> Batcher | None:
     if settings.max_batch_size == 1:
         return None
-    from imageclassifier_runtime.admission import WORK_SECONDS  # noqa: PLC0415
-    from imageclassifier_runtime.batching import Batcher  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.admission import WORK_SECONDS  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.batching import Batcher  # noqa: PLC0415
 
     return Batcher(
         admission,
@@ -179,9 +179,9 @@ def _spare(settings: ServeSettings) -> int:
     return cgroup.available_memory() if limit is None else limit - cgroup.resident_memory()
 
 
-def _memory(settings: ServeSettings, reserve: int) -> budget.Memory:
+def _memory(settings: ServeSettings, reserve: int) -> memory_budget.Memory:
     malloc.trim()
-    return budget.Memory(
+    return memory_budget.Memory(
         limit=settings.memory_limit_bytes or cgroup.memory_limit(),
         used=cgroup.resident_memory() + reserve,
         available=cgroup.available_memory(),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import InvalidSpecError
-from imageclassifier_runtime.budget import Memory, divide, needed
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.scheduling.memory_budget import Memory, divide, needed
 from imageclassifier_runtime.settings.commands import ServeSettings
 
 from tests.contract import pods

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from imageclassifier_runtime.admission import WORK_SECONDS
 from imageclassifier_runtime.auth.caller import caller_of
-from imageclassifier_runtime.budget import BODY_OVERHEAD
 from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.pipeline import WORKSPACE, Outcome, Prepared
-from imageclassifier_runtime.pools import Lease
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.body import BodyReader, declared_length, refusal, too_many_bytes
 from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE
+from imageclassifier_runtime.scheduling.admission import WORK_SECONDS
+from imageclassifier_runtime.scheduling.memory_budget import BODY_OVERHEAD
+from imageclassifier_runtime.scheduling.resource_pools import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

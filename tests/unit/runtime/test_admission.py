@@ -7,12 +7,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.admission import Admission, Sizes
-from imageclassifier_runtime.budget import Memory, divide, needed
 from imageclassifier_runtime.errors import SettingsError, TooLargeError, UnavailableError
-from imageclassifier_runtime.pools import Lease, Pool
+from imageclassifier_runtime.scheduling.admission import Admission, Sizes
+from imageclassifier_runtime.scheduling.memory_budget import Memory, divide, needed
+from imageclassifier_runtime.scheduling.resource_pools import Lease, Pool
+from imageclassifier_runtime.scheduling.workers import Workers
 from imageclassifier_runtime.settings.commands import MIB, ServeSettings
-from imageclassifier_runtime.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.admission import Admission, Sizes
-from imageclassifier_runtime.pools import Lease
-from imageclassifier_runtime.tidy import Tidy
-from imageclassifier_runtime.workers import Workers
+from imageclassifier_runtime.scheduling.admission import Admission, Sizes
+from imageclassifier_runtime.scheduling.heap_trimmer import Tidy
+from imageclassifier_runtime.scheduling.resource_pools import Lease
+from imageclassifier_runtime.scheduling.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ async def test_it_is_not_done_again_soon(
     admission: tuple[Admission, Trim], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room, trim = admission
-    monkeypatch.setattr("imageclassifier_runtime.tidy._EVERY_SECONDS", 0.5)
+    monkeypatch.setattr("imageclassifier_runtime.scheduling.heap_trimmer._EVERY_SECONDS", 0.5)
     loop = asyncio.get_running_loop()
     await work(room)
     await until_trimmed(trim)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.pipeline import Classifier, Outcome, Prepared
-from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.scheduling.resource_pools import Lease
 
 from tests.unit.runtime.support import image_bytes
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Coroutine
 
-    from imageclassifier_runtime.admission import Admission
-    from imageclassifier_runtime.batching import Batcher
+    from imageclassifier_runtime.scheduling.admission import Admission
+    from imageclassifier_runtime.scheduling.batching import Batcher
 
 
 DELAY = 5.0

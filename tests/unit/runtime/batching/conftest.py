@@ -6,13 +6,13 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from imageclassifier_runtime.admission import Admission, Sizes
-from imageclassifier_runtime.batching import Batcher
 from imageclassifier_runtime.inference import decode
 from imageclassifier_runtime.inference.pipeline import Classifier
 from imageclassifier_runtime.inference.session import Session
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.workers import Workers
+from imageclassifier_runtime.scheduling.admission import Admission, Sizes
+from imageclassifier_runtime.scheduling.batching import Batcher
+from imageclassifier_runtime.scheduling.workers import Workers
 
 from tests.unit.runtime.batching.benches import CAPACITY, DELAY, LIMIT, PATIENCE, Bench, Held
 

@@ -13,7 +13,7 @@ from imageclassifier_runtime.errors import TensorError, UnavailableError
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.pipeline import Outcome, Prepared
 from imageclassifier_runtime.inference.session import Session
-from imageclassifier_runtime.pools import Lease
+from imageclassifier_runtime.scheduling.resource_pools import Lease
 
 from tests.unit.runtime.batching.benches import CAPACITY, Bench, run, settle, until
 from tests.unit.runtime.support import LABELS, image_bytes

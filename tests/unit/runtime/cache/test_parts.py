@@ -10,13 +10,13 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_runtime.budget import Memory, divide
 from imageclassifier_runtime.cache import entry
 from imageclassifier_runtime.cache.breaker import Breaker
 from imageclassifier_runtime.cache.keys import Keys
 from imageclassifier_runtime.cache.memory import MemoryCache
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.scheduling.memory_budget import Memory, divide
 from imageclassifier_runtime.settings.cache import CacheSettings
 from imageclassifier_runtime.settings.commands import MIB, ServeSettings
 

@@ -11,8 +11,8 @@ from imageclassifier_runtime.system import malloc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imageclassifier_runtime.admission import Admission
-    from imageclassifier_runtime.workers import Workers
+    from imageclassifier_runtime.scheduling.admission import Admission
+    from imageclassifier_runtime.scheduling.workers import Workers
 
 # Somebody who sends one image after the other is not to meet it, and neither is anybody often: it takes some ms.
 _PAUSE_SECONDS = 0.05

@@ -14,13 +14,13 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from imageclassifier_runtime.errors import RequestError, TooLargeError, UnavailableError
-from imageclassifier_runtime.pools import Lease, Pool
-from imageclassifier_runtime.workers import settle
+from imageclassifier_runtime.scheduling.resource_pools import Lease, Pool
+from imageclassifier_runtime.scheduling.workers import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imageclassifier_runtime.workers import Task, Workers
+    from imageclassifier_runtime.scheduling.workers import Task, Workers
 
 T = TypeVar("T")
 

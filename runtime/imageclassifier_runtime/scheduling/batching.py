@@ -31,15 +31,15 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import UnavailableError
 from imageclassifier_runtime.inference.pipeline import Outcome, Prepared
-from imageclassifier_runtime.pools import Lease
-from imageclassifier_runtime.workers import settle
+from imageclassifier_runtime.scheduling.resource_pools import Lease
+from imageclassifier_runtime.scheduling.workers import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imageclassifier_runtime.admission import Admission
     from imageclassifier_runtime.inference.image_headers import Container
     from imageclassifier_runtime.inference.pipeline import Classifier
+    from imageclassifier_runtime.scheduling.admission import Admission
 
 
 @dataclasses.dataclass(eq=False, slots=True)

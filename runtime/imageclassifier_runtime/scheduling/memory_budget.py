@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from imageclassifier_runtime.admission import Sizes
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.scheduling.admission import Sizes
 from imageclassifier_runtime.settings.commands import MIB, ServeSettings
 
 # For the process with its model, and for the margin below.

@@ -1,0 +1,1 @@
+"""Who is served when: room for bytes, the queue, the workers, batches."""
