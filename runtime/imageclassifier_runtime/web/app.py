@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 from imageclassifier_runtime import __version__
-from imageclassifier_runtime.metrics import CONTENT_TYPE
 from imageclassifier_runtime.request.paths import API
 from imageclassifier_runtime.request.responses import failure, json_answer
+from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
 from imageclassifier_runtime.web import openapi, openapi_v1
 from imageclassifier_runtime.web.classify import Classify
 from imageclassifier_runtime.web.direct import Direct

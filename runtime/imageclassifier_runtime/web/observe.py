@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from imageclassifier_runtime.tracing.tracer import RequestTrace
+    from imageclassifier_runtime.telemetry.tracing import RequestTrace
     from imageclassifier_runtime.web.state import ServerState
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")

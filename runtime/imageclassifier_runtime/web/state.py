@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.inference.pipeline import Classifier
-    from imageclassifier_runtime.metrics import Metrics
     from imageclassifier_runtime.scheduling.admission import Admission
     from imageclassifier_runtime.scheduling.batching import Batcher
     from imageclassifier_runtime.settings.commands import ServeSettings
-    from imageclassifier_runtime.tracing.tracer import Tracing
+    from imageclassifier_runtime.telemetry.metrics import Metrics
+    from imageclassifier_runtime.telemetry.tracing import Tracing
 
 
 @dataclasses.dataclass

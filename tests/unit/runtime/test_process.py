@@ -341,7 +341,7 @@ def test_what_the_settings_leave_off_is_not_imported(model_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(model_path)], capture_output=True, text=True, check=True
     )
-    ours = ("auth.key_files", "scheduling.batching", "cache.", "quantize.run", "tracing.tracer")
+    ours = ("auth.key_files", "scheduling.batching", "cache.", "quantize.run", "telemetry.tracing")
     off = (
         *("onnx.", "redis", "opentelemetry.sdk", "opentelemetry.proto", "opentelemetry.exporter"),
         *(f"imageclassifier_runtime.{name}" for name in ours),

@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from imageclassifier_runtime.series import PlainCounter, PlainHistogram
+from imageclassifier_runtime.telemetry.series import PlainCounter, PlainHistogram
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
 BUCKETS = (0.005, 0.25, 1, 10.0)

@@ -54,7 +54,7 @@ async def classify(server: Running, times: int = 1) -> None:
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
-        record.message for record in caplog.records if record.name.startswith("imageclassifier_runtime.tracing")
+        record.message for record in caplog.records if record.name.startswith("imageclassifier_runtime.telemetry")
     ]
 
 

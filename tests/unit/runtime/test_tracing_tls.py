@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.settings.tracing import TracingSettings
-from imageclassifier_runtime.tracing.sender import Sender
+from imageclassifier_runtime.telemetry.sender import Sender
 
 from tests.unit.runtime.certificates import write_certificate
 from tests.unit.runtime.traces import finish

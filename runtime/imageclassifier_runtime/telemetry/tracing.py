@@ -25,8 +25,8 @@ from imageclassifier_runtime import __version__
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe, protocol_of
-from imageclassifier_runtime.tracing.export import Exporter, ExportMetrics
-from imageclassifier_runtime.tracing.sender import Sender
+from imageclassifier_runtime.telemetry.export import Exporter, ExportMetrics
+from imageclassifier_runtime.telemetry.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence

@@ -14,7 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
-from imageclassifier_runtime.series import PlainCounter, PlainHistogram
+from imageclassifier_runtime.telemetry.series import PlainCounter, PlainHistogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,14 +18,14 @@ from opentelemetry.sdk.trace import SpanProcessor
 from prometheus_client import Counter
 
 from imageclassifier_runtime.logs import log, warn
-from imageclassifier_runtime.tracing.sender import DeliveryError
+from imageclassifier_runtime.telemetry.sender import DeliveryError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from prometheus_client import CollectorRegistry
 
     from imageclassifier_runtime.settings.tracing import TracingSettings
-    from imageclassifier_runtime.tracing.sender import Sender
+    from imageclassifier_runtime.telemetry.sender import Sender
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 1.0

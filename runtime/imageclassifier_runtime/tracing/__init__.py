@@ -1,1 +1,0 @@
-"""Traces of requests over OTLP/HTTP. Only `settings` is imported where tracing is off."""
