@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.auth.key_files import KeyFiles
     from imageclassifier_runtime.cache.results import ResultCache
     from imageclassifier_runtime.inference.pipeline import Classifier
+    from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.scheduling.admission import Admission
     from imageclassifier_runtime.scheduling.batching import Batcher
     from imageclassifier_runtime.scheduling.workers import Workers
     from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.telemetry.metrics import Metrics
     from imageclassifier_runtime.telemetry.tracing import Tracing
-    from imageclassifier_runtime.web.state import ServerState
 
 _logger = logging.getLogger(__name__)
 # A hit takes the event loop a millisecond, an image takes a worker ten: the loop is to get its CPU at once.
@@ -87,11 +87,11 @@ def build(
     _import_packages()
     from imageclassifier_runtime.inference import decode  # noqa: PLC0415
     from imageclassifier_runtime.inference.pipeline import Classifier  # noqa: PLC0415
+    from imageclassifier_runtime.protocols.state import Lifecycle, ServerState  # noqa: PLC0415
     from imageclassifier_runtime.scheduling.admission import Admission  # noqa: PLC0415
     from imageclassifier_runtime.scheduling.heap_trimmer import Tidy  # noqa: PLC0415
     from imageclassifier_runtime.scheduling.workers import Workers  # noqa: PLC0415
     from imageclassifier_runtime.telemetry.metrics import Metrics  # noqa: PLC0415
-    from imageclassifier_runtime.web.state import Lifecycle, ServerState  # noqa: PLC0415
 
     # Before the model is loaded: a server that could let nobody in says so at once.
     keys = _keys(settings)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.settings.commands import ServeSettings
-    from imageclassifier_runtime.web.state import ServerState
 
 # What the kernel keeps per connection before we read it; it counts towards the container's memory.
 _RECEIVE_BUFFER = 128 * 1024

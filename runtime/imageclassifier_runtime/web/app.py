@@ -12,26 +12,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 
 from imageclassifier_runtime import __version__
+from imageclassifier_runtime.protocols.native import Classify
+from imageclassifier_runtime.protocols.routes import Direct, adder
+from imageclassifier_runtime.protocols.schemas import native as native_schemas
+from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
+from imageclassifier_runtime.protocols.schemas.security import secured
+from imageclassifier_runtime.protocols.v1 import PredictProtocol
+from imageclassifier_runtime.protocols.v2.endpoints import InferenceProtocol
 from imageclassifier_runtime.request.paths import API
 from imageclassifier_runtime.request.responses import failure, json_answer
 from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
-from imageclassifier_runtime.web import openapi, openapi_v1
-from imageclassifier_runtime.web.classify import Classify
-from imageclassifier_runtime.web.direct import Direct
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.front import Front
 from imageclassifier_runtime.web.gate import guarded
 from imageclassifier_runtime.web.observe import Observe
-from imageclassifier_runtime.web.openapi_security import secured
-from imageclassifier_runtime.web.routes import adder
-from imageclassifier_runtime.web.v1 import PredictProtocol
-from imageclassifier_runtime.web.v2 import InferenceProtocol
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from imageclassifier_runtime.web.routes import Add, Endpoint
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.routes import Add, Endpoint
+    from imageclassifier_runtime.protocols.state import ServerState
 
 
 def create_app(state: ServerState) -> ASGIApp:
@@ -39,7 +39,7 @@ def create_app(state: ServerState) -> ASGIApp:
     app = FastAPI(
         title="imageclassifier",
         version=__version__,
-        description=openapi.DESCRIPTION,
+        description=native_schemas.DESCRIPTION,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -50,7 +50,7 @@ def create_app(state: ServerState) -> ASGIApp:
     _add_api(add, state)
     InferenceProtocol(state).add_routes(add)
     PredictProtocol(state).add_routes(add)
-    add("/", Front().root, **openapi_v1.live())
+    add("/", Front().root, **v1_schemas.live())
     _add_pages(app, state)
     _add_error_handlers(app)
     return Observe(guarded(Direct(app, direct), state), state)
@@ -67,12 +67,12 @@ def _add_api(add: Add, state: ServerState) -> None:
         return json_answer(model_info(state))
 
     classify = Classify(state)
-    add(f"{API}/classify", classify.one, "POST", **openapi.classify(state.settings))
-    add(f"{API}/classify/batch", classify.batch, "POST", **openapi.classify_batch(state))
-    add(f"{API}/health", ready, **openapi.health("Summary of the server's health"))
-    add(f"{API}/health/ready", ready, **openapi.health("Whether requests should be sent here"))
-    add(f"{API}/health/live", live, **openapi.live())
-    add(f"{API}/model/info", info, **openapi.model_info())
+    add(f"{API}/classify", classify.one, "POST", **native_schemas.classify(state.settings))
+    add(f"{API}/classify/batch", classify.batch, "POST", **native_schemas.classify_batch(state))
+    add(f"{API}/health", ready, **native_schemas.health("Summary of the server's health"))
+    add(f"{API}/health/ready", ready, **native_schemas.health("Whether requests should be sent here"))
+    add(f"{API}/health/live", live, **native_schemas.live())
+    add(f"{API}/model/info", info, **native_schemas.model_info())
 
 
 def _add_pages(app: FastAPI, state: ServerState) -> None:

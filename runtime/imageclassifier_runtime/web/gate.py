@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from imageclassifier_runtime.auth.key_files import KeyFiles
+    from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.settings.commands import ServeSettings
-    from imageclassifier_runtime.web.state import ServerState
 
 _MOST_ADDRESSES = 4096
 """Of which something is remembered: about a MiB."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.telemetry.tracing import RequestTrace
-    from imageclassifier_runtime.web.state import ServerState
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _ID_BYTES = 16

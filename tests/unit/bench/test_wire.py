@@ -1,7 +1,7 @@
 """Requests are whole HTTP messages; of an answer just its end, status and wishes are read."""
 
 import pytest
-from imageclassifier_runtime.web import multipart
+from imageclassifier_runtime.protocols import multipart
 
 from runtime.bench import wire
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.state import ServerState
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.state import ServerState
 
 LABELS = ("red", "lime", "blue", "dark")
 SIZE = 32

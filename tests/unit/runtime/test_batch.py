@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_runtime.web.passage import MAX_ITEMS, batch_bytes
+from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, batch_bytes
 
 from tests.unit.runtime.support import LABELS, Running, image_bytes
 

@@ -12,7 +12,7 @@ from tests.unit.runtime.support import image_bytes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.state import ServerState
 
 
 async def post(

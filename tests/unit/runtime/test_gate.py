@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.state import ServerState
 
 CLASSIFY = "/api/v1/classify"
 PNG = {"Content-Type": "image/png"}

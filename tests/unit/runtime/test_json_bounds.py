@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.errors import BodyInvalidError, RequestError, TooLargeError
-from imageclassifier_runtime.web import documents, tensors
+from imageclassifier_runtime.protocols import bounded_json, tensors
 
 from tests.unit.runtime.support import SIZE, Running
 
@@ -45,10 +45,10 @@ def many(element: str, count: int) -> bytes:
     ids=lambda text: text[:12].decode(errors="replace"),
 )
 def test_parsing_takes_no_more_than_was_counted(text: bytes) -> None:
-    counted = documents.cost(text, numbers=0)
+    counted = bounded_json.cost(text, numbers=0)
     tracemalloc.start()
     try:
-        documents.parse(text)
+        bounded_json.parse(text)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -60,18 +60,18 @@ def test_numbers_and_their_array_take_no_more_than_was_counted() -> None:
     text = many("0.5", 3 * 100 * 100)
     tracemalloc.start()
     try:
-        tensors.numbers(documents.parse(text))
+        tensors.numbers(bounded_json.parse(text))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     # The array itself is paid for with the body.
-    assert peak <= documents.cost(text, numbers=0) + 2 * len(text)
+    assert peak <= bounded_json.cost(text, numbers=0) + 2 * len(text)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        many("1", documents.MAX_NUMBERS + 10_000),
+        many("1", bounded_json.MAX_NUMBERS + 10_000),
         many("[]", 70_000),
         many("{}", 70_000),
         many('""', 3000),
@@ -81,31 +81,31 @@ def test_numbers_and_their_array_take_no_more_than_was_counted() -> None:
 )
 def test_too_much_is_refused_before_it_is_parsed(text: bytes) -> None:
     with pytest.raises(TooLargeError):
-        documents.cost(text, numbers=0)
+        bounded_json.cost(text, numbers=0)
 
 
 def test_one_tensor_always_fits_however_large_the_models_input_is() -> None:
-    numbers = 2 * documents.MAX_NUMBERS
-    assert documents.cost(many("1", numbers), numbers=numbers) > 0
+    numbers = 2 * bounded_json.MAX_NUMBERS
+    assert bounded_json.cost(many("1", numbers), numbers=numbers) > 0
 
 
 @pytest.mark.parametrize("text", [b"[" * 17 + b"]" * 17, b'{"a":' * 17, b'["' + b'\\"[' * 20 + b'",' + b"[" * 17])
 def test_deep_nesting_is_refused(text: bytes) -> None:
     with pytest.raises(BodyInvalidError, match="nested more than 16 deep"):
-        documents.parse(text)
+        bounded_json.parse(text)
 
 
 @pytest.mark.parametrize(
     "document", [[[[[1]]]], {"a": "[[[[[[[[[[[[[[[[[[["}, ['"\\"[' * 20], {"b": ["]]]]", '"', "\\"]}]
 )
 def test_brackets_in_strings_are_not_nesting(document: object) -> None:
-    assert documents.parse(json.dumps(document).encode()) == document
+    assert bounded_json.parse(json.dumps(document).encode()) == document
 
 
 @pytest.mark.parametrize("text", [b'"', b'"\\', b'["a', b"\xff\xfe", b"\xef\xbb\xbf{}", b"[1,]", b"nul", b"\0"])
 def test_what_is_no_json_is_an_error_of_the_request(text: bytes) -> None:
     with pytest.raises(RequestError):
-        documents.parse(text)
+        bounded_json.parse(text)
 
 
 async def test_json_that_could_not_fit_into_memory_is_413_and_not_parsed(

@@ -19,13 +19,13 @@ import uvicorn
 from imageclassifier_runtime.errors import ImageUndecodableError, RequestError
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.decode import decode
+from imageclassifier_runtime.protocols.request_context import Image as ImageItem
+from imageclassifier_runtime.protocols.request_context import Passage, pass_through
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.scheduling.admission import Admission, Sizes
 from imageclassifier_runtime.scheduling.resource_pools import Lease
 from imageclassifier_runtime.scheduling.workers import Workers
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.web.passage import Image as ImageItem
-from imageclassifier_runtime.web.passage import Passage, pass_through
 from imageclassifier_runtime.web.protocol import bounded_protocol
 from PIL import Image
 from starlette.requests import ClientDisconnect, Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from imageclassifier_runtime.errors import BodyInvalidError, ParameterError, RequestError
-from imageclassifier_runtime.web import multipart
+from imageclassifier_runtime.protocols import multipart
 
 from e2e.scenarios.hostile_bytes import form
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.state import ServerState
 
 ON = CacheSettings(max_bytes=1 << 20)
 PHOTO = image_bytes("#c04020", "JPEG", (90, 70))
@@ -221,7 +221,7 @@ def test_off_nothing_of_it_is_imported() -> None:
     names = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "imageclassifier_runtime.web.passage" in names
+    assert "imageclassifier_runtime.protocols.request_context" in names
     assert not [
         name
         for name in names

@@ -16,7 +16,7 @@ from imageclassifier_runtime.errors import BodyInvalidError, TooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imageclassifier_runtime.web.passage import Passage
+    from imageclassifier_runtime.protocols.request_context import Passage
 
 T = TypeVar("T")
 

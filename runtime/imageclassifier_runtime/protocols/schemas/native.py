@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_runtime.web import openapi_parts as parts
-from imageclassifier_runtime.web.passage import MAX_ITEMS, batch_bytes
+from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, batch_bytes
+from imageclassifier_runtime.protocols.schemas import parts
 
 if TYPE_CHECKING:
+    from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.settings.commands import ServeSettings
-    from imageclassifier_runtime.web.state import ServerState
 
 DESCRIPTION = "Answers classification requests: an image in, the likeliest classes out."
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "application/octet-stream")

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 
 from imageclassifier_runtime.errors import RequestError, UnavailableError, UnsupportedTypeError
+from imageclassifier_runtime.protocols import multipart
+from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, Image, Passage, pass_through
 from imageclassifier_runtime.request import problems
 from imageclassifier_runtime.request.parameters import header, query_value, top_k
 from imageclassifier_runtime.request.responses import Json
-from imageclassifier_runtime.web import multipart
-from imageclassifier_runtime.web.passage import MAX_ITEMS, Image, Passage, pass_through
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from imageclassifier_runtime.inference.pipeline import Outcome
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.state import ServerState
 
 _MULTIPART = "multipart/form-data"
 _RAW = "application/octet-stream"

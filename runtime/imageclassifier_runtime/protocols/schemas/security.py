@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from imageclassifier_runtime.protocols.schemas import parts
 from imageclassifier_runtime.request.paths import V1, V2, is_open, is_probe, protocol_of
-from imageclassifier_runtime.web import openapi_parts as parts
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},

@@ -13,14 +13,14 @@ import numpy as np
 
 from imageclassifier_runtime.errors import BodyInvalidError, TensorError, UnsupportedTypeError
 from imageclassifier_runtime.inference import image_headers
-from imageclassifier_runtime.web import documents, tensors
-from imageclassifier_runtime.web.passage import Image, Item
-from imageclassifier_runtime.web.signature import DEFAULT_CLASSES, Signature
+from imageclassifier_runtime.protocols import bounded_json, tensors
+from imageclassifier_runtime.protocols.model_signature import DEFAULT_CLASSES, Signature
+from imageclassifier_runtime.protocols.request_context import Image, Item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imageclassifier_runtime.web.passage import Passage
+    from imageclassifier_runtime.protocols.request_context import Passage
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # The JSON before binary data says how that is laid out, and nothing else.
@@ -51,7 +51,7 @@ async def read(passage: Passage, signature: Signature) -> InferRequest:
     length = _header_length(passage.request.headers.get(HEADER_LENGTH))
     body = await passage.read_batch()
     if length is None or length == len(body):
-        return await documents.convert(
+        return await bounded_json.convert(
             passage, body, numbers=signature.values, read=lambda: _from_json(body, signature)
         )
     if length > len(body):
@@ -61,11 +61,11 @@ async def read(passage: Passage, signature: Signature) -> InferRequest:
     if length > _MAX_HEADER:
         raise BodyInvalidError(f"{HEADER_LENGTH} is {length}: before binary data at most {_MAX_HEADER} are taken.")
     text = body[:length]
-    return await documents.convert(
+    return await bounded_json.convert(
         passage,
         text,
         numbers=signature.values,
-        read=lambda: _from_document(documents.parse(text), memoryview(body)[length:], signature),
+        read=lambda: _from_document(bounded_json.parse(text), memoryview(body)[length:], signature),
     )
 
 
@@ -78,7 +78,7 @@ def _header_length(text: str | None) -> int | None:
 
 
 def _from_json(body: bytearray, signature: Signature) -> InferRequest:
-    document = documents.parse(body)
+    document = bounded_json.parse(body)
     body.clear()  # its room is needed for what is taken out of the document
     return _from_document(document, memoryview(b""), signature)
 

@@ -8,11 +8,8 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoi
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.errors import BodyInvalidError, RefusedError
-from imageclassifier_runtime.request import responses
-from imageclassifier_runtime.request.responses import json_answer
-from imageclassifier_runtime.web import documents, openapi_v2, v2_answer, v2_request
-from imageclassifier_runtime.web.passage import Passage, pass_through
-from imageclassifier_runtime.web.signature import (
+from imageclassifier_runtime.protocols import bounded_json
+from imageclassifier_runtime.protocols.model_signature import (
     DEFAULT_CLASSES,
     VERSION,
     check_encoding,
@@ -20,12 +17,18 @@ from imageclassifier_runtime.web.signature import (
     for_model,
     signature_of,
 )
+from imageclassifier_runtime.protocols.request_context import Passage, pass_through
+from imageclassifier_runtime.protocols.schemas import v2 as v2_schemas
+from imageclassifier_runtime.protocols.v2 import request as v2_request
+from imageclassifier_runtime.protocols.v2 import response as v2_response
+from imageclassifier_runtime.request import responses
+from imageclassifier_runtime.request.responses import json_answer
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from imageclassifier_runtime.web.routes import Add
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.routes import Add
+    from imageclassifier_runtime.protocols.state import ServerState
 
 _EXTENSIONS = ["binary_tensor_data", "classification"]
 _MAX_INDEX_REQUEST = 4096
@@ -40,17 +43,17 @@ class InferenceProtocol:
 
     def add_routes(self, add: Add) -> None:
         """Register every path."""
-        add("/v2", self.server, **openapi_v2.server())
-        add("/v2/health/live", self.live, **openapi_v2.live())
-        add("/v2/health/ready", self.ready, **openapi_v2.ready())
-        add("/v2/models", self.models, **openapi_v2.models())
+        add("/v2", self.server, **v2_schemas.server())
+        add("/v2/health/live", self.live, **v2_schemas.live())
+        add("/v2/health/ready", self.ready, **v2_schemas.ready())
+        add("/v2/models", self.models, **v2_schemas.models())
         for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-            add(path, self.model, **openapi_v2.model(path))
-            add(f"{path}/ready", self.model_ready, **openapi_v2.model_ready(path))
-            add(f"{path}/infer", self.infer, "POST", **openapi_v2.infer(path, self._signature))
-        add("/v2/repository/index", self.index, "POST", **openapi_v2.index())
+            add(path, self.model, **v2_schemas.model(path))
+            add(f"{path}/ready", self.model_ready, **v2_schemas.model_ready(path))
+            add(f"{path}/infer", self.infer, "POST", **v2_schemas.infer(path, self._signature))
+        add("/v2/repository/index", self.index, "POST", **v2_schemas.index())
         for action in ("load", "unload"):
-            add(f"/v2/repository/models/{{name}}/{action}", self.refuse, "POST", **openapi_v2.refused(action))
+            add(f"/v2/repository/models/{{name}}/{action}", self.refuse, "POST", **v2_schemas.refused(action))
 
     async def server(self, _: Request) -> Response:
         """Name the server, its version and the extensions it has."""
@@ -94,11 +97,13 @@ class InferenceProtocol:
         request = await v2_request.read(passage, self._signature)
         count = max((wanted.top or 0 for wanted in request.outputs), default=0) or DEFAULT_CLASSES
         outcomes = await passage.answer_all(request.items, count)
-        return v2_answer.answer(request, outcomes, self._signature)
+        return v2_response.answer(request, outcomes, self._signature)
 
     async def _index(self, passage: Passage) -> Response:
         body = await passage.read(limit=_MAX_INDEX_REQUEST, told=_MAX_INDEX_REQUEST)
-        wanted = await documents.convert(passage, body, numbers=0, read=lambda: documents.parse(body or b"{}"))
+        wanted = await bounded_json.convert(
+            passage, body, numbers=0, read=lambda: bounded_json.parse(body or b"{}")
+        )
         if not isinstance(wanted, dict):
             raise BodyInvalidError("The request has to be an object, or nothing.")
         up = self._state.lifecycle.up

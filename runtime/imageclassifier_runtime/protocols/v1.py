@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 
 from imageclassifier_runtime.errors import BodyInvalidError
+from imageclassifier_runtime.protocols import bounded_json, tensors
+from imageclassifier_runtime.protocols.model_signature import (
+    VERSION,
+    check_encoding,
+    check_model,
+    for_model,
+    signature_of,
+)
+from imageclassifier_runtime.protocols.request_context import Image, Item, Passage, pass_through
+from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
 from imageclassifier_runtime.request import responses
 from imageclassifier_runtime.request.parameters import query_value, top_k
 from imageclassifier_runtime.request.responses import json_answer
-from imageclassifier_runtime.web import documents, openapi_v1, tensors
-from imageclassifier_runtime.web.passage import Image, Item, Passage, pass_through
-from imageclassifier_runtime.web.signature import VERSION, check_encoding, check_model, for_model, signature_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +27,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from imageclassifier_runtime.inference.pipeline import Outcome
-    from imageclassifier_runtime.web.routes import Add
-    from imageclassifier_runtime.web.signature import Signature
-    from imageclassifier_runtime.web.state import ServerState
+    from imageclassifier_runtime.protocols.model_signature import Signature
+    from imageclassifier_runtime.protocols.routes import Add
+    from imageclassifier_runtime.protocols.state import ServerState
 
 _SIGNATURES = ("serving_default", "tensor")
 _STATES = {"ok": "AVAILABLE", "starting": "LOADING", "draining": "UNLOADING"}
@@ -37,11 +44,11 @@ class PredictProtocol:
 
     def add_routes(self, add: Add) -> None:
         """Register every path but `/`, KServe's liveness, which is also the page's: see `front`."""
-        add("/v1/models", self.models, **openapi_v1.models())
+        add("/v1/models", self.models, **v1_schemas.models())
         for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
-            add(f"{path}:predict", self.predict, "POST", **openapi_v1.predict(path, self._signature))
-            add(f"{path}/metadata", self.metadata, **openapi_v1.metadata(path))
-            add(path, self.status, **openapi_v1.status(path))
+            add(f"{path}:predict", self.predict, "POST", **v1_schemas.predict(path, self._signature))
+            add(f"{path}/metadata", self.metadata, **v1_schemas.metadata(path))
+            add(path, self.status, **v1_schemas.status(path))
 
     async def models(self, _: Request) -> Response:
         """Name the model."""
@@ -76,11 +83,11 @@ class PredictProtocol:
         body = await passage.read_batch()
 
         def read() -> tuple[bool, Sequence[Item]]:
-            document = documents.parse(body)
+            document = bounded_json.parse(body)
             body.clear()  # its room is needed for what is taken out of the document
             return _read(document, self._signature)
 
-        by_row, items = await documents.convert(passage, body, numbers=self._signature.values, read=read)
+        by_row, items = await bounded_json.convert(passage, body, numbers=self._signature.values, read=read)
         outcomes = await passage.answer_all(items, count)
         of_images = isinstance(items[0], Image)
         rows = [_classes(outcome) if of_images else outcome.scores.tolist() for outcome in outcomes]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.inference.image_headers.base import Data
     from imageclassifier_runtime.inference.session import FloatArray
+    from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.telemetry.tracing import RequestTrace
-    from imageclassifier_runtime.web.state import ServerState
 
 T = TypeVar("T")
 

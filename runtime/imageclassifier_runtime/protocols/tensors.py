@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from imageclassifier_runtime.errors import BodyInvalidError, TensorError, TooLargeError
-from imageclassifier_runtime.web.passage import MAX_ITEMS, Image, Tensor
+from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, Image, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from imageclassifier_runtime.inference.session import FloatArray
-    from imageclassifier_runtime.web.signature import Signature
+    from imageclassifier_runtime.protocols.model_signature import Signature
 
 _LENGTH = struct.Struct("<I")
 

@@ -9,18 +9,18 @@ import numpy as np
 from starlette.responses import Response
 
 from imageclassifier_runtime.inference.postprocess import top
+from imageclassifier_runtime.protocols import tensors
+from imageclassifier_runtime.protocols.model_signature import VERSION
+from imageclassifier_runtime.protocols.v2.request import HEADER_LENGTH
 from imageclassifier_runtime.request.responses import json_answer
-from imageclassifier_runtime.web import tensors
-from imageclassifier_runtime.web.signature import VERSION
-from imageclassifier_runtime.web.v2_request import HEADER_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imageclassifier_runtime.inference.pipeline import Outcome
     from imageclassifier_runtime.inference.postprocess import Prediction
-    from imageclassifier_runtime.web.signature import Signature
-    from imageclassifier_runtime.web.v2_request import InferRequest, Wanted
+    from imageclassifier_runtime.protocols.model_signature import Signature
+    from imageclassifier_runtime.protocols.v2.request import InferRequest, Wanted
 
 
 def answer(request: InferRequest, outcomes: list[Outcome], signature: Signature) -> Response:

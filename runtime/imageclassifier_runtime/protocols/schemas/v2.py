@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_runtime.web import openapi_parts as parts
+from imageclassifier_runtime.protocols.schemas import parts
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.web.signature import Signature
+    from imageclassifier_runtime.protocols.model_signature import Signature
 
 _STRINGS = {"type": "array", "items": parts.STRING}
 _INTEGERS = {"type": "array", "items": parts.INTEGER}
