@@ -45,7 +45,7 @@ def main(settings: ServeSettings) -> int:
         _logger.error("Model not usable: %s: %s", error.reason, error.message)  # noqa: TRY400 - the cause is the message
         termination.write(settings.termination_log, {"reason": error.reason, "message": error.message})
         return 1
-    from imageclassifier_runtime import server  # noqa: PLC0415
+    from imageclassifier_runtime.web import server  # noqa: PLC0415
     from imageclassifier_runtime.web.app import create_app  # noqa: PLC0415
 
     app = create_app(state)
@@ -73,7 +73,6 @@ def _import_packages() -> None:
         import uvloop  # noqa: F401, PLC0415
 
         import imageclassifier_runtime.inference.pipeline  # noqa: PLC0415
-        import imageclassifier_runtime.server  # noqa: PLC0415
         import imageclassifier_runtime.web.app  # noqa: F401, PLC0415
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,1 +1,1 @@
-"""The HTTP side: admission, bodies, answers."""
+"""The HTTP server around the protocols: connections, authentication, access log, documentation, the page."""

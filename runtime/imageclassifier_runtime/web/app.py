@@ -22,10 +22,10 @@ from imageclassifier_runtime.protocols.v2.endpoints import InferenceProtocol
 from imageclassifier_runtime.request.paths import API
 from imageclassifier_runtime.request.responses import failure, json_answer
 from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
+from imageclassifier_runtime.web.access_log import Observe
+from imageclassifier_runtime.web.authentication import guarded
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.front import Front
-from imageclassifier_runtime.web.gate import guarded
-from imageclassifier_runtime.web.observe import Observe
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

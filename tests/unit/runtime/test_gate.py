@@ -9,7 +9,7 @@ import httpx
 import pytest
 from imageclassifier_runtime.settings.environment import networks
 from imageclassifier_runtime.web.app import create_app
-from imageclassifier_runtime.web.gate import Gate, guarded
+from imageclassifier_runtime.web.authentication import Gate, guarded
 
 from tests.unit.runtime.support import Running, image_bytes
 

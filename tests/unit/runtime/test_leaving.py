@@ -26,7 +26,7 @@ from imageclassifier_runtime.scheduling.admission import Admission, Sizes
 from imageclassifier_runtime.scheduling.resource_pools import Lease
 from imageclassifier_runtime.scheduling.workers import Workers
 from imageclassifier_runtime.settings.commands import ServeSettings
-from imageclassifier_runtime.web.protocol import bounded_protocol
+from imageclassifier_runtime.web.connection import bounded_protocol
 from PIL import Image
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response

@@ -21,7 +21,7 @@ import uvicorn
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.settings.commands import ALL_ADDRESSES
-from imageclassifier_runtime.web.protocol import bounded_protocol, give_up_unread
+from imageclassifier_runtime.web.connection import bounded_protocol, give_up_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
