@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import logging
 import signal
@@ -342,6 +343,8 @@ def test_what_the_settings_leave_off_is_not_imported(model_path: Path) -> None:
         [sys.executable, "-c", program, str(model_path)], capture_output=True, text=True, check=True
     )
     ours = ("auth.key_files", "scheduling.batching", "cache.", "quantize.run", "telemetry.tracing")
+    # A name that nothing has any more would never be found.
+    assert all(importlib.util.find_spec(f"imageclassifier_runtime.{name.rstrip('.')}") for name in ours)
     off = (
         *("onnx.", "redis", "opentelemetry.sdk", "opentelemetry.proto", "opentelemetry.exporter"),
         *(f"imageclassifier_runtime.{name}" for name in ours),

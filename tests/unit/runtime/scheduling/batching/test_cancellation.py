@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imageclassifier_runtime.errors import ImageUndecodableError, UnavailableError
 
-from tests.unit.runtime.batching.benches import (
+from tests.unit.runtime.scheduling.batching.harness import (
     CAPACITY,
     DELAY,
     LIMIT,

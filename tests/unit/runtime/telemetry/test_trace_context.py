@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.runtime.traces import PARENT_ID, SAMPLED, TRACE_ID, UNSAMPLED, finish
+from tests.unit.runtime.telemetry.traces import PARENT_ID, SAMPLED, TRACE_ID, UNSAMPLED, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ import onnxruntime
 import pytest
 from imageclassifier_runtime.model import folder as model_folder
 
-from tests.unit.runtime.foreign.clients import calls
 from tests.unit.runtime.process import Served
+from tests.unit.runtime.protocols.foreign.clients import calls
 from tests.unit.runtime.support import image_bytes
 
 if TYPE_CHECKING:

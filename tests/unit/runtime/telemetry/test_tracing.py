@@ -11,7 +11,7 @@ from imageclassifier_runtime.settings.cache import CacheSettings
 from imageclassifier_runtime.settings.tracing import TracingSettings
 
 from tests.unit.runtime.support import image_bytes
-from tests.unit.runtime.traces import PARENT_ID, SAMPLED, TRACE_ID, finish
+from tests.unit.runtime.telemetry.traces import PARENT_ID, SAMPLED, TRACE_ID, finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from imageclassifier_runtime.scheduling.admission import Admission, Sizes
 from imageclassifier_runtime.scheduling.batching import Batcher
 from imageclassifier_runtime.scheduling.workers import Workers
 
-from tests.unit.runtime.batching.benches import CAPACITY, DELAY, LIMIT, PATIENCE, Bench, Held
+from tests.unit.runtime.scheduling.batching.harness import CAPACITY, DELAY, LIMIT, PATIENCE, Bench, Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

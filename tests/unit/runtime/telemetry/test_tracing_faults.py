@@ -14,7 +14,7 @@ from imageclassifier_runtime.settings.tracing import TracingSettings
 
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import image_bytes
-from tests.unit.runtime.traces import finish
+from tests.unit.runtime.telemetry.traces import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from imageclassifier_runtime.inference.pipeline import Outcome, Prepared
 from imageclassifier_runtime.inference.session import Session
 from imageclassifier_runtime.scheduling.resource_pools import Lease
 
-from tests.unit.runtime.batching.benches import CAPACITY, Bench, run, settle, until
+from tests.unit.runtime.scheduling.batching.harness import CAPACITY, Bench, run, settle, until
 from tests.unit.runtime.support import LABELS, image_bytes
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.unit.runtime.batching.benches import DELAY, Bench, Held, run, settle, until
+from tests.unit.runtime.scheduling.batching.harness import DELAY, Bench, Held, run, settle, until
 from tests.unit.runtime.support import LABELS
 
 if TYPE_CHECKING:

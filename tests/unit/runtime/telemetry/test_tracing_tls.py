@@ -11,7 +11,7 @@ from imageclassifier_runtime.settings.tracing import TracingSettings
 from imageclassifier_runtime.telemetry.sender import Sender
 
 from tests.unit.runtime.certificates import write_certificate
-from tests.unit.runtime.traces import finish
+from tests.unit.runtime.telemetry.traces import finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
