@@ -7,22 +7,12 @@ import warnings
 import zlib
 from typing import TYPE_CHECKING
 
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
 from imageclassifier_runtime.errors import ImageUndecodableError
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.inference.image_headers.base import Container
-
-# Importing a plugin registers it; with these five, opening a file never searches for others.
-PLUGINS = (BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin)
 
 # What Pillow's Python and C parts raise on broken files. Each of these says that the file is at fault;
 # anything else is a fault of ours and is let through.

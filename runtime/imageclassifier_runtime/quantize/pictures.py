@@ -11,6 +11,7 @@ import numpy as np
 
 from imageclassifier_runtime.errors import RequestError, SettingsError
 from imageclassifier_runtime.inference import decode, image_headers
+from imageclassifier_runtime.inference.image_headers.formats import SUFFIXES
 from imageclassifier_runtime.inference.preprocess import preprocess
 from imageclassifier_runtime.settings.commands import ServeSettings
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.model.preprocessing import Preprocessing
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 LEAST = 8
 
 

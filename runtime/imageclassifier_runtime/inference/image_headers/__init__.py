@@ -8,13 +8,10 @@ from imageclassifier_runtime.errors import (
     TooLargeError,
     UnsupportedTypeError,
 )
-from imageclassifier_runtime.inference.image_headers import bmp, gif, jpeg, png, webp
 from imageclassifier_runtime.inference.image_headers.base import Container, Data
+from imageclassifier_runtime.inference.image_headers.formats import FORMATS, NAMES
 
 __all__ = ["Container", "check_limits", "read"]
-
-_NAMES = "JPEG, PNG, WebP, BMP or GIF"
-_MAGIC = (jpeg.MAGIC, png.MAGIC, *gif.MAGIC, bmp.MAGIC)
 
 
 def read(data: Data) -> Container:
@@ -25,20 +22,12 @@ def read(data: Data) -> Container:
     start = bytes(data[:12])
     if not start:
         raise BodyInvalidError("The image is empty.")
-    if start.startswith(jpeg.MAGIC):
-        container = jpeg.parse(data)
-    elif start.startswith(png.MAGIC):
-        container = png.parse(data)
-    elif start.startswith(webp.MAGIC) and start[8:12] == b"WEBP":
-        container = webp.parse(data)
-    elif start.startswith(gif.MAGIC):
-        container = gif.parse(data)
-    elif start.startswith(bmp.MAGIC):
-        container = bmp.parse(data)
-    elif any(magic.startswith(start) for magic in _MAGIC):
-        raise ImageUndecodableError("The file ends after its first bytes.")
+    for known in FORMATS:
+        if known.begins(start):
+            container = known.parse(data)
+            break
     else:
-        raise UnsupportedTypeError(f"These bytes are no {_NAMES} image.")
+        raise _unknown(start)
     if not (container.width and container.height):
         raise ImageUndecodableError(f"The image has {container.width} x {container.height} pixels.")
     return container
@@ -53,3 +42,10 @@ def check_limits(container: Container, *, max_pixels: int, max_side: int) -> Non
             "few hundred pixels a side only.",
             reason="too-many-pixels",
         )
+
+
+def _unknown(start: bytes) -> ImageUndecodableError | UnsupportedTypeError:
+    # The first bytes of a format with a tag are those of many other kinds of files as well.
+    if any(magic.startswith(start) for known in FORMATS if not known.tag for magic in known.magic):
+        return ImageUndecodableError("The file ends after its first bytes.")
+    return UnsupportedTypeError(f"These bytes are no {NAMES} image.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
 from imageclassifier_runtime.inference.image_headers.exif import orientation
 
-MAGIC = b"RIFF"
+MAGIC, TAG = b"RIFF", b"WEBP"
 _MAX_CHUNKS = 10_000
 _HAS_EXIF = 0x08
 # Two canvases of the animation decoder (stills go through it too), the copy that is handed over, and the image;

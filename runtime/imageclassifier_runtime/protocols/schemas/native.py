@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_runtime.inference.image_headers.formats import MEDIA_TYPES, NAMES
 from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, batch_bytes
 from imageclassifier_runtime.protocols.schemas import parts
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.settings.commands import ServeSettings
 
 DESCRIPTION = "Answers classification requests: an image in, the likeliest classes out."
-_IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "application/octet-stream")
+_IMAGE_TYPES = (*MEDIA_TYPES, "application/octet-stream")
 _ANSWER = parts.object_of(
     {
         "predictions": {"type": "array", "items": parts.PREDICTION, "description": "Likeliest first"},
@@ -71,7 +72,7 @@ def classify(settings: ServeSettings) -> dict[str, Any]:
         "operation_id": "classify",
         "summary": "Classify one image",
         "description": (
-            "The image is a JPEG, PNG, WebP, BMP or GIF (first frame), told by its bytes whatever its type says: "
+            f"The image is a {NAMES} (first frame), told by its bytes whatever its type says: "
             "as the request's body, or as `file` of a form. EXIF orientation is applied, "
             "transparency laid on white."
         ),

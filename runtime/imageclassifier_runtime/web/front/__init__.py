@@ -12,6 +12,7 @@ from importlib import resources
 from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoints' annotations
 from starlette.responses import Response
 
+from imageclassifier_runtime.inference.image_headers.formats import MEDIA_TYPES, NAMES
 from imageclassifier_runtime.request.responses import json_answer
 
 _VARY = {"Vary": "Accept"}
@@ -23,7 +24,14 @@ class Front:
 
     def __init__(self) -> None:
         style, script = _text("page.css"), _text("page.js")
-        page = _text("page.html").replace("/*STYLE*/", style).replace("/*SCRIPT*/", script)
+        page = _text("page.html")
+        for mark, text in (
+            ("/*STYLE*/", style),
+            ("/*SCRIPT*/", script),
+            ("{{media types}}", ",".join(MEDIA_TYPES)),
+            ("{{formats}}", NAMES),
+        ):
+            page = page.replace(mark, text)
         self._page = page.encode()
         self._headers = {**_VARY, **_security(style, script), "Cache-Control": "no-cache"}
 

@@ -40,7 +40,7 @@
       ]);
       const mebibytes = info.limits.max_image_bytes / 1048576;
       const most = mebibytes >= 1 ? `${+mebibytes.toFixed(1)} MiB` : `${info.limits.max_image_bytes} bytes`;
-      $("takes").textContent = `JPEG, PNG, WebP, BMP or GIF, up to ${most}`;
+      $("takes").textContent += `, up to ${most}`;
     } catch { /* the page works without; a question that fails says why */ }
   }
 

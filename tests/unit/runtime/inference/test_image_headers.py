@@ -9,6 +9,7 @@ from imageclassifier_runtime.errors import ImageUndecodableError, TooLargeError,
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.decode import decode
 from imageclassifier_runtime.inference.image_headers.exif import orientation
+from imageclassifier_runtime.inference.image_headers.formats import FORMATS, ImageFormat
 from PIL import Image
 
 from e2e.scenarios import hostile_bytes as make
@@ -118,3 +119,21 @@ def test_a_file_whose_decoder_sees_another_size_is_refused(monkeypatch: pytest.M
 def test_other_image_formats_are_no_type_of_ours() -> None:
     with pytest.raises(UnsupportedTypeError):
         image_headers.read(make.encoded(make.picture(), "TIFF"))
+
+
+@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
+def test_a_format_is_read_and_decoded_by_what_its_row_names(known: ImageFormat) -> None:
+    header = image_headers.read(make.encoded(make.picture(size=SIZE), known.name.upper()))
+    factory, _ = Image.OPEN[header.format]
+    assert getattr(factory, "__module__", "") == known.plugin.__name__
+    assert Image.MIME[header.format] == known.media_type
+    assert {suffix for suffix, name in Image.EXTENSION.items() if name == header.format} >= set(known.suffixes)
+
+
+@pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
+def test_a_file_of_its_first_bytes_is_broken_and_not_another_kind(known: ImageFormat) -> None:
+    for magic in known.magic:
+        for end in range(1, len(magic) + 1):
+            error = UnsupportedTypeError if known.tag else ImageUndecodableError
+            with pytest.raises(error):
+                image_headers.read(magic[:end])

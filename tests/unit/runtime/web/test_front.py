@@ -80,3 +80,10 @@ async def test_the_page_has_no_handler_or_style_in_an_attribute_and_no_address_o
     assert not re.search(r"\s(on\w+|style)=", markup)
     assert not re.search(r"https?://|(?:src|href)=\"//", page)
     assert len(page) < 32 * 1024
+
+
+async def test_the_page_takes_the_formats_that_the_server_does_and_no_mark_is_left(server: Running) -> None:
+    page = (await server.client.get("/", headers={"Accept": "text/html"})).text
+    assert 'accept="image/jpeg,image/png,image/webp,image/bmp,image/gif"' in page
+    assert ">JPEG, PNG, WebP, BMP or GIF<" in page
+    assert not re.search(r"\{\{|/\*[A-Z]+\*/", page)

@@ -1,0 +1,86 @@
+"""The image formats that are taken: for each, everything that depends on it, and nowhere else a list of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from imageclassifier_runtime.inference.image_headers import bmp, gif, jpeg, png, webp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from imageclassifier_runtime.inference.image_headers.base import Container, Data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFormat:
+    """A file is of this format if it begins with one of `magic`, and with `tag`, if there is one, 8 bytes on.
+
+    `parse` reads the header. Importing Pillow's `plugin` registers its decoder: while each format has one,
+    opening a file never searches for others.
+    """
+
+    name: str
+    media_type: str
+    suffixes: tuple[str, ...]
+    magic: tuple[bytes, ...]
+    tag: bytes = b""
+    parse: Callable[[Data], Container]
+    plugin: ModuleType
+
+    def begins(self, start: bytes) -> bool:
+        """Return whether a file with these first 12 bytes is of this format."""
+        return start.startswith(self.magic) and start[8:].startswith(self.tag)
+
+
+FORMATS = (
+    ImageFormat(
+        name="JPEG",
+        media_type="image/jpeg",
+        suffixes=(".jpg", ".jpeg"),
+        magic=(jpeg.MAGIC,),
+        parse=jpeg.parse,
+        plugin=JpegImagePlugin,
+    ),
+    ImageFormat(
+        name="PNG",
+        media_type="image/png",
+        suffixes=(".png",),
+        magic=(png.MAGIC,),
+        parse=png.parse,
+        plugin=PngImagePlugin,
+    ),
+    ImageFormat(
+        name="WebP",
+        media_type="image/webp",
+        suffixes=(".webp",),
+        magic=(webp.MAGIC,),
+        tag=webp.TAG,
+        parse=webp.parse,
+        plugin=WebPImagePlugin,
+    ),
+    ImageFormat(
+        name="BMP",
+        media_type="image/bmp",
+        suffixes=(".bmp",),
+        magic=(bmp.MAGIC,),
+        parse=bmp.parse,
+        plugin=BmpImagePlugin,
+    ),
+    ImageFormat(
+        name="GIF",
+        media_type="image/gif",
+        suffixes=(".gif",),
+        magic=gif.MAGIC,
+        parse=gif.parse,
+        plugin=GifImagePlugin,
+    ),
+)
+MEDIA_TYPES = tuple(known.media_type for known in FORMATS)
+SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
+NAMES = f"{', '.join(known.name for known in FORMATS[:-1])} or {FORMATS[-1].name}"
+"""For messages and descriptions."""
