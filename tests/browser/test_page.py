@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.request.problems import problem
+from imageclassifier_runtime.request.problems import of_status
 from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.web.app import create_app
 
@@ -250,7 +250,7 @@ class Locked:
             and scope["path"] != "/"
             and headers.get(b"authorization") != f"Bearer {KEY}".encode()
         ):
-            answer: Any = problem(401, detail="This server wants a key.", headers={"WWW-Authenticate": "Bearer"})
+            answer: Any = of_status(401, "This server wants a key.", headers={"WWW-Authenticate": "Bearer"})
             await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -13,6 +13,7 @@ from imageclassifier_runtime.protocols import multipart
 from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, Image, Passage, pass_through
 from imageclassifier_runtime.request import problems
 from imageclassifier_runtime.request.parameters import header, query_value, top_k
+from imageclassifier_runtime.request.paths import NATIVE
 from imageclassifier_runtime.request.responses import Json
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ class Classify:
 
     async def one(self, request: Request) -> Response:
         """Classify one image; every way it can fail is a problem-details answer."""
-        return await pass_through(self._state, request, self._one, problems.of_error)
+        return await pass_through(self._state, request, self._one, NATIVE)
 
     async def batch(self, request: Request) -> Response:
         """Classify the images of a form; each has its own result or its own problem."""
-        return await pass_through(self._state, request, self._batch, problems.of_error)
+        return await pass_through(self._state, request, self._batch, NATIVE)
 
     async def _one(self, passage: Passage) -> Response:
         scope = passage.request.scope

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.inference.image_headers.base import Data
     from imageclassifier_runtime.inference.session import FloatArray
     from imageclassifier_runtime.protocols.state import ServerState
+    from imageclassifier_runtime.request.paths import Protocol
     from imageclassifier_runtime.telemetry.tracing import RequestTrace
 
 T = TypeVar("T")
@@ -184,11 +185,11 @@ class Passage:
             response.headers["x-cache"] = "hit" if self._found == self._looked_up else partly
         return response
 
-    def refused(self, error: RequestError, render: Callable[[RequestError], Response]) -> Response:
+    def refused(self, error: RequestError, protocol: Protocol) -> Response:
         """Count an error that a client can cause or has to bear, and return its answer."""
         self._state.metrics.rejected.labels(error.reason).inc()
         self.request.scope[scope_keys.REASON] = error.reason
-        return render(error)
+        return protocol.of_error(error)
 
     async def _image(self, image: Image, count: int) -> Outcome:
         most, cache = self._state.settings.max_image_bytes, self._state.cache
@@ -235,9 +236,9 @@ async def pass_through(
     state: ServerState,
     request: Request,
     handle: Callable[[Passage], Awaitable[Response]],
-    render: Callable[[RequestError], Response],
+    protocol: Protocol,
 ) -> Response:
-    """Answer one request with `handle`; `render` makes the answer of every error that a client can cause."""
+    """Answer one request with `handle`; errors that a client can cause are answered as its protocol has them."""
     passage = Passage(state, request)
     task = request.scope[scope_keys.TASK] = asyncio.current_task()
     try:
@@ -247,7 +248,7 @@ async def pass_through(
             raise _stopping()
         return passage.mark(await handle(passage))
     except RequestError as error:
-        return refusal(passage.refused(error, render), passage.reader, request.scope["headers"])
+        return refusal(passage.refused(error, protocol), passage.reader, request.scope["headers"])
     except asyncio.CancelledError as error:
         left = request.scope.get(scope_keys.LEFT)
         if task is None or not (left or state.lifecycle.stopping):
@@ -258,7 +259,7 @@ async def pass_through(
         if left:
             raise ClientDisconnect from None
         # The process ends now, so nothing more of the body is read.
-        return passage.refused(_stopping(), render)
+        return passage.refused(_stopping(), protocol)
     finally:
         del request.scope[scope_keys.TASK]
         request.scope[scope_keys.BYTES_IN] = passage.reader.received

@@ -17,8 +17,8 @@ from imageclassifier_runtime.protocols.model_signature import (
 )
 from imageclassifier_runtime.protocols.request_context import Image, Item, Passage, pass_through
 from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
-from imageclassifier_runtime.request import responses
 from imageclassifier_runtime.request.parameters import query_value, top_k
+from imageclassifier_runtime.request.paths import V1
 from imageclassifier_runtime.request.responses import json_answer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PredictProtocol:
 
     async def predict(self, request: Request) -> Response:
         """Predict: images in, classes out; tensors in, scores out."""
-        return await pass_through(self._state, request, self._predict, responses.of_error)
+        return await pass_through(self._state, request, self._predict, V1)
 
     async def _predict(self, passage: Passage) -> Response:
         check_model(passage.request, self._signature)

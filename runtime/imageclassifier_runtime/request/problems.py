@@ -20,8 +20,8 @@ def encoded(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
 
 
-def problem(status: int, *, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an answer of type `application/problem+json` that has no type of its own."""
+def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the answer to a request that failed with a status; its problem has no type of its own."""
     return Response(encoded(_content(status, detail=detail)), status, headers=headers, media_type=MEDIA_TYPE)
 
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from imageclassifier_runtime.request.paths import V1, V2, protocol_of
-from imageclassifier_runtime.request.problems import encoded, problem
+from imageclassifier_runtime.request.problems import encoded
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.errors import RequestError
+
+MEDIA_TYPE = "application/json"
 
 
 class Json(Response):
@@ -25,21 +26,14 @@ class Json(Response):
 
 def json_answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return an answer of type `application/json`."""
-    return Response(encoded(content), status, headers=headers, media_type="application/json")
+    return Response(encoded(content), status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def error_answer(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the answer to a request that failed."""
-    return json_answer({"error": message}, status, headers)
-
-
-def failure(path: str, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return a failed request's answer in the form of the protocol that its path belongs to."""
-    if protocol_of(path) in {V1, V2}:
-        return error_answer(status, detail, headers)
-    return problem(status, detail=detail, headers=headers)
+def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the answer to a request that failed with a status."""
+    return json_answer({"error": detail}, status, headers)
 
 
 def of_error(error: RequestError) -> Response:
     """Return the answer to a request that failed with a typed error."""
-    return error_answer(error.status, error.detail, error.headers)
+    return of_status(error.status, error.detail, error.headers)

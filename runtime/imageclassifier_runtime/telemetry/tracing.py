@@ -205,7 +205,7 @@ def _attributes(scope: Mapping[str, Any], route: str | None, status: int, reques
         "network.protocol.version": scope.get("http_version"),
         "client.address": client[0].removeprefix("::ffff:") if client else None,
         "user_agent.original": agent,
-        f"{_OWN}protocol": protocol_of(scope["path"]),
+        f"{_OWN}protocol": protocol_of(scope["path"]).name,
         f"{_OWN}request_id": request_id,
         f"{_OWN}request_bytes": scope.get(scope_keys.BYTES_IN),
         f"{_OWN}items": scope.get(scope_keys.ITEMS),

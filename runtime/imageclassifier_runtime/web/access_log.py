@@ -12,7 +12,6 @@ from imageclassifier_runtime.auth.caller import caller_of
 from imageclassifier_runtime.logs import info
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe, protocol_of
-from imageclassifier_runtime.request.responses import failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -71,7 +70,7 @@ class Observe:
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 detail = f"A fault of the server; its log names the request {request_id}."
-                await failure(scope["path"], 500, detail)(scope, receive, observed)
+                await protocol_of(scope["path"]).of_status(500, detail, None)(scope, receive, observed)
         finally:
             self._record(scope, status or _CLIENT_GONE, started, request_id)
 
@@ -80,7 +79,7 @@ class Observe:
         if is_probe(scope["method"], path):
             return
         seconds = time.perf_counter() - started
-        protocol = protocol_of(path)
+        protocol = protocol_of(path).name
         self._metrics.requests.inc(protocol, status)
         self._metrics.duration.observe(protocol, seconds)
         fields: dict[str, object] = {"request_id": request_id}

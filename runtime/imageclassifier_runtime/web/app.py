@@ -19,8 +19,8 @@ from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
 from imageclassifier_runtime.protocols.schemas.security import secured
 from imageclassifier_runtime.protocols.v1 import PredictProtocol
 from imageclassifier_runtime.protocols.v2.endpoints import InferenceProtocol
-from imageclassifier_runtime.request.paths import API
-from imageclassifier_runtime.request.responses import failure, json_answer
+from imageclassifier_runtime.request.paths import API, protocol_of
+from imageclassifier_runtime.request.responses import json_answer
 from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
 from imageclassifier_runtime.web.access_log import Observe
 from imageclassifier_runtime.web.authentication import guarded
@@ -105,15 +105,16 @@ def _add_error_handlers(app: FastAPI) -> None:
         detail = f"There is no {path[:200]} here; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
             detail = f"{request.method[:20]} is not allowed for {path[:200]}; see /docs."
-        return failure(path, error.status_code, detail or str(error.detail), dict(error.headers or {}))
+        return protocol_of(path).of_status(
+            error.status_code, detail or str(error.detail), dict(error.headers or {})
+        )
 
     async def gone(_: Request, __: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it; the log line shows it
 
     async def fault(request: Request, _: Exception) -> Response:
-        return failure(
-            request.scope["path"], 500, "A fault of the server; its log has the cause under this request's id."
-        )
+        detail = "A fault of the server; its log has the cause under this request's id."
+        return protocol_of(request.scope["path"]).of_status(500, detail, None)
 
     app.add_exception_handler(Exception, fault)
     app.add_exception_handler(HTTPException, http_error)

@@ -16,9 +16,9 @@ from imageclassifier_runtime.auth.client_address import UNKNOWN, account_of, cli
 from imageclassifier_runtime.auth.keys import MOST_KEYS
 from imageclassifier_runtime.auth.rate_limits import Buckets
 from imageclassifier_runtime.errors import RateLimitedError, RequestError, UnauthorizedError
-from imageclassifier_runtime.request import problems, responses, scope_keys
+from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.body import BodyReader, refusal
-from imageclassifier_runtime.request.paths import V1, V2, is_open, is_probe, protocol_of
+from imageclassifier_runtime.request.paths import is_open, is_probe, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,8 @@ class Gate:
         except RequestError as error:
             self._rejected.labels(error.reason).inc()
             scope[scope_keys.REASON] = error.reason
-            render = responses.of_error if protocol_of(scope["path"]) in {V1, V2} else problems.of_error
-            await refusal(render(error), BodyReader(receive), scope["headers"])(scope, receive, send)
+            answer = protocol_of(scope["path"]).of_error(error)
+            await refusal(answer, BodyReader(receive), scope["headers"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

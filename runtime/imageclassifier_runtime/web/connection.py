@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from imageclassifier_runtime.errors import soon
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe
-from imageclassifier_runtime.request.problems import MEDIA_TYPE, problem
+from imageclassifier_runtime.request.problems import MEDIA_TYPE, of_status
 from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         type(self).refused(reason)
         headers = f"retry-after: {soon()}\r\n" if status == 503 else ""
-        body = bytes(problem(status, detail=detail).body)
+        body = bytes(of_status(status, detail).body)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imageclassifier_runtime.request.problems import MEDIA_TYPE
+from imageclassifier_runtime.request import problems, responses
 
 TOP_K = {
     "type": "integer",
@@ -41,7 +41,7 @@ PREDICTION = object_of(
 
 def json_of(schema: dict[str, Any], description: str) -> dict[str, Any]:
     """Return an answer in JSON."""
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {"description": description, "content": {responses.MEDIA_TYPE: {"schema": schema}}}
 
 
 def classes_of(schema: dict[str, Any], description: str) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def classes_of(schema: dict[str, Any], description: str) -> dict[str, Any]:
 
 def problem_of(description: str, *, retry: bool = False) -> dict[str, Any]:
     """Return an answer as problem details."""
-    answer: dict[str, Any] = {"description": description, "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
+    answer: dict[str, Any] = {"description": description, "content": {problems.MEDIA_TYPE: {"schema": PROBLEM}}}
     if retry:
         answer["headers"] = {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait"}}
     return answer
@@ -63,6 +63,10 @@ def error_of(description: str, *, retry: bool = False) -> dict[str, Any]:
     if retry:
         answer["headers"] = {"Retry-After": {"schema": INTEGER, "description": "Seconds to wait"}}
     return answer
+
+
+OF_TYPE = {problems.MEDIA_TYPE: problem_of, responses.MEDIA_TYPE: error_of}
+"""How an error is described that is answered with this media type."""
 
 
 def path_parameters(path: str) -> list[dict[str, Any]]:

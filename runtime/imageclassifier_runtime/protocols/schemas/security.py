@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from imageclassifier_runtime.protocols.schemas import parts
-from imageclassifier_runtime.request.paths import V1, V2, is_open, is_probe, protocol_of
+from imageclassifier_runtime.request.paths import is_open, is_probe, protocol_of
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"},
@@ -28,7 +28,7 @@ def secured(document: dict[str, Any], *, keys: bool, rates: bool) -> dict[str, A
             free, probe = is_open(method.upper(), path), is_probe(method.upper(), path)
             if keys and (free or probe):
                 operation["security"] = []
-            error = parts.error_of if protocol_of(path) in {V1, V2} else parts.problem_of
+            error = parts.OF_TYPE[protocol_of(path).error_type]
             if keys and not free and not probe:
                 operation["responses"]["401"] = {
                     **error("No API key, or none of this server"),

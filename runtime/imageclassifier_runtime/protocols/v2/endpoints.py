@@ -21,7 +21,7 @@ from imageclassifier_runtime.protocols.request_context import Passage, pass_thro
 from imageclassifier_runtime.protocols.schemas import v2 as v2_schemas
 from imageclassifier_runtime.protocols.v2 import request as v2_request
 from imageclassifier_runtime.protocols.v2 import response as v2_response
-from imageclassifier_runtime.request import responses
+from imageclassifier_runtime.request.paths import V2
 from imageclassifier_runtime.request.responses import json_answer
 
 if TYPE_CHECKING:
@@ -81,15 +81,15 @@ class InferenceProtocol:
 
     async def index(self, request: Request) -> Response:
         """List the model as Triton's repository index does."""
-        return await pass_through(self._state, request, self._index, responses.of_error)
+        return await pass_through(self._state, request, self._index, V2)
 
     async def infer(self, request: Request) -> Response:
         """Infer: images in, classes out; tensors in, scores out."""
-        return await pass_through(self._state, request, self._infer, responses.of_error)
+        return await pass_through(self._state, request, self._infer, V2)
 
     async def refuse(self, request: Request) -> Response:
         """Refuse to load or unload."""
-        return await pass_through(self._state, request, self._refuse, responses.of_error)
+        return await pass_through(self._state, request, self._refuse, V2)
 
     async def _infer(self, passage: Passage) -> Response:
         check_model(passage.request, self._signature)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from imageclassifier_runtime.request.paths import is_probe, protocol_of
+from imageclassifier_runtime.errors import BodyInvalidError
+from imageclassifier_runtime.request.paths import NATIVE, OTHER, PROTOCOLS, V1, V2, Protocol, is_probe, protocol_of
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from imageclassifier_runtime.request.paths import is_probe, protocol_of
     ],
 )
 def test_the_protocol_of_a_path(path: str, protocol: str) -> None:
-    assert protocol_of(path) == protocol
+    assert protocol_of(path).name == protocol
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,19 @@ def test_the_protocol_of_a_path(path: str, protocol: str) -> None:
 )
 def test_probes(method: str, path: str, *, expected: bool) -> None:
     assert is_probe(method, path) is expected
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+def test_both_kinds_of_errors_have_the_protocols_type(protocol: Protocol) -> None:
+    for answer in (protocol.of_error(BodyInvalidError("no")), protocol.of_status(404, "no", None)):
+        assert answer.headers["content-type"] == protocol.error_type
+
+
+def test_problem_details_are_for_the_native_api_and_what_is_no_protocols() -> None:
+    types = {protocol: protocol.error_type for protocol in PROTOCOLS}
+    assert types == {
+        NATIVE: "application/problem+json",
+        V2: "application/json",
+        V1: "application/json",
+        OTHER: "application/problem+json",
+    }

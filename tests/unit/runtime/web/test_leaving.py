@@ -22,6 +22,7 @@ from imageclassifier_runtime.inference.decode import decode
 from imageclassifier_runtime.protocols.request_context import Image as ImageItem
 from imageclassifier_runtime.protocols.request_context import Passage, pass_through
 from imageclassifier_runtime.request import scope_keys
+from imageclassifier_runtime.request.paths import NATIVE
 from imageclassifier_runtime.scheduling.admission import Admission, Sizes
 from imageclassifier_runtime.scheduling.resource_pools import Lease
 from imageclassifier_runtime.scheduling.workers import Workers
@@ -29,7 +30,6 @@ from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.web.connection import bounded_protocol
 from PIL import Image
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from tests.unit.runtime.support import Running
@@ -171,7 +172,7 @@ async def test_who_leaves_a_batch_leaves_nothing(server: Running, monkeypatch: p
     monkeypatch.setattr(Passage, "answer", forever)
     begun, held = asyncio.Event(), list[weakref.ref[Blob]]()
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    task = asyncio.create_task(pass_through(server.state, Request(scope), handle, lambda _: Response()))
+    task = asyncio.create_task(pass_through(server.state, Request(scope), handle, NATIVE))
     await begun.wait()
     scope[scope_keys.LEFT] = True
     scope[scope_keys.TASK].cancel()
