@@ -59,8 +59,9 @@ setup: ## Make .venv, or bring it to what the lock file says
 	@$(PYTHON) -m e2e.bootstrap
 lock: setup ## Write the lock files anew from pyproject.toml
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
-generate: setup ## Write the CRD and the API reference from the API's description in Python
+generate: setup ## Write the CRD, the API reference and the table of settings from the code
 	@$(RUN) imageclassifier_operator.api.generate crds
+	@$(RUN) imageclassifier_runtime.settings.reference runtime/README.md
 fmt: setup ## Format the code and mend what can be mended
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .

@@ -27,13 +27,14 @@ from imageclassifier_runtime.fetch.staging import alone, clear, empty, staging
 from imageclassifier_runtime.logs import log, warn
 from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.settings.commands import MIB, FetchSettings
+from imageclassifier_runtime.settings.fields import MIB
 from imageclassifier_runtime.system import termination
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from imageclassifier_runtime.fetch.transport import Target
+    from imageclassifier_runtime.settings.commands import FetchSettings
 
 _SMALL_FILE = 16 * MIB
 # With several mirrors the cause that says most is reported, not the last one met.

@@ -16,7 +16,7 @@ from imageclassifier_runtime.inference.decode import decode
 from imageclassifier_runtime.inference.postprocess import Prediction, top
 from imageclassifier_runtime.inference.preprocess import preprocess
 from imageclassifier_runtime.inference.session import Session, open_session
-from imageclassifier_runtime.settings.commands import MIB
+from imageclassifier_runtime.settings.fields import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,10 +8,14 @@ pool, even if empty.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.scheduling.admission import Sizes
-from imageclassifier_runtime.settings.commands import MIB, ServeSettings
+from imageclassifier_runtime.settings.fields import MIB
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.settings.commands import ServeSettings
 
 # For the process with its model, and for the margin below.
 SERVER_BYTES = 160 * MIB

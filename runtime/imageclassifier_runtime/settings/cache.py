@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.settings import fields
+from imageclassifier_runtime.settings.environment import PREFIX
 from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
@@ -19,21 +21,18 @@ _URL = re.compile(rf"rediss?://{_HOST}(?::[0-9]{{1,5}})?(?:/[0-9]{{1,5}})?/?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RedisSettings:
-    """Where Redis is, and how long it is waited for: `timeout_seconds` for a question and its connection."""
-
-    url: str
-    username: str | None = None
-    password: str | None = dataclasses.field(default=None, repr=False)
-    ttl_seconds: int = 86_400
-    timeout_seconds: float = 0.05
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class CacheSettings:
     """The bound of the process's own cache in bytes, 0 for none, and Redis, None for none."""
 
-    max_bytes: int = 0
+    max_bytes: int = fields.whole(
+        0,
+        0,
+        2**40,
+        "room in bytes for results by content hash; 0 keeps none in the process",
+        variable="CACHE_MAX_BYTES",
+        shown=f"0; {_DEFAULT_BYTES // fields.MIB} MiB with Redis",
+        flag=True,
+    )
     redis: RedisSettings | None = None
 
     @property
@@ -42,30 +41,51 @@ class CacheSettings:
         return self.max_bytes > 0 or self.redis is not None
 
 
-def read_cache(read: Reader) -> CacheSettings:
-    """Read the settings; without any of them the cache is off, with Redis it is on in the process too."""
-    redis = _read_redis(read)
-    default = 0 if redis is None else _DEFAULT_BYTES
-    return CacheSettings(max_bytes=read.integer("CACHE_MAX_BYTES", default, 0, 2**40), redis=redis)
-
-
-def _read_redis(read: Reader) -> RedisSettings | None:
-    url = read.text("CACHE_REDIS_URL", None)
-    if url is None:
-        return None
-    if not _URL.fullmatch(url):
+def _url(read: Reader, name: str) -> str | None:
+    url = read.text(name, None)
+    if url is not None and not _URL.fullmatch(url):
         raise SettingsError(
-            "IMAGECLASSIFIER_CACHE_REDIS_URL must be redis(s)://host[:port][/number], without user and password "
+            f"{PREFIX}{name} must be redis(s)://host[:port][/number], without user and password "
             f"(CACHE_REDIS_USERNAME, CACHE_REDIS_PASSWORD), not {shown(url)[:200]!r}"
         )
-    username = read.text("CACHE_REDIS_USERNAME", None)
-    password = read.text("CACHE_REDIS_PASSWORD", None)
-    if username and not password:
-        raise SettingsError("IMAGECLASSIFIER_CACHE_REDIS_USERNAME is given without CACHE_REDIS_PASSWORD")
-    return RedisSettings(
-        url=url,
-        username=username,
-        password=password,
-        ttl_seconds=read.integer("CACHE_REDIS_TTL_SECONDS", RedisSettings.ttl_seconds, 1, 31_536_000),
-        timeout_seconds=read.integer("CACHE_REDIS_TIMEOUT_MILLISECONDS", 50, 1, 1000) / 1000,
+    return url
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RedisSettings:
+    """Where Redis is, and how long it is waited for: `timeout_seconds` for a question and its connection."""
+
+    url: str = fields.custom(
+        _url,
+        dataclasses.MISSING,
+        "`redis://` or `rediss://host[:port][/number]`: keeps results too, for all servers of a model",
+        variable="CACHE_REDIS_URL",
+        shown="none",
+        flag=True,
     )
+    username: str | None = fields.text(None, "user of Redis", variable="CACHE_REDIS_USERNAME")
+    password: str | None = fields.text(None, "password of that user", variable="CACHE_REDIS_PASSWORD", secret=True)
+    ttl_seconds: int = fields.whole(
+        86_400, 1, 31_536_000, "how long Redis keeps a result", variable="CACHE_REDIS_TTL_SECONDS"
+    )
+    timeout_seconds: float = fields.custom(
+        lambda read, name: read.integer(name, 50, 1, 1000) / 1000,
+        0.05,
+        "how long Redis is waited for, a connection included",
+        variable="CACHE_REDIS_TIMEOUT_MILLISECONDS",
+        shown="50",
+        values="1 to 1000",
+    )
+
+
+def read_cache(read: Reader) -> CacheSettings:
+    """Read the settings; without any of them the cache is off, with Redis it is on in the process too."""
+    found = fields.values_of(CacheSettings, read)
+    if read.text("CACHE_REDIS_URL", None) is None:
+        return CacheSettings(**found)
+    redis = fields.values_of(RedisSettings, read)
+    if redis["username"] and not redis["password"]:
+        raise SettingsError(f"{PREFIX}CACHE_REDIS_USERNAME is given without CACHE_REDIS_PASSWORD")
+    if read.text("CACHE_MAX_BYTES", None) is None:
+        found["max_bytes"] = _DEFAULT_BYTES
+    return CacheSettings(**found, redis=RedisSettings(**redis))

@@ -18,7 +18,8 @@ from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.scheduling.memory_budget import Memory, divide
 from imageclassifier_runtime.settings.cache import CacheSettings
-from imageclassifier_runtime.settings.commands import MIB, ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
+from imageclassifier_runtime.settings.fields import MIB
 
 from tests.unit.runtime.cache.requests import redis_value
 

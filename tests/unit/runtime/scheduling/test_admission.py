@@ -12,7 +12,8 @@ from imageclassifier_runtime.scheduling.admission import Admission, Sizes
 from imageclassifier_runtime.scheduling.memory_budget import Memory, divide, needed
 from imageclassifier_runtime.scheduling.resource_pools import Lease, Pool
 from imageclassifier_runtime.scheduling.workers import Workers
-from imageclassifier_runtime.settings.commands import MIB, ServeSettings
+from imageclassifier_runtime.settings.commands import ServeSettings
+from imageclassifier_runtime.settings.fields import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
