@@ -78,8 +78,8 @@ def classifier(job: LimitJob) -> Callable[[bytes], object]:
     session = open_session(Path(job.graph), input_size=how.crop[0], threads=job.session_threads)
 
     def classify(data: bytes) -> object:
-        container = image_headers.read(data)
-        scores = session.run(preprocess(decode(container), container.orientation, how))[0]
+        header = image_headers.read(data)
+        scores = session.run(preprocess(decode(header), header.orientation, how))[0]
         return top(scores, model.labels, 5, logits=not session.gives_probabilities)
 
     return classify

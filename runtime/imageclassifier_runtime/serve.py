@@ -88,7 +88,7 @@ def build(
     from imageclassifier_runtime.inference.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.protocols.state import Lifecycle, ServerState  # noqa: PLC0415
     from imageclassifier_runtime.scheduling.admission import Admission  # noqa: PLC0415
-    from imageclassifier_runtime.scheduling.heap_trimmer import Tidy  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.heap_trimmer import HeapTrimmer  # noqa: PLC0415
     from imageclassifier_runtime.scheduling.workers import Workers  # noqa: PLC0415
     from imageclassifier_runtime.telemetry.metrics import Metrics  # noqa: PLC0415
 
@@ -113,7 +113,7 @@ def build(
         # have been handed over before.
         ahead=0 if settings.max_batch_size > 1 else 2 * threads,
     )
-    admission.on_rest = Tidy(admission, workers).rest
+    admission.on_rest = HeapTrimmer(admission, workers).rest
     metrics.watch(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
     state = ServerState(
         settings=settings,

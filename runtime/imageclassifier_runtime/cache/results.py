@@ -1,4 +1,4 @@
-"""The cache as the passage sees it: an outcome by an image's bytes, from wherever it is quickest to have.
+"""The cache as a request sees it: an outcome by an image's bytes, from wherever it is quickest to have.
 
     key -> this process -> an equal image under way -> Redis -> the model
 

@@ -36,11 +36,11 @@ class Local:
         try:
             if len(data) > self.max_bytes:
                 raise too_many_bytes(self.max_bytes)
-            container = image_headers.read(data)
+            header = image_headers.read(data)
             image_headers.check_limits(
-                container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
+                header, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
             )
-            outcome = self._classifier.classify(container, count, alone=lambda: True)
+            outcome = self._classifier.classify(header, count, alone=lambda: True)
         except RequestError as error:
             raise FailedError(error.detail) from error
         seconds = {**outcome.seconds, "total": time.perf_counter() - started}

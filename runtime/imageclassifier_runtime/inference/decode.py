@@ -1,4 +1,4 @@
-"""Decode: from a container to pixels. The only place that runs a decoder, and the only list of how it may fail."""
+"""Decode: from an image file to pixels. No other module runs a decoder, or lists how it may fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from imageclassifier_runtime.errors import ImageUndecodableError
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.inference.image_headers.base import Container
+    from imageclassifier_runtime.inference.image_headers.base import ImageHeader
 
 # What Pillow's Python and C parts raise on broken files. Each of these says that the file is at fault;
 # anything else is a fault of ours and is let through.
@@ -45,18 +45,18 @@ def configure(max_pixels: int) -> None:
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
-def decode(container: Container) -> Image.Image:
+def decode(header: ImageHeader) -> Image.Image:
     """Return the first frame, decoded whole, in the file's own mode and stored orientation.
 
     Raises ImageUndecodableError.
     """
     try:
-        image = Image.open(container.open(), formats=(container.format,))
-        if image.size != (container.width, container.height):
-            raise ImageUndecodableError(f"The {container.format} file gives two different sizes.")
+        image = Image.open(header.open(), formats=(header.format,))
+        if image.size != (header.width, header.height):
+            raise ImageUndecodableError(f"The {header.format} file gives two different sizes.")
         image.decodermaxblock = _BLOCK_BYTES
         image.load()
     except FAILURES as error:
         cause = str(error) or type(error).__name__
-        raise ImageUndecodableError(f"The {container.format} image cannot be decoded: {cause[:200]}.") from error
+        raise ImageUndecodableError(f"The {header.format} image cannot be decoded: {cause[:200]}.") from error
     return image

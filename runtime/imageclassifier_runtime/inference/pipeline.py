@@ -1,4 +1,4 @@
-"""One classification, from a container or a tensor to named classes: the stages in order, each timed."""
+"""One classification, from an image or a tensor to named classes: the stages in order, each timed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from imageclassifier_runtime.settings.fields import MIB
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imageclassifier_runtime.inference.image_headers import Container
+    from imageclassifier_runtime.inference.image_headers import ImageHeader
     from imageclassifier_runtime.inference.session import FloatArray
     from imageclassifier_runtime.model.folder import ModelFolder
 
@@ -137,17 +137,17 @@ class Classifier:
         """Return the graph's own names of its input and of its scores."""
         return self._session.names
 
-    def classify(self, container: Container, count: int, alone: Callable[[], bool] = _crowd) -> Outcome:
+    def classify(self, header: ImageHeader, count: int, alone: Callable[[], bool] = _crowd) -> Outcome:
         """Decode, prepare, infer, and name the `count` likeliest classes; raises ImageUndecodableError.
 
         `alone` is asked just before the inference, since it is then that others may have come.
         """
-        batch, marks = self._input(container)
+        batch, marks = self._input(header)
         return self._outcome(batch, count, _PREPARING, marks, alone)
 
-    def prepare(self, container: Container, count: int, alone: Callable[[], bool]) -> Prepared | Outcome:
+    def prepare(self, header: ImageHeader, count: int, alone: Callable[[], bool]) -> Prepared | Outcome:
         """Decode and prepare for a batch, or do all that `classify` does where nobody else would be in it."""
-        batch, marks = self._input(container)
+        batch, marks = self._input(header)
         if alone():
             return self._outcome(batch, count, _PREPARING, marks, alone)
         return Prepared(batch[0], count, *_times(_PREPARING, marks), checked=True)
@@ -190,12 +190,12 @@ class Classifier:
             results[number] = self._member(inputs[number], scores[row], began, ended)
         return results
 
-    def _input(self, container: Container) -> tuple[FloatArray, list[float]]:
+    def _input(self, header: ImageHeader) -> tuple[FloatArray, list[float]]:
         """Return the input [1, 3, S, S] of an image, and when its two stages began and ended."""
         marks = [time.perf_counter()]
-        image = decode(container)
+        image = decode(header)
         marks.append(time.perf_counter())
-        batch = preprocess(image, container.orientation, self.model.preprocessing)
+        batch = preprocess(image, header.orientation, self.model.preprocessing)
         marks.append(time.perf_counter())
         return batch, marks
 

@@ -16,7 +16,7 @@ from imageclassifier_runtime.errors import BodyInvalidError, TooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imageclassifier_runtime.protocols.request_context import Passage
+    from imageclassifier_runtime.protocols.request_context import RequestContext
 
 T = TypeVar("T")
 
@@ -76,19 +76,19 @@ def parse(text: bytes | bytearray) -> Any:
         raise BodyInvalidError(f"The body is not valid JSON: {_cause(error)}.") from None
 
 
-async def convert(passage: Passage, text: bytes | bytearray, *, numbers: int, read: Callable[[], T]) -> T:
+async def convert(context: RequestContext, text: bytes | bytearray, *, numbers: int, read: Callable[[], T]) -> T:
     """Return what `read` makes of the text, done where there is room for it."""
     peak = cost(text, numbers=numbers)
     if len(text) <= _SMALL:
         return read()
-    room = passage.pixel_room
+    room = context.pixel_room
     if peak > room:
         raise TooLargeError(
             f"Reading this JSON takes up to {peak >> 20} MiB, and this server has {room >> 20} MiB for it. "
             "Send less at a time, or send it in binary form.",
             reason="memory",
         )
-    return await passage.work(read, peak)
+    return await context.work(read, peak)
 
 
 def _constant(name: str) -> NoReturn:

@@ -10,7 +10,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoi
 
 from imageclassifier_runtime.errors import RequestError, UnavailableError, UnsupportedTypeError
 from imageclassifier_runtime.protocols import multipart
-from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, Image, Passage, pass_through
+from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, Image, RequestContext, handle
 from imageclassifier_runtime.request import problems
 from imageclassifier_runtime.request.parameters import header, query_value, top_k
 from imageclassifier_runtime.request.paths import NATIVE
@@ -38,31 +38,31 @@ class Classify:
 
     async def one(self, request: Request) -> Response:
         """Classify one image; every way it can fail is a problem-details answer."""
-        return await pass_through(self._state, request, self._one, NATIVE)
+        return await handle(self._state, request, self._one, NATIVE)
 
     async def batch(self, request: Request) -> Response:
         """Classify the images of a form; each has its own result or its own problem."""
-        return await pass_through(self._state, request, self._batch, NATIVE)
+        return await handle(self._state, request, self._batch, NATIVE)
 
-    async def _one(self, passage: Passage) -> Response:
-        scope = passage.request.scope
+    async def _one(self, context: RequestContext) -> Response:
+        scope = context.request.scope
         boundary = boundary_of(header(scope, b"content-type"))
         count = top_k(query_value(scope, "top_k"))
         most = self._state.settings.max_image_bytes
         limit = most + (_FORM_OVERHEAD if boundary is not None else 0)
-        body = await passage.read(limit=limit, told=most)
+        body = await context.read(limit=limit, told=most)
         if boundary is not None:
             count = _unwrap(body, boundary, count)
-        outcome = await passage.answer(Image(body), count)
+        outcome = await context.answer(Image(body), count)
         content = {
             "predictions": _predictions(outcome),
             "model": self._model,
-            "timings_ms": _timings({"receive": passage.receive_seconds, **outcome.seconds}, passage),
+            "timings_ms": _timings({"receive": context.receive_seconds, **outcome.seconds}, context),
         }
         return _answer(content)
 
-    async def _batch(self, passage: Passage) -> Response:
-        scope = passage.request.scope
+    async def _batch(self, context: RequestContext) -> Response:
+        scope = context.request.scope
         content_type = header(scope, b"content-type")
         if _kind(content_type) != _MULTIPART:
             raise UnsupportedTypeError(
@@ -71,11 +71,11 @@ class Classify:
             )
         boundary = multipart.boundary_of(content_type)
         count = top_k(query_value(scope, "top_k"))
-        body = await passage.read_batch()
+        body = await context.read_batch()
         form = multipart.parse(body, boundary, MAX_ITEMS)
         if "top_k" in form.fields:
             count = top_k(form.fields["top_k"])
-        results = await passage.answer_each(_cut(body, form.files), count)
+        results = await context.answer_each(_cut(body, form.files), count)
         if all(isinstance(result, UnavailableError) for result in results):
             first = results[0]
             assert isinstance(first, UnavailableError)
@@ -86,7 +86,7 @@ class Classify:
         content = {
             "results": [_result(result) for result in results],
             "model": self._model,
-            "timings_ms": _timings({"receive": passage.receive_seconds}, passage),
+            "timings_ms": _timings({"receive": context.receive_seconds}, context),
         }
         return _answer(content)
 
@@ -136,8 +136,8 @@ def _result(result: Outcome | RequestError) -> dict[str, Any]:
     return {"predictions": _predictions(result), "timings_ms": _milliseconds(result.seconds)}
 
 
-def _timings(seconds: dict[str, float], passage: Passage) -> dict[str, float]:
-    return _milliseconds({**seconds, "total": time.perf_counter() - passage.started})
+def _timings(seconds: dict[str, float], context: RequestContext) -> dict[str, float]:
+    return _milliseconds({**seconds, "total": time.perf_counter() - context.started})
 
 
 def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:

@@ -61,8 +61,8 @@ class Tensor:
 Item = Image | Tensor
 
 
-class Passage:
-    """One request on its way; `pass_through` makes it and sees it off."""
+class RequestContext:
+    """One request on its way; `handle` makes it and sees it off."""
 
     def __init__(self, state: ServerState, request: Request) -> None:
         self.started = time.perf_counter()
@@ -205,14 +205,12 @@ class Passage:
     async def _classify(self, image: Image, count: int) -> Outcome:
         settings, classifier, alone = self._state.settings, self._state.classifier, self._state.admission.alone
         batcher = self._state.batcher
-        container = image_headers.read(image.data)
-        image_headers.check_limits(
-            container, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
-        )
-        peak = container.peak + min(WORKSPACE, 16 * container.pixels)
+        header = image_headers.read(image.data)
+        image_headers.check_limits(header, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side)
+        peak = header.peak + min(WORKSPACE, 16 * header.pixels)
         if batcher is not None:
-            return await batcher.classify(self.lease, container, count, peak=peak)
-        return await self.work(lambda: classifier.classify(container, count, alone), peak)
+            return await batcher.classify(self.lease, header, count, peak=peak)
+        return await self.work(lambda: classifier.classify(header, count, alone), peak)
 
     async def _tensor(self, tensor: Tensor, count: int) -> Outcome:
         classifier, alone, batcher = self._state.classifier, self._state.admission.alone, self._state.batcher
@@ -232,23 +230,23 @@ def _stopping() -> UnavailableError:
 _LATE = UnavailableError("The images before this one took all the time that a request has.", reason="work-timeout")
 
 
-async def pass_through(
+async def handle(
     state: ServerState,
     request: Request,
-    handle: Callable[[Passage], Awaitable[Response]],
+    work: Callable[[RequestContext], Awaitable[Response]],
     protocol: Protocol,
 ) -> Response:
-    """Answer one request with `handle`; errors that a client can cause are answered as its protocol has them."""
-    passage = Passage(state, request)
+    """Answer one request with `work`; errors that a client can cause are answered as its protocol has them."""
+    context = RequestContext(state, request)
     task = request.scope[scope_keys.TASK] = asyncio.current_task()
     try:
         if request.scope.get(scope_keys.LEFT):
             raise ClientDisconnect
         if state.lifecycle.stopping:
             raise _stopping()
-        return passage.mark(await handle(passage))
+        return context.mark(await work(context))
     except RequestError as error:
-        return refusal(passage.refused(error, protocol), passage.reader, request.scope["headers"])
+        return refusal(context.refused(error, protocol), context.reader, request.scope["headers"])
     except asyncio.CancelledError as error:
         left = request.scope.get(scope_keys.LEFT)
         if task is None or not (left or state.lifecycle.stopping):
@@ -259,11 +257,11 @@ async def pass_through(
         if left:
             raise ClientDisconnect from None
         # The process ends now, so nothing more of the body is read.
-        return passage.refused(_stopping(), protocol)
+        return context.refused(_stopping(), protocol)
     finally:
         del request.scope[scope_keys.TASK]
-        request.scope[scope_keys.BYTES_IN] = passage.reader.received
-        passage.lease.release()
+        request.scope[scope_keys.BYTES_IN] = context.reader.received
+        context.lease.release()
 
 
 def batch_bytes(state: ServerState) -> int:

@@ -15,7 +15,7 @@ from imageclassifier_runtime.protocols.model_signature import (
     for_model,
     signature_of,
 )
-from imageclassifier_runtime.protocols.request_context import Image, Item, Passage, pass_through
+from imageclassifier_runtime.protocols.request_context import Image, Item, RequestContext, handle
 from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
 from imageclassifier_runtime.request.parameters import query_value, top_k
 from imageclassifier_runtime.request.paths import V1
@@ -74,21 +74,21 @@ class PredictProtocol:
 
     async def predict(self, request: Request) -> Response:
         """Predict: images in, classes out; tensors in, scores out."""
-        return await pass_through(self._state, request, self._predict, V1)
+        return await handle(self._state, request, self._predict, V1)
 
-    async def _predict(self, passage: Passage) -> Response:
-        check_model(passage.request, self._signature)
-        check_encoding(passage.request)
-        count = top_k(query_value(passage.request.scope, "top_k"))
-        body = await passage.read_batch()
+    async def _predict(self, context: RequestContext) -> Response:
+        check_model(context.request, self._signature)
+        check_encoding(context.request)
+        count = top_k(query_value(context.request.scope, "top_k"))
+        body = await context.read_batch()
 
         def read() -> tuple[bool, Sequence[Item]]:
             document = bounded_json.parse(body)
             body.clear()  # its room is needed for what is taken out of the document
             return _read(document, self._signature)
 
-        by_row, items = await bounded_json.convert(passage, body, numbers=self._signature.values, read=read)
-        outcomes = await passage.answer_all(items, count)
+        by_row, items = await bounded_json.convert(context, body, numbers=self._signature.values, read=read)
+        outcomes = await context.answer_all(items, count)
         of_images = isinstance(items[0], Image)
         rows = [_classes(outcome) if of_images else outcome.scores.tolist() for outcome in outcomes]
         if by_row:

@@ -147,11 +147,9 @@ def prepare(folder: Path, pictures: Sequence[Picture], how: Preprocessing, file:
     limits = ServeSettings()
     for picture in pictures:
         try:
-            container = image_headers.read((folder / picture.name).read_bytes())
-            image_headers.check_limits(
-                container, max_pixels=limits.max_image_pixels, max_side=limits.max_image_side
-            )
-            batch[len(kept)] = preprocess(decode.decode(container), container.orientation, how)[0]
+            header = image_headers.read((folder / picture.name).read_bytes())
+            image_headers.check_limits(header, max_pixels=limits.max_image_pixels, max_side=limits.max_image_side)
+            batch[len(kept)] = preprocess(decode.decode(header), header.orientation, how)[0]
         except RequestError as error:
             left_out.append(f"{picture.name}: {error.detail}")
             continue

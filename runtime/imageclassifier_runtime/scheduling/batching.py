@@ -37,7 +37,7 @@ from imageclassifier_runtime.scheduling.workers import settle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imageclassifier_runtime.inference.image_headers import Container
+    from imageclassifier_runtime.inference.image_headers import ImageHeader
     from imageclassifier_runtime.inference.pipeline import Classifier
     from imageclassifier_runtime.scheduling.admission import Admission
 
@@ -87,15 +87,15 @@ class Batcher:
         # Bytes of one input and of its row in the batch.
         self._room = 2 * 4 * math.prod(classifier.input_shape)
         self._waiting: deque[_Member] = deque()
-        self._coming = 0
+        self._preparing = 0
         # Of those that are coming, the ones that found themselves alone: they will not join. Filled by threads.
-        self._apart: set[_Token] = set()
+        self._going_alone: set[_Token] = set()
         self._asked = 0
         self._timer: asyncio.TimerHandle | None = None
         # Until when (loop time) the timer has seen to it that batches are due: clocks of loops are coarse.
-        self._ripe = -math.inf
+        self._flush_deadline = -math.inf
 
-    async def classify(self, lease: Lease, container: Container, count: int, *, peak: int) -> Outcome:
+    async def classify(self, lease: Lease, header: ImageHeader, count: int, *, peak: int) -> Outcome:
         """Return the outcome of an image, whose decoding takes `peak` bytes.
 
         Raises what the stages raise, UnavailableError, TooLargeError.
@@ -106,7 +106,7 @@ class Batcher:
             return await admission.run(
                 lease,
                 peak=peak,
-                work=lambda: classifier.classify(container, count, admission.alone),
+                work=lambda: classifier.classify(header, count, admission.alone),
                 limit=self._limit,
             )
         token = _Token()
@@ -114,18 +114,18 @@ class Batcher:
         def alone() -> bool:
             found = admission.alone()
             if found:
-                self._apart.add(token)
+                self._going_alone.add(token)
                 if token.arrived:  # its client has its 503 by now, and this thread is the last to know
-                    self._apart.discard(token)
+                    self._going_alone.discard(token)
             return found
 
         kept = Lease(lease)
-        self._coming += 1
+        self._preparing += 1
         try:
             prepared = await admission.run(
                 kept,
                 peak=peak + self._room,
-                work=lambda: classifier.prepare(container, count, alone),
+                work=lambda: classifier.prepare(header, count, alone),
                 limit=self._limit,
                 keep=self._room,
             )
@@ -136,7 +136,7 @@ class Batcher:
             self._arrived(token, kept)
             self._observe(1)
             return prepared
-        self._coming -= 1
+        self._preparing -= 1
         return await self._join(prepared, kept)
 
     async def infer(self, lease: Lease, prepared: Prepared) -> Outcome:
@@ -151,9 +151,9 @@ class Batcher:
 
     def _arrived(self, token: _Token, kept: Lease) -> None:
         """See off one who was coming and joins no batch: those that wait may have waited for it alone."""
-        self._coming -= 1
+        self._preparing -= 1
         token.arrived = True
-        self._apart.discard(token)
+        self._going_alone.discard(token)
         kept.release()
         self._look()
 
@@ -193,7 +193,7 @@ class Batcher:
         due, wanted = math.inf, full
         if rest:
             due = self._waiting[full * self.most].since + self._delay
-            if self._coming <= len(self._apart) or due <= max(self._ripe, loop.time()):
+            if self._preparing <= len(self._going_alone) or due <= max(self._flush_deadline, loop.time()):
                 wanted += 1
         for _ in range(wanted - self._asked):
             self._asked += 1
@@ -208,7 +208,7 @@ class Batcher:
 
     def _ripen(self, due: float) -> None:
         self._timer = None
-        self._ripe = due
+        self._flush_deadline = due
         self._look()
 
     def _start(self) -> None:

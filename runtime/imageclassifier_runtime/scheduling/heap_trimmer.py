@@ -19,7 +19,7 @@ _PAUSE_SECONDS = 0.05
 _EVERY_SECONDS = 10.0
 
 
-class Tidy:
+class HeapTrimmer:
     """Trims in a worker, when no request has been in any for a while; for one event loop."""
 
     def __init__(self, admission: Admission, workers: Workers, trim: Callable[[], None] = malloc.trim) -> None:

@@ -29,7 +29,7 @@ _NOTED = (("bytes_in", scope_keys.BYTES_IN), ("items", scope_keys.ITEMS), ("reas
 _logger = logging.getLogger("imageclassifier_runtime.access")
 
 
-class Observe:
+class ObservabilityMiddleware:
     """ASGI middleware, outermost."""
 
     def __init__(self, app: ASGIApp, state: ServerState) -> None:

@@ -22,7 +22,7 @@ from imageclassifier_runtime.protocols.v2.endpoints import InferenceProtocol
 from imageclassifier_runtime.request.paths import API, protocol_of
 from imageclassifier_runtime.request.responses import json_answer
 from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
-from imageclassifier_runtime.web.access_log import Observe
+from imageclassifier_runtime.web.access_log import ObservabilityMiddleware
 from imageclassifier_runtime.web.authentication import guarded
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.front import Front
@@ -53,7 +53,7 @@ def create_app(state: ServerState) -> ASGIApp:
     add("/", Front().root, **v1_schemas.live())
     _add_pages(app, state)
     _add_error_handlers(app)
-    return Observe(guarded(Direct(app, direct), state), state)
+    return ObservabilityMiddleware(guarded(Direct(app, direct), state), state)
 
 
 def _add_api(add: Add, state: ServerState) -> None:

@@ -40,11 +40,11 @@ def guarded(app: ASGIApp, state: ServerState) -> ASGIApp:
     settings = state.settings
     if state.keys is None and settings.rate_limit is None and not settings.trusted_proxies:
         return app
-    return Gate(app, state)
+    return AuthMiddleware(app, state)
 
 
-class Gate:
-    """ASGI middleware, right inside `Observe`."""
+class AuthMiddleware:
+    """ASGI middleware, right inside `ObservabilityMiddleware`."""
 
     def __init__(self, app: ASGIApp, state: ServerState, clock: Callable[[], float] = time.monotonic) -> None:
         settings = state.settings

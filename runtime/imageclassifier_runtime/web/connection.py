@@ -71,7 +71,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         for cycle in (*(waiting for waiting, _ in self.pipeline), self._running):
             if cycle is not None:
-                self._desert(cycle)
+                self._abort_request(cycle)
         self.pipeline.clear()
         self._running = None
 
@@ -135,7 +135,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         if self._running is not None:
-            _let_go(self._running)
+            _detach(self._running)
         self._running = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._idle_since = self.loop.time()
@@ -144,7 +144,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._wait_for_taking()
         elif self._parting is not None:
             if self._running is None:
-                self._part(self._parting)
+                self._send_and_close(self._parting)
         elif self.cycle.response_complete:
             if self._begun or self._header_bytes or not self._in_headers:
                 self._start_timer()
@@ -157,9 +157,9 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._start_timer()
 
-    def _desert(self, cycle: RequestResponseCycle) -> None:
+    def _abort_request(self, cycle: RequestResponseCycle) -> None:
         """End the work for a client that has gone: what it holds is for others."""
-        scope = _let_go(cycle)
+        scope = _detach(cycle)
         cycle.disconnected = True
         cycle.message_event.set()
         cycle.on_response = _nothing
@@ -259,16 +259,16 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._parting = answer
             self._stop_timer()
         else:
-            self._part(answer)
+            self._send_and_close(answer)
 
     def _others_are_before(self) -> bool:
         """Return whether whole requests wait, whose answers come first (RFC 9112, 9.3.2); forget one in part."""
         if self.pipeline and self.cycle.more_body:
-            _let_go(self.pipeline.popleft()[0])
+            _detach(self.pipeline.popleft()[0])
             self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._running)
         return self._running is not None and not self._running.more_body
 
-    def _part(self, answer: bytes) -> None:
+    def _send_and_close(self, answer: bytes) -> None:
         self._unset_keepalive_if_required()
         self.transport.write(answer)
         self.transport.close()
@@ -282,7 +282,7 @@ def give_up_unread(connections: Iterable[object]) -> None:
             connection.transport.abort()
 
 
-def _let_go(cycle: RequestResponseCycle) -> dict[str, Any]:
+def _detach(cycle: RequestResponseCycle) -> dict[str, Any]:
     """See off a request: what it can ask its connection for would be a cycle of references. Returns its scope."""
     scope = cast("dict[str, Any]", cycle.scope)
     scope.pop(HAS_COME, None)

@@ -1,4 +1,4 @@
-"""Image containers, read far enough to know size, cost and orientation before a decoder runs."""
+"""Headers of image files: size, cost and orientation are known before a decoder runs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from imageclassifier_runtime.errors import (
     TooLargeError,
     UnsupportedTypeError,
 )
-from imageclassifier_runtime.inference.image_headers.base import Container, Data
+from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader
 from imageclassifier_runtime.inference.image_headers.formats import FORMATS, NAMES
 
-__all__ = ["Container", "check_limits", "read"]
+__all__ = ["ImageHeader", "check_limits", "read"]
 
 
-def read(data: Data) -> Container:
+def read(data: Data) -> ImageHeader:
     """Recognise a file by its first bytes, whatever anyone said it is, and read its header.
 
     Raises UnsupportedTypeError for what is none of our formats, ImageUndecodableError for a broken header.
@@ -24,20 +24,20 @@ def read(data: Data) -> Container:
         raise BodyInvalidError("The image is empty.")
     for known in FORMATS:
         if known.begins(start):
-            container = known.parse(data)
+            header = known.parse(data)
             break
     else:
         raise _unknown(start)
-    if not (container.width and container.height):
-        raise ImageUndecodableError(f"The image has {container.width} x {container.height} pixels.")
-    return container
+    if not (header.width and header.height):
+        raise ImageUndecodableError(f"The image has {header.width} x {header.height} pixels.")
+    return header
 
 
-def check_limits(container: Container, *, max_pixels: int, max_side: int) -> None:
+def check_limits(header: ImageHeader, *, max_pixels: int, max_side: int) -> None:
     """Raise TooLargeError for more pixels, or a longer side, than are taken."""
-    if container.pixels > max_pixels or max(container.width, container.height) > max_side:
+    if header.pixels > max_pixels or max(header.width, header.height) > max_side:
         raise TooLargeError(
-            f"The image has {container.width} x {container.height} pixels; this server takes at most "
+            f"The image has {header.width} x {header.height} pixels; this server takes at most "
             f"{max_pixels} pixels and {max_side} on a side. Send a smaller version: the model looks at a "
             "few hundred pixels a side only.",
             reason="too-many-pixels",

@@ -1,4 +1,4 @@
-"""What every container reader returns, and the file object that hands its pieces to a decoder without a copy."""
+"""What every reader of headers returns, and the file object that hands its pieces to a decoder without a copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COPY_LIMIT = 512 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Container:
+class ImageHeader:
     """An image file, read as far as its header.
 
     `width` and `height` are in stored pixels, before `orientation` (EXIF, 1 to 8) is applied. `pieces` are the

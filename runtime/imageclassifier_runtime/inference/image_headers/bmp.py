@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from imageclassifier_runtime.errors import TooLargeError
-from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader, broken, truncated
 
 MAGIC = b"BM"
 _CORE, _INFO = 12, 40
@@ -15,7 +15,7 @@ _MAX_RUN_LENGTH_PIXELS = 4_000_000
 _MAX_RUN_LENGTH_BYTES = 1024 * 1024
 
 
-def parse(data: Data) -> Container:
+def parse(data: Data) -> ImageHeader:
     """Read a BMP's headers; raises ImageUndecodableError, or TooLargeError for large run-length coded ones."""
     view = memoryview(data)
     if len(view) < 26:
@@ -41,4 +41,4 @@ def parse(data: Data) -> Container:
             f"{_MAX_RUN_LENGTH_BYTES} bytes."
         )
     per_pixel = 8 if compression in _RUN_LENGTH else 1 if bits <= 8 else 4
-    return Container("BMP", width, height, (view,), width * height * per_pixel)
+    return ImageHeader("BMP", width, height, (view,), width * height * per_pixel)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from imageclassifier_runtime.inference.image_headers.base import Container, Data
+    from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,7 @@ class ImageFormat:
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     tag: bytes = b""
-    parse: Callable[[Data], Container]
+    parse: Callable[[Data], ImageHeader]
     plugin: ModuleType
 
     def begins(self, start: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader, broken, truncated
 
 MAGIC = (b"GIF87a", b"GIF89a")
 _EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
@@ -11,7 +11,7 @@ _MAX_BLOCKS = 50_000
 _PER_PIXEL = 2
 
 
-def parse(data: Data) -> Container:
+def parse(data: Data) -> ImageHeader:
     """Read a GIF up to its first image; raises ImageUndecodableError."""
     view = memoryview(data)
     if len(view) < 13:
@@ -42,7 +42,7 @@ def parse(data: Data) -> Container:
     width, height = max(_little(view[6:8]), left + wide), max(_little(view[8:10]), top + high)
     if not (wide and high):
         raise broken("GIF", "its first image is empty")
-    return Container("GIF", width, height, (head, control, view[position:]), width * height * _PER_PIXEL)
+    return ImageHeader("GIF", width, height, (head, control, view[position:]), width * height * _PER_PIXEL)
 
 
 def _palette_bytes(flags: int) -> int:

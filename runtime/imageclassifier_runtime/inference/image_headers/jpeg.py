@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imageclassifier_runtime.errors import TooLargeError
-from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader, broken, truncated
 from imageclassifier_runtime.inference.image_headers.exif import orientation
 
 MAGIC = b"\xff\xd8\xff"
@@ -21,7 +21,7 @@ _MAX_SCANS = 100
 _MAX_SCANNED_PIXELS = 500_000_000
 
 
-def parse(data: Data) -> Container:
+def parse(data: Data) -> ImageHeader:
     """Read a JPEG up to its first scan; raises ImageUndecodableError."""
     view = memoryview(data)
     kept = [view[:2]]
@@ -32,7 +32,7 @@ def parse(data: Data) -> Container:
         if marker == _SCAN:
             if frame is None:
                 raise broken("JPEG", "it has no frame header before its first scan")
-            return _container(frame, view[start:end], (*kept, view[position:]), data, turned)
+            return _image_header(frame, view[start:end], (*kept, view[position:]), data, turned)
         if marker in _FRAMES:
             if frame is not None:
                 raise broken("JPEG", "it has two frame headers")
@@ -69,13 +69,13 @@ def _segment(view: memoryview, position: int) -> tuple[int, int, int]:
     return marker, start + 2, start + length
 
 
-def _container(
+def _image_header(
     frame: tuple[int, memoryview],
     scan: memoryview,
     pieces: tuple[memoryview, ...],
     data: Data,
     turned: int,
-) -> Container:
+) -> ImageHeader:
     marker, header = frame
     if len(header) < 6 or len(header) < 6 + 3 * header[5] or not header[5] or not scan:
         raise truncated("JPEG")
@@ -94,4 +94,4 @@ def _container(
         blocks = [max(1, factor >> 4) * max(1, factor & 15) for factor in factors]
         widest = max(1, *(factor >> 4 for factor in factors)) * max(1, *(factor & 15 for factor in factors))
         per_pixel += 2 * sum(blocks) / widest
-    return Container("JPEG", width, height, pieces, int(width * height * per_pixel), turned)
+    return ImageHeader("JPEG", width, height, pieces, int(width * height * per_pixel), turned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader, broken, truncated
 from imageclassifier_runtime.inference.image_headers.exif import orientation
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -16,7 +16,7 @@ _MAX_KEPT = 1024
 _PER_PIXEL = {0: 1, 2: 4, 3: 1, 4: 4, 6: 4}
 
 
-def parse(data: Data) -> Container:
+def parse(data: Data) -> ImageHeader:
     """Read a PNG up to the end of its image data; raises ImageUndecodableError."""
     view = memoryview(data)
     kept = [view[:8]]
@@ -33,7 +33,7 @@ def parse(data: Data) -> Container:
         if kind == b"IDAT":
             first_data = position if first_data is None else first_data
         elif first_data is not None:
-            return _container(header, (*kept, view[first_data:position], _END), turned)
+            return _image_header(header, (*kept, view[first_data:position], _END), turned)
         elif end > len(view):
             raise truncated("PNG")
         elif kind in _KEPT:
@@ -48,14 +48,14 @@ def parse(data: Data) -> Container:
         raise broken("PNG", f"it has more than {_MAX_CHUNKS} chunks")
     if first_data is None:
         raise truncated("PNG")
-    return _container(header, (*kept, view[first_data:]), turned)
+    return _image_header(header, (*kept, view[first_data:]), turned)
 
 
-def _container(header: bytes | None, pieces: tuple[memoryview, ...], turned: int) -> Container:
+def _image_header(header: bytes | None, pieces: tuple[memoryview, ...], turned: int) -> ImageHeader:
     if header is None:
         raise truncated("PNG")
     width, height, depth, colour = struct.unpack(">IIBB", header[:10])
     if colour not in _PER_PIXEL:
         raise broken("PNG", f"colour type {colour} does not exist")
     per_pixel = 2 if colour == 0 and depth == 16 else _PER_PIXEL[colour]
-    return Container("PNG", width, height, pieces, width * height * per_pixel, turned)
+    return ImageHeader("PNG", width, height, pieces, width * height * per_pixel, turned)

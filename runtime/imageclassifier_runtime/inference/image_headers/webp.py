@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.inference.image_headers.base import Container, Data, broken, truncated
+from imageclassifier_runtime.inference.image_headers.base import Data, ImageHeader, broken, truncated
 from imageclassifier_runtime.inference.image_headers.exif import orientation
 
 MAGIC, TAG = b"RIFF", b"WEBP"
@@ -13,7 +13,7 @@ _HAS_EXIF = 0x08
 _PER_PIXEL = 16
 
 
-def parse(data: Data) -> Container:
+def parse(data: Data) -> ImageHeader:
     """Read a WebP's first chunk; raises ImageUndecodableError."""
     view = memoryview(data)
     if len(view) < 30:
@@ -35,7 +35,7 @@ def parse(data: Data) -> Container:
         raise broken("WebP", "its first chunk is of no known kind")
     # The decoder is given a copy of the file, which it keeps.
     peak = width * height * _PER_PIXEL + 3 * len(view)
-    return Container("WEBP", width, height, (view,), peak, turned)
+    return ImageHeader("WEBP", width, height, (view,), peak, turned)
 
 
 def _orientation(view: memoryview) -> int:

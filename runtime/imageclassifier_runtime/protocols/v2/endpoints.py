@@ -17,7 +17,7 @@ from imageclassifier_runtime.protocols.model_signature import (
     for_model,
     signature_of,
 )
-from imageclassifier_runtime.protocols.request_context import Passage, pass_through
+from imageclassifier_runtime.protocols.request_context import RequestContext, handle
 from imageclassifier_runtime.protocols.schemas import v2 as v2_schemas
 from imageclassifier_runtime.protocols.v2 import request as v2_request
 from imageclassifier_runtime.protocols.v2 import response as v2_response
@@ -81,28 +81,28 @@ class InferenceProtocol:
 
     async def index(self, request: Request) -> Response:
         """List the model as Triton's repository index does."""
-        return await pass_through(self._state, request, self._index, V2)
+        return await handle(self._state, request, self._index, V2)
 
     async def infer(self, request: Request) -> Response:
         """Infer: images in, classes out; tensors in, scores out."""
-        return await pass_through(self._state, request, self._infer, V2)
+        return await handle(self._state, request, self._infer, V2)
 
     async def refuse(self, request: Request) -> Response:
         """Refuse to load or unload."""
-        return await pass_through(self._state, request, self._refuse, V2)
+        return await handle(self._state, request, self._refuse, V2)
 
-    async def _infer(self, passage: Passage) -> Response:
-        check_model(passage.request, self._signature)
-        check_encoding(passage.request)
-        request = await v2_request.read(passage, self._signature)
+    async def _infer(self, context: RequestContext) -> Response:
+        check_model(context.request, self._signature)
+        check_encoding(context.request)
+        request = await v2_request.read(context, self._signature)
         count = max((wanted.top or 0 for wanted in request.outputs), default=0) or DEFAULT_CLASSES
-        outcomes = await passage.answer_all(request.items, count)
+        outcomes = await context.answer_all(request.items, count)
         return v2_response.answer(request, outcomes, self._signature)
 
-    async def _index(self, passage: Passage) -> Response:
-        body = await passage.read(limit=_MAX_INDEX_REQUEST, told=_MAX_INDEX_REQUEST)
+    async def _index(self, context: RequestContext) -> Response:
+        body = await context.read(limit=_MAX_INDEX_REQUEST, told=_MAX_INDEX_REQUEST)
         wanted = await bounded_json.convert(
-            passage, body, numbers=0, read=lambda: bounded_json.parse(body or b"{}")
+            context, body, numbers=0, read=lambda: bounded_json.parse(body or b"{}")
         )
         if not isinstance(wanted, dict):
             raise BodyInvalidError("The request has to be an object, or nothing.")
@@ -113,7 +113,7 @@ class InferenceProtocol:
         state = "READY" if up else "UNAVAILABLE"
         return json_answer([{"name": self._signature.model, "version": VERSION, "state": state, "reason": reason}])
 
-    async def _refuse(self, _: Passage) -> Response:
+    async def _refuse(self, _: RequestContext) -> Response:
         raise RefusedError(
             "Models are not loaded or unloaded over HTTP: a server has one model for its life. "
             "Change the ImageClassifier object, or the folder that `serve` is started with."

@@ -20,7 +20,7 @@ from imageclassifier_runtime.protocols.request_context import Image, Item
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imageclassifier_runtime.protocols.request_context import Passage
+    from imageclassifier_runtime.protocols.request_context import RequestContext
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 # The JSON before binary data says how that is laid out, and nothing else.
@@ -46,13 +46,13 @@ class InferRequest:
     outputs: list[Wanted]
 
 
-async def read(passage: Passage, signature: Signature) -> InferRequest:
+async def read(context: RequestContext, signature: Signature) -> InferRequest:
     """Receive a request and read it; raises RequestError."""
-    length = _header_length(passage.request.headers.get(HEADER_LENGTH))
-    body = await passage.read_batch()
+    length = _header_length(context.request.headers.get(HEADER_LENGTH))
+    body = await context.read_batch()
     if length is None or length == len(body):
         return await bounded_json.convert(
-            passage, body, numbers=signature.values, read=lambda: _from_json(body, signature)
+            context, body, numbers=signature.values, read=lambda: _from_json(body, signature)
         )
     if length > len(body):
         raise BodyInvalidError(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes.")
@@ -62,7 +62,7 @@ async def read(passage: Passage, signature: Signature) -> InferRequest:
         raise BodyInvalidError(f"{HEADER_LENGTH} is {length}: before binary data at most {_MAX_HEADER} are taken.")
     text = body[:length]
     return await bounded_json.convert(
-        passage,
+        context,
         text,
         numbers=signature.values,
         read=lambda: _from_document(bounded_json.parse(text), memoryview(body)[length:], signature),

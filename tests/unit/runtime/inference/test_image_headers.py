@@ -20,8 +20,8 @@ KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_format_and_size_come_from_the_bytes(kind: str) -> None:
-    container = image_headers.read(make.encoded(make.picture(size=SIZE), kind))
-    assert (container.format, container.width, container.height, container.orientation) == (kind, *SIZE, 1)
+    header = image_headers.read(make.encoded(make.picture(size=SIZE), kind))
+    assert (header.format, header.width, header.height, header.orientation) == (kind, *SIZE, 1)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_format_and_size_come_from_the_bytes(kind: str) -> None:
 def test_the_cost_of_decoding_is_what_was_measured(
     mode: str, kind: str, options: dict[str, object], per_pixel: float
 ) -> None:
-    container = image_headers.read(make.encoded(make.picture(mode, SIZE), kind, **options))
-    assert container.peak == per_pixel * SIZE[0] * SIZE[1]
+    header = image_headers.read(make.encoded(make.picture(mode, SIZE), kind, **options))
+    assert header.peak == per_pixel * SIZE[0] * SIZE[1]
 
 
 def test_metadata_never_reaches_the_decoder() -> None:
@@ -96,11 +96,11 @@ def test_an_unclear_orientation_is_upright(block: bytes) -> None:
 
 
 def test_limits_are_on_pixels_and_on_sides() -> None:
-    container = image_headers.read(make.png(300, 10))
-    image_headers.check_limits(container, max_pixels=3000, max_side=300)
+    header = image_headers.read(make.png(300, 10))
+    image_headers.check_limits(header, max_pixels=3000, max_side=300)
     for limits in ({"max_pixels": 2999, "max_side": 300}, {"max_pixels": 3000, "max_side": 299}):
         with pytest.raises(TooLargeError, match="300 x 10"):
-            image_headers.check_limits(container, **limits)
+            image_headers.check_limits(header, **limits)
 
 
 def test_a_progressive_jpeg_of_many_scans_is_too_large() -> None:
@@ -110,10 +110,10 @@ def test_a_progressive_jpeg_of_many_scans_is_too_large() -> None:
 
 
 def test_a_file_whose_decoder_sees_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    container = image_headers.read(make.png(30, 10))
+    header = image_headers.read(make.png(30, 10))
     monkeypatch.setattr(Image, "open", lambda *_, **__: Image.new("L", (10, 30)))
     with pytest.raises(ImageUndecodableError, match="two different sizes"):
-        decode(container)
+        decode(header)
 
 
 def test_other_image_formats_are_no_type_of_ours() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.scheduling.admission import Admission, Sizes
-from imageclassifier_runtime.scheduling.heap_trimmer import Tidy
+from imageclassifier_runtime.scheduling.heap_trimmer import HeapTrimmer
 from imageclassifier_runtime.scheduling.resource_pools import Lease
 from imageclassifier_runtime.scheduling.workers import Workers
 
@@ -32,7 +32,7 @@ class Trim:
 def admission() -> Iterator[tuple[Admission, Trim]]:
     workers, trim = Workers(1), Trim()
     room = Admission(sizes=Sizes(bodies=100, pixels=100), workers=workers, max_queue=2, queue_timeout=30)
-    room.on_rest = Tidy(room, workers, trim).rest
+    room.on_rest = HeapTrimmer(room, workers, trim).rest
     yield room, trim
     workers.shutdown()
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from imageclassifier_runtime.settings.environment import networks
 from imageclassifier_runtime.web.app import create_app
-from imageclassifier_runtime.web.authentication import Gate, guarded
+from imageclassifier_runtime.web.authentication import AuthMiddleware, guarded
 
 from tests.unit.runtime.support import Running, image_bytes
 
@@ -87,7 +87,7 @@ def test_where_nothing_is_asked_for_there_is_no_gate(make_state: Callable[..., S
     async def app(*_: object) -> None: ...
 
     assert guarded(app, make_state()) is app
-    assert isinstance(guarded(app, make_state(rate_limit=1.0)), Gate)
+    assert isinstance(guarded(app, make_state(rate_limit=1.0)), AuthMiddleware)
 
 
 @pytest.mark.parametrize(

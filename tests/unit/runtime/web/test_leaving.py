@@ -20,7 +20,7 @@ from imageclassifier_runtime.errors import ImageUndecodableError, RequestError
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.decode import decode
 from imageclassifier_runtime.protocols.request_context import Image as ImageItem
-from imageclassifier_runtime.protocols.request_context import Passage, pass_through
+from imageclassifier_runtime.protocols.request_context import RequestContext, handle
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import NATIVE
 from imageclassifier_runtime.scheduling.admission import Admission, Sizes
@@ -163,16 +163,16 @@ async def test_who_leaves_a_batch_leaves_nothing(server: Running, monkeypatch: p
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def handle(passage: Passage) -> Response:
+    async def work(context: RequestContext) -> Response:
         blob = Blob(b"image")
         held.append(weakref.ref(blob))
-        await passage.answer_each([ImageItem(blob)] * 2, 1)
+        await context.answer_each([ImageItem(blob)] * 2, 1)
         raise AssertionError
 
-    monkeypatch.setattr(Passage, "answer", forever)
+    monkeypatch.setattr(RequestContext, "answer", forever)
     begun, held = asyncio.Event(), list[weakref.ref[Blob]]()
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    task = asyncio.create_task(pass_through(server.state, Request(scope), handle, NATIVE))
+    task = asyncio.create_task(handle(server.state, Request(scope), work, NATIVE))
     await begun.wait()
     scope[scope_keys.LEFT] = True
     scope[scope_keys.TASK].cancel()

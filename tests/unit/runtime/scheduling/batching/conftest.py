@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from imageclassifier_runtime.inference.image_headers import Container
+    from imageclassifier_runtime.inference.image_headers import ImageHeader
     from PIL import Image
 
 
@@ -65,11 +65,11 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
     """Hold every decoding until it is let go."""
     found = Held()
 
-    def slow(container: Container) -> Image.Image:
+    def slow(header: ImageHeader) -> Image.Image:
         event = threading.Event()
         found.started.append(event)
         assert event.wait(60)
-        return decode.decode(container)
+        return decode.decode(header)
 
     monkeypatch.setattr("imageclassifier_runtime.inference.pipeline.decode", slow)
     yield found

@@ -65,8 +65,8 @@ class Bench:
         return self.file(image_bytes(colour))
 
     def file(self, data: bytes) -> asyncio.Task[Outcome]:
-        container = image_headers.read(data)
-        return asyncio.ensure_future(self.batcher.classify(Lease(), container, 4, peak=50_000))
+        header = image_headers.read(data)
+        return asyncio.ensure_future(self.batcher.classify(Lease(), header, 4, peak=50_000))
 
     def pass_time(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

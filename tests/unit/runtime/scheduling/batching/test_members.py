@@ -172,8 +172,8 @@ def test_images_and_tensors_in_any_order_leave_nothing_taken(make_bench: Callabl
 def test_the_largest_image_that_fits_goes_without_a_batch(make_bench: Callable[..., Bench]) -> None:
     async def body() -> None:
         bench = make_bench()
-        container = image_headers.read(image_bytes("lime"))
-        outcome = await bench.batcher.classify(Lease(), container, 4, peak=CAPACITY)
+        header = image_headers.read(image_bytes("lime"))
+        outcome = await bench.batcher.classify(Lease(), header, 4, peak=CAPACITY)
         assert outcome.predictions[0].class_name == "lime"
         assert bench.idle
 
