@@ -26,17 +26,17 @@ demo-down: setup ## Stop the demo and leave nothing of it behind
 
 .PHONY: test lint unit browser integration e2e
 test: setup ## Run all checks: lint, unit, browser, integration, e2e
-	@$(RUN) e2e.run_tests --pytest="$(PYTEST)"
+	@$(RUN) tools.run_tests --pytest="$(PYTEST)"
 lint: setup ## Check format, style, types and import layers
-	@$(RUN) e2e.run_tests lint
+	@$(RUN) tools.run_tests lint
 unit: setup ## Run the tests that need nothing but Python
-	@$(RUN) e2e.run_tests unit --pytest="$(PYTEST)"
+	@$(RUN) tools.run_tests unit --pytest="$(PYTEST)"
 browser: setup ## Run the tests of the page, in a headless Chromium
-	@$(RUN) e2e.run_tests browser --pytest="$(PYTEST)"
+	@$(RUN) tools.run_tests browser --pytest="$(PYTEST)"
 integration: setup ## Run the tests against a real API server with no nodes
-	@$(RUN) e2e.run_tests integration --pytest="$(PYTEST)"
+	@$(RUN) tools.run_tests integration --pytest="$(PYTEST)"
 e2e: setup ## Run the scenarios against a real cluster
-	@$(RUN) e2e.run_tests e2e --pytest="$(PYTEST)"
+	@$(RUN) tools.run_tests e2e --pytest="$(PYTEST)"
 
 # More options for the benchmark: make bench-runtime BENCH="--quick", or "--memory-curve 100000 --assert"
 BENCH ?=
@@ -46,7 +46,7 @@ bench-runtime: setup ## Measure the model server: its limit, itself, and a tutor
 
 .PHONY: images cluster-up cluster-down kubeconfig
 images: setup ## Build the two images, where something in them changed
-	@$(RUN) e2e.images build
+	@$(RUN) tools.images build
 cluster-up: setup ## Start the local Kubernetes, or what of it does not run
 	@$(RUN) e2e.cluster up
 cluster-down: setup ## Stop the local Kubernetes and take back all it changed
@@ -56,7 +56,7 @@ kubeconfig: ## Print the path of the local cluster's kubeconfig
 
 .PHONY: setup lock generate fmt update-golden
 setup: ## Make .venv, or bring it to what the lock file says
-	@$(PYTHON) -m e2e.bootstrap
+	@$(PYTHON) -m tools.bootstrap
 lock: setup ## Write the lock files anew from pyproject.toml
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
 generate: setup ## Write the CRD, the API reference and the table of settings from the code

@@ -10,10 +10,10 @@ import yaml
 
 from e2e import kind
 from e2e.cluster.cluster import Cluster
-from e2e.cluster.paths import REPOSITORY
-from e2e.images import build
-from e2e.steps import say
 from e2e.waiting import until
+from tools.images import build
+from tools.paths import REPOSITORY
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from e2e.cluster import programs
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY, cache_dir
-from e2e.images import build
-from e2e.steps import say, step
+from tools.images import build
+from tools.paths import REPOSITORY, cache_dir
+from tools.steps import say, step
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,14 +1,23 @@
-"""Brings up, and takes down again, the cluster that is worked on, if it is ours to start and stop."""
+"""Brings up, and takes down again, the cluster that is worked on, if it is ours to start and stop.
+
+Also a command, for the test runner: it imports nothing of this package.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from e2e import kind, prepare
 from e2e.cluster.cluster import Cluster
+from e2e.target import target_from
+from tools.errors import ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from e2e.target import Target
 
 
@@ -27,7 +36,7 @@ def exists(target: Target) -> bool:
 
 
 def bring_up(target: Target) -> None:
-    """Start what of it does not run. Raises ClusterError."""
+    """Start what of it does not run. Raises ToolError."""
     if target.local:
         prepare.prepare()
         Cluster().up()
@@ -41,3 +50,31 @@ def take_down(target: Target) -> None:
         Cluster().down()
     elif target.kind:
         kind.down()
+
+
+_NOT_THERE = 3
+_COMMANDS: dict[str, Callable[[Target], int | None]] = {
+    "hindrance": lambda target: print(hindrance(target)),
+    "exists": lambda target: 0 if exists(target) else _NOT_THERE,
+    "up": bring_up,
+    "down": take_down,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command on the cluster that the environment names.
+
+    The exit status is 1 if it failed, and 3 if `exists` finds no cluster.
+    """
+    parser = argparse.ArgumentParser(prog="python -m e2e.lifecycle", description="The cluster of the scenarios")
+    parser.add_argument("command", choices=_COMMANDS)
+    options = parser.parse_args(arguments)
+    try:
+        return _COMMANDS[options.command](target_from()) or 0
+    except ToolError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

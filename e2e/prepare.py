@@ -5,13 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from e2e.cluster import preflight, programs
-from e2e.cluster.errors import ClusterError
-from e2e.images import build
-from e2e.steps import say
+from tools.errors import ToolError
+from tools.images import build
+from tools.steps import say
 
 
 def prepare() -> None:
-    """Return once everything is in the cache, in seconds if it is there already. Raises ClusterError.
+    """Return once everything is in the cache, in seconds if it is there already. Raises ToolError.
 
     The compiler keeps the processors busy for minutes; what the images need comes from the network meanwhile.
     """
@@ -21,14 +21,14 @@ def prepare() -> None:
         "the cluster's programs": lambda: programs.ensure(*programs.CLUSTER),
         "the images": lambda: [build.ensure(image) for image in build.IMAGES],
     }
-    failures: list[ClusterError] = []
+    failures: list[ToolError] = []
     with ThreadPoolExecutor(len(parts)) as pool:
         names = {pool.submit(part): name for name, part in parts.items()}
         for done in as_completed(names):
             error = done.exception()
-            if isinstance(error, ClusterError | OSError):
+            if isinstance(error, ToolError | OSError):
                 say(f"Building {names[done]} failed; what else is building is finished first")
-                failures.append(ClusterError(str(error)))
+                failures.append(ToolError(str(error)))
             elif error is not None:
                 raise error
     if failures:

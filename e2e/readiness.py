@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from e2e.cluster.errors import ClusterError
-from e2e.steps import elapsed
+from tools.errors import ToolError
+from tools.steps import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def watching(kube: Kube, name: str, *, namespace: str, seconds: int = 300) -> It
                 first.set()
                 if stop.is_set():
                     return
-        except (httpx.HTTPError, ClusterError) as error:
+        except (httpx.HTTPError, ToolError) as error:
             errors.append(error)
             first.set()
 

@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.cluster import apt
 from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
 from e2e.waiting import until
+from tools import apt
 
 if TYPE_CHECKING:
     from e2e.kube import Kube, Object

@@ -1,4 +1,4 @@
-"""The local cluster's command line: up, down, status, load-image, kubeconfig, logs."""
+"""The local cluster's command line: build, up, down, status, load-image, kubeconfig, logs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from e2e.cluster import leftovers
+from e2e.cluster import leftovers, programs
 from e2e.cluster.cluster import COMPONENTS, Cluster
 from e2e.cluster.errors import ClusterError
+from tools.errors import ToolError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(Cluster(), options) or 0)
-    except ClusterError as error:
+    except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except PermissionError as error:
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description="A real Kubernetes on this machine")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    build = commands.add_parser("build", help="build the programs of it and of the oldest supported version")
+    build.set_defaults(run=_build)
     up = commands.add_parser("up", help="start it, or what of it does not run")
     up.set_defaults(run=lambda cluster, _: cluster.up())
     down = commands.add_parser("down", help="stop it and take back every change to the machine")
@@ -63,6 +66,11 @@ def _status(cluster: Cluster, _: argparse.Namespace) -> int:
     up = cluster.is_up()
     print("up" if up else "half up: `up` starts what is missing, `down` clears it all")
     return 0 if up else 1
+
+
+def _build(_: Cluster, __: argparse.Namespace) -> None:
+    programs.ensure(*programs.CLUSTER, programs.OLDEST)
+    programs.forget_compiled()
 
 
 def _load(cluster: Cluster, options: argparse.Namespace) -> None:

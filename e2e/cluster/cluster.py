@@ -24,7 +24,9 @@ from e2e.cluster.controlplane import ControlPlane, Settings, controller_manager_
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import state_dir
 from e2e.cluster.processes import Processes, wait_until
-from e2e.steps import say, step
+from tools.errors import ToolError
+from tools.guards import only_one
+from tools.steps import say, step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,14 +76,14 @@ class Cluster:
         """Start what does not run, and return when pods can be scheduled and names resolve."""
         preflight.require_root()
         preflight.install_packages()
-        with programs.only_one(_LOCK, "at work on the local cluster"):
+        with only_one(_LOCK, "at work on the local cluster"):
             # The long build comes after what could refuse to go on.
             began = (self.state / "before.json").exists()
             preflight.check_machine(self.state, began=began)
             paths = programs.ensure(*programs.CLUSTER)
             try:
                 self._prepare()
-            except ClusterError:
+            except ToolError:
                 if not began:
                     self._stop()
                 raise
@@ -152,7 +154,7 @@ class Cluster:
     def down(self) -> None:
         """Stop everything and take back every change to the machine; safe at any time, also half way up."""
         preflight.require_root()
-        with programs.only_one(_LOCK, "at work on the local cluster"):
+        with only_one(_LOCK, "at work on the local cluster"):
             if not self.state.exists():
                 say("The local cluster is not there; nothing to stop")
                 return
@@ -188,7 +190,7 @@ class Cluster:
         preflight.require_root()
         if not self.processes.alive("containerd"):
             raise ClusterError("the local cluster is not up; run `make cluster-up` first")
-        with programs.only_one(_LOCK, "at work on the local cluster"):
+        with only_one(_LOCK, "at work on the local cluster"):
             if not containerd.load(self.state, archive):
                 say(f"{', '.join(containerd.archive_images(archive))}: already loaded")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.network import BRIDGE, POD_RANGE
-from e2e.steps import step
+from tools.steps import step
 
 if TYPE_CHECKING:
     from pathlib import Path

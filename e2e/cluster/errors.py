@@ -1,7 +1,9 @@
-"""The one error that a person sees as a sentence rather than as a traceback."""
+"""The error of the local cluster, which users see as a sentence rather than as a traceback."""
 
 from __future__ import annotations
 
+from tools.errors import ToolError
 
-class ClusterError(Exception):
+
+class ClusterError(ToolError):
     """Says what cannot go on and, where it is known, what to do about it."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY, cache_dir
-from e2e.steps import step
+from tools.paths import REPOSITORY, cache_dir
+from tools.steps import step
 
 LOCK = REPOSITORY / "requirements" / "go.txt"
 

@@ -1,17 +1,11 @@
-"""Where the local cluster keeps what it downloads (kept for good) and what it runs on (gone with `down`)."""
+"""Where the local cluster keeps what it runs on (gone with `down`), and which kubectl is its own."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def cache_dir() -> Path:
-    """Programs, base image, wheels: everything that is slow to get and safe to keep."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "imageclassifier"
+from tools.paths import REPOSITORY
 
 
 def state_dir() -> Path:

@@ -8,9 +8,10 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
-from e2e.cluster import apt, network
+from e2e.cluster import network
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.programs import require_disk
+from tools import apt
+from tools.guards import require_disk
 
 if TYPE_CHECKING:
     from pathlib import Path

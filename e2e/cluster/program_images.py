@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e2e.cluster import golang, programs
-from e2e.cluster.paths import cache_dir
+from tools.paths import cache_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.cluster import golang
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import cache_dir
-from e2e.steps import Progress, say, step
+from tools.guards import only_one, require_disk
+from tools.paths import cache_dir
+from tools.steps import Progress, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 RECIPE = "1"
 """Part of the cache's key: another value makes every machine build again."""
@@ -128,25 +127,6 @@ def forget_compiled() -> None:
     """Delete the compiler's cache once all is built; only an interrupted build has a use for it."""
     with only_one(cache_dir() / "programs" / ".lock", "building the cluster's programs"):
         shutil.rmtree(golang.compiled(), ignore_errors=True)
-
-
-def require_disk(folder: Path, gib: int, purpose: str) -> None:
-    """Refuse to begin what cannot end for lack of room."""
-    free = shutil.disk_usage(folder).free / 2**30
-    if free < gib:
-        raise ClusterError(f"{purpose} needs {gib} GiB of free disk in {folder}; there are {free:.1f} GiB")
-
-
-@contextmanager
-def only_one(lock: Path, purpose: str) -> Iterator[None]:
-    """Wait for another command with the same purpose, and say so."""
-    with lock.open("w") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"Another command is {purpose}; waiting for it …")
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _build(modules: list[Module], home: Path) -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from e2e.cluster.api import Api, ApiError
-from e2e.steps import say
+from tools.steps import say
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,14 +14,15 @@ import yaml
 from e2e import lifecycle, modelstore
 from e2e.classifiers import current, manifest, told, wait_answer, wait_door
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY
 from e2e.demo.report import Live, Steps, predictions
 from e2e.install import bring_images, install, install_service_monitor_crd
 from e2e.kube import KUBECTL, open_kube
 from e2e.prepare import prepare
-from e2e.steps import say
 from e2e.target import target_from
 from e2e.waiting import NotInTimeError, until
+from tools.errors import ToolError
+from tools.paths import REPOSITORY
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             take_down(target)
         else:
             Demo(target).run()
-    except (ClusterError, httpx.HTTPError) as error:
+    except (ToolError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from e2e.steps import elapsed, say
+from tools.steps import elapsed, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

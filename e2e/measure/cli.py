@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import httpx
 
 from e2e import audit
-from e2e.cluster.errors import ClusterError
 from e2e.install import OPERATOR_USER, wait_operator
 from e2e.kube import open_kube
 from e2e.measure.answer import apply_to_answer
 from e2e.measure.rest import SPECS, at_rest
 from e2e.target import target_from
+from tools.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wait_operator(kube, seconds=30)
             with _namespace(kube) as namespace:
                 options.run(kube, namespace, options)
-    except (ClusterError, httpx.HTTPError) as error:
+    except (ToolError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

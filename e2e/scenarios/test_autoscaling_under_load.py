@@ -12,8 +12,8 @@ import pytest
 from e2e.classifiers import current, manifest, wait_door, wait_for, wait_ready
 from e2e.load import steady
 from e2e.readiness import watching
-from e2e.steps import elapsed
 from e2e.waiting import until
+from tools.steps import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

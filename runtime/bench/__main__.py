@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_runtime.system import cgroup
 
-from e2e.cluster.paths import REPOSITORY
-from e2e.steps import say
 from runtime.bench import bars, batching, measure, results, table, workload
 from runtime.bench.command import run
 from runtime.bench.plan import Options
+from tools.paths import REPOSITORY
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from e2e.steps import say
 from runtime.bench import servers, workload
 from runtime.bench.command import run
 from runtime.bench.errors import BenchError
 from runtime.bench.table import aligned
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from e2e.steps import Progress, say
 from runtime.bench import procfs, servers
 from runtime.bench.measure import slice_of
 from runtime.bench.plan import Target, order
 from runtime.bench.results import Footprint
 from runtime.bench.statistics import Spread, ratios, spread
 from runtime.bench.table import aligned
+from tools.steps import Progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

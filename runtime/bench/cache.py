@@ -19,13 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.steps import say
 from runtime.bench import servers, workload
 from runtime.bench.child import run_module
 from runtime.bench.command import run
 from runtime.bench.errors import BenchError
 from runtime.bench.jobs import Load, LoadJob
 from runtime.bench.table import aligned
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

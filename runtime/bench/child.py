@@ -7,8 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
-from e2e.cluster.paths import REPOSITORY
 from runtime.bench.errors import BenchError
+from tools.paths import REPOSITORY
 
 
 def run_module(module: str, arguments: list[str], *, seconds: float, given: str | None = None) -> dict[str, Any]:

@@ -18,11 +18,11 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from e2e.steps import say
 from runtime.bench import servers, wire, workload
 from runtime.bench.command import run
 from runtime.bench.errors import BenchError
 from runtime.bench.table import aligned
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from e2e.steps import Progress, say
 from runtime.bench import procfs, servers
 from runtime.bench.child import run_module
 from runtime.bench.errors import BenchError
 from runtime.bench.jobs import Limit, LimitJob, Load, LoadJob
 from runtime.bench.plan import MAIN_CLIENTS, Options, Target, order, targets
 from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Footprint, Results, Slice
+from tools.steps import Progress, say
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2e.cluster.paths import REPOSITORY
 from runtime.bench import wire
 from runtime.bench.errors import BenchError
+from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2e.cluster.paths import REPOSITORY
 from runtime.bench.child import run_module
 from runtime.bench.errors import BenchError
+from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
     import argparse

@@ -9,9 +9,9 @@ import pytest
 
 from e2e.cluster import programs
 from e2e.cluster.controlplane import ControlPlane
-from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY
 from tests.integration.operator_harness import SHA, Api, Bench, service_account_kubeconfig
+from tools.errors import ToolError
+from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def kubernetes(request: pytest.FixtureRequest) -> programs.Module:
 def control_plane(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -> Iterator[ControlPlane]:
     try:
         plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), kubernetes=kubernetes)
-    except ClusterError as error:
+    except ToolError as error:
         pytest.skip(f"no API server here: {error}")
     with plane:
         yield plane

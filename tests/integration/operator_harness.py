@@ -15,8 +15,8 @@ from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.warnings import LOGGED
 
 from e2e.cluster.controlplane import free_ports
-from e2e.cluster.paths import REPOSITORY
 from e2e.kube import KubectlError, kubectl_output
+from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.cluster.paths import REPOSITORY
 from runtime.bench import __main__ as command
 from runtime.bench import batching, results
 from runtime.bench.results import Results
 from tests.unit.bench.support import made_slice
+from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.paths import REPOSITORY
 from runtime.bench import wire
 from runtime.bench.jobs import Load, LoadJob
 from runtime.bench.loadgen import Run
+from tools.paths import REPOSITORY
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: %d\r\n\r\n"

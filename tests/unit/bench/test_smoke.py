@@ -9,10 +9,10 @@ import pytest
 from imageclassifier_runtime.model import folder as model_folder
 from PIL import Image
 
-from e2e.cluster.paths import REPOSITORY
 from runtime.bench import measure, model, pictures, results
 from runtime.bench.errors import BenchError
 from runtime.bench.results import BASELINE, LIMIT, SERVER
+from tools.paths import REPOSITORY
 
 SHORT = (
     *("--clients", "3", "--rounds", "1", "--seconds", "0.5", "--warmup", "0.2", "--starts", "1"),

@@ -12,7 +12,7 @@ import pytest
 from e2e import kind
 from e2e.cluster import golang, programs
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY
+from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.paths import REPOSITORY
 from e2e.install import service_monitor_crd, with_images
 from tests.openapi import SHARED
+from tools.paths import REPOSITORY
 
 DEPLOYMENT = REPOSITORY / "operator" / "deploy" / "deployment.yaml"
 IMAGES = {"operator": "registry.example.org/o:1", "runtime": "registry.example.org/r:1"}

@@ -8,7 +8,7 @@ import pytest
 
 from e2e import kind
 from e2e.cluster.errors import ClusterError
-from e2e.images import build
+from tools.images import build
 
 if TYPE_CHECKING:
     from pathlib import Path

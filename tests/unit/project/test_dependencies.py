@@ -23,7 +23,7 @@ _PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 _EXTRAS: dict[str, list[str]] = _PROJECT["project"]["optional-dependencies"]
 _GROUPS: dict[str, list[str]] = _PROJECT["dependency-groups"]
 
-_OURS = {"imageclassifier_operator", "imageclassifier_runtime", "e2e", "tests", "runtime", "training"}
+_OURS = {"imageclassifier_operator", "imageclassifier_runtime", "e2e", "tests", "tools", "runtime", "training"}
 _MODULES = {
     "cel-python": "celpy",
     "opentelemetry-api": (
@@ -117,13 +117,16 @@ def test_an_image_has_what_its_package_imports_and_nothing_else(part: str) -> No
 def test_what_tests_and_tools_import_is_declared() -> None:
     every = [entry for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries]
     assert (
-        _undeclared(_foreign("e2e", "tests", "runtime/bench", "runtime/stress", "runtime/training"), every)
+        _undeclared(
+            _foreign("e2e", "tests", "tools", "runtime/bench", "runtime/stress", "runtime/training"),
+            every,
+        )
         == set()
     )
 
 
 def test_every_entry_of_a_group_has_a_use() -> None:
-    modules = _foreign("e2e", "tests", "runtime/bench", "runtime/stress", "runtime/training")
+    modules = _foreign("e2e", "tests", "tools", "runtime/bench", "runtime/stress", "runtime/training")
     for group, entries in _GROUPS.items():
         declared = _modules(entries)
         used = {_distribution(module, declared) for module in modules}

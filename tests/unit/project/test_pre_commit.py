@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from e2e.run_tests import parts
 from tests.crd import ROOT
+from tools.run_tests import parts
 
 
 def test_the_hooks_run_what_make_lint_runs() -> None:

@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from e2e.cluster.errors import ClusterError
-from e2e.steps import step
+from tools.errors import ToolError
+from tools.steps import step
 
 _NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
 
@@ -28,7 +28,7 @@ class Source(NamedTuple):
 def missing(packages: list[str]) -> list[str]:
     """Those of the packages that dpkg does not have installed."""
     if shutil.which("dpkg-query") is None:
-        raise ClusterError(f"this needs Debian 12, for its packages {' '.join(packages)}")
+        raise ToolError(f"this needs Debian 12, for its packages {' '.join(packages)}")
     asked = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
         capture_output=True,
@@ -45,7 +45,7 @@ def install(packages: list[str]) -> None:
     if not wanted:
         return
     if os.geteuid() != 0:
-        raise ClusterError(f"missing Debian packages: {' '.join(wanted)}; install them, or run this as root")
+        raise ToolError(f"missing Debian packages: {' '.join(wanted)}; install them, or run this as root")
     with step(f"Installing Debian packages: {' '.join(wanted)}"):
         _apt("update", "-q")
         # --no-install-recommends also keeps the daemons that some packages suggest from being pulled in.
@@ -70,7 +70,7 @@ def _apt(*arguments: str) -> None:
     )
     if done.returncode != 0:
         told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise ClusterError(f"apt-get {' '.join(arguments)} failed:\n{told}")
+        raise ToolError(f"apt-get {' '.join(arguments)} failed:\n{told}")
 
 
 def parse_one_line(text: str) -> list[Source]:
@@ -136,5 +136,5 @@ def debian_codename() -> str:
     """The release's name, for example bookworm; refuses what is not Debian."""
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
-        raise ClusterError(f"this needs Debian 12; the machine says it is {release.get('PRETTY_NAME', 'unknown')}")
+        raise ToolError(f"this needs Debian 12; the machine says it is {release.get('PRETTY_NAME', 'unknown')}")
     return release["VERSION_CODENAME"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e2e.cluster.apt import Source, machine_sources, parse_deb822, parse_one_line
+from tools.apt import Source, machine_sources, parse_deb822, parse_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

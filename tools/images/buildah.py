@@ -7,8 +7,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import cache_dir
+from tools.errors import ToolError
+from tools.paths import cache_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ def run(*arguments: str) -> str:
     )
     if done.returncode != 0:
         told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
-        raise ClusterError(f"buildah {arguments[0]} failed:\n{told}")
+        raise ToolError(f"buildah {arguments[0]} failed:\n{told}")
     return done.stdout
 
 
@@ -44,7 +44,7 @@ def has(image: str) -> bool:
     """Whether an image is in the storage."""
     try:
         run("inspect", "--type", "image", image)
-    except ClusterError:
+    except ToolError:
         return False
     return True
 

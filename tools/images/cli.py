@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-from e2e.cluster.cluster import Cluster
-from e2e.cluster.errors import ClusterError
-from e2e.images import build
-from e2e.steps import say
+from tools.errors import ToolError
+from tools.images import build
+from tools.paths import REPOSITORY
+from tools.steps import say
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Build what changed; the exit status is 1 where that could not be done."""
-    parser = argparse.ArgumentParser(prog="python -m e2e.images", description="The project's images")
+    parser = argparse.ArgumentParser(prog="python -m tools.images", description="The project's images")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("build", help="build what changed and print the archives' paths")
     command.add_argument("--only", choices=build.IMAGES, help="one image instead of both")
@@ -26,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--push and --registry go together")
     try:
         _build(options)
-    except ClusterError as error:
+    except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -37,6 +42,13 @@ def _build(options: argparse.Namespace) -> None:
         archive = build.ensure(image)
         say(f"{build.name(image)} is built: {archive}")
         if options.load:
-            Cluster().load(archive)
+            _load(archive)
         if options.push:
             build.push(image, options.registry, insecure=options.insecure)
+
+
+def _load(archive: Path) -> None:
+    command = [sys.executable, "-m", "e2e.cluster", "load-image", str(archive)]
+    done = subprocess.run(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise ToolError(done.stderr.strip().removeprefix("error: "))

@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from e2e.cluster import apt
-from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY
-from e2e.images.wheels import select
-from e2e.steps import Progress, step
+from tools import apt
+from tools.errors import ToolError
+from tools.images.wheels import select
+from tools.paths import REPOSITORY
+from tools.steps import Progress, step
 
 VENV = REPOSITORY / ".venv"
 LOCK = REPOSITORY / "requirements" / "dev.txt"
@@ -38,7 +38,7 @@ def main() -> int:
             _install_locked()
         if not _stamp("project", PROJECT).exists():
             _install_project()
-    except ClusterError as error:
+    except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -78,7 +78,7 @@ def locked(text: str, name: str) -> str:
     """The entry of one package in a lock file, with its hashes."""
     entry = select(text, (name,))
     if not entry.strip():
-        raise ClusterError(f"{LOCK.name} does not lock {name}; run `make lock` on a machine that has it")
+        raise ToolError(f"{LOCK.name} does not lock {name}; run `make lock` on a machine that has it")
     return entry
 
 
@@ -100,9 +100,7 @@ def find_python() -> str:
         found = shutil.which(name)
         if found and _works(Path(found), "ensurepip"):
             return found
-    raise ClusterError(
-        "no Python 3.11 or newer that can make virtual environments: install Debian's python3.11-venv"
-    )
+    raise ToolError("no Python 3.11 or newer that can make virtual environments: install Debian's python3.11-venv")
 
 
 def _works(python: Path, module: str) -> bool:
@@ -124,13 +122,13 @@ def _watched(command: list[str]) -> None:
                 progress.show(f"uv: {time.monotonic() - began:.0f} s")
     progress.close()
     if uv.returncode != 0:
-        raise ClusterError(f"uv could not install {LOCK.name}:\n{said.strip()}")
+        raise ToolError(f"uv could not install {LOCK.name}:\n{said.strip()}")
 
 
 def _run(command: list[str], complaint: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ClusterError(f"{complaint}:\n{(done.stdout + done.stderr).strip()}")
+        raise ToolError(f"{complaint}:\n{(done.stdout + done.stderr).strip()}")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from e2e.cluster.errors import ClusterError
-from e2e.run_tests import Part, run, summary
+from typing import TYPE_CHECKING
+
+from tools.errors import ToolError
+from tools.run_tests import Part, parts, run, summary
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def _refuse() -> None:
-    raise ClusterError("port 6443 is taken")
+    raise ToolError("port 6443 is taken")
 
 
 def test_a_part_that_cannot_run_here_is_skipped_and_named() -> None:
@@ -37,3 +42,29 @@ def test_all_commands_of_a_part_run_and_each_failure_is_noted() -> None:
     run(part, skip_is_failure=False)
     assert part.result == "FAILED"
     assert part.notes == ["python -c raise SystemExit(3) failed", "python -c 1/0 failed"]
+
+
+def test_a_part_takes_back_what_its_failed_preparation_began() -> None:
+    taken_back: list[str] = []
+    part = Part("e2e", [], prepare=_refuse, finish=lambda: taken_back.append("cluster"))
+    run(part, skip_is_failure=False)
+    assert part.result == "FAILED"
+    assert taken_back == ["cluster"]
+
+
+def test_a_part_that_cannot_be_taken_back_has_failed() -> None:
+    part = Part("e2e", [], finish=_refuse)
+    run(part, skip_is_failure=False)
+    assert part.result == "FAILED"
+    assert part.notes == ["port 6443 is taken"]
+
+
+def test_a_cluster_that_is_named_in_half_fails_the_scenarios_and_is_never_guessed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("E2E_CONTEXT", "mine")
+    monkeypatch.delenv("E2E_KUBECONFIG", raising=False)
+    (part,) = [part for part in parts([]) if part.name == "e2e"]
+    run(part, skip_is_failure=False)
+    assert part.result == "FAILED"
+    assert "go together" in part.notes[0]

@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from e2e.cluster import apt
-from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import cache_dir
-from e2e.cluster.programs import require_disk
-from e2e.images import buildah
-from e2e.steps import step
+from tools import apt
+from tools.errors import ToolError
+from tools.guards import require_disk
+from tools.images import buildah
+from tools.paths import cache_dir
+from tools.steps import step
 
 NAME = "localhost/debian:bookworm-slim"
 SUITE = "bookworm"
@@ -65,7 +65,7 @@ def ensure() -> str:
 def _bootstrap(tree: Path) -> None:
     uris = [source.uri for source in apt.machine_sources() if source.suite == SUITE]
     if not uris:
-        raise ClusterError(f"no source for Debian {SUITE} in /etc/apt; the base image is made from it")
+        raise ToolError(f"no source for Debian {SUITE} in /etc/apt; the base image is made from it")
     options = ("--mode=root", "--variant=minbase", f"--include={','.join(INCLUDE)}")
     _run("mmdebstrap", *options, SUITE, str(tree), uris[0])
 
@@ -81,4 +81,4 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise ClusterError(f"{command[0]} failed:\n{told}")
+        raise ToolError(f"{command[0]} failed:\n{told}")

@@ -10,11 +10,11 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.cluster import apt
-from e2e.cluster.paths import REPOSITORY, cache_dir
-from e2e.cluster.programs import only_one
-from e2e.images import base, buildah, wheels
-from e2e.steps import say, step
+from tools import apt
+from tools.guards import only_one
+from tools.images import base, buildah, wheels
+from tools.paths import REPOSITORY, cache_dir
+from tools.steps import say, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY, cache_dir
-from e2e.steps import step
+from tools.errors import ToolError
+from tools.paths import REPOSITORY, cache_dir
+from tools.steps import step
 
 BUILD_BACKEND = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 """What builds the project itself; locked among the development requirements."""
@@ -53,7 +53,7 @@ def _download(lock: Path, into: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise ClusterError(f"could not fetch the wheels of {lock.name}:\n{done.stderr.strip()}")
+        raise ToolError(f"could not fetch the wheels of {lock.name}:\n{done.stderr.strip()}")
 
 
 def select(lock: str, names: tuple[str, ...]) -> str:

@@ -1,4 +1,7 @@
-"""Runs the project's checks part by part, times each, and says plainly what passed, failed or could not run."""
+"""Runs the project's checks part by part, times each, and says plainly what passed, failed or could not run.
+
+What a part needs of the cluster is a command of `e2e`, as the checks are: nothing here imports `e2e`.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from e2e import lifecycle
-from e2e.cluster import apt, programs
-from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import REPOSITORY
-from e2e.steps import elapsed, say
-from e2e.target import target_from
+from tools import apt
+from tools.errors import ToolError
+from tools.paths import REPOSITORY
+from tools.steps import elapsed, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _BIN = REPOSITORY / ".venv" / "bin"
 _BROWSER = "chromium"
+_NO_CLUSTER = 3
+"""What `e2e.lifecycle exists` returns if there is no cluster."""
 _LINTERS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
@@ -34,12 +37,13 @@ _LINTERS = (
 
 @dataclass
 class Part:
-    """One part of the checks: what it runs, what it needs first, and what keeps it from running here."""
+    """One part of the checks: what it runs, what comes before and after, and what keeps it from running here."""
 
     name: str
     commands: Sequence[Sequence[str]]
     prepare: Callable[[], object] = lambda: None
     hindrance: Callable[[], str] = lambda: ""
+    finish: Callable[[], object] = lambda: None
     result: str = ""
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -57,7 +61,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
             prepare=_build_programs,
             hindrance=_no_api_server,
         ),
-        Part("e2e", [("pytest", "e2e/scenarios", *extra)], prepare=_bring_up, hindrance=_no_cluster),
+        _scenarios(extra),
     ]
 
 
@@ -80,12 +84,7 @@ def _no_api_server() -> str:
 
 def _build_programs() -> None:
     # The scenarios' programs as well: they share packages with these, whose compiled form is not kept.
-    programs.ensure(*programs.CLUSTER, programs.OLDEST)
-    programs.forget_compiled()
-
-
-def _no_cluster() -> str:
-    return lifecycle.hindrance(target_from())
+    _module("e2e.cluster", "build")
 
 
 def _bring_redis() -> None:
@@ -96,33 +95,72 @@ def _bring_redis() -> None:
         apt.install(["redis-tools"])
 
 
-def _bring_up() -> None:
-    lifecycle.bring_up(target_from())
+def _scenarios(extra: Sequence[str]) -> Part:
+    """The scenarios, which stop the cluster that they started, and no other."""
+    found = True
+
+    def bring_up() -> None:
+        nonlocal found
+        found = _cluster_exists()
+        _module("e2e.lifecycle", "up")
+
+    def take_down() -> None:
+        if not found and _cluster_exists():
+            say("These tests started the cluster, so they stop it (after `make cluster-up` they leave it alone)")
+            _module("e2e.lifecycle", "down")
+
+    commands = [("pytest", "e2e/scenarios", *extra)]
+    return Part("e2e", commands, prepare=bring_up, hindrance=_no_cluster, finish=take_down)
+
+
+def _no_cluster() -> str:
+    return _module("e2e.lifecycle", "hindrance", stdout=subprocess.PIPE).stdout.strip()
+
+
+def _cluster_exists() -> bool:
+    return _module("e2e.lifecycle", "exists", accepted=(0, _NO_CLUSTER)).returncode == 0
+
+
+def _module(
+    name: str, command: str, *, stdout: int | None = None, accepted: Sequence[int] = (0,)
+) -> subprocess.CompletedProcess[str]:
+    """Run one command of the project. Raises ToolError with what it says on stderr."""
+    line = [str(_BIN / "python"), "-m", name, command]
+    done = subprocess.run(line, cwd=REPOSITORY, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in accepted:
+        raise ToolError(done.stderr.strip().removeprefix("error: "))
+    return done
 
 
 def run(part: Part, *, skip_is_failure: bool) -> None:
-    """Run one part and write down how it ended."""
+    """Run one part and record its result."""
     began = time.monotonic()
-    hindrance = part.hindrance()
-    if hindrance:
-        part.result = "FAILED" if skip_is_failure else "skipped"
-        part.notes.append(hindrance)
-        return
-    say(f"=== {part.name}")
-    part.result = "passed"
     try:
-        part.prepare()
-    except ClusterError as error:
+        hindrance = part.hindrance()
+        if hindrance:
+            part.result = "FAILED" if skip_is_failure else "skipped"
+            part.notes.append(hindrance)
+            return
+        say(f"=== {part.name}")
+        part.result = "passed"
+        try:
+            part.prepare()
+            _run_commands(part)
+        finally:
+            part.seconds = time.monotonic() - began
+            part.finish()
+    except ToolError as error:
         part.result = "FAILED"
         part.notes.append(str(error))
-    else:
-        for command in part.commands:
-            say(" ".join(command))
-            program, *arguments = command
-            if subprocess.run([_BIN / program, *arguments], cwd=REPOSITORY, check=False).returncode != 0:
-                part.result = "FAILED"
-                part.notes.append(f"{' '.join(command)} failed")
-    part.seconds = time.monotonic() - began
+
+
+def _run_commands(part: Part) -> None:
+    for command in part.commands:
+        say(" ".join(command))
+        program, *arguments = command
+        if subprocess.run([_BIN / program, *arguments], cwd=REPOSITORY, check=False).returncode != 0:
+            part.result = "FAILED"
+            part.notes.append(f"{' '.join(command)} failed")
 
 
 def summary(done: Sequence[Part]) -> str:
@@ -142,7 +180,7 @@ def summary(done: Sequence[Part]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts asked for, or all; the exit status is 1 when one of them failed."""
     names = [part.name for part in parts([])]
-    parser = argparse.ArgumentParser(prog="python -m e2e.run_tests", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.run_tests", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {' '.join(names)} (default: all)")
     parser.add_argument("--pytest", default="", metavar="OPTIONS", help="more options for pytest, in one word")
     options = parser.parse_args(arguments)
@@ -151,13 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     wanted = [part for part in parts(shlex.split(options.pytest)) if part.name in (options.parts or names)]
     in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-    target = target_from() if any(part.name == "e2e" for part in wanted) else None
-    found = target is None or lifecycle.exists(target)
     for part in wanted:
         run(part, skip_is_failure=in_ci)
-    if target is not None and not found and lifecycle.exists(target):
-        say("These tests started the cluster, so they stop it (after `make cluster-up` they leave it alone)")
-        lifecycle.take_down(target)
     print(summary(wanted), flush=True)
     return int(any(part.result == "FAILED" for part in wanted))
 

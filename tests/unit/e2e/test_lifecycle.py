@@ -1,0 +1,57 @@
+"""The start and the stop of a cluster are commands, whose exit status says what the test runner asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e import lifecycle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def local_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of a local cluster that does not exist, on a machine without Docker."""
+    for name in ("E2E_KUBECONFIG", "E2E_CONTEXT", "E2E_REGISTRY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("IMAGECLASSIFIER_CLUSTER_DIR", str(tmp_path / "cluster"))
+    return tmp_path / "cluster"
+
+
+def test_a_cluster_exists_once_its_folder_does(local_cluster: Path) -> None:
+    assert lifecycle.main(["exists"]) == 3
+    local_cluster.mkdir()
+    assert lifecycle.main(["exists"]) == 0
+
+
+def test_a_cluster_of_your_own_exists_and_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").touch()
+    monkeypatch.setenv("E2E_KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("E2E_CONTEXT", "mine")
+    assert [lifecycle.main([command]) for command in ("exists", "up", "down")] == [0, 0, 0]
+
+
+def test_the_local_cluster_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert lifecycle.main(["hindrance"]) == 0
+    assert "needs root" in capsys.readouterr().out
+    assert lifecycle.main(["up"]) == 1
+    assert "error: the local cluster needs root" in capsys.readouterr().err
+
+
+def test_nothing_hinders_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert lifecycle.main(["hindrance"]) == 0
+    assert capsys.readouterr().out.strip() == ""
+
+
+def test_a_cluster_named_in_half_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("E2E_CONTEXT", "mine")
+    assert lifecycle.main(["exists"]) == 1
+    assert "go together" in capsys.readouterr().err

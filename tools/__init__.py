@@ -1,0 +1,1 @@
+"""What builds, tests and prepares the project; it imports nothing of the project's other parts."""

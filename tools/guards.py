@@ -1,0 +1,34 @@
+"""What a long command checks before it starts: free disk, and that no other command does the same."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tools.errors import ToolError
+from tools.steps import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def require_disk(folder: Path, gib: int, purpose: str) -> None:
+    """Refuse to start what would run out of disk."""
+    free = shutil.disk_usage(folder).free / 2**30
+    if free < gib:
+        raise ToolError(f"{purpose} needs {gib} GiB of free disk in {folder}; there are {free:.1f} GiB")
+
+
+@contextmanager
+def only_one(lock: Path, purpose: str) -> Iterator[None]:
+    """Wait for another command with the same purpose, and say so."""
+    with lock.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Another command is {purpose}; waiting for it …")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
