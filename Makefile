@@ -44,6 +44,12 @@ BENCH ?=
 bench-runtime: setup ## Measure the model server: its limit, itself, and a tutorial's app, in turn
 	@$(RUN) runtime.bench $(BENCH)
 
+# More options for the measurements: make acceptance ACCEPTANCE="--model FOLDER"
+ACCEPTANCE ?=
+.PHONY: acceptance
+acceptance: setup ## Measure agreement of the protocols, drain and cache, each against its bar
+	@$(RUN) tests.acceptance $(ACCEPTANCE)
+
 .PHONY: images cluster-up cluster-down kubeconfig
 images: setup ## Build the two images, where something in them changed
 	@$(RUN) tools.images build

@@ -1,6 +1,6 @@
 """Whether every protocol names photographs as a plain pipeline does: Pillow, NumPy, ONNX Runtime, no shortcuts.
 
-    python -m runtime.bench.agreement [--model FOLDER] [--photographs FOLDER] [--precision INT8] [--assert]
+    python -m tests.acceptance.agreement [--model FOLDER] [--photographs FOLDER] [--precision INT8] [--assert]
 
 The plain pipeline is the baseline's in fp32, of an image that is turned upright first. Each photograph goes
 through it and through every protocol of a running server. With `labels.csv` (`file`, `class_index`) among the
@@ -192,7 +192,7 @@ def _names(file: Path | None) -> set[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.bench.agreement", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.agreement", description=__doc__)
     add = parser.add_argument
     workload.add_options(parser)
     add("--precision", choices=("FP32", "INT8"), default="FP32")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bench import drain
-from runtime.bench.drain import Asked, Drain
+from tests.acceptance import drain
+from tests.acceptance.drain import Asked, Drain
 from tests.unit.bench.support import bundled_and_made
 
 

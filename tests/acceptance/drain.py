@@ -1,6 +1,6 @@
 """Whether SIGTERM under load costs a request: clients go on and reconnect until the server has gone.
 
-    python -m runtime.bench.drain [--clients 50] [--seconds 4] [--assert]
+    python -m tests.acceptance.drain [--clients 50] [--seconds 4] [--assert]
 
 A request that was sent before the drain ended has to be answered with 200, and the process has to be gone, with
 status 0, inside the grace period that its pods have.
@@ -219,7 +219,7 @@ def table(found: Sequence[Drain]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.bench.drain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.drain", description=__doc__)
     add = parser.add_argument
     workload.add_options(parser)
     add("--clients", type=int, default=50)

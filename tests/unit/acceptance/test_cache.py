@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.bench import cache
+from tests.acceptance import cache
 from tests.unit.bench.support import bundled_and_made
 
 

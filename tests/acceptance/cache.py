@@ -1,6 +1,6 @@
 """How quick a hit of the cache is: alone, and while other clients' new images keep the workers busy.
 
-    python -m runtime.bench.cache [--rounds 7] [--seconds 6] [--redis redis://host] [--assert]
+    python -m tests.acceptance.cache [--rounds 7] [--seconds 6] [--redis redis://host] [--assert]
 
 Two load generators: one sends the same few pictures over and over, the other more pictures than the cache has room
 for, in turn, so that none of them is ever found in it (in a Redis they are, from the second time on). The server's
@@ -194,7 +194,7 @@ def _table(found: Sequence[Hits]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.bench.cache", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.acceptance.cache", description=__doc__)
     add = parser.add_argument
     workload.add_options(parser)
     add("--precision", choices=("FP32", "INT8"), default="FP32")
