@@ -44,6 +44,12 @@ BENCH ?=
 bench-runtime: setup ## Measure the model server: its limit, itself, and a tutorial's app, in turn
 	@$(RUN) runtime.bench $(BENCH)
 
+# More options for the stress tests: make stress STRESS="--count 2000 --keep build/stress"
+STRESS ?=
+.PHONY: stress
+stress: setup ## Send the worst and mutated images to a server inside a memory limit; needs root
+	@$(RUN) runtime.stress $(STRESS)
+
 # More options for the measurements: make acceptance ACCEPTANCE="--model FOLDER"
 ACCEPTANCE ?=
 .PHONY: acceptance

@@ -1,0 +1,1 @@
+"""Tries to make a real server give a wrong answer or leave its memory limit."""
