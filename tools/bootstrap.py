@@ -51,9 +51,13 @@ def _stamp(name: str, file: Path) -> Path:
 
 
 def _mark(name: str, file: Path) -> None:
+    _unmark(name)
+    _stamp(name, file).touch()
+
+
+def _unmark(name: str) -> None:
     for old in VENV.glob(f".installed-{name}-*"):
         old.unlink()
-    _stamp(name, file).touch()
 
 
 def _install_locked() -> None:
@@ -68,6 +72,7 @@ def _install_locked() -> None:
         installer.write_text(locked(text, "uv"))
         options = ["--quiet", "--only-binary=:all:", "--require-hashes", "--requirement", str(installer)]
         _run([str(python), *_PIP, *options], "could not install uv")
+    _unmark("project")  # uv removes what is not locked, and the project is not
     with step(f"Installing {len(re.findall('^[^ #].*==', text, re.MULTILINE))} locked packages"):
         options = ["--only-binary", ":all:", "--require-hashes", str(LOCK)]
         _watched([str(VENV / "bin" / "uv"), "pip", "sync", "--quiet", "--python", str(python), *options])

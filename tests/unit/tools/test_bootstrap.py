@@ -71,6 +71,28 @@ def test_a_package_that_is_not_locked_is_named() -> None:
         bootstrap.locked("uv==1 \\\n    --hash=sha256:0\n", "absent")
 
 
+def test_the_project_is_installed_again_after_the_locked_packages_which_remove_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    (environment / "bin").mkdir(parents=True)
+    for name in bootstrap._PROGRAMS:
+        _python(environment / "bin" / name, can_make_environments=True)
+    lock = tmp_path / "dev.txt"
+    monkeypatch.setattr(bootstrap, "VENV", environment)
+    monkeypatch.setattr(bootstrap, "LOCK", lock)
+    ran: list[list[str]] = []
+    monkeypatch.setattr(bootstrap, "_watched", ran.append)
+    monkeypatch.setattr(bootstrap, "_run", lambda command, _: ran.append(command))
+    for text in ("uv==1\n", "uv==2\n", "uv==2\n"):
+        lock.write_text(text)
+        assert bootstrap.main() == 0
+    steps = [
+        "sync" if "sync" in command else "project" for command in ran if {"sync", "--editable"} & set(command)
+    ]
+    assert steps == ["sync", "project", "sync", "project"]
+
+
 def test_it_needs_nothing_but_the_standard_library() -> None:
     start = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import tools.bootstrap"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", start], capture_output=True, text=True, check=False)
