@@ -124,7 +124,7 @@ def _processor() -> str:
 
 
 def _report(found: results.Results, out: Path, *, judged: bool) -> int:
-    # Pillow is loaded only now: before, its pages would have been shared with the servers'.
+    # matplotlib is loaded only now: before, its pages would have been shared with the servers'.
     from runtime.bench import plot  # noqa: PLC0415
 
     print(f"\n{table.render(found)}\n")

@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 from PIL import Image
 
 from runtime.bench import plot, results, table
-from runtime.bench.canvas import nice_step
 from runtime.bench.results import SERVER
 from tests.unit.bench.support import good_results, made_slice
+from tools.paths import REPOSITORY
 
 
 def test_columns_line_up() -> None:
@@ -69,8 +71,9 @@ def test_the_picture_has_a_row_more_where_memory_was_followed(tmp_path: Path) ->
         assert {(0x6F, 0xA8, 0xDC), (0x1A, 0x56, 0xA5), (0xE8, 0x93, 0x5A)} <= colours
 
 
-def test_axes_step_in_round_numbers() -> None:
-    assert [nice_step(top) for top in (0.9, 1.3, 198, 250, 1300)] == [0.2, 0.5, 50, 50, 500]
+def test_matplotlib_is_loaded_by_the_step_that_draws_alone() -> None:
+    look = "import runtime.bench.__main__, runtime.bench.child, sys; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], cwd=REPOSITORY, check=False).returncode == 0
 
 
 def test_cpu_is_given_for_a_thousand_answers() -> None:
