@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 KIND = {"apiVersion": "imageclassifier.dev/v1alpha1", "kind": "ImageClassifier"}
 CHILDREN = tuple(child.resource.plural for child in table.CHILDREN)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from e2e.cluster.kubectl import KubectlError
 from e2e.install import NAMESPACE, OPERATOR
-from e2e.kube import KubectlError
 
 if TYPE_CHECKING:
     from e2e.kube import Kube

@@ -18,7 +18,8 @@ from tools.steps import say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
     from e2e.target import Target
 
 NAMESPACE = "imageclassifier-system"

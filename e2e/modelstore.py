@@ -11,7 +11,8 @@ from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 NAME = "model-store"
 BUNDLED = "cifar10-mobilenet-v2"

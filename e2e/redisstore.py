@@ -15,7 +15,8 @@ from e2e.waiting import until
 from tools import apt
 
 if TYPE_CHECKING:
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 NAME = "redis"
 SECRET = "redis-login"  # noqa: S105 - its name

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from e2e.waiting import until
 
 if TYPE_CHECKING:
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 PYTHON = "/app/bin/python"
 

@@ -13,7 +13,8 @@ from e2e.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 NAME = "trace-receiver"
 PORT = 4318

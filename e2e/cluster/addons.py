@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2e.cluster import program_images
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.paths import kubectl
+from e2e.cluster.kubectl import KubectlError, kubectl_output
+from tools.steps import say
 
 if TYPE_CHECKING:
     from e2e.cluster.program_images import ProgramImage
@@ -29,10 +29,11 @@ def install(state: Path, kubeconfig: Path) -> None:
 
 
 def _apply(kubeconfig: Path, folder: Path) -> None:
-    command = [str(kubectl()), f"--kubeconfig={kubeconfig}", "apply", "--server-side", "-k", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode != 0:
-        raise ClusterError(f"could not install {folder.name}: {done.stderr.strip()}")
+    words = ("apply", "--server-side", "-k", str(folder))
+    try:
+        kubectl_output(words, options=[f"--kubeconfig={kubeconfig}"], seconds=60, on_warning=say)
+    except KubectlError as error:
+        raise ClusterError(f"could not install {folder.name}: {error}") from error
 
 
 def _coredns(folder: Path) -> dict[str, Any]:

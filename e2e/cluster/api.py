@@ -1,91 +1,170 @@
-"""Asks an API server with nothing but the standard library, so that the cluster's own parts stay small."""
+"""The client of an API server: the local cluster's parts, the scenarios and the measurements all ask with it."""
 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import ssl
 import tempfile
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+import httpx
+from imageclassifier_operator.children import CHILDREN
 
 from e2e.cluster.errors import ClusterError
+from tools.steps import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 Object = dict[str, Any]
 
+_CORE = ("namespaces", "pods", "events", "nodes", "configmaps")
+_GROUPS = {
+    "imageclassifiers": "apis/imageclassifier.dev/v1alpha1",
+    "replicasets": "apis/apps/v1",
+    "customresourcedefinitions": "apis/apiextensions.k8s.io/v1",
+    **dict.fromkeys(_CORE, "api/v1"),
+    **{child.resource.plural: child.resource.path()[1:].rpartition("/")[0] for child in CHILDREN},
+}
+
 
 class ApiError(ClusterError):
-    """The API server said no."""
+    """The API server refused a request, or could not be reached: then `code` is 0."""
 
     def __init__(self, method: str, path: str, code: int, message: str) -> None:
-        super().__init__(f"{method} {path}: {code} {message}")
+        super().__init__(f"{method} {path}: {f'{code} ' if code else ''}{message}")
         self.code = code
 
 
-def _message(answer: bytes) -> str:
-    """What a refusal says, whether it is Kubernetes' own object or plain text."""
-    text = answer.decode(errors="replace")
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text.strip()[:500]
+class ServerWarningError(ClusterError):
+    """The API server or kubectl warned, of a deprecated API for example: no test may depend on such."""
+
+
+class WatchError(ClusterError):
+    """The API server ended a watch with an error; the text is its own."""
+
+
+def path_of(plural: str, *, namespace: str | None = None, name: str | None = None) -> str:
+    """The path of a collection, or of one object of it."""
+    inside = f"namespaces/{namespace}/" if namespace else ""
+    return f"/{_GROUPS[plural]}/{inside}{plural}{f'/{name}' if name else ''}"
+
+
+def reject_warning(text: str) -> None:
+    """Take a warning for an error."""
+    raise ServerWarningError(text)
 
 
 class Api:
-    """A client for one kubeconfig, as `pki.write_kubeconfig` writes it."""
+    """An API server, by way of an HTTP client that knows how to log in. Safe to use from several threads.
 
-    def __init__(self, kubeconfig: Path) -> None:
-        config = json.loads(kubeconfig.read_text())
-        cluster = config["clusters"][0]["cluster"]
-        user = config["users"][0]["user"]
-        address = urlsplit(cluster["server"])
-        self._host, self._port = str(address.hostname), address.port or 443
-        ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        self._tls = ssl.create_default_context(cadata=ca)
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(base64.b64decode(user["client-certificate-data"]))
-            file.write(base64.b64decode(user["client-key-data"]))
-            file.flush()
-            self._tls.load_cert_chain(file.name)
+    `on_warning` gets the text of each warning of the API server.
+    """
 
-    def _connect(self, timeout: float) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+    def __init__(self, http: httpx.Client, *, on_warning: Callable[[str], None] = reject_warning) -> None:
+        self._http = http
+        self._on_warning = on_warning
+        http.event_hooks = {"response": [self._look_for_warnings]}
+
+    def _look_for_warnings(self, answer: httpx.Response) -> None:
+        for warning in answer.headers.get_list("warning"):
+            self._on_warning(f"{answer.request.method} {answer.request.url.path}: {warning}")
 
     def ready(self) -> bool:
         """Whether the API server says that it is ready."""
         try:
-            connection = self._connect(2)
-            connection.request("GET", "/readyz")
-            answer = connection.getresponse()
-            answer.read()
-            connection.close()
-        except (OSError, http.client.HTTPException):
+            return self._http.get("/readyz", timeout=2).status_code == httpx.codes.OK
+        except httpx.TransportError:
             return False
-        return answer.status == 200
 
-    def request(self, method: str, path: str, body: Object | None = None, *, timeout: float = 10) -> Object:
-        """One request; raises ApiError for every answer that is not a success."""
-        connection = self._connect(timeout)
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> Object:
+        """One request to the API server; a PATCH is a merge patch. Raises ApiError."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        content = None if body is None else json.dumps(body)
         try:
-            content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
-            data = None if body is None else json.dumps(body)
-            connection.request(method, path, data, {"Content-Type": content_type})
-            answer = connection.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ApiError(method, path, 0, str(error)) from error
-        finally:
-            connection.close()
-        if answer.status >= 300:
-            raise ApiError(method, path, answer.status, _message(text))
-        result: Object = json.loads(text)
+            answer = self._http.request(
+                method, path, content=content, headers={"Content-Type": kind}, params=query
+            )
+        except httpx.TransportError as error:
+            raise ApiError(method, path, 0, str(error) or type(error).__name__) from error
+        if not answer.is_success:
+            raise ApiError(method, path, answer.status_code, _message(answer))
+        result: Object = answer.json()
         return result
 
-    def items(self, path: str) -> list[Object]:
-        """The items of a list."""
-        found: list[Object] = self.request("GET", path)["items"]
+    def get(self, plural: str, name: str, *, namespace: str | None = None) -> Object | None:
+        """One object, or None where there is none (or no such kind)."""
+        try:
+            return self.request("GET", path_of(plural, namespace=namespace, name=name))
+        except ApiError as error:
+            if error.code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+    def list(self, plural: str, *, namespace: str | None = None, selector: str = "") -> list[Object]:
+        """The objects of a kind, none where there is no such kind."""
+        path = path_of(plural, namespace=namespace)
+        try:
+            found: list[Object] = self.request("GET", path, labelSelector=selector)["items"]
+        except ApiError as error:
+            if error.code == httpx.codes.NOT_FOUND:
+                return []
+            raise
         return found
+
+    def create(self, plural: str, body: Mapping[str, Any], *, namespace: str | None = None) -> Object:
+        """Create one object."""
+        return self.request("POST", path_of(plural, namespace=namespace), body)
+
+    def patch(self, plural: str, name: str, body: Mapping[str, Any], *, namespace: str | None = None) -> Object:
+        """Merge a patch into one object."""
+        return self.request("PATCH", path_of(plural, namespace=namespace, name=name), body)
+
+    def delete(self, plural: str, name: str, *, namespace: str | None = None) -> None:
+        """Delete one object, its dependents after it; one that is gone already is fine."""
+        try:
+            self.request("DELETE", path_of(plural, namespace=namespace, name=name))
+        except ApiError as error:
+            if error.code != httpx.codes.NOT_FOUND:
+                raise
+
+    def watch(self, plural: str, *, namespace: str, name: str, seconds: int) -> Iterator[Object]:
+        """Every state of one object from now on, until the server ends the stream. Raises WatchError."""
+        query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(seconds)}
+        path = path_of(plural, namespace=namespace)
+        with self._http.stream("GET", path, params=query, timeout=seconds + 10) as answer:
+            answer.raise_for_status()
+            for line in answer.iter_lines():
+                event: Object = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise WatchError(f"watch of {plural} {name}: {event['object'].get('message')}")
+                yield event["object"]
+
+
+def _message(answer: httpx.Response) -> str:
+    """What a refusal says, whether it is Kubernetes' own object or plain text."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text.strip()[:500]
+
+
+def connect(kubeconfig: Path, *, on_warning: Callable[[str], None] = say) -> Api:
+    """Return a client for a kubeconfig as `pki.write_kubeconfig` writes it: one server, one client certificate.
+
+    Nothing has to be closed: each request has a connection of its own.
+    """
+    config = json.loads(kubeconfig.read_text())
+    cluster = config["clusters"][0]["cluster"]
+    user = config["users"][0]["user"]
+    tls = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(base64.b64decode(user["client-certificate-data"]))
+        file.write(base64.b64decode(user["client-key-data"]))
+        file.flush()
+        tls.load_cert_chain(file.name)
+    limits = httpx.Limits(max_keepalive_connections=0)
+    http = httpx.Client(base_url=cluster["server"], verify=tls, limits=limits, timeout=10, trust_env=False)
+    return Api(http, on_warning=on_warning)

@@ -19,7 +19,7 @@ from e2e.cluster import (
     programs,
     workloads,
 )
-from e2e.cluster.api import Api, ApiError
+from e2e.cluster.api import ApiError, connect
 from e2e.cluster.controlplane import ControlPlane, Settings, controller_manager_command
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import state_dir
@@ -31,7 +31,7 @@ from tools.steps import say, step
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from e2e.cluster.api import Object
+    from e2e.cluster.api import Api, Object
 
 COMPONENTS = (
     "etcd",
@@ -70,7 +70,7 @@ class Cluster:
 
     def is_up(self) -> bool:
         """Whether every component runs and the API server answers."""
-        return not self.dead() and self.kubeconfig.exists() and Api(self.kubeconfig).ready()
+        return not self.dead() and self.kubeconfig.exists() and connect(self.kubeconfig).ready()
 
     def up(self) -> None:
         """Start what does not run, and return when pods can be scheduled and names resolve."""
@@ -134,7 +134,7 @@ class Cluster:
         return f"see {self.processes.log(name)}"
 
     def _wait(self) -> None:
-        api = Api(self.kubeconfig)
+        api = connect(self.kubeconfig)
         self._wait_for("kubelet", "the node to be Ready", lambda: _node_ready(api))
         service = SETTINGS.service_address
         self._wait_for("kube-proxy", "the API server's Service to answer", lambda: _connects(service, 443))
@@ -196,9 +196,10 @@ class Cluster:
 
 
 def _node_ready(api: Api) -> bool:
-    path = f"/api/v1/nodes/{node.NAME}"
     try:
-        live = api.request("GET", path)
+        live = api.get("nodes", node.NAME)
+        if live is None:
+            return False
         if not live["spec"].get("podCIDR"):
             # kubelet says once, when it gets its range, whether it is ready; then only every 10 s. So it gets it
             # when it has had time to look at its containers. (The controller that hands ranges out begins by
@@ -206,7 +207,7 @@ def _node_ready(api: Api) -> bool:
             if _age(live) < _FIRST_LOOK_SECONDS:
                 return False
             ranges = {"podCIDR": network.POD_RANGE, "podCIDRs": [network.POD_RANGE]}
-            live = api.request("PATCH", path, {"spec": ranges})
+            live = api.patch("nodes", node.NAME, {"spec": ranges})
     except ApiError:
         return False
     conditions = live.get("status", {}).get("conditions", [])
@@ -221,10 +222,9 @@ def _age(live: Object) -> float:
 
 def _account_exists(api: Api) -> bool:
     try:
-        api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+        return api.get("serviceaccounts", "default", namespace="default") is not None
     except ApiError:
         return False
-    return True
 
 
 def _connects(address: str, port: int) -> bool:

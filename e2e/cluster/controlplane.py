@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from e2e.cluster import programs
-from e2e.cluster.api import Api
+from e2e.cluster.api import connect
 from e2e.cluster.network import DOMAIN
 from e2e.cluster.pki import Authority, signing_key, write_kubeconfig
 from e2e.cluster.processes import Processes, wait_until
@@ -216,7 +216,7 @@ class ControlPlane:
 
     def wait_ready(self) -> None:
         """Wait until `/readyz` says yes; a component that died is named with the end of its log."""
-        api = Api(self.kubeconfig)
+        api = connect(self.kubeconfig)
 
         def ready() -> bool:
             self.processes.require_alive("etcd")

@@ -14,9 +14,10 @@ import yaml
 from e2e import lifecycle, modelstore
 from e2e.classifiers import current, manifest, told, wait_answer, wait_door
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.kubectl import KUBECTL
 from e2e.demo.report import Live, Steps, predictions
 from e2e.install import bring_images, install, install_service_monitor_crd
-from e2e.kube import KUBECTL, open_kube
+from e2e.kube import open_kube
 from e2e.prepare import prepare
 from e2e.target import target_from
 from e2e.waiting import NotInTimeError, until
@@ -27,7 +28,8 @@ from tools.steps import say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
     from e2e.target import Target
 
 NAMESPACE = "vision"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 SPECS: tuple[Mapping[str, Any], ...] = (
     {"rollout": {"drainSeconds": 0}},

@@ -10,7 +10,8 @@ from e2e.readiness import watching
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 
 def _wait_count(kube: Kube, namespace: str, count: int) -> Object:

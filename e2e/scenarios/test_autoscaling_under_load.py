@@ -6,10 +6,10 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from e2e.classifiers import current, manifest, wait_door, wait_for, wait_ready
+from e2e.cluster.api import ApiError
 from e2e.load import steady
 from e2e.readiness import watching
 from e2e.waiting import until
@@ -18,7 +18,8 @@ from tools.steps import elapsed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 _MOST = 3
 _PER_SECOND = 40.0
@@ -31,7 +32,7 @@ def metrics(kube: Kube) -> None:
     """The cluster measures its pods; the local one always does."""
     try:
         kube.request("GET", "/apis/metrics.k8s.io/v1beta1")
-    except httpx.HTTPStatusError:
+    except ApiError:
         if kube.target.local:
             raise
         pytest.skip("this cluster has no metrics-server")

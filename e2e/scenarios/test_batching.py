@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from e2e.classifiers import CLASSIFY, manifest, wait_answer, wait_door, wait_ready
-from e2e.kube import KubectlError
+from e2e.cluster.kubectl import KubectlError
 from e2e.waiting import until
 
 if TYPE_CHECKING:

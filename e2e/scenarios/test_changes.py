@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.classifiers import classify, condition, manifest, pods, wait_answer, wait_door, wait_ready, wait_reason
-from e2e.kube import KubectlError
+from e2e.cluster.kubectl import KubectlError
 from e2e.load import steady
 from e2e.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 RESTORED_SECONDS = 10.0
 

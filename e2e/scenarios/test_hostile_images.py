@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from e2e.classifiers import Door
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
     from e2e.scenarios.hostile_images import Case
 
 CLIENTS = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.classifiers import manifest, pods, wait_for, wait_ready
+from e2e.cluster.api import path_of
 from e2e.install import NAMESPACE, wait_operator
-from e2e.kube import path_of
 
 if TYPE_CHECKING:
     from e2e.kube import Kube

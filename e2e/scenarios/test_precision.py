@@ -20,7 +20,8 @@ from e2e.waiting import until
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 _FP32_FILES = ("labels.txt", GRAPH, "preprocessor_config.json")
 

@@ -22,7 +22,8 @@ from e2e.classifiers import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from e2e.kube import Kube, Object
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
 
 _TRACE_ID, _PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

@@ -15,7 +15,7 @@ from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.warnings import LOGGED
 
 from e2e.cluster.controlplane import free_ports
-from e2e.kube import KubectlError, kubectl_output
+from e2e.cluster.kubectl import KubectlError, kubectl_output
 from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:

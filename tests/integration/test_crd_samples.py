@@ -10,7 +10,7 @@ import pytest
 
 from e2e.cluster import programs
 from e2e.cluster.controlplane import ControlPlane
-from e2e.kube import KubectlError
+from e2e.cluster.kubectl import KubectlError
 from tests import crd
 from tests.integration.operator_harness import Api
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.cluster.api import Api, ApiError
+from e2e.cluster.api import Api, ApiError, connect
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.processes import holding, wait_until
 
@@ -36,19 +36,19 @@ _CRD = {
 
 @pytest.fixture(scope="module")
 def api(control_plane: ControlPlane) -> Api:
-    return Api(control_plane.kubeconfig)
+    return connect(control_plane.kubeconfig)
 
 
 def test_a_user_without_a_role_may_do_nothing(control_plane: ControlPlane) -> None:
-    stranger = Api(control_plane.issue_kubeconfig("stranger", user="stranger"))
+    stranger = connect(control_plane.issue_kubeconfig("stranger", user="stranger"))
     with pytest.raises(ApiError, match='User "stranger" cannot list') as refused:
-        stranger.items("/api/v1/namespaces")
+        stranger.list("namespaces")
     assert refused.value.code == 403
 
 
 def test_requests_are_in_the_audit_log_with_user_verb_and_resource(control_plane: ControlPlane, api: Api) -> None:
     body = {"metadata": {"name": "audited"}}
-    api.request("POST", "/api/v1/namespaces", body)
+    api.create("namespaces", body)
 
     def logged() -> bool:
         events = [json.loads(line) for line in control_plane.audit_log.read_text().splitlines()]
@@ -64,12 +64,12 @@ def test_requests_are_in_the_audit_log_with_user_verb_and_resource(control_plane
 
 
 def test_custom_resources_can_be_stored_and_read(api: Api) -> None:
-    api.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _CRD)
+    api.create("customresourcedefinitions", _CRD)
     path = "/apis/try.example/v1/namespaces/default/things"
 
     def served() -> bool:
         try:
-            return api.items(path) == []
+            return bool(api.request("GET", path)["items"] == [])
         except ApiError:
             return False
 
@@ -81,12 +81,12 @@ def test_custom_resources_can_be_stored_and_read(api: Api) -> None:
         "spec": {"of": {"b": [1]}},
     }
     api.request("POST", path, thing)
-    assert [item["spec"] for item in api.items(path)] == [{"of": {"b": [1]}}]
+    assert [item["spec"] for item in api.request("GET", path)["items"]] == [{"of": {"b": [1]}}]
 
 
 def test_it_ends_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
     with ControlPlane(tmp_path, controller_manager=True) as plane:
-        admin = Api(plane.kubeconfig)
+        admin = connect(plane.kubeconfig)
 
         def account_made() -> bool:
             return any(item["metadata"]["name"] == "default" for item in _accounts(admin))
@@ -98,6 +98,6 @@ def test_it_ends_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
 
 def _accounts(api: Api) -> list[dict[str, dict[str, str]]]:
     try:
-        return api.items("/api/v1/namespaces/default/serviceaccounts")
+        return api.list("serviceaccounts", namespace="default")
     except ApiError:
         return []

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from e2e import kube as module
-from e2e.kube import Kube, KubectlError, ServerWarningError, WatchError, kubectl_output
+from e2e.cluster import kubectl as module
+from e2e.cluster.api import ServerWarningError, WatchError
+from e2e.cluster.kubectl import KubectlError, kubectl_output
+from e2e.kube import Kube
 from e2e.target import target_from
 
 if TYPE_CHECKING:

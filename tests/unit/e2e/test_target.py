@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.cluster.errors import ClusterError
-from e2e.kube import KUBECTL, kubectl_command
+from e2e.cluster.kubectl import KUBECTL
+from e2e.kube import kubectl_command
 from e2e.target import target_from
 
 if TYPE_CHECKING:

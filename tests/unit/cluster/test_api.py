@@ -1,0 +1,170 @@
+"""The client against a real TLS server that, as an API server, wants a certificate of its own authority."""
+
+from __future__ import annotations
+
+import gc
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.cluster.api import ApiError, connect
+from e2e.cluster.pki import Authority, write_kubeconfig
+from e2e.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_NODE = {"metadata": {"name": "a"}}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One node, `a`; nothing else exists, and `/readyz` answers in plain text."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        user = dict(pair[0] for pair in self.connection.getpeercert()["subject"])["commonName"]
+        path, _, query = self.path.partition("?")
+        self.server.asked.append((user, path, query))
+        match path:
+            case "/readyz":
+                self._answer(self.server.readiness, b"ok")
+            case "/api/v1/nodes/a":
+                self._answer(200, json.dumps(_NODE).encode(), Warning='299 - "old version"')
+            case "/api/v1/nodes":
+                self._answer(200, json.dumps({"items": [_NODE]}).encode())
+            case "/api/v1/pods":
+                self._answer(403, json.dumps({"kind": "Status", "message": "may not list pods"}).encode())
+            case "/api/v1/events":
+                self._answer(500, b"a plain text\n")
+            case _:
+                self._answer(404, json.dumps({"message": "not found"}).encode())
+
+    def do_PATCH(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(200, json.dumps({"type": self.headers["Content-Type"], "patch": body}).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
+        pass
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, str, str]] = []
+        self.readiness = 200
+        self.authority = Authority(folder, "ca")
+        certificate = self.authority.issue("server", user="server", hosts=["127.0.0.1"])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        context.load_verify_locations(self.authority.certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+
+    def kubeconfig(self, path: Path, *, port: int | None = None) -> Path:
+        write_kubeconfig(
+            path,
+            server=f"https://127.0.0.1:{port or self.server_port}",
+            authority=self.authority.certificate,
+            certificate=self.authority.issue("me", user="me"),
+            context="test",
+        )
+        return path
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[_Server]:
+    with _Server(tmp_path / "pki") as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def kubeconfig(server: _Server, tmp_path: Path) -> Path:
+    return server.kubeconfig(tmp_path / "kubeconfig")
+
+
+def test_it_is_known_by_the_certificate_of_its_kubeconfig_whatever_proxy_the_machine_has(
+    server: _Server, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    api = connect(kubeconfig)
+    assert api.ready()
+    assert api.list("nodes", selector="a=b") == [_NODE]
+    assert server.asked == [("me", "/readyz", ""), ("me", "/api/v1/nodes", "labelSelector=a%3Db")]
+
+
+def test_it_leaves_no_connection_open(server: _Server, kubeconfig: Path) -> None:
+    # the server has one thread for each open connection
+    before = threading.active_count()
+    api = connect(kubeconfig)
+    for _ in range(3):
+        api.list("nodes")
+    until(lambda: threading.active_count() == before, seconds=10, what="the server's connections to be closed")
+    del api
+    gc.collect()  # an open socket would be a ResourceWarning, which is an error here
+    assert len(server.asked) == 3
+
+
+def test_what_is_not_ready_or_not_there_is_not_ready(server: _Server, kubeconfig: Path, tmp_path: Path) -> None:
+    server.readiness = 500
+    assert not connect(kubeconfig).ready()
+    assert not connect(server.kubeconfig(tmp_path / "other", port=1)).ready()
+
+
+def test_a_server_of_another_authority_is_refused(server: _Server, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path / "other", "ca")
+    path = tmp_path / "kubeconfig"
+    write_kubeconfig(
+        path,
+        server=f"https://127.0.0.1:{server.server_port}",
+        authority=stranger.certificate,
+        certificate=server.authority.issue("me", user="me"),
+        context="test",
+    )
+    with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED") as refused:
+        connect(path).list("nodes")
+    assert refused.value.code == 0
+    assert server.asked == []
+
+
+def test_what_is_missing_is_nothing_and_what_is_refused_is_an_error_with_the_servers_words(
+    kubeconfig: Path,
+) -> None:
+    api = connect(kubeconfig)
+    assert api.get("nodes", "b") is None
+    assert api.list("services") == []
+    with pytest.raises(ApiError, match=r"^GET /api/v1/pods: 403 may not list pods$") as refused:
+        api.list("pods")
+    assert refused.value.code == 403
+    with pytest.raises(ApiError, match=r"^GET /api/v1/events: 500 a plain text$"):
+        api.list("events")
+
+
+def test_a_patch_is_a_merge_patch(kubeconfig: Path) -> None:
+    found = connect(kubeconfig).patch("nodes", "a", {"spec": {"podCIDR": "10.0.0.0/24"}})
+    assert found == {"type": "application/merge-patch+json", "patch": {"spec": {"podCIDR": "10.0.0.0/24"}}}
+
+
+def test_a_warning_is_passed_on(kubeconfig: Path) -> None:
+    warned: list[str] = []
+    assert connect(kubeconfig, on_warning=warned.append).get("nodes", "a") == _NODE
+    assert warned == ['GET /api/v1/nodes/a: 299 - "old version"']
