@@ -1,33 +1,61 @@
-"""One Chromium for all tests of the page; without it they are skipped, and with `CI` set they fail."""
+"""Debian's Chromium, driven by Playwright; without it the tests are skipped, and with `CI` set they fail."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.chromium import Chromium
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import image_bytes, write_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+_MILLISECONDS = 60_000
+_OPTIONS = ("--proxy-server=direct://", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
+"""Nothing but this machine can be reached, whatever the page or the browser asks for."""
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         reason = "no chromium here: install Debian's package of that name, or run `make browser` as root"
         if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
             pytest.fail(reason)
         pytest.skip(reason)
-    browser = Chromium(program, tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.end()
+    expect.set_options(timeout=_MILLISECONDS)
+    with sync_playwright() as playwright:
+        # the sandbox refuses to run as root
+        sandboxed = os.geteuid() != 0
+        browser = playwright.chromium.launch(
+            executable_path=program, args=list(_OPTIONS), chromium_sandbox=sandboxed, timeout=_MILLISECONDS
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a tab with no cookies, cache or storage; the options are those of Playwright's `new_page`."""
+    opened: list[Page] = []
+
+    def new(**options: Any) -> Page:
+        page = chromium.new_page(**options)
+        page.set_default_timeout(_MILLISECONDS)
+        opened.append(page)
+        return page
+
+    yield new
+    for page in opened:
+        page.close()
 
 
 @pytest.fixture(scope="session")

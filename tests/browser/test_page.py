@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -15,36 +14,53 @@ from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.request.problems import of_status
 from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.web.app import create_app
+from playwright.sync_api import expect
 
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from playwright.sync_api import Page, ViewportSize
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from tests.browser.chromium import Chromium
-
-STATE = "document.querySelector('#main').dataset.state"
-TAB = ("Tab", 9)
 KEY = "the-key-of-this-test"
 
 
 @pytest.fixture
-def page(chromium: Chromium, served: Served) -> Chromium:
-    chromium.open(f"http://127.0.0.1:{served.port}/")
-    return chromium
+def page(tab: Callable[..., Page], served: Served) -> Page:
+    return opened(tab(), served.port)
 
 
-def text(browser: Chromium, selector: str) -> str:
-    found: str = browser.run(f"document.querySelector({json.dumps(selector)}).innerText")
-    return found
+def opened(page: Page, port: int) -> Page:
+    page.goto(f"http://127.0.0.1:{port}/")
+    return page
 
 
-def visible(browser: Chromium, selector: str) -> bool:
-    return bool(browser.run(f"document.querySelector({json.dumps(selector)}).checkVisibility()"))
+def choose(page: Page, file: Path) -> None:
+    page.set_input_files("#file", file)
+
+
+def text(page: Page, selector: str) -> str:
+    return page.locator(selector).inner_text()
+
+
+def visible(page: Page, selector: str) -> bool:
+    return page.locator(selector).is_visible()
+
+
+def expect_state(page: Page, state: str) -> None:
+    expect(page.locator("#main")).to_have_attribute("data-state", state)
+
+
+def wait(page: Page, script: str) -> None:
+    """Wait until a JavaScript expression is true.
+
+    It goes to the browser as a function: that is compiled once, by the debugger, which the page's policy allows.
+    """
+    page.wait_for_function(f"() => {script}")
 
 
 def files(photo: Path) -> str:
@@ -57,125 +73,119 @@ def files(photo: Path) -> str:
     )
 
 
-def assert_red(browser: Chromium) -> None:
-    browser.wait(f"{STATE} === 'done'")
-    names = browser.run("[...document.querySelectorAll('#classes .name')].map((name) => name.textContent)")
+def assert_red(page: Page) -> None:
+    expect_state(page, "done")
+    names = page.locator("#classes .name").all_text_contents()
     assert names[0] == "red"
     assert sorted(names) == sorted(LABELS)
 
 
-def test_a_chosen_photograph_shows_its_classes_as_bars_and_the_time_of_each_stage(
-    page: Chromium, photo: Path
-) -> None:
-    assert page.run(STATE) == "empty"
-    page.choose("#file", photo)
+def test_a_chosen_photograph_shows_its_classes_as_bars_and_the_time_of_each_stage(page: Page, photo: Path) -> None:
+    expect_state(page, "empty")
+    choose(page, photo)
     assert_red(page)
-    shares = page.run(
-        "[...document.querySelectorAll('#classes .share')].map((one) => parseFloat(one.textContent))"
-    )
+    shares = [float(share.rstrip(" %")) for share in page.locator("#classes .share").all_text_contents()]
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(100, abs=0.3)
-    page.wait(
+    wait(
+        page,
         "[...document.querySelectorAll('#classes li')].every((item) => { const bar = item.querySelector('.bar'); "
         "const part = 100 * bar.firstChild.offsetWidth / bar.offsetWidth; "
-        "return Math.abs(part - parseFloat(item.querySelector('.share').textContent)) < 1; })"
+        "return Math.abs(part - parseFloat(item.querySelector('.share').textContent)) < 1; })",
     )
-    stages = page.run("[...document.querySelectorAll('#timings dt')].map((stage) => stage.textContent)")
+    stages = page.locator("#timings dt").all_text_contents()
     assert stages[:-2] == ["Receive", "Queue", "Decode", "Preprocess", "Inference", "Postprocess"]
-    assert text(page, "#timings dd").endswith(" ms")
-    assert page.run("document.querySelector('#preview').naturalWidth") == 400
+    assert text(page, "#timings dd >> nth=0").endswith(" ms")
+    assert page.locator("#preview").evaluate("preview => preview.naturalWidth") == 400
     assert text(page, "#status").startswith("red, ")
 
 
-def test_a_photograph_can_be_dropped_anywhere_and_pasted(page: Chromium, photo: Path) -> None:
+def test_a_photograph_can_be_dropped_anywhere_and_pasted(page: Page, photo: Path) -> None:
     for event in (
         "new DragEvent('drop', {dataTransfer: carried",
         "new ClipboardEvent('paste', {clipboardData: carried",
     ):
-        page.run("location.reload()")
-        page.wait(f"document.readyState === 'complete' && {STATE} === 'empty'")
-        page.run(f"{{ {files(photo)} document.body.dispatchEvent({event}, bubbles: true, cancelable: true}})) }}")
+        page.reload()
+        expect_state(page, "empty")
+        dispatch = f"document.body.dispatchEvent({event}, bubbles: true, cancelable: true}}))"
+        page.evaluate(f"() => {{ {files(photo)} {dispatch} }}")
         assert_red(page)
 
 
 def test_what_is_not_a_picture_shows_the_servers_own_words_and_the_next_photograph_clears_them(
-    page: Chromium, photo: Path, tmp_path: Path
+    page: Page, photo: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("nothing to see")
-    page.choose("#file", other)
-    page.wait(f"{STATE} === 'failed'")
+    choose(page, other)
+    expect_state(page, "failed")
     assert text(page, "#problem-title") == "Not a type that this server takes"
     assert text(page, "#problem-detail") == "These bytes are no JPEG, PNG, WebP, BMP or GIF image."
     assert text(page, "#problem-facts").startswith("Status 415 · request ")
     assert not visible(page, "#result")
     assert not visible(page, "#key-form")
-    page.choose("#file", photo)
+    choose(page, photo)
     assert_red(page)
     assert not visible(page, "#problem")
 
 
-def test_the_foot_names_the_model_its_precision_and_its_digest(page: Chromium, model_path: Path) -> None:
+def test_the_foot_names_the_model_its_precision_and_its_digest(page: Page, model_path: Path) -> None:
     info = model_folder.load(model_path).info
-    page.wait("document.querySelector('#facts').children.length > 0")
+    expect(page.locator("#facts > *")).not_to_have_count(0)
     facts = text(page, "#facts").split()
     assert {info.name, info.precision, info.sha256} <= set(facts)
 
 
-def test_the_keyboard_reaches_the_photograph_and_its_focus_is_seen(page: Chromium) -> None:
+def test_the_keyboard_reaches_the_photograph_and_its_focus_is_seen(page: Page) -> None:
     def focused() -> str:
-        name: str = page.run("document.activeElement.id || document.activeElement.localName")
+        name: str = page.evaluate("document.activeElement.id || document.activeElement.localName")
         return name
 
-    page.send("Page.bringToFront")
-    page.press(*TAB)
+    page.bring_to_front()
+    page.keyboard.press("Tab")
     assert focused() == "a"
-    page.press(*TAB)
+    page.keyboard.press("Tab")
     assert focused() == "file"
-    assert page.run("getComputedStyle(document.querySelector('#drop')).outlineStyle") == "solid"
-    page.press(*TAB)
+    expect(page.locator("#drop")).to_have_css("outline-style", "solid")
+    page.keyboard.press("Tab")
     assert focused() != "shot"  # there is no camera button where there is no touch screen
 
 
 def test_nothing_comes_from_elsewhere_and_the_policy_has_nothing_to_refuse(
-    page: Chromium, served: Served, photo: Path
+    tab: Callable[..., Page], served: Served, photo: Path
 ) -> None:
-    page.choose("#file", photo)
+    page, asked, said = tab(), list[str](), list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    opened(page, served.port)
+    choose(page, photo)
     assert_red(page)
-    asked = [
-        event["params"]["request"]["url"]
-        for event in page.events
-        if event["method"] == "Network.requestWillBeSent"
-    ]
     assert any("/api/v1/classify" in url for url in asked)
     own = (f"http://127.0.0.1:{served.port}/", "blob:", "data:")
     assert [url for url in asked if not url.startswith(own)] == []
-    said = [event for event in page.events if event["method"] in {"Log.entryAdded", "Runtime.exceptionThrown"}]
     assert said == []
 
 
-def test_the_policy_refuses_what_the_page_does_not_have(page: Chromium) -> None:
-    page.run("document.body.insertAdjacentElement('beforeend', document.createElement('img')).src = 'docs'")
-    page.run("document.querySelector('main').setAttribute('style', 'color: red')")
-    page.wait("getComputedStyle(document.querySelector('main')).color !== 'rgb(255, 0, 0)'")
-    refused = [str(event) for event in page.events if event["method"] == "Log.entryAdded"]
-    assert any("img-src" in text for text in refused)
-    assert any("style-src" in text for text in refused)
+def test_the_policy_refuses_what_the_page_does_not_have(page: Page) -> None:
+    with page.expect_console_message(lambda message: "img-src" in message.text):
+        page.locator("body").evaluate("body => { body.appendChild(document.createElement('img')).src = 'docs' }")
+    with page.expect_console_message(lambda message: "style-src" in message.text):
+        page.locator("main").evaluate("main => main.setAttribute('style', 'color: red')")
+    expect(page.locator("main")).not_to_have_css("color", "rgb(255, 0, 0)")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])
-def test_no_width_needs_to_be_scrolled_sideways(page: Chromium, photo: Path, width: int) -> None:
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 700}
-    page.send("Emulation.setDeviceMetricsOverride", **size)
-    page.send("Emulation.setTouchEmulationEnabled", enabled=width < 700)
-    try:
-        page.choose("#file", photo)
-        assert_red(page)
-        assert page.run("document.documentElement.scrollWidth") <= width
-        assert visible(page, "#camera") == (width < 700)
-    finally:
-        page.send("Emulation.clearDeviceMetricsOverride")
-        page.send("Emulation.setTouchEmulationEnabled", enabled=False)
+def test_no_width_needs_to_be_scrolled_sideways(
+    tab: Callable[..., Page], served: Served, photo: Path, width: int
+) -> None:
+    telephone = width < 700
+    size: ViewportSize = {"width": width, "height": 800}
+    page = opened(tab(viewport=size, is_mobile=telephone, has_touch=telephone), served.port)
+    choose(page, photo)
+    assert_red(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert visible(page, "#camera") == telephone
 
 
 _CONTRAST = """(() => {
@@ -202,37 +212,36 @@ _CONTRAST = """(() => {
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_text_has_the_contrast_that_wcag_asks_for(
-    page: Chromium, photo: Path, tmp_path: Path, theme: str
+    tab: Callable[..., Page], served: Served, photo: Path, tmp_path: Path, theme: str
 ) -> None:
-    page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    page = opened(tab(color_scheme=theme), served.port)
     other = tmp_path / "notes.txt"
     other.write_text("nothing to see")
     seen = {}
     for file, state in ((photo, "done"), (other, "failed")):
-        page.choose("#file", file)
-        page.wait(f"{STATE} === '{state}'")
-        page.wait("document.getAnimations().length === 0")
-        seen.update(dict(page.run(_CONTRAST)))
-    page.send("Emulation.setEmulatedMedia", features=[])
+        choose(page, file)
+        expect_state(page, state)
+        wait(page, "document.getAnimations().length === 0")
+        seen.update(dict(page.evaluate(_CONTRAST)))
     assert len(seen) > 15
     assert {words: ratio for words, ratio in seen.items() if ratio < 4.5} == {}
 
 
 def test_a_server_that_is_gone_is_said_and_asked_again_on_demand(
-    chromium: Chromium, model_path: Path, photo: Path
+    tab: Callable[..., Page], model_path: Path, photo: Path
 ) -> None:
     server = Served(MODEL_DIR=model_path)
     try:
-        chromium.open(f"http://127.0.0.1:{server.port}/")
+        page = opened(tab(), server.port)
     finally:
         server.kill()
-    chromium.choose("#file", photo)
-    chromium.wait(f"{STATE} === 'failed'")
-    assert text(chromium, "#problem-title") == "The server cannot be reached"
+    choose(page, photo)
+    expect_state(page, "failed")
+    assert text(page, "#problem-title") == "The server cannot be reached"
     again = Served(MODEL_DIR=model_path, PORT=server.port)
     try:
-        chromium.run("document.querySelector('#again').click()")
-        assert_red(chromium)
+        page.click("#again")
+        assert_red(page)
     finally:
         again.kill()
 
@@ -273,16 +282,16 @@ def locked(model_path: Path) -> Iterator[int]:
 
 
 def test_a_key_is_asked_for_where_the_server_wants_one_and_is_kept_nowhere(
-    chromium: Chromium, locked: int, photo: Path
+    tab: Callable[..., Page], locked: int, photo: Path
 ) -> None:
-    chromium.open(f"http://127.0.0.1:{locked}/")
-    chromium.choose("#file", photo)
-    chromium.wait(f"{STATE} === 'failed'")
-    assert text(chromium, "#problem-detail") == "This server wants a key."
-    assert visible(chromium, "#key-form")
-    assert chromium.run("document.activeElement.id") == "key"
-    chromium.send("Input.insertText", text=KEY)
-    chromium.run("document.querySelector('#key-form').requestSubmit()")
-    assert_red(chromium)
-    chromium.wait("document.querySelector('#facts').children.length > 0")
-    assert chromium.run("localStorage.length + sessionStorage.length + document.cookie.length") == 0
+    page = opened(tab(), locked)
+    choose(page, photo)
+    expect_state(page, "failed")
+    assert text(page, "#problem-detail") == "This server wants a key."
+    assert visible(page, "#key-form")
+    expect(page.locator("#key")).to_be_focused()
+    page.keyboard.insert_text(KEY)
+    page.keyboard.press("Enter")
+    assert_red(page)
+    expect(page.locator("#facts > *")).not_to_have_count(0)
+    assert page.evaluate("localStorage.length + sessionStorage.length + document.cookie.length") == 0
