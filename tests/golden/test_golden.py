@@ -1,6 +1,7 @@
-"""What is built from an object, whole: `pytest tests/golden --update-golden` writes the files anew.
+"""What is built from an object, whole: `pytest tests/golden --update-golden` writes the files again.
 
-Each folder is a case: `input.yaml`, where it matters `capabilities.yaml`, and `expected.yaml`.
+Each folder is a case: `input.yaml`, `expected.yaml`, and `capabilities.yaml` if they matter. The input of the case
+every-field is the sample of that name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from imageclassifier_operator.manifests import Capabilities, Params
 
 from tests import crd, openapi, pod_security
 
-_CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/input.yaml"))
+_CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.yaml"))
+_EVERY_FIELD = crd.ROOT / "crds" / "samples" / "valid" / "every-field.yaml"
 _CATALOGUE = {
     "cifar10-mobilenet-v2": CatalogueEntry(uris=("bundled:cifar10-mobilenet-v2",), sha256="c1fa" * 16),
     "mobilenet-v2": CatalogueEntry(
@@ -27,11 +29,12 @@ _UID = "5f0e2c1a-7d5b-4a43-9c55-3d2f8a6f1b10"
 
 
 def _build(case: Path) -> list[dict[str, Any]]:
-    stored = crd.defaulted(crd.load(case / "input.yaml"), crd.schema())
+    given = _EVERY_FIELD if case.name == _EVERY_FIELD.stem else case / "input.yaml"
+    stored = crd.defaulted(crd.load(given), crd.schema())
     stored["metadata"] = {"namespace": "vision", "uid": _UID, "generation": 1, **stored["metadata"]}
     config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE)
-    given = case / "capabilities.yaml"
-    capabilities = Capabilities(**crd.load(given)) if given.exists() else Capabilities()
+    served = case / "capabilities.yaml"
+    capabilities = Capabilities(**crd.load(served)) if served.exists() else Capabilities()
     params = Params(ic=parse(stored, config=config), config=config, capabilities=capabilities)
     return list(build_all(params).values())
 
@@ -70,5 +73,6 @@ def test_every_child_is_in_a_golden_file_and_an_optional_one_not_in_all() -> Non
     assert set.intersection(*files) == {child.kind for child in CHILDREN if not child.optional}
 
 
-def test_every_golden_file_has_a_case() -> None:
-    assert {path.parent for path in Path(__file__).parent.glob("*/expected.yaml")} == set(_CASES)
+def test_every_input_has_an_expectation() -> None:
+    inputs = {path.parent for path in Path(__file__).parent.glob("*/input.yaml")}
+    assert inputs == {case for case in _CASES if case.name != _EVERY_FIELD.stem}
