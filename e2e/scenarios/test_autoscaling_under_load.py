@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 _MOST = 3
-_PER_SECOND = 40.0
+_PER_SECOND = 20.0
+"""Enough for three pods, each with 50m of CPU, and so little that a busy machine answers all while pods start."""
 _UP_SECONDS, _DOWN_SECONDS = 180, 240
 _POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
 
