@@ -65,7 +65,10 @@ def _asker(given: argparse.Namespace, env: Mapping[str, str]) -> Asker:
             raise SettingsError("--precision goes with a model of one's own; a server has chosen its precision")
         from imageclassifier_runtime.classify_command.remote import Remote  # noqa: PLC0415
 
-        return Remote(given.url, key=env.get(KEY_VARIABLE, "").strip())
+        key = env.get(KEY_VARIABLE, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise SettingsError(f"{KEY_VARIABLE} holds a character that an HTTP header cannot carry")
+        return Remote(given.url, key=key)
     from imageclassifier_runtime.classify_command.local import Local  # noqa: PLC0415 - imports onnxruntime
 
     env = {**env, f"{PREFIX}PRECISION": given.precision} if given.precision else env

@@ -18,6 +18,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "https": ("HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"),
 }
 """What each scheme takes; a source is only ever handed its own."""
+# These are sent as they are; the others are encoded or only sign.
+_IN_HEADERS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "HF_TOKEN", "HTTP_BEARER_TOKEN"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ def from_env(env: Mapping[str, str]) -> Credentials:
     for name, value in values.items():
         if not value.isprintable():
             raise SettingsError(f"{name} holds a line break or another control character: write it anew without")
+        if name in _IN_HEADERS and not value.isascii():
+            raise SettingsError(f"{name} holds a character that is not ASCII, which an HTTP header cannot carry")
     return Credentials(
         s3=_s3(values),
         hf_token=values["HF_TOKEN"] or None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
 import json
 import os
+import socket
+import ssl
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ import pytest
 from imageclassifier_runtime.classify_command import show
 from imageclassifier_runtime.cli import main
 
+from tests.unit.runtime.certificates import write_certificate
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import LABELS, image_bytes
 
@@ -245,6 +249,44 @@ def test_the_key_of_the_environment_is_sent_and_the_path_of_a_proxy_is_kept(
     assert seen["Authorization"] == "Bearer a-key-for-this-test"
     assert seen["path"] == "/under/here/api/v1/classify?top_k=2"
     assert "a-key-for-this-test" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("key", ["a-key\nfor-this-test", "a-key-for-this-test\u20ac"])
+def test_a_key_that_no_header_can_hold_is_not_told(
+    refusing: Callable[..., Refusing],
+    photos: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    key: str,
+) -> None:
+    monkeypatch.setenv("IMAGECLASSIFIER_API_KEY", key)
+    server = refusing(403, {}, b"")
+    assert main(["classify", "--url", server.url, photos["red"]]) == 2
+    err = capsys.readouterr().err
+    assert err == "error: IMAGECLASSIFIER_API_KEY holds a character that an HTTP header cannot carry\n"
+    assert server.seen == []
+
+
+def test_a_certificate_that_nobody_vouches_for_is_no_server(
+    photos: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(write_certificate(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def shake_hands() -> None:
+            raw, _ = listener.accept()
+            with raw, contextlib.suppress(OSError):
+                context.wrap_socket(raw, server_side=True).close()
+
+        thread = threading.Thread(target=shake_hands)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["classify", "--url", url, photos["red"], photos["blue"]]) == 1
+        thread.join()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: {url} cannot be spoken to over TLS: ")
+    assert "certificate verify failed" in said
 
 
 def test_a_server_that_is_gone_is_said_once(

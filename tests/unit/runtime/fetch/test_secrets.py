@@ -51,9 +51,10 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ({"HTTP_USERNAME": "a"}, "HTTP_USERNAME is given without HTTP_PASSWORD"),
         ({"HTTP_BEARER_TOKEN": "a-secret", "HTTP_USERNAME": "a", "HTTP_PASSWORD": "b"}, "are both given"),
         ({"HF_TOKEN": "a-secret\nX-Injected: 1"}, "HF_TOKEN holds a line break"),
+        ({"HTTP_BEARER_TOKEN": "a-secret\u20ac"}, "HTTP_BEARER_TOKEN holds a character that is not ASCII"),
     ],
 )
-def test_halves_and_line_breaks_are_refused_without_showing_them(env: dict[str, str], hint: str) -> None:
+def test_what_cannot_be_used_is_refused_without_showing_it(env: dict[str, str], hint: str) -> None:
     with pytest.raises(SettingsError, match=hint) as caught:
         FetchSettings.from_env(env)
     assert "a-secret" not in str(caught.value)
@@ -64,6 +65,7 @@ def test_halves_and_line_breaks_are_refused_without_showing_them(env: dict[str, 
     [
         ({"HTTP_BEARER_TOKEN": "tok"}, "Bearer tok"),
         ({"HTTP_USERNAME": "me", "HTTP_PASSWORD": "pw"}, "Basic bWU6cHc="),
+        ({"HTTP_USERNAME": "me", "HTTP_PASSWORD": "\u20ac"}, "Basic bWU64oKs"),
         ({}, None),
     ],
 )
@@ -199,6 +201,17 @@ def test_what_a_redirect_holds_before_its_last_at_sign_is_never_told(
 )
 def test_the_rest_of_an_address_is_told(address: str, told: str) -> None:
     assert shown(address) == told
+
+
+def test_a_signature_in_a_redirect_is_not_logged(
+    store: Store, settings: FetchSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.files["/signed?signature=SECRET"] = IMAGENET
+    store.answers["/m.onnx"] = redirect("/signed?signature=SECRET")
+    with caplog.at_level(logging.DEBUG):
+        fetch(settings, f"{store.url}/m.onnx")
+    assert store.seen[-1][0] == "/signed?signature=SECRET"
+    assert "SECRET" not in "".join(repr(vars(record)) for record in caplog.records)
 
 
 def test_progress_is_told_in_bytes_total_and_rate(
