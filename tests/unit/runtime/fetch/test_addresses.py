@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_runtime.errors import ADDRESS_REFUSED, ModelError
 from imageclassifier_runtime.fetch import addresses
+
+from tests.unit.runtime.fetch.fetching import IMAGENET, fetch
+
+if TYPE_CHECKING:
+    from imageclassifier_runtime.settings.commands import FetchSettings
+
+    from tests.unit.runtime.fetch.model_store import Store
 
 REFUSED = (
     "169.254.169.254",
@@ -64,3 +72,21 @@ def test_a_name_with_one_refused_address_is_refused_whole(monkeypatch: pytest.Mo
     with pytest.raises(ModelError, match=r"169\.254\.169\.254") as caught:
         addresses.resolve("two-faced.example", 80)
     assert caught.value.reason == ADDRESS_REFUSED
+
+
+def test_a_name_that_changes_after_the_check_is_connected_to_where_it_was_checked(
+    store: Store, settings: FetchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([[f"127.0.0.{last}" for last in (2, 1)], ["169.254.169.254"]])  # nobody listens on the first
+    real = socket.getaddrinfo
+
+    def resolver(host: str, port: int, *rest: Any, **more: Any) -> list[tuple[Any, ...]]:
+        if host != "rebinding.example":
+            return list(real(host, port, *rest, **more))
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(found)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    store.files["/m.onnx"] = IMAGENET
+    assert fetch(settings, f"http://rebinding.example:{store.port}/m.onnx").classes == 1000
+    assert [headers["Host"] for headers in store.headers] == [f"rebinding.example:{store.port}"]
+    assert next(found) == ["169.254.169.254"]
