@@ -1,7 +1,6 @@
 """Posts one batch of spans to an OTLP/HTTP receiver: within a deadline, reading little, following no redirect.
 
-The exporter of OpenTelemetry's own packages follows redirects with the headers that hold keys, has no deadline for
-a receiver that drips, and reads whatever it answers. Source: OTLP specification, "OTLP/HTTP".
+DESIGN.md says why it is not the exporter of OpenTelemetry's own packages. Source: OTLP specification, "OTLP/HTTP".
 """
 
 from __future__ import annotations
