@@ -99,7 +99,7 @@ class RequestContext:
             contended=lambda: bodies.contended,
         )
         self.receive_seconds = time.perf_counter() - self.started
-        self._state.metrics.stages.observe("receive", self.receive_seconds)
+        self._state.metrics.stages.labels("receive").observe(self.receive_seconds)
         if self.trace is not None:
             self.trace.stage("receive", self.started, self.started + self.receive_seconds)
         return body
@@ -132,7 +132,7 @@ class RequestContext:
         seconds = outcome.seconds
         seconds["queue"] = max(0.0, time.perf_counter() - started - sum(seconds.values()))
         for stage, value in seconds.items():
-            self._state.metrics.stages.observe(stage, value)
+            self._state.metrics.stages.labels(stage).observe(value)
         return outcome
 
     async def answer_each(self, items: Sequence[Item], count: int) -> list[Outcome | RequestError]:

@@ -14,8 +14,6 @@ from prometheus_client import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
-from imageclassifier_runtime.telemetry.series import PlainCounter, PlainHistogram
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,29 +27,28 @@ _BATCH_BUCKETS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
 class Metrics:
-    """Every metric of the server; labels are bounded: no value of them comes from a client.
-
-    `requests`, `duration` and `stages` are counted on the event loop alone.
-    """
+    """Every metric of the server; labels are bounded: no value of them comes from a client."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = PlainCounter(
-            f"{_PREFIX}_requests", "Answered requests", ("protocol", "code"), registry=registry
+        self.requests = Counter(
+            "requests", "Answered requests", ("protocol", "code"), namespace=_PREFIX, registry=registry
         )
-        self.duration = PlainHistogram(
-            f"{_PREFIX}_request_duration_seconds",
+        self.duration = Histogram(
+            "request_duration_seconds",
             "From the request's headers to its answer",
-            "protocol",
+            ("protocol",),
+            namespace=_PREFIX,
+            registry=registry,
             buckets=_REQUEST_BUCKETS,
-            registry=registry,
         )
-        self.stages = PlainHistogram(
-            f"{_PREFIX}_stage_duration_seconds",
+        self.stages = Histogram(
+            "stage_duration_seconds",
             "Time in one stage of a classification",
-            "stage",
-            buckets=_STAGE_BUCKETS,
+            ("stage",),
+            namespace=_PREFIX,
             registry=registry,
+            buckets=_STAGE_BUCKETS,
         )
         self.batch_size = Histogram(
             "batch_size",

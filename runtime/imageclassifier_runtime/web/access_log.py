@@ -80,8 +80,8 @@ class ObservabilityMiddleware:
             return
         seconds = time.perf_counter() - started
         protocol = protocol_of(path).name
-        self._metrics.requests.inc(protocol, status)
-        self._metrics.duration.observe(protocol, seconds)
+        self._metrics.requests.labels(protocol, status).inc()
+        self._metrics.duration.labels(protocol).observe(seconds)
         fields: dict[str, object] = {"request_id": request_id}
         caller = caller_of(scope)
         if caller is None:
