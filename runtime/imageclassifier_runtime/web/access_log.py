@@ -1,4 +1,4 @@
-"""Around every request: its id, one log line, its metrics, and the last net for faults of our own."""
+"""Wraps every request: assigns its id, writes one log line and its metrics, and handles unexpected exceptions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _ID_BYTES = 16
-_IDS_AT_ONCE = 256
-_CLIENT_GONE = 499
-_NOTED = (("bytes_in", scope_keys.BYTES_IN), ("items", scope_keys.ITEMS), ("reason", scope_keys.REASON))
+_IDS_PER_BLOCK = 256
+_CLIENT_CLOSED_REQUEST = 499
+_LOGGED_KEYS = (("bytes_in", scope_keys.BYTES_IN), ("items", scope_keys.ITEMS), ("reason", scope_keys.REASON))
 _logger = logging.getLogger("imageclassifier_runtime.access")
 
 
@@ -37,15 +37,15 @@ class ObservabilityMiddleware:
         self._metrics = state.metrics
         self._lifecycle = state.lifecycle
         self._tracing = state.tracing
-        self._ids = _new_ids()
+        self._ids = _generate_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request through, and see how it ends."""
+        """Forward a request and record its outcome."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _told_id(scope) or next(self._ids)
+        request_id = _client_request_id(scope) or next(self._ids)
         if self._tracing is not None:
             scope[scope_keys.TRACE] = self._tracing.begin(scope, started)
         status = 0
@@ -56,7 +56,7 @@ class ObservabilityMiddleware:
                 status = message["status"]
                 headers = message.setdefault("headers", [])
                 headers.append((b"x-request-id", request_id.encode("ascii")))
-                # During the drain every answer sends its client to another pod.
+                # While draining, close connections so that clients reconnect to another pod.
                 if self._lifecycle.draining and (b"connection", b"close") not in headers:
                     headers.append((b"connection", b"close"))
             return send(message)
@@ -64,15 +64,15 @@ class ObservabilityMiddleware:
         try:
             await self._app(scope, receive, observed)
         except ConnectionError:
-            status = status or _CLIENT_GONE
-        except Exception:  # the edge of the process: logged with its trace, answered, and survived
+            status = status or _CLIENT_CLOSED_REQUEST
+        except Exception:  # outermost handler: log the traceback, answer 500, keep serving
             scope[scope_keys.REASON] = "internal"
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
-                detail = f"A fault of the server; its log names the request {request_id}."
+                detail = f"Internal server error; see the server's log for request id {request_id}."
                 await protocol_of(scope["path"]).of_status(500, detail, None)(scope, receive, observed)
         finally:
-            self._record(scope, status or _CLIENT_GONE, started, request_id)
+            self._record(scope, status or _CLIENT_CLOSED_REQUEST, started, request_id)
 
     def _record(self, scope: Scope, status: int, started: float, request_id: str) -> None:
         path = scope["path"]
@@ -96,7 +96,7 @@ class ObservabilityMiddleware:
         fields["path"] = path[:200]
         fields["status"] = status
         fields["duration_ms"] = round(1000 * seconds, 2)
-        for name, key in _NOTED:
+        for name, key in _LOGGED_KEYS:
             if (value := scope.get(key)) is not None:
                 fields[name] = value
         if self._tracing is not None:
@@ -106,8 +106,8 @@ class ObservabilityMiddleware:
         info(_logger, "Request", fields)
 
 
-def _told_id(scope: Scope) -> str | None:
-    """Return the id that the client gave, where it is one."""
+def _client_request_id(scope: Scope) -> str | None:
+    """Return the request id that the client sent, if it is valid."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             text: str = value.decode("latin-1")
@@ -116,9 +116,9 @@ def _told_id(scope: Scope) -> str | None:
     return None
 
 
-def _new_ids() -> Iterator[str]:
-    """Make ids from the system's random bytes, which are asked for seldom: each time is a system call."""
+def _generate_ids() -> Iterator[str]:
+    """Generate ids; random bytes are fetched in blocks because each fetch is a system call."""
     while True:
-        digits = os.urandom(_ID_BYTES * _IDS_AT_ONCE).hex()
+        digits = os.urandom(_ID_BYTES * _IDS_PER_BLOCK).hex()
         for start in range(0, len(digits), 2 * _ID_BYTES):
             yield digits[start : start + 2 * _ID_BYTES]

@@ -1,4 +1,4 @@
-"""The factory of the HTTP application: routes, error handlers and what they share, nothing global."""
+"""Factory of the HTTP application: routes, error handlers and their shared state; no globals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from imageclassifier_runtime.request.paths import API, protocol_of
 from imageclassifier_runtime.request.responses import json_answer
 from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
 from imageclassifier_runtime.web.access_log import ObservabilityMiddleware
-from imageclassifier_runtime.web.authentication import guarded
+from imageclassifier_runtime.web.authentication import with_authentication
 from imageclassifier_runtime.web.docs_page import render
 from imageclassifier_runtime.web.front import Front
 
@@ -53,7 +53,7 @@ def create_app(state: ServerState) -> ASGIApp:
     add("/", Front().root, **v1_schemas.live())
     _add_pages(app, state)
     _add_error_handlers(app)
-    return ObservabilityMiddleware(guarded(Direct(app, direct), state), state)
+    return ObservabilityMiddleware(with_authentication(Direct(app, direct), state), state)
 
 
 def _add_api(add: Add, state: ServerState) -> None:
@@ -70,7 +70,7 @@ def _add_api(add: Add, state: ServerState) -> None:
     add(f"{API}/classify", classify.one, "POST", **native_schemas.classify(state.settings))
     add(f"{API}/classify/batch", classify.batch, "POST", **native_schemas.classify_batch(state))
     add(f"{API}/health", ready, **native_schemas.health("Summary of the server's health"))
-    add(f"{API}/health/ready", ready, **native_schemas.health("Whether requests should be sent here"))
+    add(f"{API}/health/ready", ready, **native_schemas.health("Whether this server accepts requests"))
     add(f"{API}/health/live", live, **native_schemas.live())
     add(f"{API}/model/info", info, **native_schemas.model_info())
 
@@ -80,16 +80,16 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
         return Response(state.metrics.render(), media_type=CONTENT_TYPE)
 
     @functools.cache
-    def described() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         keys, rates = state.keys is not None, state.settings.rate_limit is not None
         return secured(app.openapi(), keys=keys, rates=rates)
 
     @functools.cache
     def page() -> str:
-        return render(described())
+        return render(openapi())
 
     async def document(_: Request) -> Response:
-        return json_answer(described())
+        return json_answer(openapi())
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(page())
@@ -102,23 +102,23 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         path: str = request.scope["path"]  # `request.url` fails for a query that is not UTF-8
-        detail = f"There is no {path[:200]} here; see /docs." if error.status_code == 404 else ""
+        detail = f"{path[:200]} was not found; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
             detail = f"{request.method[:20]} is not allowed for {path[:200]}; see /docs."
         return protocol_of(path).of_status(
             error.status_code, detail or str(error.detail), dict(error.headers or {})
         )
 
-    async def gone(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)  # nobody reads it; the log line shows it
+    async def disconnected(_: Request, __: Exception) -> Response:
+        return Response(status_code=499)  # nobody receives it; the status only appears in the log
 
-    async def fault(request: Request, _: Exception) -> Response:
-        detail = "A fault of the server; its log has the cause under this request's id."
+    async def internal_error(request: Request, _: Exception) -> Response:
+        detail = "Internal server error; see the server's log for this request's id."
         return protocol_of(request.scope["path"]).of_status(500, detail, None)
 
-    app.add_exception_handler(Exception, fault)
+    app.add_exception_handler(Exception, internal_error)
     app.add_exception_handler(HTTPException, http_error)
-    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(ClientDisconnect, disconnected)
 
 
 def _health(state: ServerState) -> Response:
@@ -133,7 +133,7 @@ def _health(state: ServerState) -> Response:
 
 
 def model_info(state: ServerState) -> dict[str, object]:
-    """Return what `/api/v1/model/info` shows: the model's facts, and what this server takes."""
+    """Return the content of `/api/v1/model/info`: the model's metadata and this server's limits."""
     model, settings = state.classifier.model, state.settings
     how = model.preprocessing
     return {

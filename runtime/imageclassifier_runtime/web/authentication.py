@@ -1,7 +1,7 @@
-"""The gate before everything else: API keys, rates, and whose request it is behind trusted proxies.
+"""Runs before everything else: API keys, rate limits, and the client's address behind trusted proxies.
 
-It answers from the headers alone, before one byte of a body is read. Where nothing of this is asked for, there is
-no gate at all, and the way in costs nothing.
+It decides from the headers alone, before any byte of a body is read. If none of these is configured, the
+middleware is not installed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.settings.commands import ServeSettings
 
-_MOST_ADDRESSES = 4096
-"""Of which something is remembered: about a MiB."""
+_MAX_ADDRESSES = 4096
+"""Most addresses with a bucket: about 1 MiB."""
 
-_HOW = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
+_HOW_TO_SEND = "send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
 
 
-def guarded(app: ASGIApp, state: ServerState) -> ASGIApp:
-    """Return the application behind a gate, or itself where the settings ask for none."""
+def with_authentication(app: ASGIApp, state: ServerState) -> ASGIApp:
+    """Return the application wrapped in AuthMiddleware, or unchanged if the settings need none."""
     settings = state.settings
     if state.keys is None and settings.rate_limit is None and not settings.trusted_proxies:
         return app
@@ -53,14 +53,14 @@ class AuthMiddleware:
         self._trusted = settings.trusted_proxies
         self._clock = clock
         self._files = state.keys
-        self._every = settings.api_keys_seconds
-        self._look_at = clock() + self._every
-        # Two tables, so that no number of addresses, which cost nothing, can push a key's bucket out of memory.
+        self._refresh_seconds = settings.api_keys_seconds
+        self._refresh_at = clock() + self._refresh_seconds
+        # Two tables, so that no number of addresses, which are free to obtain, can evict a key's bucket.
         self._by_key = _buckets(settings, MOST_KEYS, clock)
-        self._by_address = _buckets(settings, _MOST_ADDRESSES, clock)
+        self._by_address = _buckets(settings, _MAX_ADDRESSES, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it here; probes and metrics always come in."""
+        """Accept or reject a request; probes and metrics are always accepted."""
         if scope["type"] != "http" or is_probe(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
@@ -75,14 +75,14 @@ class AuthMiddleware:
         await self._app(scope, receive, send)
 
     async def _check(self, scope: Scope) -> None:
-        """Count the request and look at its key; raises RateLimitedError, UnauthorizedError."""
+        """Apply the rate limit and check the API key; raises RateLimitedError, UnauthorizedError."""
         peer = scope.get("client")
         address = client_of(peer[0] if peer else None, scope["headers"], self._trusted)
         caller = Caller(str(address) if address is not None else UNKNOWN)
         note(scope, caller)
         presented: list[bytes] = []
         if self._files is not None:
-            presented = _presented(scope["headers"])
+            presented = _keys_in(scope["headers"])
             caller.key = await self._name_of(self._files, presented)
         if caller.key is not None:
             caller.buckets, caller.account = self._by_key, caller.key
@@ -92,19 +92,19 @@ class AuthMiddleware:
             seconds = caller.buckets.take(caller.account)
             if seconds:
                 whose = "this key" if caller.key is not None else "this address"
-                raise RateLimitedError(f"Too many requests of {whose}. Try again in {seconds} s.", seconds=seconds)
+                raise RateLimitedError(f"Too many requests from {whose}. Retry in {seconds} s.", seconds=seconds)
         if self._files is not None and caller.key is None and not is_open(scope["method"], scope["path"]):
             raise _unauthorized(presented)
 
     async def _name_of(self, files: KeyFiles, presented: list[bytes]) -> str | None:
         now = self._clock()
-        if now >= self._look_at:
-            # The one that finds it due waits for it; others go on with the keys of before meanwhile.
-            self._look_at = math.inf
+        if now >= self._refresh_at:
+            # The request that finds the refresh due waits for it; others use the previous keys meanwhile.
+            self._refresh_at = math.inf
             try:
                 await asyncio.to_thread(files.refresh)
             finally:
-                self._look_at = now + self._every
+                self._refresh_at = now + self._refresh_seconds
         return files.keys.name_of(presented[0]) if len(presented) == 1 else None
 
 
@@ -116,8 +116,8 @@ def _buckets(settings: ServeSettings, most: int, clock: Callable[[], float]) -> 
     return Buckets(per_second=rate, burst=burst, most=most, clock=clock)
 
 
-def _presented(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
-    """Return the different keys that a request has; other schemes of Authorization are somebody else's."""
+def _keys_in(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the distinct keys in a request; other schemes of Authorization are ignored."""
     found: dict[bytes, None] = {}
     for name, value in headers:
         if name == b"x-api-key":
@@ -131,7 +131,7 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
 
 def _unauthorized(presented: list[bytes]) -> UnauthorizedError:
     if not presented:
-        return UnauthorizedError(f"This server wants an API key: {_HOW}.", presented=False)
+        return UnauthorizedError(f"An API key is required: {_HOW_TO_SEND}.", presented=False)
     if len(presented) > 1:
         return UnauthorizedError("The request has two different API keys: send one.", presented=True)
-    return UnauthorizedError(f"This API key is not known here. If it is right, {_HOW}.", presented=True)
+    return UnauthorizedError(f"Unknown API key. If the key is correct, {_HOW_TO_SEND}.", presented=True)

@@ -1,4 +1,4 @@
-"""Bounds that uvicorn's HTTP protocol lacks: connections, bytes of headers, and the time they may take."""
+"""Limits that uvicorn's HTTP protocol lacks: number of connections, size of headers, and timeouts."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.settings.commands import ServeSettings
 
 _MAX_HEADER_BYTES = 32 * 1024
-_TOO_LONG = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
-# Of what comes in one piece; where it comes in several, the second request is read no further until its turn.
-_MAX_AHEAD = 128
-_TOO_MANY_AHEAD = f"More than {_MAX_AHEAD} requests wait on this connection. Wait for their answers."
-_CROWDED = "Too many connections. Try again shortly."
+_HEADERS_TOO_LARGE = f"The headers have more than {_MAX_HEADER_BYTES} bytes."
+# Applies to requests that arrive in one read; otherwise reading pauses after the second request until its turn.
+_MAX_PIPELINED = 128
+_TOO_MANY_PIPELINED = f"More than {_MAX_PIPELINED} requests are pipelined. Wait for their responses."
+_TOO_MANY_CONNECTIONS = "Too many connections. Retry shortly."
 
 
 class _BoundedProtocol(HttpToolsProtocol):
-    """One connection within bounds; `bounded_protocol` makes a class of it for the settings of a server."""
+    """One connection with limits; `bounded_protocol` creates a subclass with a server's settings."""
 
     bounds: ClassVar[ServeSettings]
-    going: ClassVar[set[HttpToolsProtocol]]
-    """Those that were told to go and are not gone yet."""
+    closing: ClassVar[set[HttpToolsProtocol]]
+    """Connections that are closing but not closed yet."""
 
-    refused: ClassVar[Callable[[str], None]]
+    on_rejected: ClassVar[Callable[[str], None]]
     flow: PacedFlow
     _idle_since = 0.0
     _header_bytes = 0
     _field_bytes = 0
     _in_headers = True
-    _begun = False
-    """Whether a request has begun whose headers are not whole."""
-    _crowded = False
+    _request_started = False
+    """Whether a request has started whose headers are incomplete."""
+    _over_limit = False
     _running: RequestResponseCycle | None = None
-    """Whose turn it is; `cycle` is the last one that has come, and may wait behind it."""
+    """The request being handled; `cycle` is the one that arrived last, and may be queued behind it."""
     _timer: asyncio.TimerHandle | None = None
-    _stuck_timer: asyncio.TimerHandle | None = None
-    _stuck_since = 0.0
-    _parting: bytes | None = None
-    """The refusal that ends the connection once those before it have their answers."""
+    _write_timer: asyncio.TimerHandle | None = None
+    _write_blocked_since = 0.0
+    _final_response: bytes | None = None
+    """The error response that closes the connection once earlier requests have been answered."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = PacedFlow(transport, self.loop)
         now = self._idle_since = self.loop.time()
-        if len(self.connections) - len(self.going) > self.bounds.max_connections:
+        if len(self.connections) - len(self.closing) > self.bounds.max_connections:
             others = [it for it in self.connections if isinstance(it, _BoundedProtocol) and it is not self]
-            self._crowded = make_room(others, self.bounds.max_connections, now) == 0
+            self._over_limit = make_room(others, self.bounds.max_connections, now) == 0
         if len(self.connections) > 2 * self.bounds.max_connections:
-            self._refuse(503, _CROWDED, "connections")
+            self._reject(503, _TOO_MANY_CONNECTIONS, "connections")
         else:
             self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        self._stop_stuck_timer()
-        self.going.discard(self)
+        self._stop_write_timer()
+        self.closing.discard(self)
         super().connection_lost(exc)
         for cycle in (*(waiting for waiting, _ in self.pipeline), self._running):
             if cycle is not None:
@@ -78,48 +78,48 @@ class _BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if self._parting is not None:
+        if self._final_response is not None:
             self.flow.pause_reading()
             return
         if self._in_headers:
             self._header_bytes += len(data)
         super().data_received(data)
-        if (self._begun or self._header_bytes) and self._in_headers and self._parting is None:
+        if (self._request_started or self._header_bytes) and self._in_headers and self._final_response is None:
             if self._header_bytes > _MAX_HEADER_BYTES:
-                self._refuse(431, _TOO_LONG, "headers")
+                self._reject(431, _HEADERS_TOO_LARGE, "headers")
             elif self._timer is None and self._running is None:
                 self._start_timer()
 
     def on_message_begin(self) -> None:
         self._field_bytes = 0
-        self._begun = True
+        self._request_started = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers after a chunked body come here too.
+        # Trailers after a chunked body arrive here too.
         self._field_bytes += len(name) + len(value)
         if self._field_bytes > _MAX_HEADER_BYTES:
-            self._refuse(431, _TOO_LONG, "headers")
-            raise ValueError(_TOO_LONG)
+            self._reject(431, _HEADERS_TOO_LARGE, "headers")
+            raise ValueError(_HEADERS_TOO_LARGE)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        # Probes are answered all the same, since a failing one would have the whole server restarted.
-        if self._crowded and not is_probe(*self._asked()):
-            self._refuse(503, _CROWDED, "connections")
-            raise ValueError(_CROWDED)
-        if len(self.pipeline) >= _MAX_AHEAD:
-            self._refuse(503, _TOO_MANY_AHEAD, "pipelined")
-            raise ValueError(_TOO_MANY_AHEAD)
-        self._in_headers, self._begun, self._header_bytes = False, False, 0
+        # Probes are still answered, because a failing probe would restart the pod.
+        if self._over_limit and not is_probe(*self._method_and_path()):
+            self._reject(503, _TOO_MANY_CONNECTIONS, "connections")
+            raise ValueError(_TOO_MANY_CONNECTIONS)
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            self._reject(503, _TOO_MANY_PIPELINED, "pipelined")
+            raise ValueError(_TOO_MANY_PIPELINED)
+        self._in_headers, self._request_started, self._header_bytes = False, False, 0
         self._stop_timer()
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
-        scope[HAS_COME] = functools.partial(self._has_come, self.cycle)
+        scope[HAS_COME] = functools.partial(self._has_arrived, self.cycle)
         scope[TAKE_WHOLE] = functools.partial(self._take_whole, self.cycle)
         if self._running is None:
             self._running = self.cycle
-        # Nothing more is read until the application asks for it: a request that waits holds no body.
+        # Reading pauses until the application asks for the body: a queued request holds no body in memory.
         self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -131,7 +131,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_message_complete()
         if not self.pipeline:
-            self.flow.resume_reading()  # else nobody would see that the client has gone
+            self.flow.resume_reading()  # otherwise a disconnect would go unnoticed
 
     def on_response_complete(self) -> None:
         if self._running is not None:
@@ -139,52 +139,52 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._running = self.pipeline[-1][0] if self.pipeline else None
         super().on_response_complete()
         self._idle_since = self.loop.time()
-        # What the client has still to send is thrown away, what it has to take is kept: neither for ever.
+        # The rest of the request is discarded, unsent responses are kept: both with a timeout.
         if self.transport.is_closing():
-            self._wait_for_taking()
-        elif self._parting is not None:
+            self._start_close_timer()
+        elif self._final_response is not None:
             if self._running is None:
-                self._send_and_close(self._parting)
+                self._send_and_close(self._final_response)
         elif self.cycle.response_complete:
-            if self._begun or self._header_bytes or not self._in_headers:
+            if self._request_started or self._header_bytes or not self._in_headers:
                 self._start_timer()
         elif self.pipeline or not self._in_headers:
-            # It is another one's turn now, and nothing more is read than to see its client go.
+            # The next request is being handled: pause reading until its body is needed.
             self.flow.pause_reading()
 
-    def _wait_for_taking(self) -> None:
-        """Give the client of a connection that is closing some time for the rest of its answers."""
+    def _start_close_timer(self) -> None:
+        """Give the client of a closing connection some time to receive the rest of its responses."""
         if self.transport.get_write_buffer_size():
             self._start_timer()
 
     def _abort_request(self, cycle: RequestResponseCycle) -> None:
-        """End the work for a client that has gone: what it holds is for others."""
+        """Cancel the work for a client that has disconnected, to free its resources."""
         scope = _detach(cycle)
         cycle.disconnected = True
         cycle.message_event.set()
-        cycle.on_response = _nothing
+        cycle.on_response = _no_op
         scope[scope_keys.LEFT] = True
         if (task := scope.get(scope_keys.TASK)) is not None:
             task.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
-        self._give_up()
+        self._close_connection()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stuck_since = self.loop.time()
-        self._stop_stuck_timer()
-        self._stuck_timer = self.loop.call_later(self.bounds.body_timeout_seconds, self.transport.abort)
+        self._write_blocked_since = self.loop.time()
+        self._stop_write_timer()
+        self._write_timer = self.loop.call_later(self.bounds.body_timeout_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._stop_stuck_timer()
+        self._stop_write_timer()
         super().resume_writing()
 
     def waits_since(self, now: float) -> float | None:
         if self.transport.is_closing():
             return None
         if self.flow.write_paused:
-            return self._stuck_since
+            return self._write_blocked_since
         if self.cycle is None or self.cycle.response_complete:
             return self._idle_since
         wanted_at = self.flow.wanted_at if self.cycle.more_body else None
@@ -192,18 +192,18 @@ class _BoundedProtocol(HttpToolsProtocol):
         return wanted_at if slow else None
 
     def drop(self) -> None:
-        self.going.add(self)
-        self._give_up()
+        self.closing.add(self)
+        self._close_connection()
 
-    def _give_up(self) -> None:
-        # Closing waits until the client has taken the rest of its answer, and it may never do that.
+    def _close_connection(self) -> None:
+        # close() waits until the client has received the rest of its response, which may never happen.
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
             self.transport.close()
 
-    def _has_come(self, cycle: RequestResponseCycle, amount: int) -> bool:
-        """Return whether so much of the body, or all of it, is here; until then it is the client's turn."""
+    def _has_arrived(self, cycle: RequestResponseCycle, amount: int) -> bool:
+        """Return whether `amount` bytes of the body, or all of it, have arrived."""
         if cycle.waiting_for_100_continue:
             cycle.waiting_for_100_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -211,12 +211,12 @@ class _BoundedProtocol(HttpToolsProtocol):
             self.flow.wanted_at = None
             return True
         if self.flow.has_gone():
-            self.transport.abort()  # which ends the wait
+            self.transport.abort()  # ends the wait
         self.flow.want()
         return False
 
     def _take_whole(self, cycle: RequestResponseCycle) -> bytearray | None:
-        """Return a body that has come to its end already, once, without a copy; None where some is to come."""
+        """Return the body once, without a copy, if it has arrived completely; None otherwise."""
         if cycle.more_body or cycle.disconnected or cycle.response_complete:
             return None
         cycle.message_event.clear()
@@ -224,30 +224,30 @@ class _BoundedProtocol(HttpToolsProtocol):
         return body
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg, "malformed")
+        self._reject(400, msg, "malformed")
 
-    def _asked(self) -> tuple[str, str]:
+    def _method_and_path(self) -> tuple[str, str]:
         path = self.url.partition(b"?")[0].decode("ascii", "replace")
         return self.parser.get_method().decode("ascii"), path
 
     def _start_timer(self) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(self.bounds.header_timeout_seconds, self._give_up)
+        self._timer = self.loop.call_later(self.bounds.header_timeout_seconds, self._close_connection)
 
-    def _stop_stuck_timer(self) -> None:
-        if self._stuck_timer is not None:
-            self._stuck_timer.cancel()
-            self._stuck_timer = None
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self, status: int, detail: str, reason: str) -> None:
-        if self.transport.is_closing() or self._parting is not None:
+    def _reject(self, status: int, detail: str, reason: str) -> None:
+        if self.transport.is_closing() or self._final_response is not None:
             return
-        type(self).refused(reason)
+        type(self).on_rejected(reason)
         headers = f"retry-after: {soon()}\r\n" if status == 503 else ""
         body = bytes(of_status(status, detail).body)
         head = (
@@ -255,14 +255,14 @@ class _BoundedProtocol(HttpToolsProtocol):
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         answer = head.encode("ascii") + body
-        if self._others_are_before():
-            self._parting = answer
+        if self._has_earlier_requests():
+            self._final_response = answer
             self._stop_timer()
         else:
             self._send_and_close(answer)
 
-    def _others_are_before(self) -> bool:
-        """Return whether whole requests wait, whose answers come first (RFC 9112, 9.3.2); forget one in part."""
+    def _has_earlier_requests(self) -> bool:
+        """Return whether complete requests must be answered first (RFC 9112, 9.3.2); drop an incomplete one."""
         if self.pipeline and self.cycle.more_body:
             _detach(self.pipeline.popleft()[0])
             self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._running)
@@ -272,18 +272,18 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.transport.write(answer)
         self.transport.close()
-        self._wait_for_taking()
+        self._start_close_timer()
 
 
-def give_up_unread(connections: Iterable[object]) -> None:
-    """End the connections whose clients do not take their answers: at the end, whoever writes there would wait."""
+def abort_blocked_writes(connections: Iterable[object]) -> None:
+    """Abort connections whose clients do not receive their responses: writes to them would block the shutdown."""
     for connection in connections:
         if isinstance(connection, _BoundedProtocol) and connection.flow.write_paused:
             connection.transport.abort()
 
 
 def _detach(cycle: RequestResponseCycle) -> dict[str, Any]:
-    """See off a request: what it can ask its connection for would be a cycle of references. Returns its scope."""
+    """Remove a request's references to its connection, which would form a cycle. Returns the request's scope."""
     scope = cast("dict[str, Any]", cycle.scope)
     scope.pop(HAS_COME, None)
     scope.pop(TAKE_WHOLE, None)
@@ -291,10 +291,11 @@ def _detach(cycle: RequestResponseCycle) -> dict[str, Any]:
     return scope
 
 
-def _nothing() -> None:
-    """Stand in for the connection that a request has lost."""
+def _no_op() -> None:
+    """Replace the callback of a connection that is gone."""
 
 
-def bounded_protocol(settings: ServeSettings, refused: Callable[[str], None]) -> type[HttpToolsProtocol]:
-    """Return the protocol class for these settings; `refused` is told why, each time it sends a client away."""
-    return type("BoundedProtocol", (_BoundedProtocol,), {"bounds": settings, "going": set(), "refused": refused})
+def bounded_protocol(settings: ServeSettings, on_rejected: Callable[[str], None]) -> type[HttpToolsProtocol]:
+    """Return the protocol class for these settings; `on_rejected` is called with the reason of each rejection."""
+    attributes = {"bounds": settings, "closing": set(), "on_rejected": on_rejected}
+    return type("BoundedProtocol", (_BoundedProtocol,), attributes)

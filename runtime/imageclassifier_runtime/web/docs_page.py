@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document as one plain page, since a cluster may reach no outside server for scripts."""
+"""`/docs`: the OpenAPI document as one page without external scripts, for clusters without internet access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ th{font-weight:600;border-bottom:1px solid #d0d7de}
 .m{color:#6cb6ff}h2,th{border-color:#373e47}}
 """
 _KEYS = (
-    "<p>This server wants an API key with every request but those for health, metrics and this page: "
+    "<p>An API key is required for every request except health, metrics and this page: "
     "<code>Authorization: Bearer KEY</code> or <code>X-API-Key: KEY</code>.</p>"
 )
 _EXAMPLES = {
@@ -79,11 +79,11 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         media = ", ".join(f"<code>{escape(kind)}</code>" for kind in operation["requestBody"]["content"])
         parts.append(f"<p>Body: {media}</p>")
     rows = "".join(_response(code, answer) for code, answer in sorted(operation["responses"].items()))
-    parts.append(f"<table><tr><th>Answer</th><th>When</th><th>Type</th></tr>{rows}</table>")
+    parts.append(f"<table><tr><th>Status</th><th>When</th><th>Type</th></tr>{rows}</table>")
     good = operation["responses"].get("200", {}).get("content", {}).get("application/json")
     if good:
         example = json.dumps(_sample(good["schema"]), indent=2, ensure_ascii=False)
-        parts.append(f"<details><summary>Shape of the answer</summary><pre>{escape(example)}</pre></details>")
+        parts.append(f"<details><summary>Example response</summary><pre>{escape(example)}</pre></details>")
     return "".join(parts)
 
 

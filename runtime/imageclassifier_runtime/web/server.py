@@ -1,7 +1,7 @@
-"""The process around the application: sockets, bounds on connections, and an orderly end.
+"""Runs the application: sockets, limits on connections, and graceful shutdown.
 
-uvicorn closes its listeners the moment a SIGTERM comes, while Kubernetes still sends new connections for some
-seconds. Here the signal only starts the drain; uvicorn's own shutdown comes after it.
+uvicorn closes its listeners as soon as it receives SIGTERM, while Kubernetes still sends new connections for some
+seconds. Here the signal only starts the drain; uvicorn's own shutdown follows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import uvicorn
 from imageclassifier_runtime.errors import SettingsError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.settings.commands import ALL_ADDRESSES
-from imageclassifier_runtime.web.connection import bounded_protocol, give_up_unread
+from imageclassifier_runtime.web.connection import abort_blocked_writes, bounded_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.protocols.state import ServerState
     from imageclassifier_runtime.settings.commands import ServeSettings
 
-# What the kernel keeps per connection before we read it; it counts towards the container's memory.
+# The kernel's receive buffer per connection; it counts towards the container's memory.
 _RECEIVE_BUFFER = 128 * 1024
 _BACKLOG = 1024
-# Objects, and collections of the younger generation, after which each generation is looked through.
-_COLLECT_AT = (10_000, 20, 20)
+# Thresholds of gc.set_threshold: objects, then collections of the younger generation.
+_GC_THRESHOLDS = (10_000, 20, 20)
 _logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with our own answer to signals."""
+    """uvicorn's server with its own signal handling."""
 
     def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config)
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = state.settings.drain_seconds
         self._cache = state.cache
         self._signals = 0
-        self._ending: asyncio.TimerHandle | None = None
+        self._drain_timer: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -63,35 +63,35 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that requests are taken once they are, and signals with them."""
+        """Report readiness once requests and signals are handled."""
         await super().startup(sockets)
         self._lifecycle.ready = True
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         log(_logger, "Serving", url=_url(host, port), port=port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let Redis have the results of the last requests, unless the end is to be now."""
+        """Flush the results of the last requests to Redis, unless the shutdown is forced."""
         await super().shutdown(sockets)
-        give_up_unread(list(self.server_state.connections))
+        abort_blocked_writes(list(self.server_state.connections))
         if self._cache is not None and not self.force_exit:
             await self._cache.close()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """First SIGTERM: drain. SIGINT, or a second signal: finish what is in flight. A third: stop now."""
+        """First SIGTERM: drain. SIGINT, or a second signal: finish requests in flight. A third: stop now."""
         self._signals += 1
         self._lifecycle.draining = True
         loop = asyncio.get_running_loop()
         if number == signal.SIGTERM and self._signals == 1:
             log(_logger, "Draining", signal=number.name, seconds=self._drain_seconds)
-            self._ending = loop.call_later(self._drain_seconds, self._end)
+            self._drain_timer = loop.call_later(self._drain_seconds, self._stop)
         else:
             log(_logger, "Ending the drain", signal=number.name)
-            if self._ending is not None:
-                self._ending.cancel()
+            if self._drain_timer is not None:
+                self._drain_timer.cancel()
             self.force_exit = self.should_exit
-            self._end()
+            self._stop()
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         self._lifecycle.stopping = True
         self.should_exit = True
 
@@ -101,7 +101,7 @@ def listen(settings: ServeSettings) -> socket.socket:
     try:
         return _listen(settings)
     except (OSError, UnicodeError) as error:
-        raise SettingsError(_cause(error, settings)) from error
+        raise SettingsError(_listen_problem(error, settings)) from error
 
 
 def _listen(settings: ServeSettings) -> socket.socket:
@@ -114,21 +114,21 @@ def _listen(settings: ServeSettings) -> socket.socket:
     return _bound(socket.AF_INET, ("0.0.0.0", settings.port))  # noqa: S104 - a pod serves its pod address
 
 
-def _cause(error: Exception, settings: ServeSettings) -> str:
-    where = f"port {settings.port}" + ("" if settings.host == ALL_ADDRESSES else f" of {settings.host}")
+def _listen_problem(error: Exception, settings: ServeSettings) -> str:
+    where = f"port {settings.port}" + ("" if settings.host == ALL_ADDRESSES else f" on {settings.host}")
     match getattr(error, "errno", None):
         case errno.EADDRINUSE:
-            return f"{where} is taken by another program: choose another one with --port (0 picks a free one)"
+            return f"{where} is already in use: choose another port with --port (0 picks a free one)"
         case errno.EACCES:
-            return f"{where} may not be used by this user: choose one from 1024 on with --port"
+            return f"permission denied for {where}: choose a port from 1024 with --port"
         case errno.EADDRNOTAVAIL:
-            return f"{settings.host} is no address of this machine: give one of its own with --host, or * for all"
+            return f"{settings.host} is not an address of this machine: set another --host, or * for all"
         case _:
             return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}; see --host and --port"
 
 
 def _url(host: str, port: int) -> str:
-    """Return an address of the socket that a browser on this machine can open."""
+    """Return the URL at which a browser on this machine reaches the socket."""
     name = "localhost" if host in {"::", "0.0.0.0"} else f"[{host}]" if ":" in host else host  # noqa: S104
     return f"http://{name}:{port}/"
 
@@ -149,28 +149,28 @@ def _bound(family: socket.AddressFamily, address: tuple[str, int], *, dualstack:
     return sock
 
 
-def _spare_collector() -> None:
-    """Let Python's collector leave alone what lives as long as the server, and come less often.
+def _tune_garbage_collector() -> None:
+    """Exclude long-lived objects from garbage collection, and collect less often.
 
-    Requests leave hardly any cycles, and a pass over the objects of all packages takes as long as an image.
+    Requests leave hardly any cycles, and a collection over all packages' objects takes as long as an image.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_COLLECT_AT)
+    gc.set_threshold(*_GC_THRESHOLDS)
 
 
-def _give_way() -> None:
-    """Let this thread, when it wakes up, not push a worker off its CPU in the middle of an image.
+def _yield_to_workers() -> None:
+    """Stop this thread from preempting a worker in the middle of an image when it wakes up.
 
-    It gets its turn within milliseconds, and deals then with all that has come; on a CPU that is free it runs at
-    once. Pushing cost each image a twentieth of its CPU time in cold caches.
+    It is scheduled within milliseconds and then handles all pending events; on a free CPU it runs immediately.
+    Preemption cost each image 5 % of its CPU time in cold caches.
     """
-    with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
+    with contextlib.suppress(OSError, AttributeError):  # Linux only, and a sandbox may deny it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def run(app: ASGIApp, state: ServerState) -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal stops the server."""
     settings = state.settings
     rejected = state.metrics.rejected
     sock = listen(settings)
@@ -189,8 +189,8 @@ def run(app: ASGIApp, state: ServerState) -> None:
         timeout_graceful_shutdown=int(settings.finish_seconds),
     )
     server = Server(config, state)
-    _spare_collector()
-    if not settings.cache.on:  # with it the workers give way: a hit is not to wait for the images of others
-        _give_way()
+    _tune_garbage_collector()
+    if not settings.cache.on:  # with a cache the workers yield instead: a hit must not wait for other images
+        _yield_to_workers()
     server.run(sockets=[sock])
     log(_logger, "Stopped")

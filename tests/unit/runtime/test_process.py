@@ -236,14 +236,14 @@ def run_serve(*arguments: str, **settings: object) -> subprocess.CompletedProces
 def test_a_port_that_is_taken_ends_with_status_2_and_what_to_do(start: Callable[..., Served]) -> None:
     ended = run_serve("--port", str(start().port))
     assert ended.returncode == 2
-    assert "of 127.0.0.1 is taken by another program: choose another one with --port" in ended.stdout
+    assert "on 127.0.0.1 is already in use: choose another port with --port" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
 def test_an_address_that_is_not_of_this_machine_ends_with_status_2() -> None:
     ended = run_serve("--port", "0", HOST="192.0.2.1")
     assert ended.returncode == 2
-    assert "192.0.2.1 is no address of this machine" in ended.stdout
+    assert "192.0.2.1 is not an address of this machine" in ended.stdout
 
 
 def test_a_folder_that_is_not_there_ends_with_status_1(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""`/`: for a browser the page where a person drops a photograph, for every other client the word that we live.
+"""`/`: the page for uploading a photograph in a browser; a liveness answer for every other client.
 
-KServe's client of protocol v1 takes `GET /` for liveness, so only who asks for HTML gets the page.
+KServe's client of protocol v1 uses `GET /` for liveness, so only clients that ask for HTML get the page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HTML, _JSON = ("text/html", "application/xhtml+xml"), ("application/json", "app
 
 
 class Front:
-    """The endpoint; the page is put together once, at start."""
+    """The endpoint; the page is assembled once, at start."""
 
     def __init__(self) -> None:
         style, script = _text("page.css"), _text("page.js")
@@ -36,16 +36,16 @@ class Front:
         self._headers = {**_VARY, **_security(style, script), "Cache-Control": "no-cache"}
 
     async def root(self, request: Request) -> Response:
-        """Answer for as long as the event loop runs."""
+        """Return the page or the liveness answer."""
         if wants_html(",".join(request.headers.getlist("accept"))):
             return Response(self._page, headers=self._headers, media_type="text/html")
         return json_answer({"status": "alive"}, headers=_VARY)
 
 
 def wants_html(accept: str) -> bool:
-    """Return whether a header `Accept` names HTML, and not JSON as much (RFC 9110, section 12.5.1).
+    """Return whether an `Accept` header prefers HTML to JSON (RFC 9110, section 12.5.1).
 
-    `*/*`, which nearly every program sends, does not name it.
+    `*/*`, which nearly every program sends, does not count.
     """
     quality: dict[str, float] = {}
     for part in accept.split(",")[:64]:
@@ -67,7 +67,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def _security(style: str, script: str) -> dict[str, str]:
-    """Return headers that let exactly this style and this script run, and requests go to this server alone."""
+    """Return headers that allow only this style and this script, and requests only to this server."""
     policy = {
         "default-src": "'none'",
         "script-src": _hash(script),

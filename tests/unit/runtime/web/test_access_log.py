@@ -1,4 +1,4 @@
-"""The log line of a request: who asked what, how it ended and why, and nothing for probes."""
+"""The access log line of a request; probes are not logged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [record.fields for record in caplog.records if record.message == "Request"]  # type: ignore[attr-defined]
 
 
-async def test_an_answered_request_tells_protocol_bytes_and_time(
+async def test_a_successful_request_logs_protocol_bytes_and_time(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -38,7 +38,7 @@ async def test_an_answered_request_tells_protocol_bytes_and_time(
     }
 
 
-async def test_a_refused_request_tells_why(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_rejected_request_logs_the_reason(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         await server.client.post(CLASSIFY, content=b"no image", headers=PNG)
         await server.client.post(CLASSIFY, content=bytes(11 << 20), headers=PNG)
@@ -50,7 +50,7 @@ async def test_a_refused_request_tells_why(server: Running, caplog: pytest.LogCa
     ]
 
 
-async def test_a_fault_of_ours_tells_so(
+async def test_an_unexpected_exception_is_logged_as_internal(
     server: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -63,21 +63,21 @@ async def test_a_fault_of_ours_tells_so(
     assert (line["status"], line["reason"]) == (500, "internal")
 
 
-async def test_a_batch_tells_how_many_it_had(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_batch_logs_its_number_of_images(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     files = [("file", (f"{number}.png", image_bytes(), "image/png")) for number in range(3)]
     with caplog.at_level(logging.INFO):
         await server.client.post(f"{CLASSIFY}/batch", files=files)
     assert lines(caplog)[0]["items"] == 3
 
 
-async def test_probes_leave_no_line(server: Running, caplog: pytest.LogCaptureFixture) -> None:
+async def test_probes_are_not_logged(server: Running, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         for path in ("/api/v1/health/ready", "/api/v1/health/live", "/metrics", "/v2/health/ready"):
             assert (await server.client.get(path)).status_code == 200
     assert lines(caplog) == []
 
 
-async def test_every_request_without_an_id_gets_one_of_its_own(server: Running) -> None:
+async def test_a_request_without_an_id_gets_a_unique_one(server: Running) -> None:
     answers = [await server.client.get("/api/v1/health/live") for _ in range(600)]
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert len(set(ids)) == 600

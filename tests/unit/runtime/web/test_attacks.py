@@ -1,4 +1,4 @@
-"""Clients that hold on to connections, headers or room leave the others served."""
+"""Clients that hold connections, headers or memory do not block others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LARGE_HEAD = HEAD + b"Content-Length: %d\r\n\r\n" % LARGE
 
 @pytest.fixture
 def served(model_path: Path) -> Iterator[Served]:
-    """A server of few connections with room for three large bodies, and nothing left over of other attacks."""
+    """A fresh server with few connections and memory for three large bodies."""
     served = Served(MODEL_DIR=model_path, MAX_CONNECTIONS=MOST, MEMORY_LIMIT_BYTES=400 << 20)
     yield served
     served.kill()
@@ -44,7 +44,7 @@ def attackers(served: Served) -> Iterator[list[socket.socket]]:
 
 
 def attack(served: Served, attackers: list[socket.socket], number: int, *parts: bytes) -> None:
-    """Open connections, send on each, and keep them."""
+    """Open connections, send on each, and keep them open."""
     for _ in range(number):
         raw = socket.create_connection(("127.0.0.1", served.port), timeout=20)
         attackers.append(raw)
@@ -54,7 +54,7 @@ def attack(served: Served, attackers: list[socket.socket], number: int, *parts: 
 
 
 def classify(served: Served) -> int:
-    """Ask on a connection of its own; 0 where the answer did not come."""
+    """Send a request on a new connection; return 0 if there was no response."""
     connection = served.connect()
     try:
         connection.request("POST", CLASSIFY, image_bytes(), {"Content-Type": "image/png"})
@@ -67,7 +67,7 @@ def classify(served: Served) -> int:
     return response.status
 
 
-def are_served(served: Served) -> bool:
+def others_are_served(served: Served) -> bool:
     return [classify(served) for _ in range(5)] == [200] * 5
 
 
@@ -77,44 +77,44 @@ def until_served(served: Served) -> None:
         assert time.monotonic() < end
 
 
-def test_connections_kept_after_an_answer_make_room(served: Served, attackers: list[socket.socket]) -> None:
+def test_idle_keep_alive_connections_are_closed_for_new_ones(
+    served: Served, attackers: list[socket.socket]
+) -> None:
     for _ in range(2 * MOST):
         attack(served, attackers, 1, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         assert attackers[-1].recv(65536).startswith(b"HTTP/1.1 200 ")
-    assert are_served(served)
+    assert others_are_served(served)
 
 
 @pytest.mark.parametrize("part", [b"", b"GET / HTTP/1.1\r\nHost: h\r\n", b"P"])
-def test_connections_that_never_ask_make_room(served: Served, attackers: list[socket.socket], part: bytes) -> None:
+def test_connections_without_a_request_are_closed_for_new_ones(
+    served: Served, attackers: list[socket.socket], part: bytes
+) -> None:
     attack(served, attackers, 3 * MOST, part)
-    assert are_served(served)
+    assert others_are_served(served)
 
 
-def test_bodies_that_do_not_come_take_no_room_from_others(served: Served, attackers: list[socket.socket]) -> None:
+def test_bodies_that_never_arrive_do_not_block_others(served: Served, attackers: list[socket.socket]) -> None:
     attack(served, attackers, MOST - 10, LARGE_HEAD, b"\x89")
     began = time.monotonic()
-    assert are_served(served)
-    # the reader's own deadline is 10 s: nobody waited for that
+    assert others_are_served(served)
+    # shorter than the body timeout of 10 s
     assert time.monotonic() - began < 10
 
 
-def test_large_bodies_that_stop_are_given_up_once_others_wait(
-    served: Served, attackers: list[socket.socket]
-) -> None:
+def test_stalled_large_bodies_are_dropped_when_others_wait(served: Served, attackers: list[socket.socket]) -> None:
     attack(served, attackers, 6, LARGE_HEAD, bytes(70_000))
-    assert are_served(served)
+    assert others_are_served(served)
 
 
-def test_bodies_of_no_told_length_that_stop_are_given_up_too(
+def test_stalled_chunked_bodies_are_dropped_when_others_wait(
     served: Served, attackers: list[socket.socket]
 ) -> None:
     attack(served, attackers, 6, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
-    assert are_served(served)
+    assert others_are_served(served)
 
 
-def test_clients_that_go_while_their_bodies_are_waited_for_are_forgotten(
-    served: Served, attackers: list[socket.socket]
-) -> None:
+def test_a_disconnect_while_the_body_is_pending_is_noticed(served: Served, attackers: list[socket.socket]) -> None:
     attack(served, attackers, 3, LARGE_HEAD, b"x" * 100_000)
     before = time.monotonic()
     for reset in (False, True):
@@ -134,13 +134,13 @@ def test_clients_that_go_while_their_bodies_are_waited_for_are_forgotten(
         gone = int(found[1]) if found else 0
 
 
-def test_more_slow_bodies_than_connections_make_room(served: Served, attackers: list[socket.socket]) -> None:
+def test_slow_bodies_on_all_connections_are_dropped(served: Served, attackers: list[socket.socket]) -> None:
     attack(served, attackers, MOST, LARGE_HEAD, b"\x89")
-    until_served(served)  # after the grace that every body has
-    assert are_served(served)
+    until_served(served)  # after the grace period of every body
+    assert others_are_served(served)
 
 
-def test_a_small_body_that_waits_for_leave_is_asked_for_it_when_room_is_short(
+def test_expect_100_continue_is_answered_when_memory_is_short(
     served: Served, attackers: list[socket.socket]
 ) -> None:
     attack(served, attackers, 6, LARGE_HEAD, bytes(70_000))
@@ -153,7 +153,9 @@ def test_a_small_body_that_waits_for_leave_is_asked_for_it_when_room_is_short(
     assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_answers_that_nobody_takes_make_room(model_path: Path, attackers: list[socket.socket]) -> None:
+def test_connections_with_unread_responses_are_closed_for_new_ones(
+    model_path: Path, attackers: list[socket.socket]
+) -> None:
     few = Served(MODEL_DIR=model_path, MAX_CONNECTIONS=8)
     ask = b"GET /docs HTTP/1.1\r\nHost: h\r\n\r\n"
     try:
@@ -163,17 +165,17 @@ def test_answers_that_nobody_takes_make_room(model_path: Path, attackers: list[s
             raw.settimeout(20)
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             raw.connect(("127.0.0.1", few.port))
-            raw.sendall(ask * 400)  # more than the kernel keeps for one connection
-        until_served(few)  # once the kernel's buffers are full, and they wait for their clients
-        assert are_served(few)
+            raw.sendall(ask * 400)  # more than the kernel buffers for one connection
+        until_served(few)  # once the kernel's buffers are full
+        assert others_are_served(few)
     finally:
         few.kill()
 
 
-def test_endless_headers_on_many_connections_leave_others_served(
+def test_endless_headers_on_many_connections_do_not_block_others(
     served: Served, attackers: list[socket.socket]
 ) -> None:
     for _ in range(5):
         attack(served, attackers, 10, b"GET / HTTP/1.1\r\n", *[b"X-A: " + b"b" * 1000 + b"\r\n"] * 40)
         assert classify(served) == 200
-    assert are_served(served)
+    assert others_are_served(served)

@@ -1,4 +1,4 @@
-"""API keys and rate limits as clients meet them, and what is let through without."""
+"""API keys and rate limits as clients see them, and the paths that need no key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from imageclassifier_runtime.settings.environment import networks
 from imageclassifier_runtime.web.app import create_app
-from imageclassifier_runtime.web.authentication import AuthMiddleware, guarded
+from imageclassifier_runtime.web.authentication import AuthMiddleware, with_authentication
 
 from tests.unit.runtime.support import Running, image_bytes
 
@@ -70,7 +70,7 @@ def locked(make_server: Callable[..., Running], folder: Path) -> Running:
 
 
 def client_at(state: ServerState, address: str) -> httpx.AsyncClient:
-    """A client that connects from an address of its own."""
+    """A client that connects from this address."""
     transport = httpx.ASGITransport(create_app(state), client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60)
 
@@ -83,11 +83,11 @@ def rejected(server: Running, reason: str) -> float | None:
     return server.state.metrics.registry.get_sample_value("imageclassifier_rejected_total", {"reason": reason})
 
 
-def test_where_nothing_is_asked_for_there_is_no_gate(make_state: Callable[..., ServerState]) -> None:
+def test_without_auth_settings_the_middleware_is_not_installed(make_state: Callable[..., ServerState]) -> None:
     async def app(*_: object) -> None: ...
 
-    assert guarded(app, make_state()) is app
-    assert isinstance(guarded(app, make_state(rate_limit=1.0)), AuthMiddleware)
+    assert with_authentication(app, make_state()) is app
+    assert isinstance(with_authentication(app, make_state(rate_limit=1.0)), AuthMiddleware)
 
 
 @pytest.mark.parametrize(
@@ -100,41 +100,41 @@ def test_where_nothing_is_asked_for_there_is_no_gate(make_state: Callable[..., S
         {"X-API-Key": KEY, "Authorization": "Basic cHJveHk6cHJveHk="},
     ],
 )
-async def test_a_key_opens_the_door(locked: Running, headers: dict[str, str]) -> None:
+async def test_a_valid_key_is_accepted(locked: Running, headers: dict[str, str]) -> None:
     assert (await classify(locked.client, **headers)).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("headers", "said"),
     [
-        ({}, "wants an API key"),
-        ({"Authorization": f"Basic {KEY}"}, "wants an API key"),
-        ({"Authorization": "Bearer"}, "not known"),
-        ({"Authorization": f"Bearer {KEY[:-1]}"}, "not known"),
-        ({"X-API-Key": KEY.upper()}, "not known"),
-        ({"X-API-Key": ""}, "not known"),
-        ({"X-API-Key": "x" * 20_000}, "not known"),
-        ({"X-API-Key": f"{KEY}, {OTHER}"}, "not known"),
+        ({}, "API key is required"),
+        ({"Authorization": f"Basic {KEY}"}, "API key is required"),
+        ({"Authorization": "Bearer"}, "Unknown API key"),
+        ({"Authorization": f"Bearer {KEY[:-1]}"}, "Unknown API key"),
+        ({"X-API-Key": KEY.upper()}, "Unknown API key"),
+        ({"X-API-Key": ""}, "Unknown API key"),
+        ({"X-API-Key": "x" * 20_000}, "Unknown API key"),
+        ({"X-API-Key": f"{KEY}, {OTHER}"}, "Unknown API key"),
         ({"X-API-Key": KEY, "Authorization": f"Bearer {OTHER}"}, "two different"),
     ],
 )
-async def test_nothing_else_does(locked: Running, headers: dict[str, str], said: str) -> None:
+async def test_an_invalid_key_is_rejected(locked: Running, headers: dict[str, str], said: str) -> None:
     response = await classify(locked.client, **headers)
     assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json")
     assert response.headers["www-authenticate"].startswith('Bearer realm="imageclassifier"')
-    assert ("invalid_token" in response.headers["www-authenticate"]) is (said != "wants an API key")
+    assert ("invalid_token" in response.headers["www-authenticate"]) is (said != "API key is required")
     assert said in response.json()["detail"]
     assert response.json()["reason"] == "unauthorized"
     assert rejected(locked, "unauthorized") == 1
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-async def test_without_a_key_everything_else_is_shut(locked: Running, method: str, path: str) -> None:
+async def test_all_other_paths_require_a_key(locked: Running, method: str, path: str) -> None:
     assert (await locked.client.request(method, path)).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/models/colours:predict", "/v2/models/colours/infer"])
-async def test_the_other_protocols_have_their_own_shape(locked: Running, path: str) -> None:
+async def test_v1_and_v2_report_401_in_their_own_format(locked: Running, path: str) -> None:
     response = await locked.client.post(path, json={})
     assert response.status_code == 401
     assert set(response.json()) == {"error"}
@@ -146,7 +146,7 @@ async def test_probes_metrics_and_the_page_need_no_key(locked: Running, path: st
     assert (await locked.client.get(path)).status_code == 200
 
 
-async def test_a_body_is_not_touched_before_the_key_is_known(
+async def test_the_body_is_not_read_before_the_key_is_checked(
     make_state: Callable[..., ServerState], folder: Path
 ) -> None:
     order: list[str] = []
@@ -173,14 +173,14 @@ async def test_a_body_is_not_touched_before_the_key_is_known(
         order.clear()
 
 
-async def test_keys_are_picked_up_while_it_runs(locked: Running, folder: Path) -> None:
+async def test_changed_keys_are_picked_up_at_run_time(locked: Running, folder: Path) -> None:
     assert (await classify(locked.client, **WITH_KEY)).status_code == 200
     (folder / "ann").write_text("another-key-of-ann-012345\n")
     assert (await classify(locked.client, **WITH_KEY)).status_code == 401
     assert (await classify(locked.client, **{"X-API-Key": "another-key-of-ann-012345"})).status_code == 200
 
 
-async def test_files_are_looked_at_no_more_often_than_said(
+async def test_key_files_are_checked_at_the_configured_interval(
     make_server: Callable[..., Running], folder: Path
 ) -> None:
     server = make_server(api_keys_path=folder, api_keys_seconds=3600.0)
@@ -201,7 +201,7 @@ async def test_the_log_names_the_key_and_never_shows_one(
     assert "a-wrong-key" not in str(records)
 
 
-async def test_past_the_burst_it_is_429_with_retry_after(make_server: Callable[..., Running]) -> None:
+async def test_requests_beyond_the_burst_get_429_with_retry_after(make_server: Callable[..., Running]) -> None:
     server = make_server(rate_limit=0.1, rate_limit_burst=2)
     answers = [await classify(server.client) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -224,7 +224,7 @@ async def test_probes_and_metrics_are_neither_limited_nor_counted(make_server: C
         assert (await server.client.get(path)).status_code == 200
 
 
-async def test_each_address_has_its_own_rate_and_an_ipv6_host_one_for_its_64(
+async def test_the_rate_limit_is_per_ipv4_address_and_per_ipv6_64(
     make_state: Callable[..., ServerState],
 ) -> None:
     app = create_app(make_state(rate_limit=0.1, rate_limit_burst=1))
@@ -238,9 +238,7 @@ async def test_each_address_has_its_own_rate_and_an_ipv6_host_one_for_its_64(
     assert [await status(address) for address in addresses] == [200, 200, 429, 200, 429, 200]
 
 
-async def test_with_keys_each_name_has_its_own_rate_from_wherever_it_comes(
-    make_server: Callable[..., Running], folder: Path
-) -> None:
+async def test_with_keys_the_rate_limit_is_per_key_name(make_server: Callable[..., Running], folder: Path) -> None:
     (folder / "ann").write_text(f"{KEY}\na-second-key-of-ann-0123\n")
     server = make_server(api_keys_path=folder, rate_limit=0.1, rate_limit_burst=1)
     keys = (KEY, "a-second-key-of-ann-0123", OTHER, OTHER)
@@ -248,7 +246,7 @@ async def test_with_keys_each_name_has_its_own_rate_from_wherever_it_comes(
     assert [answer.status_code for answer in answers] == [200, 429, 200, 429]
 
 
-async def test_guessing_keys_is_limited_by_address_and_takes_nothing_from_those_who_have_one(
+async def test_guessing_keys_is_limited_by_address_and_does_not_affect_valid_keys(
     make_server: Callable[..., Running], folder: Path
 ) -> None:
     server = make_server(api_keys_path=folder, rate_limit=0.1, rate_limit_burst=2)
@@ -257,16 +255,16 @@ async def test_guessing_keys_is_limited_by_address_and_takes_nothing_from_those_
     assert (await classify(server.client, **WITH_KEY)).status_code == 200
 
 
-async def test_a_batch_costs_as_many_as_it_has_images(make_server: Callable[..., Running]) -> None:
+async def test_a_batch_counts_each_image(make_server: Callable[..., Running]) -> None:
     server = make_server(rate_limit=0.1, rate_limit_burst=4)
     files = [("file", ("x.png", image_bytes())) for _ in range(6)]
     assert (await server.client.post(f"{CLASSIFY}/batch", files=files)).status_code == 200
     refused = await classify(server.client)
     assert refused.status_code == 429
-    assert 25 <= int(refused.headers["retry-after"]) <= 30  # six taken of four: three more have to come
+    assert 25 <= int(refused.headers["retry-after"]) <= 30  # six taken of a burst of four: wait for three tokens
 
 
-async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
+async def test_a_forwarded_address_is_used_only_from_a_trusted_proxy(
     make_state: Callable[..., ServerState],
 ) -> None:
     trusted = networks("10.0.0.0/8")
@@ -277,7 +275,7 @@ async def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
             assert [(await classify(client, **headers)).status_code for headers in named] == [200, second]
 
 
-async def test_the_log_has_the_clients_own_address(
+async def test_the_log_has_the_client_address_behind_a_proxy(
     make_state: Callable[..., ServerState], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -288,7 +286,7 @@ async def test_the_log_has_the_clients_own_address(
     assert "key" not in fields
 
 
-async def test_the_document_says_who_needs_a_key(locked: Running) -> None:
+async def test_openapi_declares_which_paths_require_a_key(locked: Running) -> None:
     document = (await locked.client.get("/openapi.json")).json()
     schemes = document["components"]["securitySchemes"]
     assert {name: scheme["type"] for name, scheme in schemes.items()} == {"bearer": "http", "apiKey": "apiKey"}
@@ -302,10 +300,10 @@ async def test_the_document_says_who_needs_a_key(locked: Running) -> None:
         for operation in methods.values():
             assert ("401" in operation["responses"]) is (path not in free)
     assert "429" not in json.dumps(document)
-    assert "wants an API key" in (await locked.client.get("/docs")).text
+    assert "API key is required" in (await locked.client.get("/docs")).text
 
 
-async def test_the_document_says_nothing_of_keys_where_there_are_none(make_server: Callable[..., Running]) -> None:
+async def test_openapi_declares_no_keys_if_none_are_configured(make_server: Callable[..., Running]) -> None:
     document = (await make_server().client.get("/openapi.json")).json()
     assert "security" not in document
     assert "401" not in document["paths"][CLASSIFY]["post"]["responses"]

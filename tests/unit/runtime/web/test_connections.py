@@ -1,4 +1,4 @@
-"""What happens on the wire, below the application: headers, connections, and answers that come early."""
+"""Behaviour below the application: headers, connections, and early responses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def exchange(served: Served, *parts: bytes) -> bytes:
         return answer
 
 
-def is_well(served: Served) -> bool:
+def is_healthy(served: Served) -> bool:
     return served.get("/api/v1/health/ready") == 200
 
 
@@ -48,7 +48,7 @@ def test_endless_headers_are_cut_off(served: Served) -> None:
     flood = [b"GET / HTTP/1.1\r\n", *[b"X-A: " + b"b" * 1000 + b"\r\n"] * 1000]
     answer = exchange(served, *flood)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
-    assert is_well(served)
+    assert is_healthy(served)
 
 
 def test_an_endless_header_line_is_cut_off(served: Served) -> None:
@@ -57,7 +57,7 @@ def test_an_endless_header_line_is_cut_off(served: Served) -> None:
     assert b"application/problem+json" in answer
 
 
-def test_headers_that_never_end_lose_their_connection(served: Served) -> None:
+def test_incomplete_headers_time_out(served: Served) -> None:
     assert exchange(served, b"GET / HTTP/1.1\r\nHost: h\r\n") == b""
 
 
@@ -65,23 +65,23 @@ def test_endless_trailers_are_cut_off(served: Served) -> None:
     chunk = b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
     answer = exchange(served, HEAD + chunk, *[b"X-T: " + b"b" * 1000 + b"\r\n"] * 200)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
-    assert is_well(served)
+    assert is_healthy(served)
 
 
-def test_what_is_no_http_is_400_as_problem_details(served: Served) -> None:
+def test_malformed_http_gets_400_as_problem_details(served: Served) -> None:
     answer = exchange(served, b"\x16\x03\x01\x02\x00\x01hello\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"application/problem+json" in answer
 
 
-def test_more_bytes_than_declared_are_taken_for_a_bad_request(served: Served) -> None:
+def test_bytes_beyond_the_declared_length_are_a_bad_request(served: Served) -> None:
     image = image_bytes()
     head = HEAD + b"Content-Length: %d\r\n\r\n" % len(image)
     assert b"HTTP/1.1 400 " in exchange(served, head + image + b"\x00garbage\r\n\r\n")
-    assert is_well(served)
+    assert is_healthy(served)
 
 
-def test_a_refusal_reaches_a_client_that_is_still_sending(served: Served) -> None:
+def test_a_client_that_is_still_sending_receives_the_rejection(served: Served) -> None:
     connection = served.connect()
     connection.request("POST", CLASSIFY, bytes(5_000_000), {"Content-Type": "image/png"})
     response = connection.getresponse()
@@ -90,16 +90,16 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(served: Served) -> Non
     connection.close()
 
 
-def test_a_client_that_asks_first_is_refused_without_sending(served: Served) -> None:
+def test_expect_100_continue_is_rejected_before_the_body_is_sent(served: Served) -> None:
     answer = exchange(served, HEAD + b"Content-Length: 5000000\r\nExpect: 100-continue\r\n\r\n")
     assert b"413" in answer.split(b"\r\n", 1)[0] or b"\r\nHTTP/1.1 413" in answer
 
 
-def test_connections_beyond_the_limit_are_told_to_come_again(served: Served) -> None:
+def test_connections_beyond_the_limit_get_503_with_retry_after(served: Served) -> None:
     held: list[socket.socket] = []
     try:
         answers = []
-        for _ in range(20):  # none is idle: each is asked for its body, and has begun to send it
+        for _ in range(20):  # none is idle: each has started to send its body
             raw = socket.create_connection(("127.0.0.1", served.port), timeout=20)
             held.append(raw)
             raw.sendall(HEAD + b"Content-Length: 90000\r\nExpect: 100-continue\r\n\r\n")
@@ -107,7 +107,7 @@ def test_connections_beyond_the_limit_are_told_to_come_again(served: Served) -> 
             raw.sendall(bytes(60_000))
         assert set(answers) == {b"HTTP/1.1 100 Continue"}
         assert served.get("/docs") == 503
-        assert is_well(served)  # probes are answered all the same, of every protocol
+        assert is_healthy(served)  # probes of every protocol are still answered
         paths = ("/v2/health/ready", "/v2/models/colours/ready?x=/infer", "/v1/models/colours")
         assert [served.get(path) for path in paths] == [200] * 3
         assert served.get("/v2/models/colours?/ready") == 503
@@ -118,7 +118,7 @@ def test_connections_beyond_the_limit_are_told_to_come_again(served: Served) -> 
         pass
 
 
-def test_a_kept_connection_answers_again_and_again(served: Served) -> None:
+def test_a_keep_alive_connection_serves_many_requests(served: Served) -> None:
     connection = served.connect()
     for _ in range(3):
         connection.request("POST", CLASSIFY, image_bytes(), {"Content-Type": "image/png"})
@@ -129,7 +129,7 @@ def test_a_kept_connection_answers_again_and_again(served: Served) -> None:
     connection.close()
 
 
-def test_requests_sent_ahead_are_answered_in_order(served: Served) -> None:
+def test_pipelined_requests_are_answered_in_order(served: Served) -> None:
     image = image_bytes()
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image) + image
     last = b"GET /api/v1/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
@@ -153,9 +153,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
         (LIVE * 200, 503),
     ],
 )
-def test_a_refusal_comes_after_the_answers_to_the_requests_before_it(
-    served: Served, behind: bytes, status: int
-) -> None:
+def test_a_rejection_follows_the_responses_to_earlier_requests(served: Served, behind: bytes, status: int) -> None:
     image = image_bytes()
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image) + image
     answer = exchange(served, one + LIVE + one + behind)
@@ -165,16 +163,16 @@ def test_a_refusal_comes_after_the_answers_to_the_requests_before_it(
     assert statuses[-1] == status
     assert answer.count(b"predictions") == 2
     assert answer.count(b"connection: close") == 1
-    assert is_well(served)
+    assert is_healthy(served)
 
 
 @pytest.mark.parametrize("line", [b"Host: h\r\n", b"X-A: " + b"a" * 40_000])
-def test_headers_behind_a_request_that_never_end_lose_their_connection(served: Served, line: bytes) -> None:
+def test_incomplete_headers_of_a_pipelined_request_time_out(served: Served, line: bytes) -> None:
     answer = exchange(served, LIVE + b"GET / HTTP/1.1\r\n" + line)
     assert answer.count(b"HTTP/1.1 200 ") == 1
 
 
-def test_a_body_behind_another_request_has_its_own_time(served: Served) -> None:
+def test_the_body_of_a_pipelined_request_has_its_own_timeout(served: Served) -> None:
     image = image_bytes()
     one = HEAD + b"Content-Length: %d\r\n\r\n" % len(image)
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as raw:
@@ -182,7 +180,7 @@ def test_a_body_behind_another_request_has_its_own_time(served: Served) -> None:
         answer = b""
         while b"predictions" not in answer:
             answer += raw.recv(65536)
-        raw.settimeout(1.0)  # twice what headers may take
+        raw.settimeout(1.0)  # twice the header timeout
         with pytest.raises(TimeoutError):
             raw.recv(1)
         raw.settimeout(20)
@@ -190,22 +188,22 @@ def test_a_body_behind_another_request_has_its_own_time(served: Served) -> None:
         assert raw.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_flood_of_requests_on_one_connection_is_refused(served: Served) -> None:
+def test_too_many_pipelined_requests_are_rejected(served: Served) -> None:
     answer = exchange(served, *[b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 1000] * 20)
     assert answer == b"" or b"HTTP/1.1 503 " in answer
     assert answer.count(b"HTTP/1.1 200 ") < 1000
-    assert is_well(served)
+    assert is_healthy(served)
     with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=20) as metrics:
         assert b'rejected_total{reason="pipelined"}' in metrics.read()
 
 
 @pytest.mark.parametrize(("start", "status"), [(b"GET /nowhere", 404), (b"PUT /docs", 405)])
-def test_a_query_that_is_no_text_fails_nothing(served: Served, start: bytes, status: int) -> None:
+def test_a_query_that_is_not_utf_8_is_accepted(served: Served, start: bytes, status: int) -> None:
     answer = exchange(served, start + b"?\xff=\xfe HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
     assert int(answer.split()[1]) in {status, 400}
 
 
-def test_http_1_0_is_answered(served: Served) -> None:
+def test_http_1_0_is_supported(served: Served) -> None:
     answer = exchange(served, b"GET /api/v1/health/live HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
 

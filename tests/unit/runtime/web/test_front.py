@@ -1,4 +1,4 @@
-"""`/` is the page for a browser and the word that we live for every other client."""
+"""`/` is the page for a browser and a liveness answer for every other client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHROME = (
         "application/json;q=0.5, text/html",
     ],
 )
-def test_who_names_html_gets_it(accept: str) -> None:
+def test_clients_that_ask_for_html_get_the_page(accept: str) -> None:
     assert wants_html(accept)
 
 
@@ -48,11 +48,11 @@ def test_who_names_html_gets_it(accept: str) -> None:
         ";;,,;q=1",
     ],
 )
-def test_everybody_else_does_not(accept: str) -> None:
+def test_other_clients_do_not_get_the_page(accept: str) -> None:
     assert not wants_html(accept)
 
 
-async def test_the_answer_depends_on_accept_and_says_so(server: Running) -> None:
+async def test_the_response_depends_on_accept_and_sets_vary(server: Running) -> None:
     alive = await server.client.get("/")
     assert alive.json() == {"status": "alive"}
     page = await server.client.get("/", headers={"Accept": CHROME})
@@ -82,7 +82,7 @@ async def test_the_page_has_no_handler_or_style_in_an_attribute_and_no_address_o
     assert len(page) < 32 * 1024
 
 
-async def test_the_page_takes_the_formats_that_the_server_does_and_no_mark_is_left(server: Running) -> None:
+async def test_the_page_lists_the_servers_formats_and_has_no_placeholder_left(server: Running) -> None:
     page = (await server.client.get("/", headers={"Accept": "text/html"})).text
     assert 'accept="image/jpeg,image/png,image/webp,image/bmp,image/gif"' in page
     assert ">JPEG, PNG, WebP, BMP or GIF<" in page

@@ -1,4 +1,4 @@
-"""Clients that leave, and what a request leaves behind when it is over: nothing."""
+"""Clients that disconnect, and memory that requests must free when they end."""
 
 from __future__ import annotations
 
@@ -45,51 +45,51 @@ if TYPE_CHECKING:
 
     from tests.unit.runtime.support import Running
 
-LEAVING = 20
+DISCONNECTING = 20
 HEAD = b"POST /api/v1/classify HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
 
 
 @pytest.fixture
-def uncollected() -> Iterator[None]:
-    """Python's collector, which comes seldom in a server, does not come at all."""
+def without_garbage_collection() -> Iterator[None]:
+    """Disable garbage collection, which is rare in a server: memory must be freed without it."""
     gc.collect()
     gc.disable()
     yield
     gc.enable()
 
 
-async def answer_nothing(_: Scope, receive: Receive, send: Send) -> None:
+async def empty_response(_: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
 
 
-def a_costly_image() -> bytes:
+def expensive_image() -> bytes:
     noise = np.random.default_rng(0).integers(0, 4, (2500, 2500, 3), np.uint8)
     out = io.BytesIO()
     Image.fromarray(noise).save(out, "png", compress_level=1)
     return out.getvalue()
 
 
-def a_cut_image() -> bytes:
+def truncated_image() -> bytes:
     data = image_bytes(size=(300, 300))
     return data[: len(data) // 2]
 
 
 @pytest.mark.parametrize("batching", [1, 4])
-def test_nobody_works_for_clients_that_have_gone(model_path: Path, batching: int) -> None:
-    data = a_costly_image()
+def test_requests_of_disconnected_clients_are_cancelled(model_path: Path, batching: int) -> None:
+    data = expensive_image()
     request = HEAD + b"Content-Length: %d\r\n\r\n" % len(data) + data
     served = Served(MODEL_DIR=model_path, THREADS=1, MAX_BATCH_SIZE=batching)
     try:
-        clients = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(LEAVING)]
+        clients = [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(DISCONNECTING)]
         for client in clients:
             client.sendall(request)
         for client in clients:
             client.close()
         while json.loads(get(served, "/api/v1/health"))["waiting"]:
             pass
-        # The image of one who stays is worked at after all that were in a worker.
+        # The image of a connected client is processed after those that had already reached a worker.
         connection = served.connect()
         connection.request("POST", "/api/v1/classify", image_bytes(), {"Content-Type": "image/png"})
         assert connection.getresponse().status == 200
@@ -99,9 +99,9 @@ def test_nobody_works_for_clients_that_have_gone(model_path: Path, batching: int
         served.kill()
     found = re.search(r'requests_total\{code="499",protocol="native"\} (\d+)', metrics)
     assert found is not None
-    # Those that were in a worker, or done, when their client went.
-    worked_at = LEAVING - int(found[1])
-    assert worked_at <= LEAVING // 2
+    # Requests that had reached a worker, or finished, before their client disconnected.
+    processed = DISCONNECTING - int(found[1])
+    assert processed <= DISCONNECTING // 2
 
 
 def get(served: Served, path: str) -> str:
@@ -109,9 +109,9 @@ def get(served: Served, path: str) -> str:
         return str(response.read(), "utf-8")
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("without_garbage_collection")
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_failed_image_is_gone_with_its_answer(*, fails: bool) -> None:
+async def test_the_work_of_a_request_is_freed_with_its_response(*, fails: bool) -> None:
     class Pixels:
         pass
 
@@ -131,30 +131,32 @@ async def test_a_failed_image_is_gone_with_its_answer(*, fails: bool) -> None:
     workers.shutdown()
 
 
-@pytest.mark.usefixtures("uncollected")
-async def test_pixels_are_gone_before_their_room_is_given_to_others() -> None:
+@pytest.mark.usefixtures("without_garbage_collection")
+async def test_pixels_are_freed_before_their_memory_is_granted_to_others() -> None:
     workers = Workers(1)
     room = Admission(sizes=Sizes(bodies=10, pixels=10), workers=workers, max_queue=2, queue_timeout=30)
     errors = []
     for _ in range(5):
         with pytest.raises(ImageUndecodableError) as caught:
-            await room.run(Lease(), peak=1, work=lambda: decode(image_headers.read(a_cut_image())), limit=30)
+            await room.run(Lease(), peak=1, work=lambda: decode(image_headers.read(truncated_image())), limit=30)
         errors.append(caught.value)
     assert len(errors) == 5
     assert not [found for found in gc.get_objects() if type(found).__name__ == "PngImageFile"]
     workers.shutdown()
 
 
-@pytest.mark.usefixtures("uncollected")
-async def test_a_batch_of_broken_images_keeps_none_of_them(server: Running) -> None:
-    files = [("file", ("a.png", a_cut_image(), "image/png")) for _ in range(8)]
+@pytest.mark.usefixtures("without_garbage_collection")
+async def test_a_batch_of_broken_images_frees_all_of_them(server: Running) -> None:
+    files = [("file", ("a.png", truncated_image(), "image/png")) for _ in range(8)]
     response = await server.client.post("/api/v1/classify/batch", files=files)
     assert {tuple(result) for result in response.json()["results"]} == {("problem",)}
     assert not [found for found in gc.get_objects() if type(found).__name__ == "PngImageFile"]
 
 
-@pytest.mark.usefixtures("uncollected")
-async def test_who_leaves_a_batch_leaves_nothing(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_garbage_collection")
+async def test_a_disconnect_during_a_batch_frees_its_images(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Blob(bytearray):
         pass
 
@@ -183,8 +185,8 @@ async def test_who_leaves_a_batch_leaves_nothing(server: Running, monkeypatch: p
     assert held[0]() is None
 
 
-class SlowTaker(asyncio.Transport):
-    """A connection whose client takes nothing of what is written."""
+class StalledTransport(asyncio.Transport):
+    """A connection whose client reads nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,14 +215,14 @@ class SlowTaker(asyncio.Transport):
 
 
 @pytest.mark.parametrize("behind", [b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"", b"nonsense\r\n\r\n"])
-async def test_a_closed_connection_whose_answer_is_not_taken_ends(behind: bytes) -> None:
-    config = uvicorn.Config(answer_nothing, log_config=None, access_log=False)
+async def test_a_closing_connection_with_an_unread_response_is_aborted(behind: bytes) -> None:
+    config = uvicorn.Config(empty_response, log_config=None, access_log=False)
     config.load()
     settings = ServeSettings(header_timeout_seconds=0.1)
     protocol: Any = bounded_protocol(settings, lambda _: None)(
         config=config, server_state=ServerState(), app_state={}
     )
-    transport = SlowTaker()
+    transport = StalledTransport()
     protocol.connection_made(transport)
     protocol.data_received(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + behind)
     async with asyncio.timeout(10):
@@ -228,9 +230,9 @@ async def test_a_closed_connection_whose_answer_is_not_taken_ends(behind: bytes)
     protocol.connection_lost(None)
 
 
-@pytest.mark.usefixtures("uncollected")
+@pytest.mark.usefixtures("without_garbage_collection")
 async def test_a_request_leaves_no_cycle_of_references() -> None:
-    config = uvicorn.Config(answer_nothing, log_config=None, access_log=False)
+    config = uvicorn.Config(empty_response, log_config=None, access_log=False)
     config.load()
     protocol = bounded_protocol(ServeSettings(), lambda _: None)
     state = ServerState()
