@@ -10,7 +10,7 @@ _RETRY_SECONDS = (1, 3)
 _CHALLENGE = 'Bearer realm="imageclassifier"'
 
 
-def soon() -> int:
+def retry_after_seconds() -> int:
     """Return how many seconds one who found no room is to wait, for each another number."""
     return random.randint(*_RETRY_SECONDS)  # noqa: S311 - nothing secret
 
@@ -125,7 +125,7 @@ class UnavailableError(RequestError):
     @property
     def headers(self) -> dict[str, str]:
         """Return when to come again."""
-        return {"Retry-After": str(soon())}
+        return {"Retry-After": str(retry_after_seconds())}
 
 
 class CacheUnusableError(Exception):

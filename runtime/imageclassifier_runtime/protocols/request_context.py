@@ -14,8 +14,8 @@ from imageclassifier_runtime.errors import RequestError, UnavailableError
 from imageclassifier_runtime.inference import image_headers
 from imageclassifier_runtime.inference.pipeline import WORKSPACE, Outcome, Prepared
 from imageclassifier_runtime.request import scope_keys
-from imageclassifier_runtime.request.body import BodyReader, declared_length, refusal, too_many_bytes
-from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE
+from imageclassifier_runtime.request.body import BodyReader, declared_length, early_response, too_many_bytes
+from imageclassifier_runtime.request.slow_clients import HAS_ARRIVED, TAKE_WHOLE
 from imageclassifier_runtime.scheduling.admission import WORK_SECONDS
 from imageclassifier_runtime.scheduling.memory_budget import BODY_OVERHEAD
 from imageclassifier_runtime.scheduling.resource_pools import Lease
@@ -86,11 +86,11 @@ class RequestContext:
             raise too_many_bytes(told)
         size = factor * (limit if length is None else length)
         size += BODY_OVERHEAD - (limit - told)
-        bodies, has_come = self._state.admission.bodies, self.request.scope.get(HAS_COME)
-        if has_come is not None and size > bodies.free - bodies.capacity // 2:
+        bodies, has_arrived = self._state.admission.bodies, self.request.scope.get(HAS_ARRIVED)
+        if has_arrived is not None and size > bodies.free - bodies.capacity // 2:
             # Half of the room is for those who send: a body takes of it only once it comes.
             amount = 1 if length is None else min(length, _BEGINNING)
-            await self.reader.begin(has_come, amount=amount, seconds=settings.body_idle_seconds)
+            await self.reader.begin(has_arrived, amount=amount, seconds=settings.body_idle_seconds)
         await self._state.admission.admit_body(self.lease, size)
         body = await self.reader.read(
             limit=limit,
@@ -240,15 +240,15 @@ async def handle(
     context = RequestContext(state, request)
     task = request.scope[scope_keys.TASK] = asyncio.current_task()
     try:
-        if request.scope.get(scope_keys.LEFT):
+        if request.scope.get(scope_keys.DISCONNECTED):
             raise ClientDisconnect
         if state.lifecycle.stopping:
             raise _stopping()
         return context.mark(await work(context))
     except RequestError as error:
-        return refusal(context.refused(error, protocol), context.reader, request.scope["headers"])
+        return early_response(context.refused(error, protocol), context.reader, request.scope["headers"])
     except asyncio.CancelledError as error:
-        left = request.scope.get(scope_keys.LEFT)
+        left = request.scope.get(scope_keys.DISCONNECTED)
         if task is None or not (left or state.lifecycle.stopping):
             raise
         # A group of tasks keeps the error that ends it: its frames, and what the client sent, would be a cycle.

@@ -1,1 +1,1 @@
-"""What every protocol needs of a request: path, parameters, body, slow clients, and errors as answers."""
+"""Request handling shared by all protocols: path, parameters, body, slow clients, and error responses."""

@@ -1,4 +1,4 @@
-"""Request bodies: counted as they arrive, whatever their headers say, within a deadline, or thrown away."""
+"""Request bodies: counted as they arrive, whatever their headers say; read within a deadline, or discarded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DISCARD_BYTES = 64 * 1024 * 1024
 
 
 class BodyReader:
-    """Reads one request's body once, or throws it away."""
+    """Reads one request's body once, or discards it."""
 
     def __init__(self, receive: Receive, take_whole: Callable[[], bytearray | None] = lambda: None) -> None:
         self._receive = receive
@@ -31,13 +31,13 @@ class BodyReader:
         self.complete = False
         self.received = 0
 
-    async def begin(self, has_come: Callable[[int], bool], *, amount: int, seconds: float) -> None:
-        """Wait until `amount` bytes of the body are here, without reading them; raises BodyTimeoutError."""
+    async def begin(self, has_arrived: Callable[[int], bool], *, amount: int, seconds: float) -> None:
+        """Wait until `amount` bytes of the body have arrived, without reading them; raises BodyTimeoutError."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + seconds, _SHORTEST_PAUSE
-        while not has_come(amount):
+        while not has_arrived(amount):
             if loop.time() > end:
-                raise BodyTimeoutError(f"Less than {amount} bytes came within {seconds:g} s, and others wait.")
+                raise BodyTimeoutError(f"Less than {amount} bytes arrived in {seconds:g} s; others are waiting.")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -46,8 +46,8 @@ class BodyReader:
     ) -> bytearray:
         """Return the whole body; raises TooLargeError, BodyTimeoutError, ClientDisconnect.
 
-        `seconds` is for all of it, `idle_seconds` for each part. While `contended` says that others wait for its
-        room, it also has to come quickly.
+        `seconds` limits the whole body, `idle_seconds` each part. If others wait for its memory (`contended()`),
+        a minimum rate applies too.
         """
         if not self.started and (whole := self._take_whole()) is not None:
             self.started = self.complete = True
@@ -67,17 +67,18 @@ class BodyReader:
                 last = loop.time()
             except TimeoutError:
                 if loop.time() >= due:
-                    raise BodyTimeoutError(f"{len(body)} bytes came in time, then no more.") from None
+                    raise BodyTimeoutError(f"Timed out after {len(body)} bytes.") from None
                 chunk = b""
             if contended() and not self.complete and is_slow(len(body) + len(chunk), loop.time() - began):
-                raise BodyTimeoutError(f"{len(body)} bytes came in {loop.time() - began:.0f} s, and others wait.")
+                elapsed = loop.time() - began
+                raise BodyTimeoutError(f"Only {len(body)} bytes arrived in {elapsed:.0f} s; others are waiting.")
             if len(body) + len(chunk) > limit:
                 raise too_many_bytes(limit)
             body += chunk
         return body
 
     async def discard(self, *, limit: int, seconds: float) -> None:
-        """Read and forget what is left, so that the client gets to read its answer; give up at a bound."""
+        """Read and drop the rest, up to a limit, so that the client can read its response."""
         try:
             async with asyncio.timeout(seconds):
                 while not self.complete and limit > 0:
@@ -97,10 +98,10 @@ class BodyReader:
 
 
 class EarlyResponse(Response):
-    """An answer given before the request's body was read.
+    """A response sent before the request's body was read.
 
-    The whole answer is sent at once, then the rest of the body is read and forgotten: a connection closed with
-    unread data in it is reset, and many clients then never see the answer. The connection ends after it.
+    The whole response is sent first, then the rest of the body is read and dropped: closing a connection with
+    unread data resets it, and many clients then never see the response. The connection is closed afterwards.
     """
 
     def __init__(self, response: Response, reader: BodyReader) -> None:
@@ -108,24 +109,24 @@ class EarlyResponse(Response):
         self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer, then discard the body within bounds."""
+        """Send the response, then discard the body within limits."""
         headers = [*self.raw_headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         try:
             await self._reader.discard(limit=_DISCARD_BYTES, seconds=_DISCARD_SECONDS)
-        except asyncio.CancelledError:  # the process ends, and the client has its answer
+        except asyncio.CancelledError:  # shutdown; the client has its response
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def refusal(response: Response, reader: BodyReader, headers: Iterable[tuple[bytes, bytes]]) -> Response:
-    """Return an answer in a form that its client gets to see, whatever part of the body is still to come."""
+def early_response(response: Response, reader: BodyReader, headers: Iterable[tuple[bytes, bytes]]) -> Response:
+    """Return the response in a form that reaches the client even if part of the body has not arrived."""
     if reader.complete:
         return response
     given = dict(headers)
-    # A client that waits for leave to send its body has sent none.
+    # A client that waits for `100 Continue` has not sent its body.
     if not reader.started and given.get(b"expect", b"").lower() == b"100-continue":
         return response
     has_body = b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0"
@@ -133,7 +134,7 @@ def refusal(response: Response, reader: BodyReader, headers: Iterable[tuple[byte
 
 
 def declared_length(headers: dict[bytes, bytes]) -> int | None:
-    """Return Content-Length, or None where the body is chunked; raises BodyInvalidError."""
+    """Return Content-Length, or None if the body is chunked; raises BodyInvalidError."""
     text = headers.get(b"content-length")
     if text is None:
         return None
@@ -143,5 +144,5 @@ def declared_length(headers: dict[bytes, bytes]) -> int | None:
 
 
 def too_many_bytes(limit: int) -> TooLargeError:
-    """Return the error for a body above the limit."""
+    """Return the error for a body over the limit."""
     return TooLargeError(f"The body has more than {limit} bytes.", reason="too-many-bytes")

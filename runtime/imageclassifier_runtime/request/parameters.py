@@ -1,4 +1,4 @@
-"""What requests say beside their bodies: a header by its name, and `top_k`, which several protocols take."""
+"""Request parameters outside the body: headers, query parameters, and `top_k`, which several protocols share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_TOP_K, MAX_TOP_K = 5, 10
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """Return the first header of this name (in lower case), or nothing."""
+    """Return the first header with this lower-case name, or an empty string."""
     for key, value in scope["headers"]:
         if key == name:
             text: str = value.decode("latin-1")
@@ -24,13 +24,13 @@ def header(scope: Scope, name: bytes) -> str:
 
 
 def query_value(scope: Scope, name: str) -> str | None:
-    """Return the last value of a query parameter, None where there is none."""
+    """Return the last value of a query parameter, or None."""
     query: bytes = scope["query_string"]
     return QueryParams(query).get(name) if query else None
 
 
 def top_k(text: str | None) -> int:
-    """Return how many classes are wanted; raises ParameterError."""
+    """Return the requested number of classes; raises ParameterError."""
     if text is None:
         return DEFAULT_TOP_K
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_TOP_K):

@@ -1,4 +1,4 @@
-"""What a path stands for: which protocol it belongs to, and whether a probe asks it."""
+"""Classifies paths: the protocol a path belongs to, and whether a request is a probe."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def _none(_: str) -> bool:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Protocol:
-    """One protocol: the paths that belong to it begin with one of `prefixes`, or are one of `paths`.
+    """One protocol; its paths start with one of `prefixes` or are listed in `paths`.
 
-    A request is a probe if its path begins with one of `probes`, and also if it is a GET and `is_probe` says so of
-    its path. `of_error` answers a typed error, `of_status` any other: both answers have the type `error_type`.
+    A request is a probe if its path starts with one of `probes`, or if it is a GET and `is_probe(path)` is true.
+    `of_error` renders a typed error, `of_status` any other; both responses have the media type `error_type`.
     """
 
     name: str
@@ -75,13 +75,13 @@ OTHER = Protocol(
     of_status=problems.of_status,
 )
 PROTOCOLS = (NATIVE, V2, V1, OTHER)
-"""In the order in which a path is looked up; the last one takes what the others leave."""
+"""In lookup order; the last one matches every remaining path."""
 
 _PROBES = tuple(prefix for protocol in PROTOCOLS for prefix in protocol.probes)
 
 
 def protocol_of(path: str) -> Protocol:
-    """Return the protocol that a path belongs to; its name is the value of the label `protocol`."""
+    """Return the protocol of a path; its name is the value of the label `protocol`."""
     for protocol in PROTOCOLS:
         if path.startswith(protocol.prefixes) or path in protocol.paths:
             return protocol
@@ -89,15 +89,15 @@ def protocol_of(path: str) -> Protocol:
 
 
 def is_probe(method: str, path: str) -> bool:
-    """Return whether this is what kubelet or Prometheus ask: always answered, never logged or counted."""
+    """Return whether this is a request of the kubelet or Prometheus: always answered, never logged or counted."""
     if path.startswith(_PROBES):
         return True
-    # The router takes a path with a line feed after it for the one without.
+    # The router ignores a line feed at the end of a path.
     if method != "GET" or not path.isprintable():
         return False
     return protocol_of(path).is_probe(path)
 
 
 def is_open(method: str, path: str) -> bool:
-    """Return whether this needs no API key: how to use the server, which is the same for everybody."""
+    """Return whether this request needs no API key: the page and the documentation."""
     return path in _OPEN and method in {"GET", "HEAD"}

@@ -16,12 +16,12 @@ _TYPE = "urn:imageclassifier:problem:"
 
 
 def encoded(content: object) -> bytes:
-    """Return JSON. Half a surrogate pair, which JSON can say and UTF-8 cannot, is said as JSON says it."""
+    """Return JSON in UTF-8. A lone surrogate, which UTF-8 cannot encode, is written as a JSON escape."""
     return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
 
 
 def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the answer to a request that failed with a status; its problem has no type of its own."""
+    """Return the response for an HTTP status without a typed error (`about:blank`)."""
     return Response(encoded(_content(status, detail=detail)), status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -31,7 +31,7 @@ def content_of(error: RequestError) -> dict[str, object]:
 
 
 def of_error(error: RequestError) -> Response:
-    """Return the answer to a request that failed with a typed error."""
+    """Return the response for a typed error."""
     return Response(encoded(content_of(error)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 

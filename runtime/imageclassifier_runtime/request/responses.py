@@ -1,4 +1,4 @@
-"""Answers in JSON, and errors as the protocols v1 and v2 have them: `{"error": …}`."""
+"""JSON responses, and errors in the format of protocols v1 and v2: `{"error": …}`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEDIA_TYPE = "application/json"
 
 
 class Json(Response):
-    """A complete answer of type `application/json`, with the headers that it needs and no more work than that."""
+    """A JSON response with status 200, without the overhead of Starlette's constructor."""
 
     def __init__(self, body: bytes) -> None:
         self.status_code = 200
@@ -25,15 +25,15 @@ class Json(Response):
 
 
 def json_answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return an answer of type `application/json`."""
+    """Return a response of type `application/json`."""
     return Response(encoded(content), status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the answer to a request that failed with a status."""
+    """Return the response for an HTTP status without a typed error."""
     return json_answer({"error": detail}, status, headers)
 
 
 def of_error(error: RequestError) -> Response:
-    """Return the answer to a request that failed with a typed error."""
+    """Return the response for a typed error."""
     return of_status(error.status, error.detail, error.headers)

@@ -1,24 +1,24 @@
-"""What is noted on a request for those around its handler: keys of the ASGI scope, absent where unknown."""
+"""Keys of the ASGI scope through which a handler and the middleware share data; absent if unknown."""
 
 from __future__ import annotations
 
 BYTES_IN = "imageclassifier.bytes_in"
-"""Bytes of the body that were read before the answer (int)."""
+"""Bytes of the body that were read before the response (int)."""
 
-LEFT = "imageclassifier.left"
-"""That the client went away while the request's task was at work (bool)."""
+DISCONNECTED = "imageclassifier.disconnected"
+"""Whether the client disconnected while the request's task was running (bool)."""
 
 ITEMS = "imageclassifier.items"
-"""Images or tensors of a request that may have several (int)."""
+"""Number of images or tensors in a request (int)."""
 
 REASON = "imageclassifier.reason"
-"""Why the request was refused, as `rejected_total` has it (str)."""
+"""Why the request was rejected: the label `reason` of `rejected_total` (str)."""
 
 ROUTE = "imageclassifier.route"
-"""The path as it was registered, where the router was not asked for it (str)."""
+"""The registered path, if the router was bypassed (str)."""
 
 TASK = "imageclassifier.task"
-"""The task that works for the request, while it is of no use without the client (`asyncio.Task`)."""
+"""The task that handles the request, as long as it must be cancelled on a disconnect (`asyncio.Task`)."""
 
 TRACE = "imageclassifier.trace"
-"""The request's `RequestTrace`, only where tracing is on."""
+"""The request's `RequestTrace`, if tracing is enabled."""

@@ -1,7 +1,7 @@
-"""How quickly a client sends what the server waits for, and which connection has to go when there are too many.
+"""Measures how fast clients send, and chooses the connections to close when there are too many.
 
-A slow client is welcome as long as it is in nobody's way. What it must not have is what others then lack: a
-connection when there are no more, or room for a body of which nothing comes.
+A slow client is tolerated as long as nobody else needs what it holds: a connection when the limit is reached, or
+memory for a body that does not arrive.
 """
 
 from __future__ import annotations
@@ -20,84 +20,84 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GRACE_SECONDS = 2.0
-SLOWEST = 16 * 1024
-"""Bytes a second, after the grace, from those who are in others' way."""
+MIN_BYTES_PER_SECOND = 16 * 1024
+"""Minimum rate after the grace period, when others wait."""
 
-HAS_COME = "imageclassifier.has_come"
-"""In an ASGI scope: a function that says whether so many bytes of the body are here, read or not."""
+HAS_ARRIVED = "imageclassifier.has_arrived"
+"""In an ASGI scope: a function that returns whether N bytes of the body have arrived, read or not."""
 
 TAKE_WHOLE = "imageclassifier.take_whole"
-"""In an ASGI scope: a function that returns the whole body, where all of it is here and none was read, or None."""
+"""In an ASGI scope: a function that returns the whole body if it has arrived and none was read, else None."""
 
-_SHARE = 32
-# Poll tells of errors and resets unasked. That the other end is closed only Linux tells.
-_GONE = getattr(select, "POLLRDHUP", 0)
+_CLOSE_FRACTION = 32
+# poll() always reports errors and resets; a closed peer is reported on Linux only, as POLLRDHUP.
+_PEER_CLOSED = getattr(select, "POLLRDHUP", 0)
 
 
 class PacedFlow(FlowControl):
-    """uvicorn's flow control, which also knows since when the client is waited for, and what came since."""
+    """uvicorn's flow control, which also tracks since when the server waits for the client, and what arrived."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(transport)
         self._loop = loop
-        self.wanted_at: float | None = None
-        self.came = 0
+        self.waiting_for_client_since: float | None = None
+        self.received = 0
 
     def pause_reading(self) -> None:
-        """Stop reading; it is not the client's turn any more."""
+        """Stop reading; the server no longer waits for the client."""
         super().pause_reading()
-        self.wanted_at = None
+        self.waiting_for_client_since = None
 
     def resume_reading(self) -> None:
-        """Go on reading."""
+        """Resume reading."""
         if self.read_paused:
-            self.want()
+            self.start_waiting()
         super().resume_reading()
 
-    def want(self) -> None:
-        """Note that it is the client's turn."""
-        if self.wanted_at is None:
-            self.wanted_at, self.came = self._loop.time(), 0
+    def start_waiting(self) -> None:
+        """Start waiting for the client."""
+        if self.waiting_for_client_since is None:
+            self.waiting_for_client_since, self.received = self._loop.time(), 0
 
-    def waiting(self) -> int:
-        """Return the bytes that have come and were not read yet."""
+    def unread_bytes(self) -> int:
+        """Return how many bytes have arrived and were not read yet."""
         socket = self._transport.get_extra_info("socket")
         if socket is None or self._transport.is_closing():
             return 0
         return int(struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.FIONREAD, bytes(4)))[0])
 
-    def has_gone(self) -> bool:
-        """Return whether the client sends no more, or is not there: unseen otherwise while nothing is read."""
+    def is_closed_by_client(self) -> bool:
+        """Return whether the client has closed its side, which goes unnoticed while reading is paused."""
         socket = self._transport.get_extra_info("socket")
         if socket is None or self._transport.is_closing():
             return True
         poll = select.poll()
-        poll.register(socket.fileno(), _GONE)
+        poll.register(socket.fileno(), _PEER_CLOSED)
         return bool(poll.poll(0))
 
 
-def is_slow(came: int, seconds: float) -> bool:
-    """Return whether a client that sent `came` bytes in this time is too slow for others to wait for."""
-    return seconds > GRACE_SECONDS and came < SLOWEST * seconds
+def is_slow(received: int, seconds: float) -> bool:
+    """Return whether a client that sent `received` bytes in this time is below the minimum rate."""
+    return seconds > GRACE_SECONDS and received < MIN_BYTES_PER_SECOND * seconds
 
 
 class Connection(Protocol):
-    """What is asked of a connection here."""
+    """The interface of a connection that may be closed."""
 
-    def waits_since(self, now: float) -> float | None:
-        """Return since when it has its client's turn in vain, None where it has not."""
+    def waiting_since(self, now: float) -> float | None:
+        """Return since when it waits for its client, None if it does not."""
 
     def drop(self) -> None:
-        """End it."""
+        """Close it."""
 
 
 def make_room(connections: Iterable[Connection], most: int, now: float) -> int:
-    """End the connections that wait longest for their clients, some at once; returns how many.
+    """Close the connections that have waited longest for their clients, several at a time; returns how many.
 
-    Those that are answered, or whose bodies come quickly enough, are left alone.
+    Connections with a request being handled, or whose body arrives fast enough, are left alone.
     """
-    waiting = [(since, id(it), it) for it in connections if (since := it.waits_since(now)) is not None]
-    chosen = heapq.nsmallest(max(1, most // _SHARE), waiting)
+    waiting = [(since, id(it), it) for it in connections if (since := it.waiting_since(now)) is not None]
+    chosen = heapq.nsmallest(max(1, most // _CLOSE_FRACTION), waiting)
     for _, _, connection in chosen:
         connection.drop()
     return len(chosen)

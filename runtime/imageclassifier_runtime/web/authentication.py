@@ -17,7 +17,7 @@ from imageclassifier_runtime.auth.keys import MOST_KEYS
 from imageclassifier_runtime.auth.rate_limits import Buckets
 from imageclassifier_runtime.errors import RateLimitedError, RequestError, UnauthorizedError
 from imageclassifier_runtime.request import scope_keys
-from imageclassifier_runtime.request.body import BodyReader, refusal
+from imageclassifier_runtime.request.body import BodyReader, early_response
 from imageclassifier_runtime.request.paths import is_open, is_probe, protocol_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class AuthMiddleware:
             self._rejected.labels(error.reason).inc()
             scope[scope_keys.REASON] = error.reason
             answer = protocol_of(scope["path"]).of_error(error)
-            await refusal(answer, BodyReader(receive), scope["headers"])(scope, receive, send)
+            await early_response(answer, BodyReader(receive), scope["headers"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from imageclassifier_runtime.errors import soon
+from imageclassifier_runtime.errors import retry_after_seconds
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe
 from imageclassifier_runtime.request.problems import MEDIA_TYPE, of_status
-from imageclassifier_runtime.request.slow_clients import HAS_COME, TAKE_WHOLE, PacedFlow, is_slow, make_room
+from imageclassifier_runtime.request.slow_clients import HAS_ARRIVED, TAKE_WHOLE, PacedFlow, is_slow, make_room
 
 if TYPE_CHECKING:
     import asyncio
@@ -115,7 +115,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
-        scope[HAS_COME] = functools.partial(self._has_arrived, self.cycle)
+        scope[HAS_ARRIVED] = functools.partial(self._has_arrived, self.cycle)
         scope[TAKE_WHOLE] = functools.partial(self._take_whole, self.cycle)
         if self._running is None:
             self._running = self.cycle
@@ -123,7 +123,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
-        self.flow.came += len(body)
+        self.flow.received += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -163,7 +163,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         cycle.disconnected = True
         cycle.message_event.set()
         cycle.on_response = _no_op
-        scope[scope_keys.LEFT] = True
+        scope[scope_keys.DISCONNECTED] = True
         if (task := scope.get(scope_keys.TASK)) is not None:
             task.cancel()
 
@@ -180,16 +180,16 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._stop_write_timer()
         super().resume_writing()
 
-    def waits_since(self, now: float) -> float | None:
+    def waiting_since(self, now: float) -> float | None:
         if self.transport.is_closing():
             return None
         if self.flow.write_paused:
             return self._write_blocked_since
         if self.cycle is None or self.cycle.response_complete:
             return self._idle_since
-        wanted_at = self.flow.wanted_at if self.cycle.more_body else None
-        slow = wanted_at is not None and is_slow(self.flow.came, now - wanted_at)
-        return wanted_at if slow else None
+        since = self.flow.waiting_for_client_since if self.cycle.more_body else None
+        slow = since is not None and is_slow(self.flow.received, now - since)
+        return since if slow else None
 
     def drop(self) -> None:
         self.closing.add(self)
@@ -207,12 +207,12 @@ class _BoundedProtocol(HttpToolsProtocol):
         if cycle.waiting_for_100_continue:
             cycle.waiting_for_100_continue = False
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if cycle.disconnected or not cycle.more_body or len(cycle.body) + self.flow.waiting() >= amount:
-            self.flow.wanted_at = None
+        if cycle.disconnected or not cycle.more_body or len(cycle.body) + self.flow.unread_bytes() >= amount:
+            self.flow.waiting_for_client_since = None
             return True
-        if self.flow.has_gone():
+        if self.flow.is_closed_by_client():
             self.transport.abort()  # ends the wait
-        self.flow.want()
+        self.flow.start_waiting()
         return False
 
     def _take_whole(self, cycle: RequestResponseCycle) -> bytearray | None:
@@ -248,7 +248,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._final_response is not None:
             return
         type(self).on_rejected(reason)
-        headers = f"retry-after: {soon()}\r\n" if status == 503 else ""
+        headers = f"retry-after: {retry_after_seconds()}\r\n" if status == 503 else ""
         body = bytes(of_status(status, detail).body)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
@@ -285,7 +285,7 @@ def abort_blocked_writes(connections: Iterable[object]) -> None:
 def _detach(cycle: RequestResponseCycle) -> dict[str, Any]:
     """Remove a request's references to its connection, which would form a cycle. Returns the request's scope."""
     scope = cast("dict[str, Any]", cycle.scope)
-    scope.pop(HAS_COME, None)
+    scope.pop(HAS_ARRIVED, None)
     scope.pop(TAKE_WHOLE, None)
     cycle.body = bytearray()
     return scope

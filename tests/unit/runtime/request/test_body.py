@@ -1,4 +1,4 @@
-"""Bodies are counted as they arrive, and waited for only so long."""
+"""Bodies are counted as they arrive, and time out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 async def post(
     state: ServerState, chunks: AsyncIterator[bytes | None], headers: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """Send chunks as an ASGI server would; None stands for a client that hangs up."""
+    """Send chunks as an ASGI server would; None stands for a disconnect."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -50,13 +50,13 @@ async def stream(*chunks: bytes | None) -> AsyncIterator[bytes | None]:
         yield chunk
 
 
-async def test_a_chunked_body_is_taken(make_state: Callable[..., ServerState]) -> None:
+async def test_a_chunked_body_is_accepted(make_state: Callable[..., ServerState]) -> None:
     image = image_bytes()
     sent = await post(make_state(), stream(image[:50], image[50:]), {"Content-Type": "image/png"})
     assert sent[0]["status"] == 200
 
 
-async def test_a_body_that_grows_past_the_limit_is_413_whatever_was_declared(
+async def test_a_body_over_the_limit_gets_413_whatever_was_declared(
     make_state: Callable[..., ServerState],
 ) -> None:
     state = make_state(max_image_bytes=2000)
@@ -65,18 +65,18 @@ async def test_a_body_that_grows_past_the_limit_is_413_whatever_was_declared(
         assert sent[0]["status"] == 413
 
 
-async def test_a_declared_length_above_the_limit_is_413_before_the_body_is_read(
+async def test_a_declared_length_over_the_limit_gets_413_before_the_body_is_read(
     make_state: Callable[..., ServerState],
 ) -> None:
     headers = {"Content-Type": "image/png", "Content-Length": str(1 << 40)}
     sent = await post(make_state(), stream(b"x"), headers)
     assert sent[0]["status"] == 413
-    # The answer goes out whole before the rest of the body is read, and the connection ends after it.
+    # The whole response is sent before the rest of the body is read; then the connection is closed.
     assert sent[1]["more_body"] is True
     assert (b"connection", b"close") in sent[0]["headers"]
 
 
-async def test_a_body_that_stops_coming_is_408(make_state: Callable[..., ServerState]) -> None:
+async def test_a_stalled_body_gets_408(make_state: Callable[..., ServerState]) -> None:
     async def stalls() -> AsyncIterator[bytes]:
         yield b"\xff\xd8"
         await asyncio.Event().wait()
@@ -86,7 +86,7 @@ async def test_a_body_that_stops_coming_is_408(make_state: Callable[..., ServerS
     assert sent[0]["status"] == 408
 
 
-async def test_a_body_that_drips_is_408_at_its_deadline(make_state: Callable[..., ServerState]) -> None:
+async def test_a_slow_body_gets_408_at_its_deadline(make_state: Callable[..., ServerState]) -> None:
     async def drips() -> AsyncIterator[bytes]:
         while True:
             yield b"x"
@@ -97,7 +97,7 @@ async def test_a_body_that_drips_is_408_at_its_deadline(make_state: Callable[...
     assert sent[0]["status"] == 408
 
 
-async def test_a_client_that_hangs_up_leaves_nothing_behind(make_state: Callable[..., ServerState]) -> None:
+async def test_a_disconnect_frees_the_memory(make_state: Callable[..., ServerState]) -> None:
     sent = await post(
         make_state(), stream(b"\xff\xd8", None), {"Content-Type": "image/png", "Content-Length": "900"}
     )

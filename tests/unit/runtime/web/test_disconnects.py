@@ -176,7 +176,7 @@ async def test_a_disconnect_during_a_batch_frees_its_images(
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
     task = asyncio.create_task(handle(server.state, Request(scope), work, NATIVE))
     await begun.wait()
-    scope[scope_keys.LEFT] = True
+    scope[scope_keys.DISCONNECTED] = True
     scope[scope_keys.TASK].cancel()
     with pytest.raises(ClientDisconnect):
         await task
