@@ -1,1 +1,1 @@
-"""What each protocol says: requests to images or tensors, outcomes to answers; one path between the two."""
+"""The protocols: each parses requests to images or tensors and renders outcomes; all share one request path."""

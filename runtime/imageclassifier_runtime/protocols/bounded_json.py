@@ -1,8 +1,8 @@
-"""JSON from strangers: counted before it is parsed, because few bytes of it can become many in memory.
+"""Untrusted JSON: its memory is estimated before it is parsed, because small texts can expand greatly.
 
-A list of floats takes up to 11 times its text, `[[0],[0],…]` and `[{"":0},…]` about 30 times. So the characters
-that make objects are counted first, each count has a bound, and room for what they can become is taken from that
-for pixels.
+A list of floats takes up to 11 times the size of its text, `[[0],[0],…]` and `[{"":0},…]` about 30 times. So the
+characters that create Python objects are counted first, each count has a limit, and the memory that they can take
+is acquired from the pool for pixels.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _MAX_DEPTH = 16
 _MAX_CONTAINERS = 1 << 16
 _MAX_STRINGS = 2048
 _SPARE_COMMAS = 8192
-# What each can take at most: a float, its places in two lists; an empty dict or a list's first places; a string's
-# head and its place as a dict's first key.
+# Upper bounds: a float and its slots in two lists; an empty dict or a list's first slots; a string's header and
+# its slot as a dict's first key.
 _NUMBER_BYTES, _CONTAINER_BYTES, _STRING_BYTES = 56, 400, 320
-# Parsed at once, on the event loop: quicker than the way to a worker, and too small to matter in memory.
+# Parsed directly on the event loop: faster than a hand-over to a worker, and too small to matter in memory.
 _SMALL = 64 * 1024
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def cost(text: bytes | bytearray, *, numbers: int) -> int:
-    """Return how many bytes parsing the text can take at most; raises TooLargeError beyond the bounds.
+    """Return an upper bound in bytes for parsing the text; raises TooLargeError over the limits.
 
-    `numbers` is how many numbers one input tensor has: one always fits, however large.
+    `numbers` is the size of one input tensor, which always fits.
     """
     most = max(MAX_NUMBERS, numbers)
     commas, quotes = text.count(b","), text.count(b'"')
@@ -50,8 +50,8 @@ def cost(text: bytes | bytearray, *, numbers: int) -> int:
         raise TooLargeError(
             f"The JSON has more than {_MAX_CONTAINERS} lists and objects or {_MAX_STRINGS} strings.", reason="json"
         )
-    # The text is decoded, and its strings are copied out of it. One character outside of ASCII, as it is or as
-    # \u…, makes every other one of its string take up to four bytes.
+    # The text is decoded, and its strings are copied out of it. One character outside of ASCII, literal or as \u…,
+    # makes every character of its string take up to four bytes.
     width = 1 if text.isascii() and b"\\u" not in text else 4
     return (
         2 * width * len(text)
@@ -62,7 +62,7 @@ def cost(text: bytes | bytearray, *, numbers: int) -> int:
 
 
 def parse(text: bytes | bytearray) -> Any:
-    """Return what the JSON says; raises BodyInvalidError also for NaN, Infinity and deep nesting."""
+    """Return the parsed JSON; raises BodyInvalidError, also for NaN, Infinity and deep nesting."""
     depth = 0
     for match in _STRUCTURE.finditer(text):
         character = text[match.start()]
@@ -77,22 +77,22 @@ def parse(text: bytes | bytearray) -> Any:
 
 
 async def convert(context: RequestContext, text: bytes | bytearray, *, numbers: int, read: Callable[[], T]) -> T:
-    """Return what `read` makes of the text, done where there is room for it."""
+    """Return the result of `read`, run with enough memory acquired for the text."""
     peak = cost(text, numbers=numbers)
     if len(text) <= _SMALL:
         return read()
-    room = context.pixel_room
+    room = context.pixel_capacity
     if peak > room:
         raise TooLargeError(
-            f"Reading this JSON takes up to {peak >> 20} MiB, and this server has {room >> 20} MiB for it. "
-            "Send less at a time, or send it in binary form.",
+            f"Parsing this JSON takes up to {peak >> 20} MiB; this server has {room >> 20} MiB. "
+            "Send fewer tensors at a time, or send them in binary form.",
             reason="memory",
         )
     return await context.work(read, peak)
 
 
 def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _cause(error: ValueError) -> str:
@@ -100,5 +100,5 @@ def _cause(error: ValueError) -> str:
         return f"{error.msg} at character {error.pos}"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 at byte {error.start}"
-    # The other two: a constant, or an integer of more digits than Python converts.
-    return "it has an integer of too many digits" if "digits" in str(error) else str(error)
+    # Otherwise a constant, or an integer with more digits than Python converts.
+    return "an integer has too many digits" if "digits" in str(error) else str(error)

@@ -1,4 +1,4 @@
-"""The model as the protocols v1 and v2 see it: tensors with names, and the paths that lead to it."""
+"""The model as protocols v1 and v2 expose it: named tensors, and the model and version in the path."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.inference.pipeline import Classifier
 
-# A pod serves one model in one version, which never changes while it lives.
+# A pod serves one model in one version, which never changes during its lifetime.
 VERSION = "1"
 DEFAULT_CLASSES = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Signature:
-    """Two inputs, of which a request gives one, and two outputs.
+    """Two inputs, of which a request sends one, and two outputs.
 
-    `tensor` and `scores` are the graph's own: float32 [N, *shape] and [N, classes]. `image` takes image files and
-    `top` gives classes as `value:index:label`; they are named so that they never clash with the graph's.
+    `tensor` and `scores` are the graph's: float32 [N, *shape] and [N, classes]. `image` takes image files,
+    `top` returns classes as `value:index:label`; their names never clash with the graph's.
     """
 
     model: str
@@ -39,12 +39,12 @@ class Signature:
 
     @property
     def classes(self) -> int:
-        """Return how many classes the model tells apart."""
+        """Return the model's number of classes."""
         return len(self.labels)
 
     @property
     def values(self) -> int:
-        """Return how many numbers one input tensor has."""
+        """Return the number of elements of one input tensor."""
         return self.shape[0] * self.shape[1] * self.shape[2]
 
 
@@ -63,16 +63,16 @@ def signature_of(classifier: Classifier) -> Signature:
 
 
 def check_model(request: Request, signature: Signature) -> None:
-    """Raise NotFoundError where a path names a model, or a version of it, that is not here."""
+    """Raise NotFoundError if the path names a model or version that is not served."""
     name, version = request.path_params["name"], request.path_params.get("version", VERSION)
     if name != signature.model:
-        raise NotFoundError(f"There is no model {name[:100]!r} here: this server has {signature.model!r}.")
+        raise NotFoundError(f"Model {name[:100]!r} was not found; this server has {signature.model!r}.")
     if version != VERSION:
-        raise NotFoundError(f"Model {name!r} has no version {version[:40]!r} here: it has version {VERSION!r}.")
+        raise NotFoundError(f"Model {name!r} has no version {version[:40]!r}; it has version {VERSION!r}.")
 
 
 def for_model(request: Request, signature: Signature, answer: Callable[[], Response]) -> Response:
-    """Return the answer about the model that the path names, or that it is not here."""
+    """Return `answer()` if the path names the served model, else a 404 response."""
     try:
         check_model(request, signature)
     except NotFoundError as error:
@@ -84,4 +84,4 @@ def check_encoding(request: Request) -> None:
     """Raise UnsupportedTypeError for a compressed body: a small one could unpack to any size."""
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise UnsupportedTypeError(f"Content-Encoding {encoding[:40]!r} is not taken: send the body as it is.")
+        raise UnsupportedTypeError(f"Content-Encoding {encoding[:40]!r} is not supported: send it uncompressed.")

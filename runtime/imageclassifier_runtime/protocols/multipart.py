@@ -1,4 +1,4 @@
-"""A bounded reader of multipart/form-data: files and a few short fields, found without copying the files."""
+"""A parser of multipart/form-data with limits: files and a few short fields, located without copying the files."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _DISPOSITION = re.compile(rb"^content-disposition:\s*form-data\b([^\r\n]*)", re.
 
 
 class Form(NamedTuple):
-    """Where the files are in the body (start, end), in order, and the other fields."""
+    """The files' positions in the body (start, end), in order, and the other fields."""
 
     files: list[tuple[int, int]]
     fields: dict[str, str]
 
 
 def boundary_of(content_type: str) -> bytes:
-    """Return the boundary that a multipart Content-Type names; raises BodyInvalidError."""
+    """Return the boundary of a multipart Content-Type; raises BodyInvalidError."""
     match = _BOUNDARY.search(content_type)
     if match is None:
-        raise BodyInvalidError("The Content-Type multipart/form-data names no boundary.")
+        raise BodyInvalidError("The Content-Type multipart/form-data has no boundary.")
     return (match[1] or match[2]).encode("latin-1", "replace")
 
 
 def parse(body: bytes | bytearray, boundary: bytes, max_files: int = 1) -> Form:
-    """Find the parts of a form; raises BodyInvalidError, ParameterError."""
+    """Locate the parts of a form; raises BodyInvalidError, ParameterError."""
     max_parts = max_files + _MAX_FIELDS
     delimiter = b"--" + boundary
     position = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter, 0, 1024) + 2
     if position == 1:
-        raise BodyInvalidError("The form does not begin with its boundary.")
+        raise BodyInvalidError("The form does not start with its boundary.")
     position += len(delimiter)
     files: list[tuple[int, int]] = []
     fields: dict[str, str] = {}
@@ -51,7 +51,7 @@ def parse(body: bytes | bytearray, boundary: bytes, max_files: int = 1) -> Form:
         if name == FILE:
             if len(files) == max_files:
                 raise ParameterError(
-                    "The form has more than one `file`: send one image at a time."
+                    "The form has more than one field `file`: send one image at a time."
                     if max_files == 1
                     else f"The form has more than {max_files} fields `file`: send fewer images at a time."
                 )
@@ -69,13 +69,13 @@ def parse(body: bytes | bytearray, boundary: bytes, max_files: int = 1) -> Form:
 
 
 def _headers(body: bytes | bytearray, position: int) -> tuple[int, str]:
-    """Return (start of the content, name) of the part whose boundary ends at `position`."""
+    """Return (start of the content, name) for the part whose boundary ends at `position`."""
     line_end = body.find(b"\r\n", position, position + 256)
     if line_end < 0 or body[position:line_end].strip(b" \t"):
         raise BodyInvalidError("The form's boundary is malformed.")
     end = body.find(b"\r\n\r\n", line_end, line_end + _MAX_HEADERS)
     if end < 0:
-        raise BodyInvalidError("A part of the form has no end of its headers, or too many of them.")
+        raise BodyInvalidError("The headers of a part of the form do not end, or are too long.")
     disposition = _DISPOSITION.search(bytes(body[line_end + 2 : end]))
     if disposition is None:
         raise BodyInvalidError("A part of the form has no Content-Disposition: form-data.")

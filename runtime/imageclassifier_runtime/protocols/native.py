@@ -37,11 +37,11 @@ class Classify:
         self._model = {"name": info.name, "sha256": info.sha256}
 
     async def one(self, request: Request) -> Response:
-        """Classify one image; every way it can fail is a problem-details answer."""
+        """Classify one image; every error is a problem-details response."""
         return await handle(self._state, request, self._one, NATIVE)
 
     async def batch(self, request: Request) -> Response:
-        """Classify the images of a form; each has its own result or its own problem."""
+        """Classify the images of a form; each gets a result or a problem."""
         return await handle(self._state, request, self._batch, NATIVE)
 
     async def _one(self, context: RequestContext) -> Response:
@@ -50,9 +50,9 @@ class Classify:
         count = top_k(query_value(scope, "top_k"))
         most = self._state.settings.max_image_bytes
         limit = most + (_FORM_OVERHEAD if boundary is not None else 0)
-        body = await context.read(limit=limit, told=most)
+        body = await context.read(limit=limit, stated_limit=most)
         if boundary is not None:
-            count = _unwrap(body, boundary, count)
+            count = _extract_file(body, boundary, count)
         outcome = await context.answer(Image(body), count)
         content = {
             "predictions": _predictions(outcome),
@@ -66,8 +66,8 @@ class Classify:
         content_type = header(scope, b"content-type")
         if _kind(content_type) != _MULTIPART:
             raise UnsupportedTypeError(
-                f"Content-Type {_kind(content_type)[:80] or '(none)'!r} is not taken: send the images as fields "
-                f"`file` of a {_MULTIPART} form."
+                f"Content-Type {_kind(content_type)[:80] or '(none)'!r} is not supported: send the images as "
+                f"fields `file` of a {_MULTIPART} form."
             )
         boundary = multipart.boundary_of(content_type)
         count = top_k(query_value(scope, "top_k"))
@@ -75,7 +75,7 @@ class Classify:
         form = multipart.parse(body, boundary, MAX_ITEMS)
         if "top_k" in form.fields:
             count = top_k(form.fields["top_k"])
-        results = await context.answer_each(_cut(body, form.files), count)
+        results = await context.answer_each(_extract_files(body, form.files), count)
         if all(isinstance(result, UnavailableError) for result in results):
             first = results[0]
             assert isinstance(first, UnavailableError)
@@ -99,7 +99,7 @@ def boundary_of(content_type: str) -> bytes | None:
     if kind.startswith("image/") or kind == _RAW:
         return None
     raise UnsupportedTypeError(
-        f"Content-Type {kind[:80] or '(none)'!r} is not taken: send the image as the body with Content-Type "
+        f"Content-Type {kind[:80] or '(none)'!r} is not supported: send the image as the body with Content-Type "
         f"image/* or {_RAW}, or as the field `file` of a {_MULTIPART} form."
     )
 
@@ -108,8 +108,8 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _unwrap(body: bytearray, boundary: bytes, count: int) -> int:
-    """Cut a form down to its file, in place, and return the top_k that the form asks for."""
+def _extract_file(body: bytearray, boundary: bytes, count: int) -> int:
+    """Reduce a form to its file, in place, and return the form's top_k."""
     form = multipart.parse(body, boundary)
     start, end = form.files[0]
     del body[end:]
@@ -117,8 +117,8 @@ def _unwrap(body: bytearray, boundary: bytes, count: int) -> int:
     return top_k(form.fields["top_k"]) if "top_k" in form.fields else count
 
 
-def _cut(body: bytearray, files: list[tuple[int, int]]) -> list[Image]:
-    """Take the files out of a form, the last one first, so that the form shrinks as they are copied."""
+def _extract_files(body: bytearray, files: list[tuple[int, int]]) -> list[Image]:
+    """Extract the files of a form, last one first, so that the form shrinks as they are copied."""
     images = []
     for start, end in reversed(files):
         images.append(Image(bytes(body[start:end])))

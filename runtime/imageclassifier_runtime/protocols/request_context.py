@@ -1,4 +1,4 @@
-"""The one way to an answer, whatever the protocol: from a request's body to outcomes, with every bound on it."""
+"""Request handling shared by all protocols: from the body to outcomes, with every limit enforced."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How many images or tensors one request may carry.
+# Most images or tensors in one request.
 MAX_ITEMS = 32
-# A request with several images may have this many times the bytes of one, where there is memory for it.
+# A request with several images may have this many times the bytes of one, if there is memory for it.
 _BATCH_IMAGES = 4
-# Such a body is paid for twice: what is taken out of it (files, decoded base64, numbers) is there beside it.
+# Such a body counts twice: what is extracted from it (files, decoded base64, numbers) is in memory alongside it.
 _BATCH_COST = 2
-# So much of a large body is waited for before it gets room; less than the kernel keeps for a connection.
-_BEGINNING = 64 * 1024
+# Bytes of a large body that must arrive before it gets memory; less than the kernel's buffer for a connection.
+_FIRST_BYTES = 64 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Image:
-    """An image file, not yet looked at."""
+    """An image file, not parsed yet."""
 
     data: Data
 
@@ -62,34 +62,34 @@ Item = Image | Tensor
 
 
 class RequestContext:
-    """One request on its way; `handle` makes it and sees it off."""
+    """One request being handled; `handle` creates it and releases its resources."""
 
     def __init__(self, state: ServerState, request: Request) -> None:
         self.started = time.perf_counter()
         self.receive_seconds = 0.0
         self.request = request
-        self.reader = BodyReader(request.receive, request.scope.get(TAKE_WHOLE, _nothing))
+        self.reader = BodyReader(request.receive, request.scope.get(TAKE_WHOLE, _no_body))
         self.lease = Lease()
         self.trace: RequestTrace | None = request.scope.get(scope_keys.TRACE)
         self._state = state
         self._looked_up = 0
         self._found = 0
 
-    async def read(self, *, limit: int, told: int, factor: int = 1) -> bytearray:
-        """Return the body once there is room for `factor` times its bytes.
+    async def read(self, *, limit: int, stated_limit: int, factor: int = 1) -> bytearray:
+        """Return the body once there is memory for `factor` times its bytes.
 
-        `limit` is how many are read; an honest client is told that it may send `told`.
+        `limit` is how many bytes are read; `stated_limit` is the limit that error messages state.
         """
         settings = self._state.settings
         length = declared_length(dict(self.request.scope["headers"]))
         if length is not None and length > limit:
-            raise too_many_bytes(told)
+            raise too_many_bytes(stated_limit)
         size = factor * (limit if length is None else length)
-        size += BODY_OVERHEAD - (limit - told)
+        size += BODY_OVERHEAD - (limit - stated_limit)
         bodies, has_arrived = self._state.admission.bodies, self.request.scope.get(HAS_ARRIVED)
         if has_arrived is not None and size > bodies.free - bodies.capacity // 2:
-            # Half of the room is for those who send: a body takes of it only once it comes.
-            amount = 1 if length is None else min(length, _BEGINNING)
+            # Half of the memory is reserved for bodies that have started to arrive.
+            amount = 1 if length is None else min(length, _FIRST_BYTES)
             await self.reader.begin(has_arrived, amount=amount, seconds=settings.body_idle_seconds)
         await self._state.admission.admit_body(self.lease, size)
         body = await self.reader.read(
@@ -107,19 +107,19 @@ class RequestContext:
     async def read_batch(self) -> bytearray:
         """Return a body that may hold several images or tensors."""
         limit = batch_bytes(self._state)
-        return await self.read(limit=limit, told=limit, factor=_BATCH_COST)
+        return await self.read(limit=limit, stated_limit=limit, factor=_BATCH_COST)
 
     @property
-    def pixel_room(self) -> int:
-        """Return how many bytes of work there can be room for at all."""
+    def pixel_capacity(self) -> int:
+        """Return the capacity of the pool for pixels in bytes."""
         return self._state.admission.pixels.capacity
 
     async def work(self, work: Callable[[], T], peak: int) -> T:
-        """Return what `work` returns, done in a worker with room for `peak` bytes."""
+        """Return the result of `work`, run in a worker with `peak` bytes acquired."""
         return await self._state.admission.run(self.lease, peak=peak, work=work, limit=WORK_SECONDS)
 
     async def answer(self, item: Item, count: int, number: int | None = None) -> Outcome:
-        """Return the outcome of one image or tensor, the `number`th of several, its time in the queue included."""
+        """Return the outcome of one image or tensor, including its time in the queue; `number` is its index."""
         started = time.perf_counter()
         try:
             outcome = await (self._image(item, count) if isinstance(item, Image) else self._tensor(item, count))
@@ -138,55 +138,55 @@ class RequestContext:
     async def answer_each(self, items: Sequence[Item], count: int) -> list[Outcome | RequestError]:
         """Return an outcome or an error for each item, in order.
 
-        No more of them are under way at once than there are workers, or than one inference takes: one client's
-        batch takes no more places in the queue than that, and the images of others come in between.
+        Only as many run at the same time as there are workers, or as fit in one inference, so that one client's
+        batch does not fill the queue and other clients' images are served in between.
         """
         caller = caller_of(self.request.scope)
         if caller is not None:
             caller.charge(len(items) - 1)
         batcher = self._state.batcher
-        abreast = max(self._state.admission.abreast, 1 if batcher is None else batcher.most)
-        results: list[Outcome | RequestError] = [_LATE] * len(items)
+        concurrency = max(self._state.admission.concurrency, 1 if batcher is None else batcher.most)
+        results: list[Outcome | RequestError] = [_NOT_STARTED] * len(items)
         self.request.scope[scope_keys.ITEMS] = len(items)
         pending = iter(enumerate(items))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._state.settings.queue_timeout_seconds + WORK_SECONDS
 
-        async def next_ones() -> None:
+        async def process_pending() -> None:
             for index, item in pending:
                 if loop.time() > deadline:
                     return
                 try:
                     results[index] = await self.answer(item, count, index)
                 except RequestError as error:
-                    # Its frames hold this list, and would keep it for the garbage collector.
+                    # Its frames reference this list: a cycle that only the garbage collector would free.
                     results[index] = error.with_traceback(None)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(items), abreast)):
-                group.create_task(next_ones())
+            for _ in range(min(len(items), concurrency)):
+                group.create_task(process_pending())
         return results
 
     async def answer_all(self, items: Sequence[Item], count: int) -> list[Outcome]:
-        """Return an outcome for each item, in order; raises the error of the first that has none."""
+        """Return an outcome for each item, in order; raises the first error."""
         if len(items) == 1:
             return [await self.answer(items[0], count)]
         outcomes = []
         for index, result in enumerate(await self.answer_each(items, count)):
             if isinstance(result, RequestError):
-                raise type(result)(f"Number {index + 1} of {len(items)}: {result.detail}", reason=result.reason)
+                raise type(result)(f"Item {index + 1} of {len(items)}: {result.detail}", reason=result.reason)
             outcomes.append(result)
         return outcomes
 
-    def mark(self, response: Response) -> Response:
-        """Say in an answer whether its images came from the cache; nothing where none was looked for there."""
+    def set_cache_header(self, response: Response) -> Response:
+        """Set the header `X-Cache` if any of the response's images were looked up in the cache."""
         if self._looked_up:
             partly = "partial" if self._found else "miss"
             response.headers["x-cache"] = "hit" if self._found == self._looked_up else partly
         return response
 
-    def refused(self, error: RequestError, protocol: Protocol) -> Response:
-        """Count an error that a client can cause or has to bear, and return its answer."""
+    def rejected_response(self, error: RequestError, protocol: Protocol) -> Response:
+        """Count a rejected request and return its response."""
         self._state.metrics.rejected.labels(error.reason).inc()
         self.request.scope[scope_keys.REASON] = error.reason
         return protocol.of_error(error)
@@ -219,15 +219,17 @@ class RequestContext:
         return await self.work(lambda: classifier.infer(tensor.values, count, alone), 2 * tensor.values.nbytes)
 
 
-def _nothing() -> None:
-    """Stand in where the server cannot tell whether a body is here."""
+def _no_body() -> None:
+    """Replace TAKE_WHOLE if the server does not provide it."""
 
 
 def _stopping() -> UnavailableError:
-    return UnavailableError("This server is shutting down. Try again: another one will answer.", reason="draining")
+    return UnavailableError("This server is shutting down. Retry: another one will answer.", reason="draining")
 
 
-_LATE = UnavailableError("The images before this one took all the time that a request has.", reason="work-timeout")
+_NOT_STARTED = UnavailableError(
+    "Timed out while processing earlier images of this request.", reason="work-timeout"
+)
 
 
 async def handle(
@@ -236,7 +238,7 @@ async def handle(
     work: Callable[[RequestContext], Awaitable[Response]],
     protocol: Protocol,
 ) -> Response:
-    """Answer one request with `work`; errors that a client can cause are answered as its protocol has them."""
+    """Handle one request with `work`; request errors are returned in the protocol's format."""
     context = RequestContext(state, request)
     task = request.scope[scope_keys.TASK] = asyncio.current_task()
     try:
@@ -244,20 +246,20 @@ async def handle(
             raise ClientDisconnect
         if state.lifecycle.stopping:
             raise _stopping()
-        return context.mark(await work(context))
+        return context.set_cache_header(await work(context))
     except RequestError as error:
-        return early_response(context.refused(error, protocol), context.reader, request.scope["headers"])
+        return early_response(context.rejected_response(error, protocol), context.reader, request.scope["headers"])
     except asyncio.CancelledError as error:
-        left = request.scope.get(scope_keys.DISCONNECTED)
-        if task is None or not (left or state.lifecycle.stopping):
+        disconnected = request.scope.get(scope_keys.DISCONNECTED)
+        if task is None or not (disconnected or state.lifecycle.stopping):
             raise
-        # A group of tasks keeps the error that ends it: its frames, and what the client sent, would be a cycle.
+        # A TaskGroup keeps the exception that ended it: a reference cycle with its frames and the request's body.
         error.__traceback__ = None
         task.uncancel()
-        if left:
+        if disconnected:
             raise ClientDisconnect from None
-        # The process ends now, so nothing more of the body is read.
-        return context.refused(_stopping(), protocol)
+        # The process is stopping, so the rest of the body is not read.
+        return context.rejected_response(_stopping(), protocol)
     finally:
         del request.scope[scope_keys.TASK]
         request.scope[scope_keys.BYTES_IN] = context.reader.received
@@ -265,6 +267,6 @@ async def handle(
 
 
 def batch_bytes(state: ServerState) -> int:
-    """Return how many bytes a body with several images or tensors may have: what the room for bodies allows."""
+    """Return the largest body with several images or tensors, in bytes; limited by the pool for bodies."""
     room = (state.admission.bodies.capacity - BODY_OVERHEAD) // _BATCH_COST
     return min(_BATCH_IMAGES * state.settings.max_image_bytes, room)

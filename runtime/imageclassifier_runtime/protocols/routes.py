@@ -1,6 +1,6 @@
-"""Routes that are in the OpenAPI document but call their endpoint with nothing in between.
+"""Routes that are in the OpenAPI document but call their endpoint directly.
 
-A path without variables needs no router either, and nothing that a framework adds.
+Paths without variables also bypass the router and the framework's middleware.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Add(Protocol):
-    """Registers one endpoint; `extra` is what the OpenAPI document says about it."""
+class AddRoute(Protocol):
+    """Registers one endpoint; `extra` is its description in the OpenAPI document."""
 
     def __call__(self, path: str, endpoint: Endpoint, method: str = "GET", **extra: Any) -> None:
         """Register it."""
 
 
-class BareRoute(APIRoute):
-    """Requests are checked by hand, answers are made by hand."""
+class DirectRoute(APIRoute):
+    """A route without FastAPI's validation and serialization."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the endpoint itself."""
         return self.endpoint
 
 
-def adder(app: FastAPI, direct: dict[tuple[str, str], Endpoint]) -> Add:
-    """Return what registers endpoints of this application; those of paths without variables in `direct` too."""
-    app.router.route_class = BareRoute
+def route_registrar(app: FastAPI, direct: dict[tuple[str, str], Endpoint]) -> AddRoute:
+    """Return a function that registers endpoints in `app`, and those with constant paths in `direct` too."""
+    app.router.route_class = DirectRoute
 
     def add(path: str, endpoint: Endpoint, method: str = "GET", **extra: Any) -> None:
         if "{" not in path:
@@ -53,15 +53,15 @@ def adder(app: FastAPI, direct: dict[tuple[str, str], Endpoint]) -> Add:
     return add
 
 
-class Direct:
-    """ASGI middleware: calls what `endpoints` names by method and path; all else goes on to `app`."""
+class DirectDispatch:
+    """ASGI middleware: calls the endpoint for a method and path directly; everything else goes to `app`."""
 
     def __init__(self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
         self._app = app
         self._endpoints = endpoints
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; what the endpoint does not catch is for whoever is around this."""
+        """Answer one request; the endpoint's exceptions propagate."""
         endpoint = self._endpoints.get((scope["method"], scope["path"]))
         if endpoint is None:
             await self._app(scope, receive, send)
@@ -70,5 +70,5 @@ class Direct:
         try:
             response = await endpoint(Request(scope, receive))
         except ClientDisconnect:
-            response = Response(status_code=499)  # nobody reads it; the log line shows it
+            response = Response(status_code=499)  # nobody receives it; the status only appears in the log
         await response(scope, receive, send)

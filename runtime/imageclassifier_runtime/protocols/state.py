@@ -1,4 +1,4 @@
-"""What the parts of one running server share."""
+"""State shared by the parts of a running server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Lifecycle:
-    """Where the process is between start and end."""
+    """The lifecycle phase of the process."""
 
     ready: bool = False
     draining: bool = False
@@ -26,12 +26,12 @@ class Lifecycle:
 
     @property
     def up(self) -> bool:
-        """Return whether requests should be sent here."""
+        """Return whether the server accepts requests."""
         return self.ready and not self.draining
 
     @property
     def state(self) -> str:
-        """Return one word for people."""
+        """Return the state as one word."""
         if self.stopping or self.draining:
             return "draining"
         return "ok" if self.ready else "starting"
@@ -39,7 +39,7 @@ class Lifecycle:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerState:
-    """Everything a handler needs; made once by the factory. `batcher` is None where images go one by one."""
+    """Everything a handler needs; created once. `batcher` is None if batching is off."""
 
     settings: ServeSettings
     classifier: Classifier

@@ -1,4 +1,4 @@
-"""Values as v1 and v2 write them: nested lists, base64, and the elements of a BYTES tensor in binary form."""
+"""Encodings of values in v1 and v2: nested lists, base64, and BYTES tensors in binary form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LENGTH = struct.Struct("<I")
 def numbers(value: list[Any]) -> FloatArray:
     """Return nested lists of numbers as an array of their shape; raises TensorError.
 
-    What is too large for float32 becomes an infinity, which is refused later, with NaN.
+    A number too large for float32 becomes infinity, which is rejected later, like NaN.
     """
     shape: list[int] = []
     level: list[Any] = [value]
@@ -35,7 +35,7 @@ def numbers(value: list[Any]) -> FloatArray:
         shape.append(lengths.pop())
         level = list(chain.from_iterable(level))
     if not kinds <= {int, float}:
-        raise TensorError("A tensor's data has to be numbers, in lists that are nested as its shape says.")
+        raise TensorError("A tensor's data must be numbers, in lists nested according to its shape.")
     try:
         with np.errstate(over="ignore"):
             return np.array(level, np.float32).reshape(shape)
@@ -44,12 +44,12 @@ def numbers(value: list[Any]) -> FloatArray:
 
 
 def tensors(values: FloatArray, signature: Signature) -> list[Tensor]:
-    """Return the inputs of a batch [N, 3, S, S]; raises TensorError where it has another shape."""
+    """Return the inputs of a batch [N, 3, S, S]; raises TensorError for any other shape."""
     want = signature.shape
     if values.ndim != 4 or values.shape[1:] != want or not len(values):
         raise TensorError(
-            f"The tensor has the shape {list(values.shape)}; this model takes {[-1, *want]}, with at least one in "
-            "the first place."
+            f"The tensor has the shape {list(values.shape)}; this model takes {[-1, *want]}, with a first "
+            "dimension of at least 1."
         )
     check_count(len(values))
     return [Tensor(row) for row in values]
@@ -62,7 +62,7 @@ def images(texts: Iterable[object]) -> list[Image]:
         data = _base64(text) if isinstance(text, str) else None
         if data is None:
             raise BodyInvalidError(
-                f"Image {len(result) + 1} is not valid base64: the standard alphabet, padded, in one piece."
+                f"Image {len(result) + 1} is not valid base64: use the standard alphabet with padding, no spaces."
             )
         result.append(Image(data))
     return result
@@ -71,7 +71,7 @@ def images(texts: Iterable[object]) -> list[Image]:
 def check_count(count: int) -> None:
     """Raise TooLargeError for more images or tensors than a request may have."""
     if count > MAX_ITEMS:
-        raise TooLargeError(f"{count} at a time are too many: send at most {MAX_ITEMS}.", reason="too-many-images")
+        raise TooLargeError(f"{count} items are too many: send at most {MAX_ITEMS}.", reason="too-many-images")
 
 
 def unpack(data: memoryview, count: int) -> list[bytes]:
@@ -87,7 +87,7 @@ def unpack(data: memoryview, count: int) -> list[bytes]:
         elements.append(bytes(data[start:position]))
     if len(elements) != count or position != len(data):
         raise BodyInvalidError(
-            f"The binary data of {len(data)} bytes is not {count} elements, each after its length in four bytes."
+            f"The binary data of {len(data)} bytes is not {count} elements, each prefixed with its 4-byte length."
         )
     return elements
 

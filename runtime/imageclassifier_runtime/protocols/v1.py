@@ -1,4 +1,4 @@
-"""KServe's protocol v1 and TensorFlow Serving's REST API: one set of paths, answers that satisfy both."""
+"""KServe's protocol v1 and TensorFlow Serving's REST API: the same paths, with responses that satisfy both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.inference.pipeline import Outcome
     from imageclassifier_runtime.protocols.model_signature import Signature
-    from imageclassifier_runtime.protocols.routes import Add
+    from imageclassifier_runtime.protocols.routes import AddRoute
     from imageclassifier_runtime.protocols.state import ServerState
 
 _SIGNATURES = ("serving_default", "tensor")
@@ -42,8 +42,8 @@ class PredictProtocol:
         self._state = state
         self._signature = signature_of(state.classifier)
 
-    def add_routes(self, add: Add) -> None:
-        """Register every path but `/`, KServe's liveness, which is also the page's: see `front`."""
+    def add_routes(self, add: AddRoute) -> None:
+        """Register every path but `/`, KServe's liveness, which also serves the page: see `front`."""
         add("/v1/models", self.models, **v1_schemas.models())
         for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
             add(f"{path}:predict", self.predict, "POST", **v1_schemas.predict(path, self._signature))
@@ -51,11 +51,11 @@ class PredictProtocol:
             add(path, self.status, **v1_schemas.status(path))
 
     async def models(self, _: Request) -> Response:
-        """Name the model."""
+        """List the model."""
         return json_answer({"models": [self._signature.model]})
 
     async def status(self, request: Request) -> Response:
-        """Say whether the model is ready, in KServe's words and in TensorFlow Serving's."""
+        """Report whether the model is ready, in both KServe's and TensorFlow Serving's format."""
         return for_model(request, self._signature, self._status)
 
     def _status(self) -> Response:
@@ -84,7 +84,7 @@ class PredictProtocol:
 
         def read() -> tuple[bool, Sequence[Item]]:
             document = bounded_json.parse(body)
-            body.clear()  # its room is needed for what is taken out of the document
+            body.clear()  # its memory is needed for what is extracted from the document
             return _read(document, self._signature)
 
         by_row, items = await bounded_json.convert(context, body, numbers=self._signature.values, read=read)
@@ -106,37 +106,37 @@ def _classes(outcome: Outcome) -> dict[str, list[Any]]:
 
 
 def _read(document: Any, signature: Signature) -> tuple[bool, Sequence[Item]]:
-    """Return whether the request is in row form, and what it holds; raises RequestError."""
+    """Return whether the request is in row format, and its items; raises RequestError."""
     if not isinstance(document, dict) or ("instances" in document) == ("inputs" in document):
-        raise BodyInvalidError("The request has to be an object with `instances` or with `inputs`.")
+        raise BodyInvalidError("The request must be an object with either `instances` or `inputs`.")
     name = document.get("signature_name") or _SIGNATURES[0]
     if name not in _SIGNATURES:
-        raise BodyInvalidError(f"There is no signature {str(name)[:40]!r}: there are {', '.join(_SIGNATURES)}.")
+        raise BodyInvalidError(f"Unknown signature {str(name)[:40]!r}: must be one of {', '.join(_SIGNATURES)}.")
     by_row = "instances" in document
     values = document["instances" if by_row else "inputs"]
     if by_row:
         if not isinstance(values, list):
-            raise BodyInvalidError("`instances` has to be a list.")
-        values = [_unnamed(value, signature) for value in values]
+            raise BodyInvalidError("`instances` must be a list.")
+        values = [_without_input_name(value, signature) for value in values]
     else:
-        values = _unnamed(values, signature)
+        values = _without_input_name(values, signature)
         if not isinstance(values, list):
-            raise BodyInvalidError("`inputs` has to be a list, or an object with one list under an input's name.")
+            raise BodyInvalidError("`inputs` must be a list, or an object with one list under an input's name.")
     if not values:
-        raise BodyInvalidError("The request holds no image and no tensor.")
+        raise BodyInvalidError("The request has no image or tensor.")
     tensors.check_count(len(values))
     if all(isinstance(value, list) for value in values):
         return by_row, tensors.tensors(tensors.numbers(values), signature)
     if all(isinstance(value, dict) and set(value) == {"b64"} for value in values):
         return by_row, tensors.images(value["b64"] for value in values)
     raise BodyInvalidError(
-        'Give images as {"b64": "…"} or tensors as nested lists of numbers, all of one kind, '
-        f"by themselves or under the name of their input, `{signature.image}` or `{signature.tensor}`."
+        'Send images as {"b64": "…"} or tensors as nested lists of numbers, all of one kind, '
+        f"without a name or under the name of their input, `{signature.image}` or `{signature.tensor}`."
     )
 
 
-def _unnamed(value: Any, signature: Signature) -> Any:
-    """Return a value without the name of the input that it may be under."""
+def _without_input_name(value: Any, signature: Signature) -> Any:
+    """Return a value without its input's name, if it has one."""
     if isinstance(value, dict) and len(value) == 1:
         name, inner = next(iter(value.items()))
         if name in (signature.image, signature.tensor, "image_bytes"):

@@ -69,7 +69,7 @@ class Admission:
         return self.running <= 1 and not self.waiting
 
     @property
-    def abreast(self) -> int:
+    def concurrency(self) -> int:
         """Return how many can be worked at in the same moment."""
         return self._threads.count
 

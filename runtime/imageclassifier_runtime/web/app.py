@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.protocols.native import Classify
-from imageclassifier_runtime.protocols.routes import Direct, adder
+from imageclassifier_runtime.protocols.routes import DirectDispatch, route_registrar
 from imageclassifier_runtime.protocols.schemas import native as native_schemas
 from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
 from imageclassifier_runtime.protocols.schemas.security import secured
@@ -30,7 +30,7 @@ from imageclassifier_runtime.web.front import Front
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from imageclassifier_runtime.protocols.routes import Add, Endpoint
+    from imageclassifier_runtime.protocols.routes import AddRoute, Endpoint
     from imageclassifier_runtime.protocols.state import ServerState
 
 
@@ -46,17 +46,17 @@ def create_app(state: ServerState) -> ASGIApp:
         redirect_slashes=False,
     )
     direct: dict[tuple[str, str], Endpoint] = {}
-    add = adder(app, direct)
+    add = route_registrar(app, direct)
     _add_api(add, state)
     InferenceProtocol(state).add_routes(add)
     PredictProtocol(state).add_routes(add)
     add("/", Front().root, **v1_schemas.live())
     _add_pages(app, state)
     _add_error_handlers(app)
-    return ObservabilityMiddleware(with_authentication(Direct(app, direct), state), state)
+    return ObservabilityMiddleware(with_authentication(DirectDispatch(app, direct), state), state)
 
 
-def _add_api(add: Add, state: ServerState) -> None:
+def _add_api(add: AddRoute, state: ServerState) -> None:
     async def live(_: Request) -> Response:
         return json_answer({"status": "alive"})
 

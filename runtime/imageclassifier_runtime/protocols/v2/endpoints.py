@@ -27,7 +27,7 @@ from imageclassifier_runtime.request.responses import json_answer
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from imageclassifier_runtime.protocols.routes import Add
+    from imageclassifier_runtime.protocols.routes import AddRoute
     from imageclassifier_runtime.protocols.state import ServerState
 
 _EXTENSIONS = ["binary_tensor_data", "classification"]
@@ -41,7 +41,7 @@ class InferenceProtocol:
         self._state = state
         self._signature = signature_of(state.classifier)
 
-    def add_routes(self, add: Add) -> None:
+    def add_routes(self, add: AddRoute) -> None:
         """Register every path."""
         add("/v2", self.server, **v2_schemas.server())
         add("/v2/health/live", self.live, **v2_schemas.live())
@@ -56,19 +56,19 @@ class InferenceProtocol:
             add(f"/v2/repository/models/{{name}}/{action}", self.refuse, "POST", **v2_schemas.refused(action))
 
     async def server(self, _: Request) -> Response:
-        """Name the server, its version and the extensions it has."""
+        """Report the server's name, version and extensions."""
         return json_answer({"name": "imageclassifier", "version": __version__, "extensions": _EXTENSIONS})
 
     async def live(self, _: Request) -> Response:
-        """Answer for as long as the event loop runs."""
+        """Report liveness."""
         return json_answer({"live": True})
 
     async def ready(self, _: Request) -> Response:
-        """Say whether requests should be sent here."""
+        """Report whether the server accepts requests."""
         return self._readiness({})
 
     async def models(self, _: Request) -> Response:
-        """Name the model."""
+        """List the model."""
         return json_answer({"models": [self._signature.model]})
 
     async def model(self, request: Request) -> Response:
@@ -76,7 +76,7 @@ class InferenceProtocol:
         return for_model(request, self._signature, lambda: json_answer(self._metadata()))
 
     async def model_ready(self, request: Request) -> Response:
-        """Say whether the model is ready, which it is with the server."""
+        """Report whether the model is ready; it is ready when the server is."""
         return for_model(request, self._signature, lambda: self._readiness({"name": self._signature.model}))
 
     async def index(self, request: Request) -> Response:
@@ -100,12 +100,12 @@ class InferenceProtocol:
         return v2_response.answer(request, outcomes, self._signature)
 
     async def _index(self, context: RequestContext) -> Response:
-        body = await context.read(limit=_MAX_INDEX_REQUEST, told=_MAX_INDEX_REQUEST)
+        body = await context.read(limit=_MAX_INDEX_REQUEST, stated_limit=_MAX_INDEX_REQUEST)
         wanted = await bounded_json.convert(
             context, body, numbers=0, read=lambda: bounded_json.parse(body or b"{}")
         )
         if not isinstance(wanted, dict):
-            raise BodyInvalidError("The request has to be an object, or nothing.")
+            raise BodyInvalidError("The request must be an object, or empty.")
         up = self._state.lifecycle.up
         if wanted.get("ready") is True and not up:
             return json_answer([])
@@ -115,8 +115,8 @@ class InferenceProtocol:
 
     async def _refuse(self, _: RequestContext) -> Response:
         raise RefusedError(
-            "Models are not loaded or unloaded over HTTP: a server has one model for its life. "
-            "Change the ImageClassifier object, or the folder that `serve` is started with."
+            "Loading and unloading models is not supported: a server has one model for its lifetime. "
+            "Change the ImageClassifier object, or the model folder of `serve`."
         )
 
     def _readiness(self, facts: dict[str, Any]) -> Response:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.protocols.request_context import RequestContext
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# The JSON before binary data says how that is laid out, and nothing else.
+# The JSON before binary data only describes its layout.
 _MAX_HEADER = 64 * 1024
 _DATATYPES = {"image": "BYTES", "tensor": "FP32"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
-    """One output that is asked for; `top` is the number of classes, or None for the scores themselves."""
+class RequestedOutput:
+    """One requested output; `top` is the number of classes, or None for the scores."""
 
     name: str
     top: int | None
@@ -39,15 +39,15 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What a request asks for."""
+    """A parsed inference request."""
 
     id: str | None
     items: Sequence[Item]
-    outputs: list[Wanted]
+    outputs: list[RequestedOutput]
 
 
 async def read(context: RequestContext, signature: Signature) -> InferRequest:
-    """Receive a request and read it; raises RequestError."""
+    """Receive and parse a request; raises RequestError."""
     length = _header_length(context.request.headers.get(HEADER_LENGTH))
     body = await context.read_batch()
     if length is None or length == len(body):
@@ -57,15 +57,15 @@ async def read(context: RequestContext, signature: Signature) -> InferRequest:
     if length > len(body):
         raise BodyInvalidError(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes.")
     if length == 0:
-        return _bare(body, signature)
+        return _from_binary(body, signature)
     if length > _MAX_HEADER:
-        raise BodyInvalidError(f"{HEADER_LENGTH} is {length}: before binary data at most {_MAX_HEADER} are taken.")
+        raise BodyInvalidError(f"{HEADER_LENGTH} is {length}: at most {_MAX_HEADER} is allowed with binary data.")
     text = body[:length]
     return await bounded_json.convert(
         context,
         text,
         numbers=signature.values,
-        read=lambda: _from_document(bounded_json.parse(text), memoryview(body)[length:], signature),
+        read=lambda: _from_parsed_json(bounded_json.parse(text), memoryview(body)[length:], signature),
     )
 
 
@@ -79,12 +79,12 @@ def _header_length(text: str | None) -> int | None:
 
 def _from_json(body: bytearray, signature: Signature) -> InferRequest:
     document = bounded_json.parse(body)
-    body.clear()  # its room is needed for what is taken out of the document
-    return _from_document(document, memoryview(b""), signature)
+    body.clear()  # its memory is needed for what is extracted from the document
+    return _from_parsed_json(document, memoryview(b""), signature)
 
 
-def _bare(body: bytearray, signature: Signature) -> InferRequest:
-    """Read a body that is one image, or tensors one after the other, and nothing else."""
+def _from_binary(body: bytearray, signature: Signature) -> InferRequest:
+    """Parse a body that is one image or concatenated tensors, without JSON."""
     items: Sequence[Item]
     try:
         image_headers.read(body)
@@ -99,20 +99,20 @@ def _bare(body: bytearray, signature: Signature) -> InferRequest:
     return InferRequest(None, items, _outputs([], items, signature, binary=True))
 
 
-def _from_document(document: Any, binary: memoryview, signature: Signature) -> InferRequest:
+def _from_parsed_json(document: Any, binary: memoryview, signature: Signature) -> InferRequest:
     inputs = _field(document, "inputs", list, "The request")
     parameters = _parameters(document)
     identity = document.get("id")
     if not isinstance(identity, str | None):
-        raise BodyInvalidError("`id` has to be a string.")
+        raise BodyInvalidError("`id` must be a string.")
     if len(inputs) != 1:
         raise BodyInvalidError(
-            f"The request has {len(inputs)} inputs: give one, `{signature.image}` or `{signature.tensor}`."
+            f"The request has {len(inputs)} inputs: send one, `{signature.image}` or `{signature.tensor}`."
         )
     items = _items(inputs[0], binary, signature)
     wanted = document.get("outputs", [])
     if not isinstance(wanted, list):
-        raise BodyInvalidError("`outputs` has to be a list.")
+        raise BodyInvalidError("`outputs` must be a list.")
     outputs = _outputs(wanted, items, signature, binary=parameters.get("binary_data_output") is True)
     return InferRequest(identity, items, outputs)
 
@@ -121,10 +121,10 @@ def _items(given: Any, binary: memoryview, signature: Signature) -> Sequence[Ite
     name = _field(given, "name", str, "An input")
     roles = {signature.image: "image", signature.tensor: "tensor"}
     if name not in roles:
-        raise BodyInvalidError(f"There is no input {name[:100]!r}: the inputs are {', '.join(map(repr, roles))}.")
+        raise BodyInvalidError(f"Unknown input {name[:100]!r}: the inputs are {', '.join(map(repr, roles))}.")
     datatype = _field(given, "datatype", str, f"Input {name!r}")
     if datatype != _DATATYPES[roles[name]]:
-        raise BodyInvalidError(f"Input {name!r} has to be {_DATATYPES[roles[name]]}, not {datatype[:40]!r}.")
+        raise BodyInvalidError(f"Input {name!r} must be {_DATATYPES[roles[name]]}, not {datatype[:40]!r}.")
     shape = _shape(_field(given, "shape", list, f"Input {name!r}"), name)
     data = _data(given, binary, name)
     if roles[name] == "image":
@@ -133,71 +133,71 @@ def _items(given: Any, binary: memoryview, signature: Signature) -> Sequence[Ite
 
 
 def _data(given: Mapping[str, Any], binary: memoryview, name: str) -> list[Any] | memoryview:
-    """Return an input's data; what is left of the body after the JSON belongs to the one input there is."""
+    """Return an input's data; the binary data after the JSON belongs to the only input."""
     size = _parameters(given).get("binary_data_size")
     if size is None:
         if len(binary):
-            raise BodyInvalidError(
-                f"{len(binary)} bytes come after the JSON, and no input has a binary_data_size."
-            )
+            raise BodyInvalidError(f"{len(binary)} bytes follow the JSON, but no input has a binary_data_size.")
         data: list[Any] = _field(given, "data", list, f"Input {name!r}")
         return data
     if "data" in given:
         raise BodyInvalidError(f"Input {name!r} has both `data` and a binary_data_size.")
     if type(size) is not int or size != len(binary):
         raise BodyInvalidError(
-            f"Input {name!r}: binary_data_size is {str(size)[:40]!r}, but {len(binary)} bytes come after the JSON."
+            f"Input {name!r}: binary_data_size is {str(size)[:40]!r}, but {len(binary)} bytes follow the JSON."
         )
     return binary
 
 
 def _images(data: list[Any] | memoryview, shape: list[int], name: str) -> list[Image]:
     if not 1 <= len(shape) <= 2 or shape[1:] not in ([], [1]) or shape[0] < 1:
-        raise BodyInvalidError(f"Input {name!r} has the shape {shape}: give [N] or [N, 1], one element an image.")
+        raise BodyInvalidError(f"Input {name!r} has the shape {shape}: use [N] or [N, 1], one element per image.")
     tensors.check_count(shape[0])
     if isinstance(data, memoryview):
         return [Image(element) for element in tensors.unpack(data, shape[0])]
     if shape[1:] and all(isinstance(row, list) and len(row) == 1 for row in data):
         data = [row[0] for row in data]
     if len(data) != shape[0]:
-        raise BodyInvalidError(f"Input {name!r} has {len(data)} elements, but the shape {shape}.")
+        raise BodyInvalidError(f"Input {name!r} has {len(data)} elements, but its shape is {shape}.")
     return tensors.images(data)
 
 
 def _tensors(data: list[Any] | memoryview, shape: list[int], signature: Signature) -> Sequence[Item]:
     wanted = math.prod(shape)
     if not wanted:
-        raise TensorError(f"A tensor of the shape {shape} holds no numbers.")
+        raise TensorError(f"A tensor with the shape {shape} has no elements.")
     if isinstance(data, memoryview):
         if len(data) != 4 * wanted:
-            raise TensorError(f"{len(data)} bytes are not FP32 {shape}, which has {4 * wanted}.")
+            raise TensorError(f"FP32 {shape} has {4 * wanted} bytes, not {len(data)}.")
         values = np.frombuffer(data, "<f4")
     else:
         values = tensors.numbers(data)
         if values.size != wanted or (values.ndim > 1 and list(values.shape) != shape):
-            raise TensorError(f"The data has the shape {list(values.shape)}, which is neither {shape} nor flat.")
+            raise TensorError(f"The data has the shape {list(values.shape)}; it must be {shape} or flat.")
     return tensors.tensors(values.reshape(shape), signature)
 
 
-def _outputs(given: list[Any], items: Sequence[Item], signature: Signature, *, binary: bool) -> list[Wanted]:
-    """Return the outputs that are wanted: for images the classes, for tensors the scores, if none is named."""
+def _outputs(
+    given: list[Any], items: Sequence[Item], signature: Signature, *, binary: bool
+) -> list[RequestedOutput]:
+    """Return the requested outputs; the default is the classes for images and the scores for tensors."""
     of_images = isinstance(items[0], Image)
     default = signature.top if of_images else signature.scores
-    result: dict[str, Wanted] = {}
+    result: dict[str, RequestedOutput] = {}
     for output in given or [{"name": default}]:
         name = _field(output, "name", str, "An output")
         names = (signature.top, signature.scores)
         if name not in names:
             raise BodyInvalidError(
-                f"There is no output {name[:100]!r}: the outputs are {', '.join(map(repr, names))}."
+                f"Unknown output {name[:100]!r}: the outputs are {', '.join(map(repr, names))}."
             )
         if name in result:
-            raise BodyInvalidError(f"Output {name!r} is asked for twice.")
+            raise BodyInvalidError(f"Output {name!r} is requested twice.")
         parameters = _parameters(output)
         top = parameters.get("classification", DEFAULT_CLASSES if name == signature.top else None)
         if top is not None and (type(top) is not int or top < 1):
-            raise BodyInvalidError("`classification` has to be a whole number from 1.")
-        result[name] = Wanted(
+            raise BodyInvalidError("`classification` must be a whole number of at least 1.")
+        result[name] = RequestedOutput(
             name,
             None if top is None else min(top, signature.classes),
             parameters.get("binary_data", binary) is True,
@@ -207,7 +207,7 @@ def _outputs(given: list[Any], items: Sequence[Item], signature: Signature, *, b
 
 def _shape(values: list[Any], name: str) -> list[int]:
     if not 1 <= len(values) <= 8 or not all(type(value) is int and 0 <= value < 2**31 for value in values):
-        raise BodyInvalidError(f"Input {name!r}: `shape` has to be a list of one to eight whole numbers.")
+        raise BodyInvalidError(f"Input {name!r}: `shape` must be a list of one to eight whole numbers.")
     return values
 
 
@@ -216,14 +216,14 @@ def _parameters(holder: Mapping[str, Any]) -> Mapping[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
-        raise BodyInvalidError("`parameters` has to be an object.")
+        raise BodyInvalidError("`parameters` must be an object.")
     return parameters
 
 
 def _field(holder: Any, name: str, kind: type, where: str) -> Any:
-    """Return a field that has to be there; raises BodyInvalidError."""
+    """Return a required field; raises BodyInvalidError."""
     if not isinstance(holder, dict):
-        raise BodyInvalidError(f"{where} has to be an object.")
+        raise BodyInvalidError(f"{where} must be an object.")
     value = holder.get(name)
     if not isinstance(value, kind):
         raise BodyInvalidError(f"{where} needs `{name}`, a {'list' if kind is list else 'string'}.")

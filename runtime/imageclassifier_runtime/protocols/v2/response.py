@@ -1,4 +1,4 @@
-"""The answer to an inference request of v2: JSON, or JSON with binary data after it."""
+"""The response to an inference request of v2: JSON, or JSON followed by binary data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.inference.pipeline import Outcome
     from imageclassifier_runtime.inference.postprocess import Prediction
     from imageclassifier_runtime.protocols.model_signature import Signature
-    from imageclassifier_runtime.protocols.v2.request import InferRequest, Wanted
+    from imageclassifier_runtime.protocols.v2.request import InferRequest, RequestedOutput
 
 
 def answer(request: InferRequest, outcomes: list[Outcome], signature: Signature) -> Response:
-    """Return the outputs that were asked for, in that order."""
+    """Return the requested outputs, in the order of the request."""
     outputs, parts = [], []
     for wanted in request.outputs:
         output, data = _output(wanted, outcomes, signature)
@@ -41,8 +41,10 @@ def answer(request: InferRequest, outcomes: list[Outcome], signature: Signature)
     )
 
 
-def _output(wanted: Wanted, outcomes: list[Outcome], signature: Signature) -> tuple[dict[str, Any], bytes]:
-    """Return an output's description and what of it comes after the JSON."""
+def _output(
+    wanted: RequestedOutput, outcomes: list[Outcome], signature: Signature
+) -> tuple[dict[str, Any], bytes]:
+    """Return an output's JSON and its binary data."""
     width = signature.classes if wanted.top is None else wanted.top
     output: dict[str, Any] = {"name": wanted.name, "shape": [len(outcomes), width]}
     data: list[Any]
@@ -61,8 +63,8 @@ def _output(wanted: Wanted, outcomes: list[Outcome], signature: Signature) -> tu
     return output, packed
 
 
-def _classes(wanted: Wanted, count: int, outcome: Outcome, signature: Signature) -> Iterable[str]:
-    """Return `value:index:label` of the likeliest classes; the scores' own output gives scores as values."""
+def _classes(wanted: RequestedOutput, count: int, outcome: Outcome, signature: Signature) -> Iterable[str]:
+    """Return `value:index:label` of the top classes; for the output of scores the values are scores."""
     predictions: list[Prediction]
     if wanted.name == signature.scores:
         predictions = top(outcome.scores, signature.labels, count, logits=False)

@@ -1,4 +1,4 @@
-"""JSON is counted before it is parsed, and takes no more memory than was counted for it."""
+"""The memory of JSON is estimated before it is parsed, and the estimate is an upper bound."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def many(element: str, count: int) -> bytes:
     ],
     ids=lambda text: text[:12].decode(errors="replace"),
 )
-def test_parsing_takes_no_more_than_was_counted(text: bytes) -> None:
+def test_parsing_takes_no_more_memory_than_estimated(text: bytes) -> None:
     counted = bounded_json.cost(text, numbers=0)
     tracemalloc.start()
     try:
@@ -56,7 +56,7 @@ def test_parsing_takes_no_more_than_was_counted(text: bytes) -> None:
     assert counted < 250 * len(text)
 
 
-def test_numbers_and_their_array_take_no_more_than_was_counted() -> None:
+def test_numbers_and_their_array_take_no_more_memory_than_estimated() -> None:
     text = many("0.5", 3 * 100 * 100)
     tracemalloc.start()
     try:
@@ -64,7 +64,7 @@ def test_numbers_and_their_array_take_no_more_than_was_counted() -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # The array itself is paid for with the body.
+    # The array itself is accounted for with the body.
     assert peak <= bounded_json.cost(text, numbers=0) + 2 * len(text)
 
 
@@ -79,18 +79,18 @@ def test_numbers_and_their_array_take_no_more_than_was_counted() -> None:
     ],
     ids=["numbers", "lists", "objects", "strings", "depth"],
 )
-def test_too_much_is_refused_before_it_is_parsed(text: bytes) -> None:
+def test_json_over_the_limits_is_rejected_before_parsing(text: bytes) -> None:
     with pytest.raises(TooLargeError):
         bounded_json.cost(text, numbers=0)
 
 
-def test_one_tensor_always_fits_however_large_the_models_input_is() -> None:
+def test_one_tensor_of_any_model_always_fits() -> None:
     numbers = 2 * bounded_json.MAX_NUMBERS
     assert bounded_json.cost(many("1", numbers), numbers=numbers) > 0
 
 
 @pytest.mark.parametrize("text", [b"[" * 17 + b"]" * 17, b'{"a":' * 17, b'["' + b'\\"[' * 20 + b'",' + b"[" * 17])
-def test_deep_nesting_is_refused(text: bytes) -> None:
+def test_deep_nesting_is_rejected(text: bytes) -> None:
     with pytest.raises(BodyInvalidError, match="nested more than 16 deep"):
         bounded_json.parse(text)
 
@@ -98,17 +98,17 @@ def test_deep_nesting_is_refused(text: bytes) -> None:
 @pytest.mark.parametrize(
     "document", [[[[[1]]]], {"a": "[[[[[[[[[[[[[[[[[[["}, ['"\\"[' * 20], {"b": ["]]]]", '"', "\\"]}]
 )
-def test_brackets_in_strings_are_not_nesting(document: object) -> None:
+def test_brackets_in_strings_do_not_count_as_nesting(document: object) -> None:
     assert bounded_json.parse(json.dumps(document).encode()) == document
 
 
 @pytest.mark.parametrize("text", [b'"', b'"\\', b'["a', b"\xff\xfe", b"\xef\xbb\xbf{}", b"[1,]", b"nul", b"\0"])
-def test_what_is_no_json_is_an_error_of_the_request(text: bytes) -> None:
+def test_invalid_json_is_a_request_error(text: bytes) -> None:
     with pytest.raises(RequestError):
         bounded_json.parse(text)
 
 
-async def test_json_that_could_not_fit_into_memory_is_413_and_not_parsed(
+async def test_json_that_may_not_fit_in_memory_gets_413_unparsed(
     make_server: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = make_server()
@@ -118,7 +118,7 @@ async def test_json_that_could_not_fit_into_memory_is_413_and_not_parsed(
     assert "binary form" in response.json()["error"]
 
 
-async def test_a_large_document_is_read_in_a_worker_and_gives_its_room_back(server: Running) -> None:
+async def test_a_large_document_is_parsed_in_a_worker_and_frees_its_memory(server: Running) -> None:
     instance = [[[0.0] * SIZE] * SIZE] * 3
     content = json.dumps({"instances": [instance] * 8}).encode()
     assert len(content) > 64 * 1024
@@ -134,7 +134,7 @@ async def test_a_large_document_is_read_in_a_worker_and_gives_its_room_back(serv
     [b"[" * 100_000, many("[]", 70_000), many('""', 3000), b'{"instances": ' + many("[1]", 60_000) + b"}"],
     ids=["depth", "lists", "strings", "instances"],
 )
-async def test_hostile_json_is_refused_by_the_server(server: Running, content: bytes) -> None:
+async def test_hostile_json_is_rejected_by_the_server(server: Running, content: bytes) -> None:
     for path in (PREDICT, "/v2/models/colours/infer"):
         response = await server.client.post(path, content=content)
         assert response.status_code in {400, 413}
@@ -142,7 +142,7 @@ async def test_hostile_json_is_refused_by_the_server(server: Running, content: b
     assert (await server.client.get("/v2/health/ready")).status_code == 200
 
 
-async def test_a_body_beyond_the_bound_is_413(make_server: Callable[..., Running]) -> None:
+async def test_a_body_over_the_limit_gets_413(make_server: Callable[..., Running]) -> None:
     server = make_server(max_image_bytes=10_000)
     for path in (PREDICT, "/v2/models/colours/infer"):
         response = await server.client.post(path, content=b" " * 40_001)

@@ -1,4 +1,4 @@
-"""Clients that we did not write, against the real server with the bundled model: tritonclient, KServe's, curl."""
+"""Third-party clients against the real server with the bundled model: tritonclient, KServe's, curl."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# The first call makes the clients' environment.
+# The first call creates the clients' virtual environment.
 pytestmark = pytest.mark.timeout(1800)
 MODEL = model_folder.BUNDLED_NAME
 
 
 @dataclasses.dataclass
 class Bench:
-    """A server, what is sent to it, and what has to come back."""
+    """A server, what is sent to it, and the expected results."""
 
     address: str
     image: Path
@@ -82,7 +82,7 @@ def kserve(bench: Bench) -> dict[str, Any]:
 
 
 def near(scores: list[list[float]]) -> Any:
-    """Threads may add up in another order."""
+    """Compare with a tolerance: threads may add numbers in another order."""
     return pytest.approx(np.array(scores), abs=1e-4)
 
 
@@ -109,10 +109,10 @@ def test_tritonclient_gets_the_classification_extension(triton: dict[str, Any], 
     assert [[int(text.split(":")[1]) for text in row] for row in triton["sorted"]] == order.tolist()
 
 
-def test_tritonclient_understands_every_error(triton: dict[str, Any]) -> None:
+def test_tritonclient_reports_every_error(triton: dict[str, Any]) -> None:
     assert [status for status, _ in triton["errors"]] == ["404", "404", "400", "415", "403", "403"]
-    assert "There is no model 'other'" in triton["errors"][0][1]
-    assert "There is no input 'nothing'" in triton["errors"][2][1]
+    assert "Model 'other' was not found" in triton["errors"][0][1]
+    assert "Unknown input 'nothing'" in triton["errors"][2][1]
 
 
 def test_kserves_client_sees_health_in_both_versions(kserve: dict[str, Any]) -> None:
@@ -127,7 +127,7 @@ def test_kserves_client_infers_with_v2(kserve: dict[str, Any], bench: Bench) -> 
     assert v2["id"] == "nine"
     assert np.array(v2["binary"]) == near(bench.scores)
     assert np.array(v2["json"]) == near(bench.scores)
-    assert "There is no model 'other'" in v2["error"]
+    assert "Model 'other' was not found" in v2["error"]
 
 
 def test_kserves_client_predicts_with_v1(kserve: dict[str, Any], bench: Bench) -> None:
@@ -142,7 +142,7 @@ def test_kserves_client_predicts_with_v1(kserve: dict[str, Any], bench: Bench) -
 def curl(bench: Bench, path: str, *options: str) -> Any:
     program = shutil.which("curl")
     if program is None:
-        pytest.skip("there is no curl here")
+        pytest.skip("curl is not installed")
     command = [program, "--silent", "--show-error", "--max-time", "60", *options, f"http://{bench.address}{path}"]
     return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
@@ -153,9 +153,9 @@ def test_curl_classifies_a_batch(bench: Bench) -> None:
     assert answer["results"][1]["problem"]["status"] == 415
 
 
-def test_curl_sends_an_image_alone_to_v2(bench: Bench, tmp_path: Path) -> None:
+def test_curl_sends_an_image_without_json_to_v2(bench: Bench, tmp_path: Path) -> None:
     output = tmp_path / "answer"
-    program = shutil.which("curl") or pytest.skip("there is no curl here")
+    program = shutil.which("curl") or pytest.skip("curl is not installed")
     options = ["-H", "Inference-Header-Content-Length: 0", "--data-binary", f"@{bench.image}", "-o", str(output)]
     url = f"http://{bench.address}/v2/models/{MODEL}/infer"
     subprocess.run([program, "--silent", "--show-error", "--max-time", "60", *options, url], check=True)
@@ -168,4 +168,4 @@ def test_curl_predicts_with_v1_and_reads_the_error(bench: Bench, tmp_path: Path)
     answer = curl(bench, f"/v1/models/{MODEL}:predict?top_k=2", "-d", f"@{request}")
     names = [prediction["class_name"] for prediction in bench.predictions]
     assert answer["outputs"]["classes"] == [names[:2]]
-    assert "no model" in curl(bench, "/v1/models/other")["error"]
+    assert "not found" in curl(bench, "/v1/models/other")["error"]

@@ -1,4 +1,4 @@
-"""Forms are read strictly, bounded, and without copying the file."""
+"""Forms are parsed strictly, within limits, and without copying the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imageclassifier_runtime.protocols import multipart
 from e2e.scenarios.hostile_bytes import form
 
 
-def test_the_file_is_found_byte_for_byte() -> None:
+def test_the_file_is_extracted_byte_for_byte() -> None:
     image = b"\r\n--fron\r\n\x00\xff--frontie\r\n"
     body = form(("top_k", b"3"), ("file", image))
     found = multipart.parse(body, b"frontier")
@@ -26,19 +26,19 @@ def test_the_file_is_found_byte_for_byte() -> None:
         ("multipart/form-data;boundary=abc;x=y", b"abc"),
     ],
 )
-def test_boundaries_are_read_as_clients_write_them(header: str, boundary: bytes) -> None:
+def test_all_notations_of_boundaries_are_parsed(header: str, boundary: bytes) -> None:
     assert multipart.boundary_of(header) == boundary
 
 
 @pytest.mark.parametrize(
     "header", ["multipart/form-data", "multipart/form-data; boundary=", "x; boundary=" + "b" * 71]
 )
-def test_a_missing_or_long_boundary_is_refused(header: str) -> None:
+def test_a_missing_or_long_boundary_is_rejected(header: str) -> None:
     with pytest.raises(BodyInvalidError):
         multipart.boundary_of(header)
 
 
-def test_a_name_inside_a_file_name_is_no_name() -> None:
+def test_a_name_parameter_inside_a_file_name_is_ignored() -> None:
     body = form(("file", b"x"), filename='a; name="other')
     assert multipart.parse(
         body.replace(b'name="file"; ', b"").replace(b'"\r\n', b'"; name="file"\r\n', 1), b"frontier"
@@ -57,6 +57,6 @@ def test_a_name_inside_a_file_name_is_no_name() -> None:
         (b"", BodyInvalidError),
     ],
 )
-def test_what_is_no_proper_form_is_refused(body: bytes, error: type[RequestError]) -> None:
+def test_a_malformed_form_is_rejected(body: bytes, error: type[RequestError]) -> None:
     with pytest.raises(error):
         multipart.parse(body, b"frontier")

@@ -48,13 +48,13 @@ async def test_top_k_in_the_query_or_in_the_form(server: Running) -> None:
         assert len(response.json()["predictions"]) == 2
 
 
-async def test_more_classes_than_there_are_gives_all(server: Running) -> None:
+async def test_top_k_above_the_number_of_classes_returns_all(server: Running) -> None:
     response = await server.client.post(CLASSIFY, params={"top_k": 10}, content=image_bytes(), headers=RAW)
     assert len(response.json()["predictions"]) == len(LABELS)
 
 
 @pytest.mark.parametrize("value", ["0", "11", "-1", "five", "", "1.0", "٣"])
-async def test_a_bad_top_k_is_422_and_says_so(server: Running, value: str) -> None:
+async def test_an_invalid_top_k_gets_422(server: Running, value: str) -> None:
     response = await server.client.post(CLASSIFY, params={"top_k": value}, content=image_bytes(), headers=RAW)
     assert response.status_code == 422
     assert "top_k must be a whole number from 1 to 10" in response.json()["detail"]
@@ -80,19 +80,19 @@ async def test_every_error_is_problem_details(server: Running) -> None:
         assert problem["detail"]
 
 
-async def test_405_names_the_allowed_methods(server: Running) -> None:
+async def test_405_lists_the_allowed_methods(server: Running) -> None:
     response = await server.client.get(CLASSIFY)
     assert response.headers["allow"] == "POST"
 
 
-async def test_more_pixels_than_allowed_is_413_before_any_decoding(make_server: Callable[..., Running]) -> None:
+async def test_too_many_pixels_get_413_before_decoding(make_server: Callable[..., Running]) -> None:
     server = make_server(max_image_pixels=1199)
     response = await server.client.post(CLASSIFY, content=image_bytes(size=(40, 30)), headers=RAW)
     assert response.status_code == 413
     assert "40 x 30" in response.json()["detail"]
 
 
-async def test_a_full_queue_is_503_with_retry_after(make_server: Callable[..., Running]) -> None:
+async def test_a_full_queue_gets_503_with_retry_after(make_server: Callable[..., Running]) -> None:
     server = make_server(max_queue_size=1)
     server.state.admission.waiting = 1
     response = await server.client.post(CLASSIFY, content=image_bytes(), headers=RAW)
@@ -100,7 +100,7 @@ async def test_a_full_queue_is_503_with_retry_after(make_server: Callable[..., R
     assert response.json()["reason"] == "queue-full"
 
 
-async def test_a_fault_of_our_own_is_a_500_that_names_no_internals(
+async def test_an_unexpected_exception_gets_500_without_internals(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -115,7 +115,7 @@ async def test_a_fault_of_our_own_is_a_500_that_names_no_internals(
     assert admission.pixels.free == admission.pixels.capacity
 
 
-async def test_health_follows_the_life_of_the_process(server: Running) -> None:
+async def test_health_follows_the_lifecycle(server: Running) -> None:
     async def statuses() -> list[int]:
         paths = ("/api/v1/health", "/api/v1/health/ready", "/api/v1/health/live")
         return [(await server.client.get(path)).status_code for path in paths]
@@ -130,7 +130,7 @@ async def test_health_follows_the_life_of_the_process(server: Running) -> None:
     assert (await server.client.get("/api/v1/health")).json()["status"] == "draining"
 
 
-async def test_those_who_are_refused_together_are_not_told_to_come_back_together(
+async def test_retry_after_is_spread_over_rejected_clients(
     make_server: Callable[..., Running],
 ) -> None:
     server = make_server(max_queue_size=1)
@@ -142,7 +142,7 @@ async def test_those_who_are_refused_together_are_not_told_to_come_back_together
     assert told == {"1", "2", "3"}
 
 
-async def test_a_draining_server_answers_and_ends_connections_a_stopping_one_refuses(server: Running) -> None:
+async def test_a_draining_server_closes_connections_and_a_stopping_one_rejects_requests(server: Running) -> None:
     server.state.lifecycle.draining = True
     response = await server.client.post(CLASSIFY, content=image_bytes(), headers=RAW)
     assert (response.status_code, response.headers["connection"]) == (200, "close")
@@ -151,13 +151,13 @@ async def test_a_draining_server_answers_and_ends_connections_a_stopping_one_ref
     assert (response.status_code, response.headers["retry-after"] in {"1", "2", "3"}) == (503, True)
 
 
-async def test_model_info_has_the_facts_of_the_model(server: Running) -> None:
+async def test_model_info_has_the_models_metadata(server: Running) -> None:
     info = (await server.client.get("/api/v1/model/info")).json()
     assert (info["classes"], info["labels"], info["precision"]) == (4, list(LABELS), "FP32")
     assert info["limits"]["max_image_pixels"] == 25_000_000
 
 
-async def test_a_request_id_is_kept_or_made(server: Running) -> None:
+async def test_a_request_id_is_kept_or_generated(server: Running) -> None:
     kept = await server.client.get("/api/v1/health", headers={"X-Request-ID": "trace-1.2"})
     assert kept.headers["x-request-id"] == "trace-1.2"
     headers = [("X-Request-ID", "not with spaces")]
@@ -165,7 +165,7 @@ async def test_a_request_id_is_kept_or_made(server: Running) -> None:
     assert len(made.headers["x-request-id"]) == 32
 
 
-async def test_one_log_line_a_request_and_none_for_health(
+async def test_one_log_line_per_request_and_none_for_health(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "imageclassifier_runtime.access")
@@ -176,7 +176,7 @@ async def test_one_log_line_a_request_and_none_for_health(
     assert [(line["request_id"], line["status"], line["method"]) for line in fields] == [("r1", 200, "POST")]
 
 
-async def test_metrics_count_answers_rejections_and_stages(server: Running) -> None:
+async def test_metrics_count_responses_rejections_and_stages(server: Running) -> None:
     await server.client.post(CLASSIFY, content=image_bytes(), headers=RAW)
     await server.client.post(CLASSIFY, content=b"text", headers=RAW)
     await server.client.get("/nowhere")
@@ -200,7 +200,7 @@ async def test_two_servers_in_one_process_share_no_metrics(make_server: Callable
     assert 'code="200"' not in (await second.client.get("/metrics")).text
 
 
-async def test_the_openapi_document_tells_the_truth_about_classify(server: Running) -> None:
+async def test_the_openapi_document_matches_the_response_of_classify(server: Running) -> None:
     document = (await server.client.get("/openapi.json")).json()
     operation = document["paths"][CLASSIFY]["post"]
     assert {"multipart/form-data", "image/jpeg", "application/octet-stream"} <= set(
@@ -212,7 +212,7 @@ async def test_the_openapi_document_tells_the_truth_about_classify(server: Runni
     assert "HTTPValidationError" not in json.dumps(document)
 
 
-async def test_the_openapi_document_says_of_every_answer_to_images_what_the_cache_says(server: Running) -> None:
+async def test_the_openapi_document_declares_x_cache_for_every_response_to_images(server: Running) -> None:
     paths = (await server.client.get("/openapi.json")).json()["paths"]
     told = {
         path
@@ -246,7 +246,7 @@ async def test_the_openapi_document_has_every_protocol_with_its_path_parameters(
     assert len(set(identities)) == len(identities)
 
 
-async def test_the_docs_page_needs_nothing_from_outside(server: Running) -> None:
+async def test_the_docs_page_loads_no_external_resources(server: Running) -> None:
     response = await server.client.get("/docs")
     assert "/v2/models/{name}/infer" in response.text
     assert response.headers["content-type"].startswith("text/html")

@@ -1,4 +1,4 @@
-"""Several images in one form: each has its own result, and the whole has bounds of its own."""
+"""Several images in one form: each has its own result, and the body has its own limit."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ async def test_every_image_has_its_result_in_order(server: Running) -> None:
     assert answer["model"] == {"name": info.name, "sha256": info.sha256}
 
 
-async def test_a_result_is_what_the_image_alone_gets(server: Running) -> None:
+async def test_a_result_equals_that_of_the_image_alone(server: Running) -> None:
     alone = await server.client.post("/api/v1/classify", files={"file": image_bytes("blue")})
     result = (await post(server, image_bytes("red"), image_bytes("blue"))).json()["results"][1]
     assert result["predictions"] == alone.json()["predictions"]
     assert set(result["timings_ms"]) == set(alone.json()["timings_ms"]) - {"receive", "total"}
 
 
-async def test_a_bad_image_does_not_lose_the_others(make_server: Callable[..., Running]) -> None:
+async def test_a_bad_image_does_not_affect_the_others(make_server: Callable[..., Running]) -> None:
     server = make_server(max_image_pixels=2000)
     response = await post(
         server, b"text", image_bytes(), image_bytes()[:60], image_bytes(size=(60, 60)), b"", image_bytes("blue")
@@ -55,14 +55,14 @@ async def test_a_bad_image_does_not_lose_the_others(make_server: Callable[..., R
     assert 'imageclassifier_rejected_total{reason="too-many-pixels"} 1.0' in text
 
 
-async def test_top_k_holds_for_every_image(server: Running) -> None:
+async def test_top_k_applies_to_every_image(server: Running) -> None:
     for options in ({"params": {"top_k": 2}}, {"data": {"top_k": "2"}}):
         results = (await post(server, image_bytes(), image_bytes(), **options)).json()["results"]
         assert [len(result["predictions"]) for result in results] == [2, 2]
     assert (await post(server, image_bytes(), params={"top_k": 0})).status_code == 422
 
 
-async def test_the_most_images_are_taken_and_one_more_is_not(server: Running) -> None:
+async def test_the_largest_batch_is_accepted_and_one_more_image_is_not(server: Running) -> None:
     response = await post(server, *[image_bytes()] * MAX_ITEMS)
     assert len(response.json()["results"]) == MAX_ITEMS
     response = await post(server, *[image_bytes()] * (MAX_ITEMS + 1))
@@ -70,14 +70,14 @@ async def test_the_most_images_are_taken_and_one_more_is_not(server: Running) ->
     assert "more than 32" in response.json()["detail"]
 
 
-async def test_a_form_without_images_and_a_raw_body_are_refused(server: Running) -> None:
+async def test_a_form_without_images_and_a_raw_body_are_rejected(server: Running) -> None:
     assert (await server.client.post(BATCH, files={"other": b"x"})).status_code == 422
     raw = await server.client.post(BATCH, content=image_bytes(), headers={"Content-Type": "image/png"})
     assert raw.status_code == 415
     assert "multipart/form-data" in raw.json()["detail"]
 
 
-async def test_the_body_has_a_bound_and_each_image_its_own(make_server: Callable[..., Running]) -> None:
+async def test_the_body_and_each_image_have_size_limits(make_server: Callable[..., Running]) -> None:
     server = make_server(max_image_bytes=50_000)
     assert batch_bytes(server.state) == 200_000
     results = (await post(server, bytes(50_001), image_bytes())).json()["results"]
@@ -88,7 +88,7 @@ async def test_the_body_has_a_bound_and_each_image_its_own(make_server: Callable
 
 
 @pytest.mark.parametrize("image_bytes_limit", [1 << 20, 30 << 20, 100 << 20])
-async def test_what_a_batch_becomes_fits_the_room_for_bodies(
+async def test_a_batch_and_its_extracted_images_fit_the_pool_for_bodies(
     make_server: Callable[..., Running], image_bytes_limit: int
 ) -> None:
     server = make_server(max_image_bytes=image_bytes_limit)
@@ -96,14 +96,14 @@ async def test_what_a_batch_becomes_fits_the_room_for_bodies(
     assert 2 * batch_bytes(server.state) + 128 * 1024 <= admission.bodies.capacity
 
 
-async def test_a_batch_gives_all_its_room_back(server: Running) -> None:
+async def test_a_batch_frees_all_its_memory(server: Running) -> None:
     await post(server, *[image_bytes()] * 5, b"text")
     admission = server.state.admission
     for pool in (admission.bodies, admission.pixels, admission.workers):
         assert pool.free == pool.capacity
 
 
-async def test_a_batch_that_gets_no_room_at_all_is_503(make_server: Callable[..., Running]) -> None:
+async def test_a_batch_without_any_capacity_gets_503(make_server: Callable[..., Running]) -> None:
     server = make_server(queue_timeout_seconds=0.1)
     workers = server.state.admission.workers
     await workers.acquire(workers.capacity, float("inf"))

@@ -1,4 +1,4 @@
-"""Version 1 of KServe's protocol and TensorFlow Serving's, which share their paths."""
+"""KServe's protocol v1 and TensorFlow Serving's REST API, which share their paths."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_the_status_satisfies_both_protocols(server: Running) -> None:
         }
 
 
-async def test_the_status_follows_the_life_of_the_process(server: Running) -> None:
+async def test_the_status_follows_the_lifecycle(server: Running) -> None:
     lifecycle = server.state.lifecycle
     for ready, draining, state in ((False, False, "LOADING"), (True, True, "UNLOADING")):
         lifecycle.ready, lifecycle.draining = ready, draining
@@ -98,7 +98,7 @@ async def test_tensors_are_answered_with_the_models_scores(server: Running) -> N
 
 
 @pytest.mark.parametrize(
-    ("status", "content", "told"),
+    ("status", "content", "expected"),
     [
         (400, b"", "not valid JSON"),
         (400, b"{", "not valid JSON"),
@@ -122,20 +122,20 @@ async def test_tensors_are_answered_with_the_models_scores(server: Running) -> N
         (400, b'{"instances": [[true]]}', "numbers"),
         (400, b'{"instances": [[]]}', "shape"),
         (400, b'{"instances": [[1], [1, 2]]}', "different lengths"),
-        (400, b'{"instances": [[1]], "signature_name": "other"}', "no signature 'other'"),
+        (400, b'{"instances": [[1]], "signature_name": "other"}', "Unknown signature 'other'"),
         (413, b'{"instances": [' + b",".join([b'{"b64": ""}'] * 33) + b"]}", "at most 32"),
         (415, b'{"instances": [{"b64": "eA=="}]}', "no JPEG"),
     ],
 )
-async def test_a_bad_request_is_told_what_is_wrong(
-    server: Running, status: int, content: bytes, told: str
+async def test_a_bad_request_gets_a_specific_error(
+    server: Running, status: int, content: bytes, expected: str
 ) -> None:
     response = await server.client.post(PREDICT, content=content)
-    assert told in response.json()["error"]
+    assert expected in response.json()["error"]
     assert response.status_code == status
 
 
-async def test_a_bad_top_k_and_other_models_are_refused(server: Running) -> None:
+async def test_an_invalid_top_k_and_other_models_are_rejected(server: Running) -> None:
     response = await server.client.post(PREDICT, params={"top_k": 11}, json={})
     assert (response.status_code, list(response.json())) == (422, ["error"])
     for method, path in (
@@ -149,7 +149,7 @@ async def test_a_bad_top_k_and_other_models_are_refused(server: Running) -> None
         assert (response.status_code in {404, 405}, list(response.json())) == (True, ["error"])
 
 
-async def test_answers_are_counted_as_v1_and_the_status_is_not(server: Running) -> None:
+async def test_predictions_are_counted_as_v1_and_status_requests_are_not(server: Running) -> None:
     await server.client.get(MODEL)
     await server.client.post(PREDICT, json={"instances": [b64()] * 2})
     await server.client.post(PREDICT, json={})

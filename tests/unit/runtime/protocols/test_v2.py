@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2, as its specification and Triton's extensions have it."""
+"""The Open Inference Protocol v2 with Triton's extensions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-# The graph of the test model calls its own input `image`, so that image files go by another name.
+# The input of the test model's graph is named `image`, so the input for image files has another name.
 MODEL = "/v2/models/colours"
 IMAGE, TENSOR, SCORES, CLASSES = "image_bytes", "image", "logits", "classes"
 HEADER = "Inference-Header-Content-Length"
@@ -60,7 +60,7 @@ async def infer(server: Running, given: dict[str, Any] | None = None, **request:
 async def infer_binary(
     server: Running, given: dict[str, Any], data: bytes, **request: Any
 ) -> tuple[dict[str, Any], bytes, httpx.Response]:
-    """Send binary data after the JSON; return the answer's JSON, what comes after it, and all of it."""
+    """Send binary data after the JSON; return the response's JSON, its binary data, and the response."""
     given = {**given, "parameters": {"binary_data_size": len(data)}}
     head = json.dumps({"inputs": [given], **request}).encode()
     response = await server.client.post(f"{MODEL}/infer", content=head + data, headers={HEADER: str(len(head))})
@@ -69,7 +69,7 @@ async def infer_binary(
 
 
 @pytest.mark.parametrize("half", ['"id":"\\ud800",', '"id":"\\udc00\\ud800",'])
-async def test_an_id_that_utf_8_cannot_say_comes_back_as_it_came(server: Running, half: str) -> None:
+async def test_an_id_with_a_lone_surrogate_is_returned_unchanged(server: Running, half: str) -> None:
     given = json.dumps({"inputs": [image_input(image_bytes())]})
     response = await server.client.post(f"{MODEL}/infer", content="{" + half + given[1:])
     assert response.status_code == 200
@@ -77,7 +77,7 @@ async def test_an_id_that_utf_8_cannot_say_comes_back_as_it_came(server: Running
 
 
 @pytest.mark.parametrize("name", [IMAGE, TENSOR])
-async def test_a_size_that_utf_8_cannot_say_is_refused(server: Running, name: str) -> None:
+async def test_a_size_with_a_lone_surrogate_is_rejected(server: Running, name: str) -> None:
     datatype = "BYTES" if name == IMAGE else "FP32"
     given = '{"name":"%s","datatype":"%s","shape":[1],"parameters":{"binary_data_size":"\\ud800"}}'
     content = '{"inputs":[' + given % (name, datatype) + "]}"
@@ -87,13 +87,13 @@ async def test_a_size_that_utf_8_cannot_say_is_refused(server: Running, name: st
 
 @pytest.mark.parametrize("shape", [[2**31 - 1] * 3 + [0], [0] + [2**31 - 1] * 3, [0]])
 @pytest.mark.parametrize("binary", [True, False])
-async def test_a_tensor_without_numbers_is_refused(server: Running, shape: list[int], *, binary: bool) -> None:
+async def test_a_tensor_without_elements_is_rejected(server: Running, shape: list[int], *, binary: bool) -> None:
     rest: dict[str, Any] = {"parameters": {"binary_data_size": 0}} if binary else {"data": []}
     response = await infer(server, {"name": TENSOR, "datatype": "FP32", "shape": shape, **rest})
     assert response.status_code == 400
 
 
-async def test_the_server_and_the_model_describe_themselves(server: Running) -> None:
+async def test_server_and_model_metadata(server: Running) -> None:
     assert (await server.client.get("/v2")).json() == {
         "name": "imageclassifier",
         "version": __version__,
@@ -116,7 +116,7 @@ async def test_the_server_and_the_model_describe_themselves(server: Running) -> 
         }
 
 
-async def test_health_follows_the_life_of_the_process(server: Running) -> None:
+async def test_health_follows_the_lifecycle(server: Running) -> None:
     paths = ("/v2/health/live", "/v2/health/ready", f"{MODEL}/ready", f"{MODEL}/versions/1/ready")
 
     async def statuses() -> list[int]:
@@ -131,7 +131,7 @@ async def test_health_follows_the_life_of_the_process(server: Running) -> None:
     assert (await server.client.get(paths[1])).json() == {"ready": False, "error": "draining"}
 
 
-async def test_health_needs_no_place_in_the_queue_and_is_not_counted(make_server: Callable[..., Running]) -> None:
+async def test_health_bypasses_the_queue_and_is_not_counted(make_server: Callable[..., Running]) -> None:
     server = make_server(max_queue_size=1)
     server.state.admission.waiting = 1
     for path in ("/v2/health/live", "/v2/health/ready", f"{MODEL}/ready"):
@@ -154,10 +154,10 @@ async def test_the_repository_index_has_the_model(server: Running, body: bytes) 
 
 
 @pytest.mark.parametrize("action", ["load", "unload"])
-async def test_loading_and_unloading_are_refused(server: Running, action: str) -> None:
+async def test_loading_and_unloading_are_rejected(server: Running, action: str) -> None:
     response = await server.client.post(f"/v2/repository/models/colours/{action}", json={})
     assert response.status_code == 403
-    assert "one model for its life" in response.json()["error"]
+    assert "one model for its lifetime" in response.json()["error"]
 
 
 @pytest.mark.parametrize("path", [f"{MODEL}/infer", f"{MODEL}/versions/1/infer"])
@@ -182,7 +182,7 @@ async def test_tensors_are_answered_with_the_models_scores(server: Running) -> N
         assert output["data"] == [0, 0, 4, -4, 0, 0, 8, -8]
 
 
-async def test_outputs_are_given_as_asked_for(server: Running) -> None:
+async def test_outputs_are_returned_as_requested(server: Running) -> None:
     wanted = [
         {"name": SCORES},
         {"name": CLASSES, "parameters": {"classification": 1}},
@@ -207,7 +207,7 @@ async def test_the_classification_extension_sorts_the_scores(server: Running) ->
     assert output["shape"] == [1, len(LABELS)]
 
 
-async def test_images_as_they_are_after_the_json(server: Running) -> None:
+async def test_binary_images_after_the_json(server: Running) -> None:
     images = [image_bytes("red"), image_bytes("lime")]
     data = b"".join(struct.pack("<I", len(image)) + image for image in images)
     for shape in ([2], [2, 1]):
@@ -257,14 +257,14 @@ async def test_a_body_without_json_is_an_image_or_tensors(server: Running) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "request_body", "told"),
+    ("status", "request_body", "expected"),
     [
         (400, {}, "`inputs`"),
         (400, [], "object"),
         (400, {"inputs": []}, "0 inputs"),
         (400, {"inputs": [image_input(b""), tensor_input(blue())]}, "2 inputs"),
         (400, {"inputs": [{**image_input(b""), "name": "other"}]}, "'image_bytes', 'image'"),
-        (400, {"inputs": [{**image_input(b""), "datatype": "FP32"}]}, "has to be BYTES"),
+        (400, {"inputs": [{**image_input(b""), "datatype": "FP32"}]}, "must be BYTES"),
         (400, {"inputs": [{**image_input(b"x"), "shape": [2]}]}, "1 elements"),
         (400, {"inputs": [{**image_input(b"x"), "shape": [-1]}]}, "whole numbers"),
         (400, {"inputs": [{**image_input(b"x"), "data": ["a b="]}]}, "base64"),
@@ -272,7 +272,7 @@ async def test_a_body_without_json_is_an_image_or_tensors(server: Running) -> No
         (400, {"inputs": [image_input(b"")]}, "empty"),
         (415, {"inputs": [image_input(b"text")]}, "no JPEG"),
         (413, {"inputs": [image_input(*[b"x"] * 33)]}, "at most 32"),
-        (400, {"inputs": [{**tensor_input(blue()), "shape": [1, 3, SIZE, 1]}]}, "neither"),
+        (400, {"inputs": [{**tensor_input(blue()), "shape": [1, 3, SIZE, 1]}]}, "or flat"),
         (400, {"inputs": [tensor_input(np.zeros((1, 1, 1, 1)))]}, "[-1, 3, 32, 32]"),
         (400, {"inputs": [{**tensor_input(blue()), "data": [[1], [1, 2]]}]}, "different lengths"),
         (400, {"inputs": [{**tensor_input(blue()), "data": ["1", *[1] * 3071]}]}, "numbers"),
@@ -280,7 +280,7 @@ async def test_a_body_without_json_is_an_image_or_tensors(server: Running) -> No
         (400, {"inputs": [{**tensor_input(blue()), "data": [1e300] * 3072}]}, "infinity"),
         (400, {"inputs": [{**tensor_input(blue()), "data": [3e38] * 3072}]}, "not finite"),
         (400, {"inputs": [image_input(b"x")], "id": 7}, "`id`"),
-        (400, {"inputs": [image_input(b"x")], "outputs": [{"name": "other"}]}, "no output 'other'"),
+        (400, {"inputs": [image_input(b"x")], "outputs": [{"name": "other"}]}, "Unknown output 'other'"),
         (400, {"inputs": [image_input(b"x")], "outputs": [{"name": CLASSES}] * 2}, "twice"),
         (
             400,
@@ -293,16 +293,16 @@ async def test_a_body_without_json_is_an_image_or_tensors(server: Running) -> No
         (400, {"inputs": [image_input(b"x")], "parameters": []}, "`parameters`"),
     ],
 )
-async def test_a_bad_request_is_told_what_is_wrong(
-    server: Running, status: int, request_body: Any, told: str
+async def test_a_bad_request_gets_a_specific_error(
+    server: Running, status: int, request_body: Any, expected: str
 ) -> None:
     response = await server.client.post(f"{MODEL}/infer", json=request_body)
-    assert told in response.json()["error"]
+    assert expected in response.json()["error"]
     assert response.status_code == status
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_what_is_no_finite_number_is_refused(server: Running, value: str) -> None:
+async def test_a_number_that_is_not_finite_is_rejected(server: Running, value: str) -> None:
     given = {**tensor_input(blue()), "data": "DATA"}
     text = json.dumps({"inputs": [given]}).replace('"DATA"', f"[{', '.join([value] * 3 * SIZE * SIZE)}]")
     response = await server.client.post(f"{MODEL}/infer", content=text.encode())
@@ -327,7 +327,7 @@ async def test_what_is_no_finite_number_is_refused(server: Running, value: str) 
         (None, {}, b"1234"),
     ],
 )
-async def test_binary_data_that_is_not_as_described_is_refused(
+async def test_binary_data_that_does_not_match_its_description_is_rejected(
     server: Running, length: str | None, given: dict[str, Any], data: bytes
 ) -> None:
     content = {"inputs": [{"name": IMAGE, "datatype": "BYTES", "shape": [1], **given}]}
@@ -354,7 +354,7 @@ async def test_other_models_versions_and_paths_are_404(server: Running) -> None:
     assert (await server.client.get(f"{MODEL}/infer")).status_code == 405
 
 
-async def test_a_compressed_body_is_refused(server: Running) -> None:
+async def test_a_compressed_body_is_rejected(server: Running) -> None:
     response = await server.client.post(f"{MODEL}/infer", content=b"x", headers={"Content-Encoding": "gzip"})
     assert response.status_code == 415
     assert "gzip" in response.json()["error"]
@@ -363,13 +363,13 @@ async def test_a_compressed_body_is_refused(server: Running) -> None:
 async def test_one_bad_image_of_several_is_named(server: Running) -> None:
     response = await infer(server, image_input(image_bytes(), b"text"))
     assert response.status_code == 415
-    assert response.json()["error"].startswith("Number 2 of 2: ")
+    assert response.json()["error"].startswith("Item 2 of 2: ")
     admission = server.state.admission
     for pool in (admission.bodies, admission.pixels, admission.workers):
         assert pool.free == pool.capacity
 
 
-async def test_a_stopping_server_refuses_in_the_protocols_own_words(server: Running) -> None:
+async def test_a_stopping_server_rejects_requests_in_the_protocols_format(server: Running) -> None:
     server.state.lifecycle.stopping = True
     response = await infer(server, image_input(image_bytes()))
     assert (response.status_code, response.headers["retry-after"] in {"1", "2", "3"}) == (503, True)

@@ -1,4 +1,4 @@
-"""Calls by clients that are not ours; KServe's comes with its server, so they are kept out of `.venv`."""
+"""Runs third-party clients in a separate virtual environment, because KServe's client includes its server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def calls(script: str, *arguments: object) -> dict[str, Any]:
-    """Run one of the scripts beside this file with the clients' Python, and return what it prints."""
+    """Run one of the scripts in this folder with the clients' Python, and return its output."""
     command = [str(part) for part in (environments.python_of("clients"), HERE / script, *arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -1,4 +1,4 @@
-"""Run by the Python of the foreign clients: what KServe's REST client gets from a server, printed as JSON.
+"""Calls a server with KServe's REST client and prints the results as JSON; run by the clients' Python.
 
 python kserve_calls.py http://HOST:PORT MODEL IMAGE TENSORS.npy
 """

@@ -1,4 +1,4 @@
-"""Run by the Python of the foreign clients: what tritonclient gets from a server, printed as JSON.
+"""Calls a server with tritonclient and prints the results as JSON; run by the clients' Python.
 
 python triton_calls.py HOST:PORT MODEL IMAGE TENSORS.npy
 """
