@@ -113,7 +113,7 @@ def build(
         # have been handed over before.
         ahead=0 if settings.max_batch_size > 1 else 2 * threads,
     )
-    admission.on_rest = HeapTrimmer(admission, workers).rest
+    admission.on_idle = HeapTrimmer(admission, workers).start_idle_period
     metrics.watch(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
     state = ServerState(
         settings=settings,

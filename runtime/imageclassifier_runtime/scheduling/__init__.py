@@ -1,1 +1,1 @@
-"""Who is served when: room for bytes, the queue, the workers, batches."""
+"""Scheduling of requests: memory pools, the queue, the workers, batches."""

@@ -1,9 +1,9 @@
-"""Who may come in: a bounded queue, and byte pools that together never promise more memory than there is.
+"""Admission: a bounded queue, and byte pools that together never grant more memory than there is.
 
-Deadlock is impossible by order: a request takes room for its body, then for its pixels, then a worker. Whoever
-holds a worker waits for nothing, so pixels come free; whoever holds pixels waits for workers only; and the pool of
-bodies is apart from that of pixels, so bodies that wait cannot keep a decode from starting. A prepared input that
-waits for its batch is one who holds pixels: it keeps some of those that it was let in with, and asks for no more.
+The order of acquisition prevents deadlocks: a request takes memory for its body, then for its pixels, then a
+worker. A request with a worker waits for nothing, so pixels are freed; a request with pixels waits for workers
+only; bodies have their own pool, so waiting bodies cannot keep a decode from starting. A prepared input that
+waits for its batch keeps part of its pixels and acquires no more.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# How long the work of one image may take before its client gets an answer without it.
+# Timeout for the work of one image.
 WORK_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How the memory is divided, in bytes."""
+    """The capacities of the pools, in bytes."""
 
     bodies: int
     pixels: int
@@ -39,8 +39,8 @@ class Sizes:
 class Admission:
     """The queue and the pools of one server.
 
-    `ahead` so many requests stand at the workers' door, beside those that are in a worker: a worker that is done
-    then has its next image at once, and need not wait until the event loop has got round to handing it over.
+    `ahead` requests are handed to the workers' queue in advance: a worker that finishes takes its next image
+    immediately, without waiting for the event loop.
     """
 
     def __init__(
@@ -57,58 +57,58 @@ class Admission:
         self.workers = Pool(workers.count + ahead)
         self.waiting = 0
         self.running = 0
-        """Those in a worker and those at the door."""
-        self.on_rest: Callable[[], None] | None = None
+        """Requests in a worker and in the workers' queue."""
+        self.on_idle: Callable[[], None] | None = None
         """Called when the last request has left the workers."""
         self._max_queue = max_queue
         self.queue_timeout = queue_timeout
         self._threads = workers
 
     def alone(self) -> bool:
-        """Return whether the one request in a worker has no other beside it or behind it; for any thread."""
+        """Return whether at most one request is running and none is waiting; callable from any thread."""
         return self.running <= 1 and not self.waiting
 
     @property
     def concurrency(self) -> int:
-        """Return how many can be worked at in the same moment."""
+        """Return how many requests can run at the same time."""
         return self._threads.count
 
     @property
     def in_flight(self) -> int:
-        """Return how many are in a worker."""
+        """Return how many requests are in a worker."""
         return min(self.running, self._threads.count)
 
     @property
     def queue_depth(self) -> int:
-        """Return how many wait, at the door too."""
+        """Return how many requests wait, including those in the workers' queue."""
         return self.waiting + self.running - self.in_flight
 
     def _check_queue(self) -> None:
-        """Raise UnavailableError where no more may wait; then none may pass those who do either."""
+        """Raise UnavailableError if the queue is full; a request that need not wait is rejected too."""
         if self.queue_depth >= self._max_queue:
             raise UnavailableError(
-                f"{self._max_queue} requests are waiting already. Try again shortly.", reason="queue-full"
+                f"The queue is full with {self._max_queue} requests. Retry shortly.", reason="queue-full"
             )
 
     @contextlib.contextmanager
     def _queued(self) -> Iterator[None]:
-        """Count a request as waiting; raises UnavailableError where it waits for too long."""
+        """Count a request as waiting; raises UnavailableError on a timeout."""
         self.waiting += 1
         try:
             yield
         except TimeoutError:
-            raise self.no_room() from None
+            raise self.capacity_timeout() from None
         finally:
             self.waiting -= 1
 
     async def admit_body(self, lease: Lease, size: int) -> None:
-        """Wait for room for a body; raises UnavailableError."""
+        """Acquire memory for a body; raises UnavailableError, TooLargeError."""
         if size > self.bodies.capacity:
             raise TooLargeError("The body is larger than this server has memory for.", reason="memory")
         await self._take(lease, self.bodies, size)
 
     async def take_pixels(self, lease: Lease, size: int) -> None:
-        """Wait for room for prepared inputs; raises UnavailableError, TooLargeError."""
+        """Acquire memory for prepared inputs; raises UnavailableError, TooLargeError."""
         if size > self.pixels.capacity:
             raise TooLargeError("The tensor is larger than this server has memory for.", reason="memory")
         await self._take(lease, self.pixels, size)
@@ -118,18 +118,18 @@ class Admission:
         await self._wait_for(lease, pool, size, asyncio.get_running_loop().time() + self.queue_timeout)
 
     async def _wait_for(self, lease: Lease, pool: Pool, amount: int, deadline: float) -> None:
-        """Take from a pool, and count as waiting where that has to be waited for."""
-        if not lease.take_now(pool, amount):
+        """Take from a pool; count the request as waiting if it has to wait."""
+        if not lease.try_take(pool, amount):
             with self._queued():
                 await lease.take(pool, amount, deadline)
 
     async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float, keep: int = 0) -> T:
-        """Run `work` in a worker thread once there is room for its `peak` bytes.
+        """Run `work` in a worker thread once `peak` bytes are acquired for it.
 
-        The answer is waited for `limit` seconds at most; that room, and what `lease` holds, stays taken until the
-        thread ends, because a thread cannot be stopped. Raises UnavailableError, TooLargeError.
+        The result is awaited for at most `limit` seconds; the memory, and what `lease` holds, stays taken until
+        the work ends, because a thread cannot be stopped. Raises UnavailableError, TooLargeError.
 
-        `keep` of these bytes become the lease's own, until it is released: the room of what `work` returns.
+        `keep` of these bytes move to `lease`: the memory of the result of `work`.
         """
         if peak > self.pixels.capacity:
             raise TooLargeError(
@@ -143,60 +143,60 @@ class Admission:
         try:
             await self._wait_for(room, self.pixels, peak, deadline)
             if keep:
-                room.hand_over(keep, lease)
+                room.move(keep, lease)
             await self._wait_for(room, self.workers, 1, deadline)
         except BaseException:
             room.release()
             raise
-        return await self._worked(room, work, deadline, limit)
+        return await self._run_task(room, work, deadline, limit)
 
     def start(self, work: Callable[[], T], done: Callable[[T, BaseException | None], None]) -> Task:
-        """Run `work` now, for one who has a worker; `done` has to give that back, and whatever else was taken."""
+        """Run `work` for a caller that has acquired a worker; `done` must release it and everything else taken."""
 
         def ended(result: T, error: BaseException | None) -> None:
             self.running -= 1
             if isinstance(error, RequestError):
-                # Its frames hold the image, and its room is about to be given back. What was wrong is in its text.
+                # Drop its frames, which reference the image: the image's memory is about to be released.
                 error.__cause__ = error.__context__ = error.__traceback__ = None
             done(result, error)
-            if not self.running and self.on_rest is not None:
-                self.on_rest()
+            if not self.running and self.on_idle is not None:
+                self.on_idle()
 
         self.running += 1
         return self._threads.submit(work, ended)
 
-    async def _worked(self, room: Lease, work: Callable[[], T], deadline: float, limit: float) -> T:
-        """Return what `work` returns; it has to begin until `deadline` and then end within `limit` seconds."""
-        wait = _Wait(self, room, deadline, limit)
+    async def _run_task(self, room: Lease, work: Callable[[], T], deadline: float, limit: float) -> T:
+        """Return the result of `work`, which must start before `deadline` and take at most `limit` seconds."""
+        wait = _ResultWaiter(self, room, deadline, limit)
         task = self.start(work, wait.done)
         wait.watch(task)
         try:
             return cast("T", await wait.answer)
         except asyncio.CancelledError:
-            self.leave_door(task, room)
+            self.withdraw_task(task, room)
             raise
         finally:
             wait.end()
 
-    def leave_door(self, task: Task, room: Lease) -> bool:
-        """Take a task from the workers' door and give its room back; False where it is in a worker already."""
+    def withdraw_task(self, task: Task, room: Lease) -> bool:
+        """Withdraw a task from the workers' queue and release its memory; False if a worker has started it."""
         if not task.withdraw():
             return False
         self.running -= 1
         room.release()
         return True
 
-    def no_room(self) -> UnavailableError:
-        """Return the error for one whose wait took too long."""
-        detail = f"No room came free within {self.queue_timeout:g} s. Try again shortly."
+    def capacity_timeout(self) -> UnavailableError:
+        """Return the error for a request that waited too long."""
+        detail = f"Timed out after {self.queue_timeout:g} s waiting for capacity. Retry shortly."
         return UnavailableError(detail, reason="queue-timeout")
 
 
-class _Wait:
-    """The wait for an answer: until `deadline` (loop time) at the door, then for `limit` seconds.
+class _ResultWaiter:
+    """Waits for a result: until `deadline` (loop time) in the workers' queue, then for `limit` seconds.
 
-    Once it has ended it lets go of the answer and the timer. An error that was the answer holds the frames that it
-    came through, these hold the wait: image, task and timer would be left to the garbage collector.
+    `end` drops the result and the timer. An exception references its frames, which reference this object: a cycle
+    that would leave image, task and timer to the garbage collector.
     """
 
     __slots__ = ("_admission", "_answer", "_deadline", "_limit", "_room", "_task", "_timer")
@@ -212,30 +212,30 @@ class _Wait:
 
     @property
     def answer(self) -> asyncio.Future[Any]:
-        """Return what is waited for."""
-        assert self._answer is not None, "asked for after its end"
+        """Return the future of the result."""
+        assert self._answer is not None, "already ended"
         return self._answer
 
     def watch(self, task: Task) -> None:
-        """Begin to count."""
+        """Start the timeout for `task`."""
         self._task = task
         loop = self.answer.get_loop()
-        self._timer = loop.call_at(min(self._deadline, loop.time() + self._limit), self._look)
+        self._timer = loop.call_at(min(self._deadline, loop.time() + self._limit), self._check_timeout)
 
     def done(self, result: Any, error: BaseException | None) -> None:
-        """Take what the work has come to, and give its room back."""
+        """Accept the result of the work, and release its memory."""
         self._room.release()
         if self._answer is not None:
             settle(self._answer, result, error)
 
     def end(self) -> None:
-        """Stop, and let go."""
+        """Stop the timeout and drop the references."""
         self._answer = self._task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check_timeout(self) -> None:
         answer, task = self._answer, self._task
         if answer is None or task is None or answer.done():
             return
@@ -243,11 +243,11 @@ class _Wait:
         now = loop.time()
         due = self._deadline if task.began is None else task.began + self._limit
         if now < due:
-            self._timer = loop.call_at(due, self._look)
-        elif self._admission.leave_door(task, self._room):
-            answer.set_exception(self._admission.no_room())
+            self._timer = loop.call_at(due, self._check_timeout)
+        elif self._admission.withdraw_task(task, self._room):
+            answer.set_exception(self._admission.capacity_timeout())
         elif task.began is None:
-            self._timer = loop.call_at(now + self._limit, self._look)  # it has gone in this very moment
+            self._timer = loop.call_at(now + self._limit, self._check_timeout)  # a worker is just starting it
         else:
-            detail = f"The image was not classified within {self._limit:g} s."
+            detail = f"Timed out after {self._limit:g} s classifying the image."
             answer.set_exception(UnavailableError(detail, reason="work-timeout"))

@@ -1,23 +1,24 @@
-"""Micro-batches: prepared inputs of several requests, put through the session together.
+"""Micro-batching: prepared inputs of several requests, run through the session together.
 
-An image is decoded and prepared in a worker; then it goes one of two ways:
+An image is decoded and preprocessed in a worker; then one of two things happens:
 
-    coming -- alone once it is prepared --> inferred there and then, as without batching
+    preparing -- no other request --------> inferred in the same worker, as without batching
        |
-       +----- others are there -----------> waiting --> due --> asked for a worker --> inferred --> answered
+       +-------- other requests ----------> waiting --> due --> worker requested --> inferred --> answered
 
-Prepared inputs (tensors of v1 and v2) are waiting from the start. The batch of those that wait is due
+Tensors of v1 and v2 start in `waiting`. The batch of waiting inputs is due
 
 - when it is full,
 - when the oldest has waited `delay` seconds,
-- or at once when nobody else is coming: one who is alone never waits for company.
+- or immediately when no other image is being prepared: a single request never waits.
 
-What is due asks for a worker ahead of all images that are not decoded yet, and only when it gets one is the batch
-made up of those that wait then: while every worker is busy, batches grow by themselves, and nobody waits for them.
+A due batch requests a worker ahead of all images that are not decoded yet. Its members are chosen only when it
+gets one: while every worker is busy, batches grow without extra delay.
 
-Those that wait hold no worker, but room for their input and its copy in the batch, taken before they were decoded.
-They count as waiting requests, so that the bound of the queue holds for all together. One that gives up (deadline,
-client gone) leaves its place; once its batch runs, its room stays taken until the thread ends. No other is harmed.
+Waiting inputs hold no worker, but memory for the input and its copy in the batch, acquired before decoding. They
+count as waiting requests, so that the queue's limit covers everything. An input that is cancelled (timeout,
+disconnect) leaves the batch; once its batch runs, its memory stays taken until the inference ends. Other members
+are not affected.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Member:
-    """One input on its way through a batch; `since` when it waits, in loop time."""
+    """One input in a batch; it waits `since` (loop time)."""
 
     given: Prepared
     room: Lease
@@ -55,17 +56,17 @@ class _Member:
 
 
 @dataclasses.dataclass(eq=False, slots=True)
-class _Token:
-    """One image that is coming, until it has `arrived`."""
+class _Preparation:
+    """One image that is being prepared, until it has `arrived`."""
 
     arrived: bool = False
 
 
 class Batcher:
-    """Gathers prepared inputs; for one event loop.
+    """Collects prepared inputs into batches; for one event loop.
 
-    `most` inputs make a batch full; `delay` is in seconds, and so is `limit`, the most that decoding and inference
-    may each take. `observe` is told the size of every batch, 1 for what went alone.
+    `most` is the largest batch; `delay` and `limit`, the timeout of decoding and of inference, are in seconds.
+    `observe` is called with the size of every batch, 1 for a single image.
     """
 
     def __init__(
@@ -88,34 +89,34 @@ class Batcher:
         self._room = 2 * 4 * math.prod(classifier.input_shape)
         self._waiting: deque[_Member] = deque()
         self._preparing = 0
-        # Of those that are coming, the ones that found themselves alone: they will not join. Filled by threads.
-        self._going_alone: set[_Token] = set()
-        self._asked = 0
+        # Images counted in `_preparing` that run alone and will not join a batch. Filled by threads.
+        self._going_alone: set[_Preparation] = set()
+        self._workers_requested = 0
         self._timer: asyncio.TimerHandle | None = None
-        # Until when (loop time) the timer has seen to it that batches are due: clocks of loops are coarse.
+        # Batches due before this loop time are flushed, even if the loop's coarse clock is slightly behind.
         self._flush_deadline = -math.inf
 
     async def classify(self, lease: Lease, header: ImageHeader, count: int, *, peak: int) -> Outcome:
-        """Return the outcome of an image, whose decoding takes `peak` bytes.
+        """Return the outcome of an image whose decoding takes `peak` bytes.
 
         Raises what the stages raise, UnavailableError, TooLargeError.
         """
         classifier, admission = self._classifier, self._admission
         if peak <= admission.pixels.capacity < peak + self._room:
-            # The largest image that there is room for leaves none for an input beside it.
+            # An image this large leaves no memory for an input: classify it without a batch.
             return await admission.run(
                 lease,
                 peak=peak,
                 work=lambda: classifier.classify(header, count, admission.alone),
                 limit=self._limit,
             )
-        token = _Token()
+        token = _Preparation()
 
         def alone() -> bool:
             found = admission.alone()
             if found:
                 self._going_alone.add(token)
-                if token.arrived:  # its client has its 503 by now, and this thread is the last to know
+                if token.arrived:  # the request has already timed out
                     self._going_alone.discard(token)
             return found
 
@@ -130,10 +131,10 @@ class Batcher:
                 keep=self._room,
             )
         except BaseException:
-            self._arrived(token, kept)
+            self._finish_alone(token, kept)
             raise
         if isinstance(prepared, Outcome):
-            self._arrived(token, kept)
+            self._finish_alone(token, kept)
             self._observe(1)
             return prepared
         self._preparing -= 1
@@ -149,45 +150,45 @@ class Batcher:
             raise
         return await self._join(prepared, kept)
 
-    def _arrived(self, token: _Token, kept: Lease) -> None:
-        """See off one who was coming and joins no batch: those that wait may have waited for it alone."""
+    def _finish_alone(self, token: _Preparation, kept: Lease) -> None:
+        """Remove an image that joins no batch; a waiting batch may become due because of that."""
         self._preparing -= 1
         token.arrived = True
         self._going_alone.discard(token)
         kept.release()
-        self._look()
+        self._flush_due()
 
     async def _join(self, given: Prepared, room: Lease) -> Outcome:
-        """Wait for a batch and for its end; `room` is given back then, or when the wait ends before."""
+        """Join a batch and wait for the outcome; `room` is released afterwards, or when the wait is cancelled."""
         loop = asyncio.get_running_loop()
-        now, patience = loop.time(), self._admission.queue_timeout
-        member = _Member(given, room, loop.create_future(), asyncio.timeout_at(now + patience), now)
+        now, timeout = loop.time(), self._admission.queue_timeout
+        member = _Member(given, room, loop.create_future(), asyncio.timeout_at(now + timeout), now)
         self._waiting.append(member)
         self._admission.waiting += 1
         try:
             async with member.deadline:
-                self._look()
+                self._flush_due()
                 return await member.answer
         except TimeoutError:
             if member.started:
-                detail = f"The image was not classified within {self._limit:g} s."
+                detail = f"Timed out after {self._limit:g} s classifying the image."
                 raise UnavailableError(detail, reason="work-timeout") from None
-            detail = f"No worker came free within {patience:g} s. Try again shortly."
+            detail = f"Timed out after {timeout:g} s waiting for a worker. Retry shortly."
             raise UnavailableError(detail, reason="queue-timeout") from None
         finally:
             if not member.started:
                 self._leave(member)
-            # An error that was its answer holds this frame: a cycle, with input and image in it.
+            # Its exception references this frame: a cycle that would keep the input and the image.
             del member
 
     def _leave(self, member: _Member) -> None:
-        with contextlib.suppress(ValueError):  # a batch may have passed it over already
+        with contextlib.suppress(ValueError):  # a batch may have skipped it already
             self._waiting.remove(member)
         self._admission.waiting -= 1
         member.room.release()
 
-    def _look(self) -> None:
-        """Ask for a worker for each batch that is due, and see to it that the rest will be."""
+    def _flush_due(self) -> None:
+        """Request a worker for each batch that is due, and set a timer for the rest."""
         loop = asyncio.get_running_loop()
         full, rest = divmod(len(self._waiting), self.most)
         due, wanted = math.inf, full
@@ -195,30 +196,30 @@ class Batcher:
             due = self._waiting[full * self.most].since + self._delay
             if self._preparing <= len(self._going_alone) or due <= max(self._flush_deadline, loop.time()):
                 wanted += 1
-        for _ in range(wanted - self._asked):
-            self._asked += 1
-            worker = self._admission.workers.ask(1)
+        for _ in range(wanted - self._workers_requested):
+            self._workers_requested += 1
+            worker = self._admission.workers.take_first(1)
             if worker.done():
                 self._start()
             else:
                 worker.add_done_callback(lambda _: self._start())
-        # Those that wait later are due later, so a timer that is set already comes in time.
+        # Later inputs are due later, so a timer that is already set is early enough.
         if rest and wanted == full and self._timer is None:
-            self._timer = loop.call_at(due, self._ripen, due)
+            self._timer = loop.call_at(due, self._on_timer, due)
 
-    def _ripen(self, due: float) -> None:
+    def _on_timer(self, due: float) -> None:
         self._timer = None
         self._flush_deadline = due
-        self._look()
+        self._flush_due()
 
     def _start(self) -> None:
-        """Put those that have waited longest through the session, in the worker that was asked for."""
-        self._asked -= 1
+        """Run the inputs that have waited longest in the worker that was granted."""
+        self._workers_requested -= 1
         admission, classifier = self._admission, self._classifier
         members: list[_Member] = []
         while self._waiting and len(members) < self.most:
             member = self._waiting.popleft()
-            if not member.answer.done():  # else it has given up, and is about to leave
+            if not member.answer.done():  # otherwise it was cancelled and is about to leave
                 members.append(member)
         if not members:
             admission.workers.release(1)

@@ -1,4 +1,4 @@
-"""Hands memory back to the system once a crowd has gone: glibc keeps what lies between blocks in use."""
+"""Returns memory to the system after a burst of requests: glibc keeps freed blocks between blocks in use."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.scheduling.admission import Admission
     from imageclassifier_runtime.scheduling.workers import Workers
 
-# Somebody who sends one image after the other is not to meet it, and neither is anybody often: it takes some ms.
-_PAUSE_SECONDS = 0.05
-_EVERY_SECONDS = 10.0
+# Trimming takes some milliseconds: a client that sends images one after the other must not wait for it.
+_IDLE_SECONDS = 0.05
+_MIN_INTERVAL_SECONDS = 10.0
 
 
 class HeapTrimmer:
-    """Trims in a worker, when no request has been in any for a while; for one event loop."""
+    """Trims the heap in a worker after all workers have been idle for a while; for one event loop."""
 
     def __init__(self, admission: Admission, workers: Workers, trim: Callable[[], None] = malloc.trim) -> None:
         self._admission = admission
         self._workers = workers
         self._trim = trim
         self._timer: asyncio.TimerHandle | None = None
-        self._since = self._last = -math.inf
+        self._idle_since = self._last_trim = -math.inf
 
-    def rest(self) -> None:
-        """Note that the last request has left the workers."""
+    def start_idle_period(self) -> None:
+        """Start the idle period; called when the last request has left the workers."""
         loop = asyncio.get_running_loop()
-        self._since = loop.time()
+        self._idle_since = loop.time()
         if self._timer is None:
-            self._timer = loop.call_at(max(self._since + _PAUSE_SECONDS, self._last + _EVERY_SECONDS), self._look)
+            self._timer = loop.call_at(
+                max(self._idle_since + _IDLE_SECONDS, self._last_trim + _MIN_INTERVAL_SECONDS), self._trim_if_idle
+            )
 
-    def _look(self) -> None:
+    def _trim_if_idle(self) -> None:
         self._timer = None
         now = asyncio.get_running_loop().time()
         if self._admission.running:
-            return  # the last of these will be back here
-        if now < self._since + _PAUSE_SECONDS:
-            self._timer = asyncio.get_running_loop().call_at(self._since + _PAUSE_SECONDS, self._look)
+            return  # `start_idle_period` is called again after the last one
+        if now < self._idle_since + _IDLE_SECONDS:
+            self._timer = asyncio.get_running_loop().call_at(self._idle_since + _IDLE_SECONDS, self._trim_if_idle)
             return
-        self._last = now
+        self._last_trim = now
         self._workers.submit(self._trim, lambda _, __: None)

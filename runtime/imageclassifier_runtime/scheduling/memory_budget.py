@@ -1,8 +1,8 @@
-"""From the container's memory limit to two pools: how much the bodies and the pixels in flight may take.
+"""Divides the container's memory limit into two pools: for request bodies and for pixels in flight.
 
-The operator accepts a spec when the memory limit is at least `needed`. What is left after the process with its
-model and the margin is divided so that one image of the largest size always fits. The cache's room is lent to no
-pool, even if empty.
+The operator accepts a spec if the memory limit is at least `needed`. The memory left after the process with its
+model and the margin is divided so that one image of the largest size always fits. The cache's memory is never
+part of a pool, even if the cache is empty.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 # For the process with its model, and for the margin below.
 SERVER_BYTES = 160 * MIB
-# Bytes per pixel that every spec must have room for: see the operator's rule.
+# Bytes per pixel that every spec must allow for: see the operator's rule.
 PIXEL_COST = 8
-# For the rest of the form, and for what is read ahead of the count.
+# For the rest of the form, and for data read before it is counted.
 BODY_OVERHEAD = 128 * 1024
-# Freed memory that has not gone back yet, connections, logs, page tables.
+# Freed memory that was not returned yet, connections, logs, page tables.
 _MARGIN = 24 * MIB
 _MIN_PIXELS_POOL = 16 * MIB
-# Where no limit is set, a laptop is not to be filled.
+# Without a limit, do not fill a laptop's memory.
 _MOST_WITHOUT_LIMIT = 2048 * MIB
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What is known about memory at start, in bytes; `limit` is None where the container has none."""
+    """Memory at start, in bytes; `limit` is None if the container has none."""
 
     limit: int | None
     used: int
@@ -40,16 +40,16 @@ class Memory:
 
 
 def needed(settings: ServeSettings) -> int:
-    """Return the memory limit that these settings need, in bytes: the rule that specs are checked by."""
+    """Return the memory limit that these settings need, in bytes; the operator applies the same rule."""
     image = settings.max_image_bytes + PIXEL_COST * settings.max_image_pixels
     return SERVER_BYTES + settings.cache.max_bytes + image
 
 
 def divide(memory: Memory, settings: ServeSettings) -> Sizes:
-    """Return the pools; raises SettingsError where not even a small image would fit.
+    """Return the pools; raises SettingsError if not even a small image would fit.
 
-    Bodies get an eighth, and room for at least one, but never what the largest ordinary image needs; pixels get
-    the rest.
+    Bodies get an eighth, enough for at least one, but never what the largest ordinary image needs; pixels get the
+    rest.
     """
     if memory.limit is None:
         total = min(memory.available // 2, _MOST_WITHOUT_LIMIT)
@@ -62,10 +62,10 @@ def divide(memory: Memory, settings: ServeSettings) -> Sizes:
     pixels = total - bodies
     if pixels < _MIN_PIXELS_POOL:
         need = max(needed(settings), memory.used + _MARGIN + cache + one_body + _MIN_PIXELS_POOL)
-        told = f"its cache may take {cache / MIB:.0f} MiB, " if cache else ""
+        cache_note = f"its cache may take {cache / MIB:.0f} MiB, " if cache else ""
         raise SettingsError(
             f"the memory limit of {(memory.limit or memory.available) // MIB} MiB is too small: the server with "
-            f"its model takes {memory.used // MIB} MiB, {told}and images up to the configured size need a "
+            f"its model takes {memory.used // MIB} MiB, {cache_note}and images up to the configured size need a "
             f"limit of {-(-need // MIB)} MiB"
         )
     return Sizes(bodies=bodies, pixels=pixels)

@@ -1,4 +1,4 @@
-"""Units handed out in order, and leases that give back what a request has taken of them."""
+"""Pools that grant units in order, and leases that release what a request has taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 
 class Pool:
-    """A number of units handed out first come, first served. For one event loop, not for threads."""
+    """A number of units, granted first come, first served. For one event loop; not thread-safe."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -16,11 +16,11 @@ class Pool:
 
     @property
     def contended(self) -> bool:
-        """Return whether somebody waits for units."""
+        """Return whether anybody waits for units."""
         return bool(self._waiting)
 
     def take(self, amount: int) -> bool:
-        """Take `amount` units if they are free and nobody waits for any."""
+        """Take `amount` units if they are free and nobody waits."""
         if self._waiting or amount > self.free:
             return False
         self.free -= amount
@@ -29,7 +29,7 @@ class Pool:
     async def acquire(self, amount: int, deadline: float) -> None:
         """Take `amount` units, waiting until `deadline` (loop time); raises TimeoutError.
 
-        More than the capacity would wait for ever: callers must not ask for it.
+        Callers must not request more than the capacity: it would never be granted.
         """
         if self.take(amount):
             return
@@ -47,8 +47,8 @@ class Pool:
                 self._grant()
             raise
 
-    def ask(self, amount: int) -> asyncio.Future[None]:
-        """Take units ahead of all who wait; the future is done once they are taken. It must not be cancelled."""
+    def take_first(self, amount: int) -> asyncio.Future[None]:
+        """Take units ahead of all waiters; the future is done once they are taken. It must not be cancelled."""
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if amount <= self.free:
             self.free -= amount
@@ -58,7 +58,7 @@ class Pool:
         return granted
 
     def release(self, amount: int) -> None:
-        """Give units back."""
+        """Return units to the pool."""
         self.free += amount
         self._grant()
 
@@ -66,16 +66,16 @@ class Pool:
         while self._waiting and self._waiting[0][0] <= self.free:
             amount, granted = self._waiting[0]
             if granted.cancelled():
-                return  # its own acquire is about to take it off the queue, and grants on
+                return  # its own `acquire` is about to dequeue it and grant the next
             self._waiting.popleft()
             self.free -= amount
             granted.set_result(None)
 
 
 class Lease:
-    """What one request holds; given back once.
+    """The units that one request holds; released once.
 
-    A lease `under` another keeps that one's room taken: a body that a thread still reads outlives its request.
+    A lease `under` another keeps that one's units taken: a body that a thread still reads outlives its request.
     """
 
     def __init__(self, under: Lease | None = None) -> None:
@@ -85,8 +85,8 @@ class Lease:
         if under is not None:
             under._users += 1
 
-    def take_now(self, pool: Pool, amount: int) -> bool:
-        """Take from a pool until `release`, if that needs no waiting."""
+    def try_take(self, pool: Pool, amount: int) -> bool:
+        """Take from a pool until `release`, if no waiting is needed."""
         if not pool.take(amount):
             return False
         self._held.append((pool, amount))
@@ -97,14 +97,14 @@ class Lease:
         await pool.acquire(amount, deadline)
         self._held.append((pool, amount))
 
-    def hand_over(self, amount: int, to: Lease) -> None:
-        """Let another lease have a part of what was taken last."""
+    def move(self, amount: int, to: Lease) -> None:
+        """Move a part of what was taken last to another lease."""
         pool, held = self._held.pop()
         self._held.append((pool, held - amount))
         to._held.append((pool, amount))
 
     def release(self) -> None:
-        """Give everything back, once no lease under this one is left; to be called once by each owner."""
+        """Release everything once no lease under this one is left; each owner calls it once."""
         self._users -= 1
         if self._users:
             return

@@ -1,4 +1,4 @@
-"""Threads that work for an event loop, with no more than a queue between them and it."""
+"""Worker threads for an event loop, connected by a simple queue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    """Tell who waits, if anybody still does, what the work has come to."""
+    """Set the result or the error of a future, unless it is done already."""
     if answer.done():
         return
     if error is None:
@@ -28,7 +28,7 @@ def settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None
 
 
 class Task:
-    """A piece of work that is to be done once, or withdrawn while no thread has begun it."""
+    """A piece of work that runs once, or is withdrawn before a thread starts it."""
 
     __slots__ = ("_claim", "_work", "began", "done", "loop")
 
@@ -37,11 +37,11 @@ class Task:
         self.done = done
         self.loop = asyncio.get_running_loop()
         self.began: float | None = None
-        """When a thread took it, by `time.monotonic()`."""
+        """When a thread started it, by `time.monotonic()`."""
         self._claim = threading.Lock()
 
     def begin(self) -> Callable[[], Any] | None:
-        """Return the work, for the thread that does it; None where it was withdrawn."""
+        """Return the work for the thread that runs it; None if it was withdrawn."""
         if not self._claim.acquire(blocking=False):
             return None
         self.began = time.monotonic()
@@ -49,7 +49,7 @@ class Task:
         return work
 
     def withdraw(self) -> bool:
-        """See to it that the work is not done; False where a thread has begun it. Then `done` is not called."""
+        """Cancel the work, so that `done` is not called; False if a thread has started it."""
         if not self._claim.acquire(blocking=False):
             return False
         self._work = None
@@ -57,9 +57,9 @@ class Task:
 
 
 class Workers:
-    """A fixed number of threads. `concurrent.futures` does as much at three times the cost of a hand-over.
+    """A fixed number of threads; the hand-over costs a third of that of `concurrent.futures`.
 
-    `niceness`, 0 to 19, says how far they give way to the other threads of this container.
+    `niceness`, 0 to 19, lowers their priority compared with the other threads of this container.
     """
 
     def __init__(self, count: int, *, niceness: int = 0) -> None:
@@ -73,19 +73,19 @@ class Workers:
             thread.start()
 
     def submit(self, work: Callable[[], Any], done: Done) -> Task:
-        """Run `work` in one of the threads, then `done(result, error)` on the running loop, whatever happened."""
+        """Run `work` in one of the threads, then always `done(result, error)` on the running loop."""
         task = Task(work, done)
         self._tasks.put(task)
         return task
 
     def shutdown(self) -> None:
-        """Let every thread end after the work that is queued already."""
+        """Stop every thread after the work that is already queued."""
         for _ in self._threads:
             self._tasks.put(None)
 
     def _serve(self) -> None:
         if self._niceness:
-            with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
+            with contextlib.suppress(OSError, AttributeError):  # Linux only, and a sandbox may deny it
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while (task := self._tasks.get()) is not None:
             if (work := task.begin()) is not None:
@@ -93,10 +93,10 @@ class Workers:
                 error: BaseException | None = None
                 try:
                     result = work()
-                except BaseException as caught:  # noqa: BLE001 - it is raised again where the result is waited for
+                except BaseException as caught:  # noqa: BLE001 - raised again where the result is awaited
                     error = caught
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                     task.loop.call_soon_threadsafe(task.done, result, error)
                 del work, result, error
-            # Nothing of a request is to live on while this thread waits for the next one.
+            # Drop all references to the request while this thread waits for the next one.
             del task

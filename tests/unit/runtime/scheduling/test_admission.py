@@ -1,4 +1,4 @@
-"""Room is given out in order, never twice, and never waited for without end."""
+"""Capacity is granted in order, never twice, and waiting for it times out."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_pool_serves_in_the_order_of_asking() -> None:
+async def test_a_pool_grants_units_in_order() -> None:
     pool, order = Pool(10), []
 
     async def take(name: str, amount: int) -> None:
@@ -74,7 +74,7 @@ async def test_a_pool_serves_in_the_order_of_asking() -> None:
     assert order == ["large", "small", "other"]
 
 
-async def test_one_who_gives_up_lets_the_next_one_in() -> None:
+async def test_a_timed_out_waiter_unblocks_the_next() -> None:
     pool = Pool(10)
     await pool.acquire(5, later())
     gives_up = asyncio.create_task(pool.acquire(10, soon()))
@@ -86,7 +86,7 @@ async def test_one_who_gives_up_lets_the_next_one_in() -> None:
     assert pool.free == 0
 
 
-async def test_a_cancelled_wait_loses_no_units() -> None:
+async def test_a_cancelled_wait_leaks_no_units() -> None:
     pool = Pool(10)
     await pool.acquire(10, later())
     waiting = asyncio.create_task(pool.acquire(4, later()))
@@ -98,7 +98,7 @@ async def test_a_cancelled_wait_loses_no_units() -> None:
     assert pool.free == 10
 
 
-async def test_a_lease_gives_back_once() -> None:
+async def test_a_lease_is_released_once() -> None:
     pool, lease = Pool(10), Lease()
     await lease.take(pool, 4, later())
     lease.release()
@@ -106,7 +106,7 @@ async def test_a_lease_gives_back_once() -> None:
     assert pool.free == 10
 
 
-async def test_more_than_the_queue_holds_is_refused_at_once(
+async def test_a_request_beyond_the_queue_is_rejected_immediately(
     worker: Workers,
 ) -> None:
     room, release = admission(worker), threading.Event()
@@ -122,7 +122,7 @@ async def test_more_than_the_queue_holds_is_refused_at_once(
     assert (room.pixels.free, room.workers.free, room.waiting) == (100, 1, 0)
 
 
-async def test_waiting_has_an_end(worker: Workers) -> None:
+async def test_waiting_times_out(worker: Workers) -> None:
     room, release = admission(worker, timeout=SOON), threading.Event()
     busy = asyncio.create_task(room.run(Lease(), peak=100, work=release.wait, limit=30))
     await until(lambda: room.running == 1)
@@ -133,7 +133,7 @@ async def test_waiting_has_an_end(worker: Workers) -> None:
     await busy
 
 
-async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(worker: Workers) -> None:
+async def test_after_a_timeout_the_memory_stays_taken_until_the_work_ends(worker: Workers) -> None:
     room, release, lease = admission(worker), threading.Event(), Lease()
     with pytest.raises(UnavailableError) as caught:
         await room.run(lease, peak=60, work=release.wait, limit=SOON)
@@ -143,7 +143,7 @@ async def test_on_a_deadline_the_room_stays_taken_until_the_thread_ends(worker: 
     await until(lambda: room.pixels.free == 100 and room.workers.free == 1)
 
 
-async def test_a_client_that_goes_leaves_the_room_taken_until_the_thread_ends(worker: Workers) -> None:
+async def test_after_a_disconnect_the_memory_stays_taken_until_the_work_ends(worker: Workers) -> None:
     room, begun, release = admission(worker), threading.Event(), threading.Event()
     asked = asyncio.create_task(
         room.run(Lease(), peak=60, work=lambda: begun.set() or release.wait(), limit=30)  # type: ignore[func-returns-value]
@@ -158,7 +158,7 @@ async def test_a_client_that_goes_leaves_the_room_taken_until_the_thread_ends(wo
 
 
 @pytest.mark.parametrize("raised", [ZeroDivisionError("x"), StopIteration("x"), SystemExit("x")])
-async def test_whatever_the_work_raises_reaches_who_asked_and_the_thread_lives_on(
+async def test_any_exception_of_the_work_reaches_the_caller_and_the_thread_survives(
     worker: Workers, raised: BaseException
 ) -> None:
     def fail() -> None:
@@ -171,7 +171,7 @@ async def test_whatever_the_work_raises_reaches_who_asked_and_the_thread_lives_o
     assert await room.run(Lease(), peak=1, work=lambda: "alive", limit=30) == "alive"
 
 
-async def test_a_request_is_alone_until_another_is_there(worker: Workers) -> None:
+async def test_a_request_is_alone_until_another_arrives(worker: Workers) -> None:
     room, release = admission(worker), threading.Event()
     assert room.alone()
     first = asyncio.create_task(room.run(Lease(), peak=1, work=release.wait, limit=30))
@@ -185,7 +185,7 @@ async def test_a_request_is_alone_until_another_is_there(worker: Workers) -> Non
     assert room.alone()
 
 
-async def test_what_could_never_fit_is_too_large_rather_than_waited_for(worker: Workers) -> None:
+async def test_work_beyond_the_capacity_is_rejected_as_too_large(worker: Workers) -> None:
     room = admission(worker)
     with pytest.raises(TooLargeError):
         await room.run(Lease(), peak=101, work=lambda: None, limit=1)
@@ -193,7 +193,7 @@ async def test_what_could_never_fit_is_too_large_rather_than_waited_for(worker: 
         await room.admit_body(Lease(), 101)
 
 
-async def test_waiting_bodies_never_keep_a_decode_from_starting(worker: Workers) -> None:
+async def test_waiting_bodies_do_not_block_decoding(worker: Workers) -> None:
     room, lease = admission(worker), Lease()
     await room.admit_body(lease, 100)
     assert await room.run(lease, peak=100, work=lambda: "done", limit=30) == "done"
@@ -201,7 +201,7 @@ async def test_waiting_bodies_never_keep_a_decode_from_starting(worker: Workers)
 
 @pytest.mark.parametrize("image_bytes", [MIB, 10 * MIB, 50 * MIB])
 @pytest.mark.parametrize("pixels", [1_000_000, 25_000_000, 100_000_000])
-def test_a_spec_that_the_operator_accepts_has_room_for_one_largest_image(image_bytes: int, pixels: int) -> None:
+def test_the_smallest_accepted_memory_limit_fits_the_largest_image(image_bytes: int, pixels: int) -> None:
     settings = ServeSettings(max_image_bytes=image_bytes, max_image_pixels=pixels)
     limit = needed(settings)
     assert limit == 160 * MIB + image_bytes + 8 * pixels
@@ -211,17 +211,17 @@ def test_a_spec_that_the_operator_accepts_has_room_for_one_largest_image(image_b
     assert sizes.bodies + sizes.pixels + 125 * MIB < limit
 
 
-def test_a_limit_below_what_the_process_needs_is_a_clear_error() -> None:
+def test_a_memory_limit_that_is_too_small_is_an_error() -> None:
     with pytest.raises(SettingsError, match="memory limit of 128 MiB is too small"):
         divide(Memory(limit=128 * MIB, used=120 * MIB, available=0), ServeSettings())
 
 
-def test_without_a_limit_half_of_what_is_free_is_used_at_most() -> None:
+def test_without_a_limit_at_most_half_of_the_available_memory_is_used() -> None:
     sizes = divide(Memory(limit=None, used=0, available=1024 * MIB), ServeSettings())
     assert sizes.bodies + sizes.pixels == 512 * MIB
 
 
-async def test_who_stands_at_the_door_is_next_without_the_loop(worker: Workers) -> None:
+async def test_a_task_in_the_workers_queue_starts_without_the_event_loop(worker: Workers) -> None:
     room, release, after = admission(worker, ahead=1), threading.Event(), threading.Event()
     first = asyncio.create_task(room.run(Lease(), peak=10, work=release.wait, limit=30))
     second = asyncio.create_task(
@@ -230,12 +230,12 @@ async def test_who_stands_at_the_door_is_next_without_the_loop(worker: Workers) 
     await until(lambda: room.running == 2)
     assert (room.in_flight, room.queue_depth) == (1, 1)
     release.set()
-    assert after.wait(10)  # this loop does not turn meanwhile
+    assert after.wait(10)  # blocks this event loop
     assert (await first, await second) == (True, 2)
     assert (room.running, room.workers.free, room.pixels.free) == (0, 2, 100)
 
 
-async def test_at_the_door_too_one_counts_as_waiting_and_waiting_has_an_end(worker: Workers) -> None:
+async def test_a_task_in_the_workers_queue_counts_as_waiting_and_times_out(worker: Workers) -> None:
     room, begun, release = (
         admission(worker, ahead=1, max_queue=1, timeout=SOON),
         threading.Event(),
@@ -259,7 +259,7 @@ async def test_at_the_door_too_one_counts_as_waiting_and_waiting_has_an_end(work
     assert (room.running, room.workers.free, room.pixels.free) == (0, 2, 100)
 
 
-async def test_a_client_that_goes_from_the_door_leaves_nothing_behind(worker: Workers) -> None:
+async def test_a_disconnect_withdraws_a_task_from_the_workers_queue(worker: Workers) -> None:
     room, begun, release = admission(worker, ahead=1), threading.Event(), threading.Event()
     busy = asyncio.create_task(
         room.run(Lease(), peak=10, work=lambda: begun.set() or release.wait(), limit=30)  # type: ignore[func-returns-value]

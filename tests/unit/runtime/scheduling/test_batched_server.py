@@ -1,4 +1,4 @@
-"""A server with batching on: the same answers, the metrics that show it, and models that cannot be batched."""
+"""A server with batching: the same results, its metrics, and models that cannot be batched."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def batched(make_server: Callable[..., Running]) -> Running:
     return make_server(max_batch_size=4, max_queue_delay_milliseconds=1000)
 
 
-async def test_images_that_come_together_share_inferences_and_get_their_own_classes(batched: Running) -> None:
+async def test_concurrent_images_share_inferences_and_get_their_own_classes(batched: Running) -> None:
     async def ask(number: int) -> dict[str, object]:
         content = image_bytes(LABELS[number % 3])
         response = await batched.client.post(CLASSIFY, content=content, headers=RAW)
@@ -78,7 +78,7 @@ async def test_the_items_of_one_request_share_inferences_in_every_protocol(batch
     assert metric(text, "batch_size_count") <= 6
 
 
-async def test_one_bad_tensor_of_a_request_is_named_and_the_requests_beside_it_are_answered(
+async def test_a_bad_tensor_is_reported_and_concurrent_requests_succeed(
     batched: Running,
 ) -> None:
     bad = [[[[1e39] * 32] * 32] * 3]
@@ -92,13 +92,13 @@ async def test_one_bad_tensor_of_a_request_is_named_and_the_requests_beside_it_a
     assert answered.json()["predictions"][0]["class_name"] == "lime"
 
 
-async def test_without_batching_nothing_is_gathered_and_no_batch_is_counted(server: Running) -> None:
+async def test_without_batching_no_batch_is_counted(server: Running) -> None:
     assert server.state.batcher is None
     await server.client.post(CLASSIFY, content=image_bytes(), headers=RAW)
     assert metric((await server.client.get("/metrics")).text, "batch_size_count") == 0
 
 
-def test_together_and_alone_the_bundled_model_says_the_same() -> None:
+def test_the_bundled_model_gives_equal_results_with_and_without_batching() -> None:
     bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
     assert bundled is not None
     classifier = Classifier.load(model_folder.load(bundled), threads=1)
@@ -115,7 +115,7 @@ def test_together_and_alone_the_bundled_model_says_the_same() -> None:
             assert entry.probability == pytest.approx(probabilities[entry.class_id], abs=1e-4)
 
 
-def test_a_tensor_at_an_odd_address_and_of_foreign_byte_order_may_be_in_a_batch(model_path: Path) -> None:
+def test_a_batch_accepts_unaligned_and_byte_swapped_tensors(model_path: Path) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=1)
     values = np.zeros(classifier.input_shape, np.float32)
     values[1] = 1
@@ -131,7 +131,7 @@ def fixed_axis() -> onnx.ModelProto:
 
 
 def with_nodes(*nodes: onnx.NodeProto, weights: tuple[onnx.TensorProto, ...] = ()) -> onnx.ModelProto:
-    """Return the tiny model with nodes from `logits` to `out` behind it."""
+    """Return the tiny model with nodes from `logits` to `out` appended."""
     model = colour_model()
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(weights)
@@ -139,12 +139,12 @@ def with_nodes(*nodes: onnx.NodeProto, weights: tuple[onnx.TensorProto, ...] = (
     return model
 
 
-def written_for_one() -> onnx.ModelProto:
+def fixed_batch_of_one() -> onnx.ModelProto:
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, len(LABELS)])
     return with_nodes(helper.make_node("Reshape", ["logits", "shape"], ["out"]), weights=(shape,))
 
 
-def scored_over_the_batch() -> onnx.ModelProto:
+def softmax_over_the_batch() -> onnx.ModelProto:
     return with_nodes(helper.make_node("Softmax", ["logits"], ["out"], axis=0))
 
 
@@ -159,12 +159,12 @@ def ranges_from_the_batch() -> onnx.ModelProto:
     ("make", "message"),
     [
         (fixed_axis, "takes 1 image at a time"),
-        (written_for_one, "cannot take two images at a time"),
-        (scored_over_the_batch, "otherwise together than each alone"),
+        (fixed_batch_of_one, "cannot take two images at a time"),
+        (softmax_over_the_batch, "otherwise together than each alone"),
         (ranges_from_the_batch, "otherwise together than each alone"),
     ],
 )
-def test_a_model_that_cannot_be_batched_is_refused_with_the_remedy_and_served_without_batching(
+def test_a_model_that_cannot_be_batched_is_rejected_with_a_remedy_and_served_without_batching(
     tmp_path: Path, make: Callable[[], onnx.ModelProto], message: str
 ) -> None:
     path = write_model(tmp_path / "model")
@@ -181,8 +181,8 @@ def test_a_model_that_cannot_be_batched_is_refused_with_the_remedy_and_served_wi
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Return a list that fills with session and size of each inference."""
+def inferences(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return a list that records the session and the batch size of each inference."""
     plain: Callable[[Session, FloatArray], FloatArray] = Session.run
     seen: list[tuple[int, int]] = []
 
@@ -195,20 +195,20 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(("room", "reached"), [(100, 8), (40, 4), (1000, 64)])
-def test_warming_up_ends_before_a_batch_that_would_not_fit(
-    model_path: Path, ran: list[tuple[int, int]], room: int, reached: int
+def test_warm_up_stops_before_a_batch_that_would_not_fit(
+    model_path: Path, inferences: list[tuple[int, int]], room: int, reached: int
 ) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=1)
-    ran.clear()
+    inferences.clear()
 
     def largest() -> int:
-        return max((size for _, size in ran), default=1)
+        return max((size for _, size in inferences), default=1)
 
     def spare() -> int:
         return (room - 10 * (largest() - 1)) << 20  # 10 MiB for each image after the first
 
     if reached == 64:
-        # half of what the batches took, for when sizes mix
+        # half of the memory that the batches took, because sizes are mixed
         assert classifier.warm_up(1, 64, spare) == (630 // 2) << 20
     else:
         with pytest.raises(SettingsError, match=f"batches of up to 64 do not fit.*those of {reached} take"):
@@ -217,14 +217,14 @@ def test_warming_up_ends_before_a_batch_that_would_not_fit(
 
 
 @pytest.mark.parametrize(("threads", "sessions"), [(1, 1), (2, 2)])
-def test_warming_up_runs_the_largest_batch_in_every_session(
-    model_path: Path, ran: list[tuple[int, int]], threads: int, sessions: int
+def test_warm_up_runs_the_largest_batch_in_every_session(
+    model_path: Path, inferences: list[tuple[int, int]], threads: int, sessions: int
 ) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=threads)
-    ran.clear()
+    inferences.clear()
     classifier.warm_up(threads, 6)
-    largest = [session for session, size in ran if size == 6]
-    assert max(size for _, size in ran) == 6
+    largest = [session for session, size in inferences if size == 6]
+    assert max(size for _, size in inferences) == 6
     assert len(set(largest)) == sessions
     assert len(largest) == threads + sessions - 1
 

@@ -1,4 +1,4 @@
-"""Memory is handed back when a crowd has gone, and never in the way of anybody."""
+"""Memory is returned to the system after a burst of requests, and never delays a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Trim:
-    """Counts; `done` is set by each."""
+    """Counts calls; each sets `done`."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -32,7 +32,7 @@ class Trim:
 def admission() -> Iterator[tuple[Admission, Trim]]:
     workers, trim = Workers(1), Trim()
     room = Admission(sizes=Sizes(bodies=100, pixels=100), workers=workers, max_queue=2, queue_timeout=30)
-    room.on_rest = HeapTrimmer(room, workers, trim).rest
+    room.on_idle = HeapTrimmer(room, workers, trim).start_idle_period
     yield room, trim
     workers.shutdown()
 
@@ -46,14 +46,14 @@ async def until_trimmed(trim: Trim) -> None:
     trim.done.clear()
 
 
-async def test_memory_is_handed_back_once_nobody_is_left(admission: tuple[Admission, Trim]) -> None:
+async def test_memory_is_returned_once_all_workers_are_idle(admission: tuple[Admission, Trim]) -> None:
     room, trim = admission
     await work(room)
     assert trim.count == 0
     await until_trimmed(trim)
 
 
-async def test_images_one_after_the_other_never_meet_it(admission: tuple[Admission, Trim]) -> None:
+async def test_sequential_images_are_not_delayed_by_it(admission: tuple[Admission, Trim]) -> None:
     room, trim = admission
     end = asyncio.get_running_loop().time() + 0.3
     while asyncio.get_running_loop().time() < end:
@@ -62,11 +62,11 @@ async def test_images_one_after_the_other_never_meet_it(admission: tuple[Admissi
     await until_trimmed(trim)
 
 
-async def test_it_is_not_done_again_soon(
+async def test_trimming_is_rate_limited(
     admission: tuple[Admission, Trim], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room, trim = admission
-    monkeypatch.setattr("imageclassifier_runtime.scheduling.heap_trimmer._EVERY_SECONDS", 0.5)
+    monkeypatch.setattr("imageclassifier_runtime.scheduling.heap_trimmer._MIN_INTERVAL_SECONDS", 0.5)
     loop = asyncio.get_running_loop()
     await work(room)
     await until_trimmed(trim)

@@ -1,4 +1,4 @@
-"""Benches for the tests of batches."""
+"""Fixtures for the tests of batching."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from imageclassifier_runtime.scheduling.admission import Admission, Sizes
 from imageclassifier_runtime.scheduling.batching import Batcher
 from imageclassifier_runtime.scheduling.workers import Workers
 
-from tests.unit.runtime.scheduling.batching.harness import CAPACITY, DELAY, LIMIT, PATIENCE, Bench, Held
+from tests.unit.runtime.scheduling.batching.harness import (
+    CAPACITY,
+    DELAY,
+    LIMIT,
+    PATIENCE,
+    BlockedDecodings,
+    Harness,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +38,8 @@ def classifier(model_path: Path) -> Classifier:
 
 
 @pytest.fixture
-def make_bench(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
-    """Return a function that makes a bench; its session runs while the gate is open."""
+def make_harness(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Harness]]:
+    """Return a factory of harnesses; their session runs only while the gate is open."""
     gate, started, inferred = threading.Event(), [], []
     plain: Callable[[Session, np.ndarray], np.ndarray] = Session.run
 
@@ -44,7 +51,7 @@ def make_bench(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(Session, "run", run)
     gate.set()
 
-    def make(*, most: int = 4, workers: int = 2, max_queue: int = 64) -> Bench:
+    def make(*, most: int = 4, workers: int = 2, max_queue: int = 64) -> Harness:
         threads = Workers(workers)
         started.append(threads)
         room = Admission(
@@ -52,7 +59,7 @@ def make_bench(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Itera
         )
         sizes: list[int] = []
         batcher = Batcher(room, classifier, most=most, delay=DELAY, limit=LIMIT, observe=sizes.append)
-        return Bench(batcher, room, classifier, sizes, gate, inferred)
+        return Harness(batcher, room, classifier, sizes, gate, inferred)
 
     yield make
     gate.set()
@@ -61,9 +68,9 @@ def make_bench(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
-    """Hold every decoding until it is let go."""
-    found = Held()
+def decodings(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockedDecodings]:
+    """Block every decoding until it is released."""
+    found = BlockedDecodings()
 
     def slow(header: ImageHeader) -> Image.Image:
         event = threading.Event()
@@ -73,4 +80,4 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
 
     monkeypatch.setattr("imageclassifier_runtime.inference.pipeline.decode", slow)
     yield found
-    found.let_go()
+    found.release()

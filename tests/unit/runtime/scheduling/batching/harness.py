@@ -1,4 +1,4 @@
-"""A batcher over real workers whose clock, decoding and inference a test holds in its hand."""
+"""A batcher over real workers whose clock, decoding and inference are controlled by the test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOM = 2 * 4 * 3 * 32 * 32
 
 
 class ManualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock stands still until a test moves it."""
+    """An event loop whose clock advances only when a test advances it."""
 
     now = 0.0
 
@@ -39,8 +39,8 @@ class ManualLoop(asyncio.SelectorEventLoop):
 
 
 @dataclasses.dataclass
-class Bench:
-    """A batcher over real workers and a real session that can be held shut, and what it did."""
+class Harness:
+    """A batcher over real workers and a real session that can be blocked; records batches and inferences."""
 
     batcher: Batcher
     admission: Admission
@@ -55,7 +55,7 @@ class Bench:
         return asyncio.ensure_future(self.batcher.infer(Lease(), Prepared(values, count)))
 
     async def busy(self) -> asyncio.Task[Outcome]:
-        """Shut the gate, and return the tensor whose inference waits before it."""
+        """Close the gate, and return a request whose inference is blocked by it."""
         self.gate.clear()
         task = self.tensor()
         await until(lambda: self.inferred == [1])
@@ -81,12 +81,12 @@ class Bench:
 
 
 @dataclasses.dataclass
-class Held:
-    """Decodings that wait until they are let go, in the order of their start."""
+class BlockedDecodings:
+    """Decodings blocked until they are released, in the order of their start."""
 
     started: list[threading.Event] = dataclasses.field(default_factory=list)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         for event in self.started:
             event.set()
 
@@ -99,7 +99,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def settle() -> None:
-    """Let the loop do all that it can do without a thread or a timer."""
+    """Let the loop run everything that needs neither a thread nor a timer."""
     for _ in range(20):
         await asyncio.sleep(0)
 

@@ -1,178 +1,184 @@
-"""When a batch is due, and who is in it."""
+"""When a batch is due, and which inputs are in it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.unit.runtime.scheduling.batching.harness import DELAY, Bench, Held, run, settle, until
+from tests.unit.runtime.scheduling.batching.harness import DELAY, BlockedDecodings, Harness, run, settle, until
 from tests.unit.runtime.support import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_a_tensor_with_nobody_else_on_the_way_does_not_wait(make_bench: Callable[..., Bench]) -> None:
+def test_a_single_tensor_does_not_wait(make_harness: Callable[..., Harness]) -> None:
     async def body() -> None:
-        bench = make_bench()
-        outcome = await bench.tensor(2)
+        harness = make_harness()
+        outcome = await harness.tensor(2)
         assert outcome.predictions[0].class_name == LABELS[2]
-        assert bench.sizes == [1]
-        assert bench.idle
+        assert harness.sizes == [1]
+        assert harness.idle
 
     run(body())
 
 
-def test_an_image_alone_is_inferred_where_it_was_decoded(make_bench: Callable[..., Bench]) -> None:
+def test_a_single_image_is_inferred_in_the_worker_that_decoded_it(make_harness: Callable[..., Harness]) -> None:
     async def body() -> None:
-        bench, submitted = make_bench(), 0
-        plain = bench.admission.start
+        harness, submitted = make_harness(), 0
+        plain = harness.admission.start
 
         def start(*arguments: object) -> None:
             nonlocal submitted
             submitted += 1
             plain(*arguments)  # type: ignore[arg-type]
 
-        bench.admission.start = start  # type: ignore[method-assign, assignment]
-        outcome = await bench.image("blue")
+        harness.admission.start = start  # type: ignore[method-assign, assignment]
+        outcome = await harness.image("blue")
         assert outcome.predictions[0].class_name == "blue"
         assert set(outcome.seconds) == {"decode", "preprocess", "inference", "postprocess"}
-        assert (submitted, bench.sizes) == (1, [1])
-        assert bench.idle
+        assert (submitted, harness.sizes) == (1, [1])
+        assert harness.idle
 
     run(body())
 
 
-def test_one_that_waits_for_another_on_the_way_goes_with_it(make_bench: Callable[..., Bench], held: Held) -> None:
+def test_an_input_waits_for_an_image_being_prepared_and_shares_its_batch(
+    make_harness: Callable[..., Harness], decodings: BlockedDecodings
+) -> None:
     async def body() -> None:
-        bench = make_bench()
-        image = bench.image("lime")
-        await until(lambda: len(held.started) == 1)
-        tensor = bench.tensor(2)
+        harness = make_harness()
+        image = harness.image("lime")
+        await until(lambda: len(decodings.started) == 1)
+        tensor = harness.tensor(2)
         await settle()
-        assert (bench.sizes, bench.admission.waiting) == ([], 1)
-        held.let_go()
+        assert (harness.sizes, harness.admission.waiting) == ([], 1)
+        decodings.release()
         outcomes = await asyncio.gather(image, tensor)
         assert [outcome.predictions[0].class_name for outcome in outcomes] == ["lime", "blue"]
-        assert bench.sizes == [2]
-        assert bench.idle
+        assert harness.sizes == [2]
+        assert harness.idle
 
     run(body())
 
 
-def test_the_oldest_waits_no_longer_than_the_delay(make_bench: Callable[..., Bench], held: Held) -> None:
+def test_the_oldest_input_waits_at_most_the_delay(
+    make_harness: Callable[..., Harness], decodings: BlockedDecodings
+) -> None:
     async def body() -> None:
-        bench = make_bench()
-        image = bench.image()
-        await until(lambda: len(held.started) == 1)
-        first = bench.tensor()
+        harness = make_harness()
+        image = harness.image()
+        await until(lambda: len(decodings.started) == 1)
+        first = harness.tensor()
         await settle()
-        bench.pass_time(DELAY - 1)
-        second = bench.tensor()
+        harness.pass_time(DELAY - 1)
+        second = harness.tensor()
         await settle()
-        assert bench.sizes == []
-        bench.pass_time(1)
+        assert harness.sizes == []
+        harness.pass_time(1)
         await asyncio.gather(first, second)
-        assert bench.sizes == [2]
-        held.let_go()
+        assert harness.sizes == [2]
+        decodings.release()
         await image
-        assert bench.sizes == [2, 1]
-        assert bench.idle
+        assert harness.sizes == [2, 1]
+        assert harness.idle
 
     run(body())
 
 
-def test_a_timer_that_comes_a_little_early_is_taken_for_the_time(
-    make_bench: Callable[..., Bench], held: Held
+def test_a_timer_that_fires_slightly_early_flushes_the_batch(
+    make_harness: Callable[..., Harness], decodings: BlockedDecodings
 ) -> None:
     async def body() -> None:
-        bench = make_bench()
+        harness = make_harness()
         asyncio.get_running_loop()._clock_resolution = 0.1  # type: ignore[attr-defined]
-        image = bench.image()
-        await until(lambda: len(held.started) == 1)
-        tensor = bench.tensor()
+        image = harness.image()
+        await until(lambda: len(decodings.started) == 1)
+        tensor = harness.tensor()
         await settle()
-        bench.pass_time(DELAY - 0.05)
+        harness.pass_time(DELAY - 0.05)
         await until(tensor.done)
-        held.let_go()
+        decodings.release()
         await asyncio.gather(image, tensor)
 
     run(body())
 
 
-def test_a_later_one_has_a_delay_of_its_own(make_bench: Callable[..., Bench], held: Held) -> None:
+def test_a_later_input_has_its_own_delay(
+    make_harness: Callable[..., Harness], decodings: BlockedDecodings
+) -> None:
     async def body() -> None:
-        bench = make_bench(most=2)
-        image = bench.image()
-        await until(lambda: len(held.started) == 1)
-        first = bench.tensor()
+        harness = make_harness(most=2)
+        image = harness.image()
+        await until(lambda: len(decodings.started) == 1)
+        first = harness.tensor()
         await settle()
-        bench.pass_time(DELAY - 1)
-        others = [bench.tensor(), bench.tensor()]
+        harness.pass_time(DELAY - 1)
+        others = [harness.tensor(), harness.tensor()]
         await asyncio.gather(first, others[0])  # full
-        assert bench.sizes == [2]
-        bench.pass_time(1)  # what the first would have waited
+        assert harness.sizes == [2]
+        harness.pass_time(1)  # the remaining delay of the first
         await settle()
-        assert bench.sizes == [2]
-        bench.pass_time(DELAY - 1)
+        assert harness.sizes == [2]
+        harness.pass_time(DELAY - 1)
         await others[1]
-        assert bench.sizes == [2, 1]
-        held.let_go()
+        assert harness.sizes == [2, 1]
+        decodings.release()
         await image
 
     run(body())
 
 
-def test_nobody_waits_for_an_image_that_is_being_inferred_alone(make_bench: Callable[..., Bench]) -> None:
+def test_inputs_do_not_wait_for_an_image_that_is_inferred_alone(make_harness: Callable[..., Harness]) -> None:
     async def body() -> None:
-        bench = make_bench()
-        bench.gate.clear()
-        image = bench.image()
-        await until(lambda: bench.inferred == [1])
-        tensor = bench.tensor()
-        await until(lambda: bench.inferred == [1, 1])  # beside it, in the other worker
-        bench.gate.set()
+        harness = make_harness()
+        harness.gate.clear()
+        image = harness.image()
+        await until(lambda: harness.inferred == [1])
+        tensor = harness.tensor()
+        await until(lambda: harness.inferred == [1, 1])  # concurrently, in the other worker
+        harness.gate.set()
         await asyncio.gather(image, tensor)
-        assert bench.idle
+        assert harness.idle
 
     run(body())
 
 
-def test_while_the_workers_are_busy_a_batch_grows_until_it_is_full(make_bench: Callable[..., Bench]) -> None:
+def test_a_batch_grows_while_all_workers_are_busy(make_harness: Callable[..., Harness]) -> None:
     async def body() -> None:
-        bench = make_bench(most=4, workers=1)
-        bench.gate.clear()
-        tensors = [bench.tensor(0)]
-        await until(lambda: bench.inferred == [1])
-        tensors += [bench.tensor(number % 3) for number in range(1, 8)]
+        harness = make_harness(most=4, workers=1)
+        harness.gate.clear()
+        tensors = [harness.tensor(0)]
+        await until(lambda: harness.inferred == [1])
+        tensors += [harness.tensor(number % 3) for number in range(1, 8)]
         await settle()
-        assert bench.admission.waiting == 7
-        bench.gate.set()
+        assert harness.admission.waiting == 7
+        harness.gate.set()
         outcomes = await asyncio.gather(*tensors)
-        assert bench.inferred == [1, 4, 3]
+        assert harness.inferred == [1, 4, 3]
         assert [outcome.predictions[0].class_id for outcome in outcomes] == [0, 1, 2, 0, 1, 2, 0, 1]
-        assert bench.idle
+        assert harness.idle
 
     run(body())
 
 
-def test_a_batch_gets_a_worker_before_images_that_are_not_decoded(
-    make_bench: Callable[..., Bench], held: Held
+def test_a_batch_gets_a_worker_ahead_of_undecoded_images(
+    make_harness: Callable[..., Harness], decodings: BlockedDecodings
 ) -> None:
     async def body() -> None:
-        bench = make_bench(most=2, workers=1)
-        running = await bench.busy()
-        images = [bench.image(), bench.image()]
+        harness = make_harness(most=2, workers=1)
+        running = await harness.busy()
+        images = [harness.image(), harness.image()]
         await settle()
-        late = [bench.tensor(), bench.tensor()]
+        late = [harness.tensor(), harness.tensor()]
         await settle()
-        bench.gate.set()
+        harness.gate.set()
         await asyncio.gather(running, *late)
-        assert bench.sizes == [1, 2]
+        assert harness.sizes == [1, 2]
         for number in range(2):
-            await until(lambda wanted=number + 1: len(held.started) == wanted)  # type: ignore[misc]
-            held.let_go()
+            await until(lambda wanted=number + 1: len(decodings.started) == wanted)  # type: ignore[misc]
+            decodings.release()
         await asyncio.gather(*images)
-        assert bench.idle
+        assert harness.idle
 
     run(body())
