@@ -1,4 +1,4 @@
-"""Who sent a request, as the gate found out; there is none where no gate stands."""
+"""The caller of a request, set by AuthMiddleware; absent if it is not installed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.auth.rate_limits import Buckets
 
-_SLOT = "imageclassifier.caller"
+_SCOPE_KEY = "imageclassifier.caller"
 
 
 @dataclasses.dataclass(slots=True)
 class Caller:
-    """`address` is the client's, behind trusted proxies too; `key` is the name of its API key."""
+    """`address` is the client's, also behind trusted proxies; `key` is the name of its API key."""
 
     address: str
     key: str | None = None
@@ -23,17 +23,17 @@ class Caller:
     account: str = ""
 
     def charge(self, requests: int) -> None:
-        """Count requests that came inside of this one."""
+        """Charge the rate limit for the other items of a batch."""
         if self.buckets is not None and requests > 0:
             self.buckets.charge(self.account, requests)
 
 
-def note(scope: MutableMapping[str, Any], caller: Caller) -> None:
-    """Put it where the rest of the request's way finds it."""
-    scope[_SLOT] = caller
+def set_caller(scope: MutableMapping[str, Any], caller: Caller) -> None:
+    """Store the caller in the request's ASGI scope."""
+    scope[_SCOPE_KEY] = caller
 
 
 def caller_of(scope: Mapping[str, Any]) -> Caller | None:
-    """Return who sent the request of this ASGI scope."""
-    caller: Caller | None = scope.get(_SLOT)
+    """Return the caller stored in an ASGI scope."""
+    caller: Caller | None = scope.get(_SCOPE_KEY)
     return caller

@@ -1,8 +1,8 @@
-"""Whose request it is: the address that connects, or the one that trusted proxies name.
+"""Determines the client's address: the peer's, or the one that trusted proxies report.
 
-They name it in `Forwarded` (RFC 7239) or X-Forwarded-For. What a client writes there itself comes before what the
-proxies add, so these are read from the right, as far as each address is one of a trusted proxy. The first that is
-not is the client.
+Proxies report it in `Forwarded` (RFC 7239) or X-Forwarded-For by appending to what the client sent. So the
+addresses are read from the right, as long as each belongs to a trusted proxy; the first that does not is the
+client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 UNKNOWN = "unknown"
 _MOST_HOPS = 32
 _LONGEST_ADDRESS = 64
-# One pair of a `Forwarded` element and what follows it. The classes exclude each other, so nothing is tried twice.
+# One pair of a `Forwarded` element and its separator. The character classes are disjoint: no backtracking.
 _PAIR = re.compile(
     r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)="""
     r"""(?:([]!#$%&'*+.^_`|~0-9A-Za-z:\[-]+)|"((?:[^"\\]|\\.)*)")[ \t]*([;,]|$)"""
@@ -32,10 +32,10 @@ _ESCAPED = re.compile(r"\\(.)")
 def client_of(
     peer: str | None, headers: Iterable[tuple[bytes, bytes]], trusted: Sequence[Network]
 ) -> Address | None:
-    """Return the client's address; `peer` is who connects, None or a name where that is no address.
+    """Return the client's address; `peer` is the connecting address, or None or a name if it has none.
 
-    Where a request has both kinds of headers and they do not name the same client, neither is believed: a proxy
-    writes one of them, and hands the other on as the client wrote it.
+    If a request has both kinds of headers and they disagree, both are ignored: a proxy writes one of them, and
+    forwards the other as the client sent it.
     """
     address = parse_address(peer or "")
     if address is None or not _is_in(address, trusted):
@@ -46,13 +46,13 @@ def client_of(
             lists.setdefault(name, []).append(value.decode("latin-1"))
     if not lists:
         return address
-    readers = {b"x-forwarded-for": _listed, b"forwarded": _forwarded}
-    found = {_walk(address, readers[name](",".join(values)), trusted) for name, values in lists.items()}
+    readers = {b"x-forwarded-for": _parse_x_forwarded_for, b"forwarded": _parse_forwarded}
+    found = {_first_untrusted(address, readers[name](",".join(values)), trusted) for name, values in lists.items()}
     return found.pop() if len(found) == 1 else address
 
 
 def account_of(address: Address | None) -> str:
-    """Return what an address is counted by: itself, or of IPv6 its /64, since a host has all of that."""
+    """Return the rate limit's key of an address: the address, or the /64 of IPv6, since a host owns all of it."""
     if address is None:
         return UNKNOWN
     if address.version == 4:
@@ -75,12 +75,12 @@ def parse_address(text: str) -> Address | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # A socket for both families shows IPv4 addresses in this form.
+    # A dual-stack socket reports IPv4 addresses in this form.
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _walk(address: Address, named: Sequence[str | None], trusted: Sequence[Network]) -> Address:
-    """Return the first address from the right that is no trusted proxy, or the last that could be read."""
+def _first_untrusted(address: Address, named: Sequence[str | None], trusted: Sequence[Network]) -> Address:
+    """Return the first address from the right that is not a trusted proxy, or the last valid one."""
     for text in list(reversed(named))[:_MOST_HOPS]:
         found = parse_address(text) if text is not None else None
         if found is None:
@@ -91,12 +91,12 @@ def _walk(address: Address, named: Sequence[str | None], trusted: Sequence[Netwo
     return address
 
 
-def _listed(value: str) -> Sequence[str | None]:
+def _parse_x_forwarded_for(value: str) -> Sequence[str | None]:
     return value.rsplit(",", _MOST_HOPS)
 
 
-def _forwarded(value: str) -> Sequence[str | None]:
-    """Return the `for` of each element, None where it has none; nothing at all where the header is malformed."""
+def _parse_forwarded(value: str) -> Sequence[str | None]:
+    """Return the `for` of each element, or None if it has none; an empty list if the header is malformed."""
     elements: list[str | None] = [None]
     at = 0
     while at < len(value):

@@ -1,8 +1,7 @@
-"""Reads API keys from a file, or from a folder as the kubelet mounts a Secret, and sees when they change.
+"""Reads API keys from a file, or from a folder as the kubelet mounts a Secret, and detects changes.
 
-A state that can be read holds, also when it has fewer keys or none: that is how keys are taken away. A state
-that cannot be read (the kubelet is just writing it, or a disk fails) is no state: the last one holds, and it is
-tried again.
+Files that can be read apply, even with fewer keys or none: that is how keys are revoked. If they cannot be read
+(the kubelet is writing them, or a disk fails), the previous keys stay valid and reading is retried.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.auth.keys import LONGEST, MOST_KEYS, SHORTEST, KeySet, key_set
+from imageclassifier_runtime.auth.keys import LONGEST, MAX_KEYS, SHORTEST, KeySet, key_set
 from imageclassifier_runtime.errors import ApiKeysError
 from imageclassifier_runtime.logs import log, warn
 
@@ -18,10 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_BYTES = 64 * 1024
-"""Of one file."""
+"""Limit of one file."""
 
-_MOST_FILES = MOST_KEYS
-# Device, inode, size and times of each file: of the one behind a link, so that another target is a change.
+_MOST_FILES = MAX_KEYS
+# Device, inode, size and times of each file, symbolic links resolved, so that another target is a change.
 _Fingerprint = tuple[tuple[str, int, int, int, int, int], ...]
 _logger = logging.getLogger(__name__)
 
@@ -30,57 +29,62 @@ class KeyFiles:
     """The keys of one path. `refresh` may be called from any thread, one at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Read the keys; raises ApiKeysError where there are none, since such a server could let nobody in."""
+        """Read the keys; raises ApiKeysError if there are none, since such a server would reject all requests."""
         self._path = path
         try:
-            self._fingerprint = self._look()
+            self._fingerprint = self._stat_files()
             self.keys = self._read()
         except OSError as error:
-            raise ApiKeysError(f"the API keys at {path} cannot be read: {_said(error)}") from None
+            raise ApiKeysError(f"the API keys at {path} cannot be read: {_os_error_text(error)}") from None
         self._failure = ""
         if not self.keys.entries:
-            told = "; ".join(self.keys.problems[:3])
+            problems = "; ".join(self.keys.problems[:3])
             raise ApiKeysError(
                 f"there is no API key at {path}: give it files with one key a line, each of {SHORTEST} to "
-                f"{LONGEST} visible ASCII characters{f' ({told})' if told else ''}"
+                f"{LONGEST} visible ASCII characters{f' ({problems})' if problems else ''}"
             )
-        self._tell()
+        self._log_keys()
 
     def refresh(self) -> None:
-        """Take the keys as they are now, if anything about their files has changed."""
+        """Read the keys again if their files have changed."""
         try:
-            seen = self._look()
+            seen = self._stat_files()
             if seen == self._fingerprint:
                 return
             keys = self._read()
         except OSError as error:
-            said = _said(error)
-            if said != self._failure:
-                warn(_logger, "API keys cannot be read; those read last hold", path=str(self._path), error=said)
-            self._failure = said
+            problem = _os_error_text(error)
+            if problem != self._failure:
+                warn(
+                    _logger,
+                    "API keys cannot be read; keeping the previous keys",
+                    path=str(self._path),
+                    error=problem,
+                )
+            self._failure = problem
             return
-        # Taken before reading: what changes in between is seen as a change the next time.
+        # Taken before reading, so that a change in between is detected the next time.
         self._fingerprint, self._failure = seen, ""
         self.keys = keys
-        self._tell()
+        self._log_keys()
 
-    def _tell(self) -> None:
+    def _log_keys(self) -> None:
         for problem in self.keys.problems:
-            warn(_logger, "Not an API key", path=str(self._path), problem=problem)
+            warn(_logger, "Invalid API key", path=str(self._path), problem=problem)
         if not self.keys.entries:
-            warn(_logger, "There are no API keys any more: nobody is let in", path=str(self._path))
+            warn(_logger, "No API keys left; all requests will be rejected", path=str(self._path))
         log(_logger, "API keys read", path=str(self._path), names=sorted(self.keys.names)[:100])
 
     def _files(self) -> list[Path]:
         if not self._path.is_dir():
             return [self._path]
-        # Names that begin with two dots are the kubelet's own: the folders behind the links.
+        # Names that start with two dots are the kubelet's: the folders behind the links.
         found = sorted(path for path in self._path.iterdir() if not path.name.startswith(".."))
         if len(found) > _MOST_FILES:
             raise OSError(f"more than {_MOST_FILES} files")
         return found
 
-    def _look(self) -> _Fingerprint:
+    def _stat_files(self) -> _Fingerprint:
         stats = [(path.name, path.stat()) for path in self._files()]
         return tuple(
             (name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
@@ -99,5 +103,5 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _said(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     return error.strerror or str(error)

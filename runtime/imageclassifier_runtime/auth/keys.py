@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHORTEST, LONGEST = 16, 256
-MOST_KEYS = 1024
+MAX_KEYS = 1024
 NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
-"""What Kubernetes takes as the name of an entry of a Secret."""
+"""What Kubernetes accepts as a key of a Secret's data."""
 
 _KEY = re.compile(rb"[!-~]{%d,%d}" % (SHORTEST, LONGEST))
-# Nobody outside this process can compute a digest of ours, or choose a key whose digest begins as another's does.
+# A random key for the hash: outsiders cannot compute digests, or choose a key whose digest has a given prefix.
 _SECRET = os.urandom(32)
 _INDEX_BYTES = 8
-_NOBODY = (os.urandom(32), "")
+_NO_ENTRY = (os.urandom(32), "")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KeySet:
-    """The keys that open the door; `problems` are lines that open nothing, told without what is in them."""
+    """The accepted API keys; `problems` describes invalid lines without their content."""
 
     entries: dict[bytes, tuple[bytes, str]]
     problems: tuple[str, ...]
@@ -37,29 +37,29 @@ class KeySet:
         return frozenset(name for _, name in self.entries.values())
 
     def name_of(self, presented: bytes) -> str | None:
-        """Return the name that a key belongs to, None where it is no key of ours.
+        """Return the name of a key, None if the key is unknown.
 
-        How long this takes tells nothing about any key but its length: what is looked up is a keyed digest, which
-        the sender cannot foresee, and the digests are compared in constant time.
+        The time this takes reveals nothing about any key but its length: the lookup is by a keyed digest that the
+        sender cannot predict, and the digests are compared in constant time.
         """
         if not SHORTEST <= len(presented) <= LONGEST:
             return None
         digest = _digest(presented)
-        known, name = self.entries.get(digest[:_INDEX_BYTES], _NOBODY)
+        known, name = self.entries.get(digest[:_INDEX_BYTES], _NO_ENTRY)
         return name if hmac.compare_digest(known, digest) else None
 
 
 def key_set(files: Iterable[tuple[str, bytes]]) -> KeySet:
-    """Return the keys of files, given by name and content: one key a line, empty lines skipped.
+    """Return the keys of files, given by name and content: one key per line, empty lines skipped.
 
-    All keys of a file have its name. What is no key is left out and told, so that one slip neither locks the
-    others out nor keeps a key that was taken away.
+    All keys of a file have its name. Invalid lines are skipped and reported, so that a typo neither invalidates
+    the other keys nor keeps a revoked key valid.
     """
     entries: dict[bytes, tuple[bytes, str]] = {}
     problems: list[str] = []
     for name, content in files:
         if NAME.fullmatch(name) is None:
-            problems.append(f"{name[:80]!r} is not the name of a key: letters, digits, '.', '_' and '-' are")
+            problems.append(f"{name[:80]!r} is not a valid key name: use letters, digits, '.', '_' and '-'")
             continue
         for number, line in enumerate(content.splitlines(), 1):
             key = line.strip()
@@ -73,14 +73,14 @@ def key_set(files: Iterable[tuple[str, bytes]]) -> KeySet:
 
 def _add(entries: dict[bytes, tuple[bytes, str]], name: str, key: bytes) -> str | None:
     if _KEY.fullmatch(key) is None:
-        return f"a key has {SHORTEST} to {LONGEST} visible ASCII characters and no spaces"
+        return f"a key must have {SHORTEST} to {LONGEST} visible ASCII characters and no spaces"
     digest = _digest(key)
     index = digest[:_INDEX_BYTES]
     if index in entries:
         other = entries[index][1]
-        return None if other == name else f"the same key as in {other}, which it counts for"
-    if len(entries) >= MOST_KEYS:
-        return f"more than {MOST_KEYS} keys"
+        return None if other == name else f"duplicate of a key in {other}"
+    if len(entries) >= MAX_KEYS:
+        return f"more than {MAX_KEYS} keys"
     entries[index] = (digest, name)
     return None
 

@@ -1,7 +1,7 @@
-"""Token buckets, many of them in bounded memory: so many requests a second each, and so many at once.
+"""Token buckets in bounded memory: a rate in requests per second and a burst size for each client.
 
-A bucket is one number, the moment at which it is full again (the generic cell rate algorithm): a bucket that
-nobody uses is full without anything being done, and one that is full is the same as none.
+A bucket is one number, the time at which it is full again (the generic cell rate algorithm): an unused bucket
+fills without any work, and a full bucket need not be stored.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Buckets:
-    """One bucket for each of those who ask; for one event loop, not for threads.
+    """One bucket per client; for one event loop; not thread-safe.
 
-    No more than `most` are kept; the one that was not used for longest goes first. If that one was not full yet,
-    more ask than there is room for, and it would come back full: so a new bucket then begins with one token
-    instead of `burst`, and nobody gains by filling the table with addresses. Refused attempts cost nothing.
+    At most `most` are kept; the least recently used one is evicted first. If it was not full yet, its client would
+    return with a full bucket: so a new bucket then starts with one token instead of `burst`, and flooding the
+    table with addresses gains nothing. Rejected attempts cost nothing.
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Buckets:
         return len(self._full_at)
 
     def take(self, who: str) -> int:
-        """Take one token and return 0, or return after how many whole seconds there will be one."""
+        """Take one token and return 0, or return in how many whole seconds one will be available."""
         now = self._clock()
         full_at = self._full_at.get(who)
         if full_at is None:
             full_at = self._new(now)
         full_at = max(full_at, now)
         wait = full_at - self._room - now
-        # An interval added and taken away again leaves a rounding error, which is no reason to refuse.
+        # Adding and subtracting an interval leaves a rounding error, which must not cause a rejection.
         if wait > 1e-9:
             self._keep(who, full_at)
             return math.ceil(wait)
@@ -51,7 +51,7 @@ class Buckets:
         return 0
 
     def charge(self, who: str, tokens: int) -> None:
-        """Take tokens for what was let in already; where they are not there, the next one waits until they are."""
+        """Take tokens for requests already accepted; missing tokens delay the next request."""
         self._keep(who, max(self._full_at.get(who, 0.0), self._clock()) + tokens * self._interval)
 
     def _new(self, now: float) -> float:

@@ -11,9 +11,9 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.auth.caller import Caller, note
+from imageclassifier_runtime.auth.caller import Caller, set_caller
 from imageclassifier_runtime.auth.client_address import UNKNOWN, account_of, client_of
-from imageclassifier_runtime.auth.keys import MOST_KEYS
+from imageclassifier_runtime.auth.keys import MAX_KEYS
 from imageclassifier_runtime.auth.rate_limits import Buckets
 from imageclassifier_runtime.errors import RateLimitedError, RequestError, UnauthorizedError
 from imageclassifier_runtime.request import scope_keys
@@ -56,7 +56,7 @@ class AuthMiddleware:
         self._refresh_seconds = settings.api_keys_seconds
         self._refresh_at = clock() + self._refresh_seconds
         # Two tables, so that no number of addresses, which are free to obtain, can evict a key's bucket.
-        self._by_key = _buckets(settings, MOST_KEYS, clock)
+        self._by_key = _buckets(settings, MAX_KEYS, clock)
         self._by_address = _buckets(settings, _MAX_ADDRESSES, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +79,7 @@ class AuthMiddleware:
         peer = scope.get("client")
         address = client_of(peer[0] if peer else None, scope["headers"], self._trusted)
         caller = Caller(str(address) if address is not None else UNKNOWN)
-        note(scope, caller)
+        set_caller(scope, caller)
         presented: list[bytes] = []
         if self._files is not None:
             presented = _keys_in(scope["headers"])

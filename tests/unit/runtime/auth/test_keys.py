@@ -1,4 +1,4 @@
-"""Keys open the door by their hash; what is no key opens nothing and locks nobody else out."""
+"""API keys are looked up by hash; invalid lines are skipped and do not affect other keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imageclassifier_runtime.auth.key_files import KeyFiles
-from imageclassifier_runtime.auth.keys import MOST_KEYS, key_set
+from imageclassifier_runtime.auth.keys import MAX_KEYS, key_set
 from imageclassifier_runtime.errors import ApiKeysError
 
 if TYPE_CHECKING:
@@ -48,18 +48,18 @@ def test_a_key_has_the_name_of_its_file_and_a_file_may_have_several() -> None:
 
 
 @pytest.mark.parametrize("other", [ONE[:-1], ONE + "x", ONE.upper(), "", "x" * 16, "x" * 100_000])
-def test_no_other_key_opens(other: str) -> None:
+def test_no_other_key_is_accepted(other: str) -> None:
     assert key_set([("ann", ONE.encode())]).name_of(other.encode()) is None
 
 
-def test_no_key_is_kept_in_the_clear() -> None:
+def test_no_key_is_kept_in_plain_text() -> None:
     assert ONE not in repr(key_set([("ann", ONE.encode())]))
 
 
 @pytest.mark.parametrize(
     "line", ["short", "x" * 257, "has a space in the middle", "gr\u00fc\u00dfe-aus-der-schweiz"]
 )
-def test_what_is_no_key_is_told_without_being_shown_and_the_others_hold(line: str) -> None:
+def test_an_invalid_key_is_reported_without_its_content_and_the_others_are_valid(line: str) -> None:
     keys = key_set([("ann", f"{ONE}\n{line}\n{TWO}".encode()), ("bob", THREE.encode())])
     assert [keys.name_of(key.encode()) for key in (ONE, TWO, THREE, line)] == ["ann", "ann", "bob", None]
     (problem,) = keys.problems
@@ -67,30 +67,30 @@ def test_what_is_no_key_is_told_without_being_shown_and_the_others_hold(line: st
     assert line not in problem
 
 
-def test_a_key_under_two_names_counts_for_the_first() -> None:
+def test_a_duplicate_key_belongs_to_the_first_name() -> None:
     keys = key_set([("ann", ONE.encode()), ("bob", ONE.encode())])
     assert keys.name_of(ONE.encode()) == "ann"
-    assert "line 1 of bob: the same key as in ann" in keys.problems[0]
+    assert "line 1 of bob: duplicate of a key in ann" in keys.problems[0]
 
 
-def test_the_number_of_keys_is_bounded() -> None:
-    keys = key_set([("ann", b"\n".join(b"key-%016d" % number for number in range(MOST_KEYS + 5)))])
-    assert len(keys.entries) == MOST_KEYS
+def test_the_number_of_keys_is_limited() -> None:
+    keys = key_set([("ann", b"\n".join(b"key-%016d" % number for number in range(MAX_KEYS + 5)))])
+    assert len(keys.entries) == MAX_KEYS
     assert len(keys.problems) == 5
 
 
-def test_a_file_is_enough(tmp_path: Path) -> None:
+def test_keys_can_come_from_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text(f"{ONE}\n{TWO}\n")
     assert KeyFiles(tmp_path / "keys.txt").keys.name_of(TWO.encode()) == "keys.txt"
 
 
 @pytest.mark.parametrize("values", [{}, {"ann": ""}, {"ann": "short"}])
-def test_without_any_key_there_is_no_start(tmp_path: Path, values: dict[str, str]) -> None:
+def test_a_folder_without_keys_is_an_error(tmp_path: Path, values: dict[str, str]) -> None:
     with pytest.raises(ApiKeysError, match="no API key"):
         KeyFiles(Secret(tmp_path / "keys", **values).folder)
 
 
-def test_without_the_files_there_is_no_start(tmp_path: Path) -> None:
+def test_missing_key_files_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ApiKeysError, match="cannot be read: No such file"):
         KeyFiles(tmp_path / "keys")
 
@@ -114,23 +114,23 @@ def test_a_file_written_in_place_is_picked_up(tmp_path: Path) -> None:
     assert [files.keys.name_of(key.encode()) for key in (ONE, TWO)] == [None, "keys.txt"]
 
 
-def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
+def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     files = KeyFiles(Secret(tmp_path / "keys", ann=ONE).folder)
     before = files.keys
     files.refresh()
     assert files.keys is before
 
 
-def test_a_secret_emptied_lets_nobody_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_secret_rejects_all_requests(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     secret = Secret(tmp_path / "keys", ann=ONE)
     files = KeyFiles(secret.folder)
     secret.write(ann="short")
     files.refresh()
     assert files.keys.name_of(ONE.encode()) is None
-    assert "nobody is let in" in caplog.text
+    assert "all requests will be rejected" in caplog.text
 
 
-def test_what_cannot_be_read_changes_nothing_is_told_once_and_tried_again(
+def test_unreadable_files_keep_the_keys_are_logged_once_and_retried(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = Secret(tmp_path / "keys", ann=ONE, bob=TWO)
@@ -146,7 +146,9 @@ def test_what_cannot_be_read_changes_nothing_is_told_once_and_tried_again(
     assert [files.keys.name_of(key.encode()) for key in (ONE, THREE)] == [None, "ann"]
 
 
-def test_a_file_too_large_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_is_too_large_keeps_the_previous_keys(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "keys.txt"
     file.write_text(ONE)
     files = KeyFiles(file)

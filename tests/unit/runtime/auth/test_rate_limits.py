@@ -1,4 +1,4 @@
-"""So many a second and so many at once, for each by himself, in bounded memory."""
+"""Rate and burst size for each client, in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def taken(table: Buckets, who: str, attempts: int) -> int:
     return sum(table.take(who) == 0 for _ in range(attempts))
 
 
-def test_a_burst_is_let_in_and_no_more() -> None:
+def test_only_a_burst_is_accepted() -> None:
     table = buckets(Clock())
     assert taken(table, "one", 10) == 4
 
 
-def test_tokens_come_back_at_the_rate() -> None:
+def test_tokens_are_refilled_at_the_rate() -> None:
     clock = Clock()
     table = buckets(clock)
     taken(table, "one", 10)
@@ -37,7 +37,7 @@ def test_tokens_come_back_at_the_rate() -> None:
     assert let_in == 20
 
 
-def test_rest_fills_a_bucket_to_its_burst_and_not_beyond() -> None:
+def test_an_idle_bucket_fills_up_to_its_burst() -> None:
     clock = Clock()
     table = buckets(clock)
     taken(table, "one", 10)
@@ -45,7 +45,7 @@ def test_rest_fills_a_bucket_to_its_burst_and_not_beyond() -> None:
     assert taken(table, "one", 10) == 4
 
 
-def test_a_refusal_says_when_to_come_again_and_that_is_true() -> None:
+def test_a_request_is_accepted_after_the_reported_delay() -> None:
     clock = Clock()
     table = buckets(clock, per_second=0.3, burst=1)
     assert table.take("one") == 0
@@ -57,7 +57,7 @@ def test_a_refusal_says_when_to_come_again_and_that_is_true() -> None:
     assert table.take("one") == 0
 
 
-def test_refused_attempts_cost_nothing() -> None:
+def test_rejected_attempts_cost_nothing() -> None:
     clock = Clock()
     table = buckets(clock)
     taken(table, "one", 1000)
@@ -65,13 +65,13 @@ def test_refused_attempts_cost_nothing() -> None:
     assert table.take("one") == 0
 
 
-def test_each_has_a_bucket_of_his_own() -> None:
+def test_each_client_has_its_own_bucket() -> None:
     table = buckets(Clock())
     taken(table, "one", 10)
     assert taken(table, "two", 10) == 4
 
 
-def test_what_is_charged_afterwards_is_waited_for() -> None:
+def test_charged_tokens_delay_the_next_request() -> None:
     clock = Clock()
     table = buckets(clock)
     assert table.take("one") == 0
@@ -83,7 +83,7 @@ def test_what_is_charged_afterwards_is_waited_for() -> None:
     assert table.take("one") == 0
 
 
-def test_no_number_of_addresses_makes_the_table_larger() -> None:
+def test_the_table_size_is_limited() -> None:
     table = buckets(Clock(), most=50)
     for number in range(5000):
         table.take(f"address-{number}")
@@ -91,7 +91,7 @@ def test_no_number_of_addresses_makes_the_table_larger() -> None:
     assert len(table) == 50
 
 
-def test_an_address_pushed_out_by_others_comes_back_without_its_burst() -> None:
+def test_an_evicted_address_returns_without_its_burst() -> None:
     table = buckets(Clock(), most=50)
     taken(table, "victim", 10)
     for number in range(50):
@@ -99,7 +99,7 @@ def test_an_address_pushed_out_by_others_comes_back_without_its_burst() -> None:
     assert taken(table, "victim", 10) == 1
 
 
-def test_a_newcomer_gets_a_burst_where_the_one_that_goes_had_its_own_back() -> None:
+def test_a_new_bucket_is_full_if_the_evicted_one_was() -> None:
     clock = Clock()
     table = buckets(clock, most=2)
     table.take("one")
@@ -108,7 +108,7 @@ def test_a_newcomer_gets_a_burst_where_the_one_that_goes_had_its_own_back() -> N
     assert taken(table, "three", 10) == 4
 
 
-def test_one_that_goes_on_asking_is_not_pushed_out() -> None:
+def test_a_recently_used_bucket_is_not_evicted() -> None:
     clock = Clock()
     table = buckets(clock, per_second=0.001, most=50)
     taken(table, "one", 4)
