@@ -1,1 +1,1 @@
-"""One classification: plain functions on arrays, each tested and timed alone, and what puts them in order."""
+"""One classification: stages as plain functions on arrays, and the pipeline that runs them in order."""

@@ -1,4 +1,4 @@
-"""Decode: from an image file to pixels. No other module runs a decoder, or lists how it may fail."""
+"""Decode: from an image file to pixels. Only this module runs decoders and lists their exceptions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from imageclassifier_runtime.errors import ImageUndecodableError
 if TYPE_CHECKING:
     from imageclassifier_runtime.inference.image_headers.base import ImageHeader
 
-# What Pillow's Python and C parts raise on broken files. Each of these says that the file is at fault;
-# anything else is a fault of ours and is let through.
+# What Pillow's Python and C parts raise on broken files. Any other exception is a bug and propagates.
 FAILURES = (
     OSError,  # truncated data, "broken data stream", UnidentifiedImageError
-    SyntaxError,  # PNG: broken chunks and checksums; BMP and GIF: not such a file
+    SyntaxError,  # PNG: broken chunks and checksums; BMP and GIF: wrong format
     ValueError,  # impossible sizes, modes and palettes
-    TypeError,  # fields of an unexpected kind
-    LookupError,  # palette index or table entry that is not there
+    TypeError,  # fields of an unexpected type
+    LookupError,  # missing palette index or table entry
     ArithmeticError,  # sizes that overflow, division by a zero field
     AssertionError,  # Pillow's own checks
-    AttributeError,  # a part that an earlier field should have made
+    AttributeError,  # a part that an earlier field should have created
     RuntimeError,  # decoder states, NotImplementedError
-    MemoryError,  # how the C decoders report sizes that they will not allocate
+    MemoryError,  # the C decoders report sizes that they do not allocate this way
     EOFError,
     struct.error,
     zlib.error,
@@ -34,26 +33,26 @@ FAILURES = (
     Image.DecompressionBombWarning,
 )
 
-# Handed to a decoder in one piece: for each, this thread gives the interpreter away, and waits to have it back.
+# Size of the blocks passed to a decoder: the thread releases and reacquires the GIL for each.
 _BLOCK_BYTES = 512 * 1024
 
 
 def configure(max_pixels: int) -> None:
-    """Set the process-wide parts of Pillow: its own pixel limit, and no warnings on stderr about odd files."""
+    """Configure Pillow process-wide: its pixel limit, and no warnings on stderr about unusual files."""
     Image.MAX_IMAGE_PIXELS = max_pixels
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def decode(header: ImageHeader) -> Image.Image:
-    """Return the first frame, decoded whole, in the file's own mode and stored orientation.
+    """Return the first frame, fully decoded, in the file's mode and stored orientation.
 
     Raises ImageUndecodableError.
     """
     try:
         image = Image.open(header.open(), formats=(header.format,))
         if image.size != (header.width, header.height):
-            raise ImageUndecodableError(f"The {header.format} file gives two different sizes.")
+            raise ImageUndecodableError(f"The {header.format} file states two different sizes.")
         image.decodermaxblock = _BLOCK_BYTES
         image.load()
     except FAILURES as error:

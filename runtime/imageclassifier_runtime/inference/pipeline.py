@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.model.folder import ModelFolder
 
 _PREPARING = ("decode", "preprocess")
-_NOT_FINITE = "The tensor holds NaN or an infinity, or a number that is too large for FP32."
-# What a resize holds beside the decoded image: strips, the narrowed image, and the model's input.
+_NOT_FINITE = "The tensor has NaN or an infinity, or a number that is too large for FP32."
+# Memory of a resize in addition to the decoded image: strips, the narrowed image, and the model's input.
 WORKSPACE = 12 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """The likeliest classes, the model's raw scores [C], and the seconds that each stage took.
+    """The top classes, the model's raw scores [C], and the seconds of each stage.
 
-    `began` says when each of these stages did, by `time.perf_counter()`.
+    `began` is when each stage started, by `time.perf_counter()`.
     """
 
     predictions: list[Prediction]
@@ -46,9 +46,9 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prepared:
-    """An input [3, S, S] for a batch, how many classes are wanted, and each stage so far as in an Outcome.
+    """An input [3, S, S] for a batch, the requested number of classes, and the stages so far as in Outcome.
 
-    Values that came from a client are not `checked`: any of them may be NaN, at any address, in any byte order.
+    Values from a client are not `checked`: they may be NaN, unaligned, or in any byte order.
     """
 
     values: FloatArray
@@ -58,15 +58,15 @@ class Prepared:
     checked: bool = False
 
 
-def _crowd() -> bool:
+def _never_alone() -> bool:
     return False
 
 
 class Classifier:
     """A loaded model; `classify` is safe to call from several threads.
 
-    It has two sessions where there are several threads. Images that come together are quickest with one thread
-    each: sharing the threads of each inference costs a fifth of the throughput. One that is alone has them all.
+    With several threads it has two sessions. Concurrent images are fastest with one thread each: sharing the
+    threads of an inference costs a fifth of the throughput. A single image uses all threads.
     """
 
     def __init__(self, model: ModelFolder, session: Session, wide: Session | None = None) -> None:
@@ -88,23 +88,23 @@ class Classifier:
         wide = open_session(model.graph, input_size=size, threads=threads) if threads > 1 else None
         return cls(model, session, wide)
 
-    def warm_up(self, threads: int, largest: int = 1, spare: Callable[[], int] = lambda: sys.maxsize) -> int:
-        """Run as many inferences at once as there will be, so that the memory of all of them is there already.
+    def warm_up(self, threads: int, largest: int = 1, free_bytes: Callable[[], int] = lambda: sys.maxsize) -> int:
+        """Run as many concurrent inferences as serving will, so that their memory is allocated already.
 
-        Larger batches come after smaller ones: `spare` tells how many bytes are left, and where the next size
-        would not fit, SettingsError says so before the container is killed for it. Raises ModelError.
+        Batch sizes double up to `largest`; `free_bytes` returns the free bytes. If the next size would not fit,
+        raises SettingsError before the container is OOM-killed. Raises ModelError.
 
-        Returns how many bytes batches may still take: when sizes mix, the session's memory breaks into pieces, and
-        a third more was seen than for batches of one size.
+        Returns the bytes to reserve for fragmentation: batches of mixed sizes took a third more memory than
+        batches of one size.
         """
         self._run_at_once(threads, 1)
-        before, size = spare(), 1
+        before, size = free_bytes(), 1
         if largest > 1:
             self._session.check_batches(largest)
         while size < largest:
-            larger, left = min(2 * size, largest), spare()
+            larger, left = min(2 * size, largest), free_bytes()
             taken = before - left
-            # What a batch takes grows with the images after its first.
+            # The memory of a batch grows with the images after its first.
             if size > 1 and taken * (larger - size) // (size - 1) > left:
                 raise SettingsError(
                     f"batches of up to {largest} do not fit into the memory limit: those of {size} take "
@@ -113,7 +113,7 @@ class Classifier:
                 )
             size = larger
             self._run_at_once(threads, size)
-        return max(0, before - spare()) // 2
+        return max(0, before - free_bytes()) // 2
 
     def _run_at_once(self, threads: int, size: int) -> None:
         batch = np.zeros((size, *self.input_shape), np.float32)
@@ -124,7 +124,7 @@ class Classifier:
 
     @property
     def classes(self) -> int:
-        """Return how many classes the model tells apart."""
+        """Return the model's number of classes."""
         return self._session.classes
 
     @property
@@ -134,39 +134,40 @@ class Classifier:
 
     @property
     def tensor_names(self) -> tuple[str, str]:
-        """Return the graph's own names of its input and of its scores."""
+        """Return the graph's names of its input and of its scores."""
         return self._session.names
 
-    def classify(self, header: ImageHeader, count: int, alone: Callable[[], bool] = _crowd) -> Outcome:
-        """Decode, prepare, infer, and name the `count` likeliest classes; raises ImageUndecodableError.
+    def classify(self, header: ImageHeader, count: int, alone: Callable[[], bool] = _never_alone) -> Outcome:
+        """Decode, preprocess, infer, and return the top `count` classes; raises ImageUndecodableError.
 
-        `alone` is asked just before the inference, since it is then that others may have come.
+        `alone` is called just before the inference, because other requests may have arrived by then.
         """
         batch, marks = self._input(header)
         return self._outcome(batch, count, _PREPARING, marks, alone)
 
     def prepare(self, header: ImageHeader, count: int, alone: Callable[[], bool]) -> Prepared | Outcome:
-        """Decode and prepare for a batch, or do all that `classify` does where nobody else would be in it."""
+        """Decode and preprocess for a batch, or do what `classify` does if there are no other requests."""
         batch, marks = self._input(header)
         if alone():
             return self._outcome(batch, count, _PREPARING, marks, alone)
         return Prepared(batch[0], count, *_times(_PREPARING, marks), checked=True)
 
-    def infer(self, tensor: FloatArray, count: int, alone: Callable[[], bool] = _crowd) -> Outcome:
-        """Name the `count` likeliest classes of a prepared input [3, S, S]; raises TensorError."""
+    def infer(self, tensor: FloatArray, count: int, alone: Callable[[], bool] = _never_alone) -> Outcome:
+        """Return the top `count` classes of a prepared input [3, S, S]; raises TensorError."""
         if not np.isfinite(tensor).all():
             raise TensorError(_NOT_FINITE)
-        # What comes from a request's body may lie at any address, and in a foreign byte order's type.
+        # A tensor from a request's body may be unaligned, and in another byte order.
         batch = np.require(tensor[np.newaxis], np.float32, ("C", "A"))
         return self._outcome(batch, count, (), [time.perf_counter()], alone)
 
     def infer_together(
-        self, inputs: Sequence[Prepared], alone: Callable[[], bool] = _crowd
+        self, inputs: Sequence[Prepared], alone: Callable[[], bool] = _never_alone
     ) -> list[Outcome | Exception]:
         """Return an outcome or an error for each input, in order, from one inference over all of them.
 
-        An input that fails harms no other: one that is not finite stays out of the batch, and of a batch that the
-        session refuses each input is tried alone. Each outcome has the whole batch's time as its inference's.
+        A failing input does not affect the others: inputs that are not finite are left out, and if the session
+        rejects the batch, each input is tried alone. The inference time of each outcome is that of the whole
+        batch.
         """
         results: list[Outcome | Exception] = [TensorError(_NOT_FINITE) for _ in inputs]
         good = [n for n, given in enumerate(inputs) if given.checked or np.isfinite(given.values).all()]
@@ -178,7 +179,7 @@ class Classifier:
             for row, number in enumerate(good):
                 batch[row] = inputs[number].values
             scores = self._choose(alone).run(batch)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's have no public base; each one is raised to its asker
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's have no public base; each is raised to its caller
             if len(good) == 1:
                 results[good[0]] = error
             else:
@@ -191,7 +192,7 @@ class Classifier:
         return results
 
     def _input(self, header: ImageHeader) -> tuple[FloatArray, list[float]]:
-        """Return the input [1, 3, S, S] of an image, and when its two stages began and ended."""
+        """Return the input [1, 3, S, S] of an image, and the times at which its two stages started and ended."""
         marks = [time.perf_counter()]
         image = decode(header)
         marks.append(time.perf_counter())
@@ -210,7 +211,7 @@ class Classifier:
         marks: list[float],
         alone: Callable[[], bool],
     ) -> Outcome:
-        """Infer and name; `marks` are the times at which the stages `names` began, and the last one ended."""
+        """Infer and name the classes; `marks` are the start times of the stages `names`, and the last end."""
         scores = self._choose(alone).run(batch)[0]
         marks.append(time.perf_counter())
         predictions = self.name(scores, count)
@@ -218,7 +219,7 @@ class Classifier:
         return Outcome(predictions, scores, *_times((*names, "inference", "postprocess"), marks))
 
     def _member(self, given: Prepared, scores: FloatArray, began: float, ended: float) -> Outcome | TensorError:
-        """Return what one input of a batch gets, whose inference `began` and `ended` then."""
+        """Return the outcome of one input of a batch; `began` and `ended` are the times of its inference."""
         naming = time.perf_counter()
         try:
             predictions = self.name(scores, given.count)
@@ -230,11 +231,11 @@ class Classifier:
         return Outcome(predictions, own, {**given.seconds, **seconds}, {**given.began, **starts})
 
     def name(self, scores: FloatArray, count: int) -> list[Prediction]:
-        """Return the `count` likeliest classes by the model's raw scores [C]; raises TensorError."""
+        """Return the top `count` classes of the model's raw scores [C]; raises TensorError."""
         return top(scores, self.model.labels, count, logits=not self._session.gives_probabilities)
 
 
 def _times(names: tuple[str, ...], marks: list[float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the seconds of stages and when they began, from the times between which they lie."""
+    """Return the durations and start times of stages, from the times at which they started and ended."""
     seconds = {name: after - before for name, (before, after) in zip(names, pairwise(marks), strict=True)}
     return seconds, dict(zip(names, marks, strict=False))

@@ -24,19 +24,19 @@ class Prediction(NamedTuple):
 
 
 def softmax(scores: npt.NDArray[np.float32], of: Any = slice(None)) -> npt.NDArray[np.float32]:
-    """Return the probabilities of logits [C], all of them or those `of` some indices."""
+    """Return the probabilities of logits [C], for all classes or for the indices `of`."""
     powers = np.exp(scores - scores.max())
     result: npt.NDArray[np.float32] = powers[of] / powers.sum()
     return result
 
 
 def top(scores: npt.NDArray[np.float32], labels: Sequence[str], count: int, *, logits: bool) -> list[Prediction]:
-    """Return the `count` likeliest classes of scores [C], likeliest first, equal ones by index.
+    """Return the top `count` classes of scores [C] in descending order, ties by index.
 
-    Of `logits` each gets its probability; else its score is given as it is. Raises TensorError where any is not a
-    finite number. Each call into NumPy gives the interpreter away to who waits for it: so there are few.
+    `logits` are converted to probabilities; other scores are returned unchanged. Raises TensorError if any score
+    is not finite. Each call into NumPy may switch threads, so there are few.
     """
-    # Sorted upwards, NaN comes last; backwards from there, the order of equal ones is turned round as well.
+    # Sorted ascending, NaN comes last. The scores are reversed before and after, so that ties keep their order.
     order = len(scores) - 1 - np.argsort(scores[::-1], kind="stable")[::-1]
     if not (math.isfinite(scores[order[0]]) and math.isfinite(scores[order[-1]])):
         raise TensorError("The model's scores for this input are not finite numbers.")

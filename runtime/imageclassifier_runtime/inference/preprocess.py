@@ -1,8 +1,8 @@
 """Preprocess: from a decoded image of any mode to the model's input.
 
 Resize and crop are one step, on the stored pixels; orientation is applied to the small result. Modes other
-than RGB and grey are converted in strips of rows, so that no second copy of a large image is ever made. The
-strips give the same bits as the whole: Pillow itself resizes all rows first and all columns after.
+than RGB and grey are converted in strips of rows, to avoid a second copy of a large image. The result is
+bit-identical: Pillow too resizes all rows first, then all columns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 
 _STRIP_PIXELS = 500_000
-# Pixels that a filter reaches on each side, for one output pixel per input pixel (nearest .. hamming).
+# Support of each filter in pixels per side, at scale 1 (nearest .. hamming).
 _SUPPORT = (1.0, 3.0, 1.0, 2.0, 0.5, 1.0)
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,14 +52,14 @@ def normalise(pixels: npt.NDArray[np.uint8], how: Preprocessing) -> npt.NDArray[
     scale = np.array([how.rescale / deviation for deviation in how.std], np.float32)
     shift = np.array([mean / deviation for mean, deviation in zip(how.mean, how.std, strict=True)], np.float32)
     out = np.empty((1, channels, height, width), np.float32)
-    # All channels at once: between two calls this thread gives the interpreter away, and waits to have it back.
+    # All channels in one call: the thread may lose the GIL between two calls.
     np.multiply(pixels.transpose(2, 0, 1), scale[:, np.newaxis, np.newaxis], out=out[0])
     out -= shift[:, np.newaxis, np.newaxis]
     return out
 
 
 def crop_resized(image: Image.Image, orientation: int, how: Preprocessing) -> Image.Image:
-    """Return the upright RGB image that resizing and then cropping would give, of the crop's size."""
+    """Return the upright RGB image of the crop's size, as resizing and then cropping would produce it."""
     turned = orientation >= 5
     width, height = image.size if not turned else image.size[::-1]
     box = source_box(width, height, how)
@@ -70,7 +70,7 @@ def crop_resized(image: Image.Image, orientation: int, how: Preprocessing) -> Im
 
 
 def source_box(width: int, height: int, how: Preprocessing) -> Box:
-    """Return which part of an upright image of this size ends in the crop, in its pixels: (x0, y0, x1, y1)."""
+    """Return the region of an upright image of this size that the crop shows, in its pixels: (x0, y0, x1, y1)."""
     if how.exact is not None:
         scaled_height, scaled_width = how.exact
     else:
@@ -83,7 +83,7 @@ def source_box(width: int, height: int, how: Preprocessing) -> Box:
 
 
 def _stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
-    """Turn a box of the upright image into one of the stored image, which has `size` (width, height)."""
+    """Convert a box of the upright image to the stored image, which has `size` (width, height)."""
     x0, y0, x1, y1 = box
     width, height = size
     match orientation:
@@ -103,7 +103,7 @@ def _stored_box(box: Box, size: tuple[int, int], orientation: int) -> Box:
             turned = (width - y1, x0, width - y0, x1)
         case _:
             turned = box
-    # Rounding must not leave the box a hair outside the image.
+    # Rounding must not move the box outside the image.
     left, top = max(0.0, turned[0]), max(0.0, turned[1])
     return left, top, min(float(width), turned[2]), min(float(height), turned[3])
 
@@ -114,13 +114,13 @@ def _resize(image: Image.Image, size: tuple[int, int], resample: int, box: Box) 
     if image.mode in {"RGB", "L"} and "transparency" not in image.info:
         small = image.resize(size, method, box=box)
         return small if small.mode == "RGB" else small.convert("RGB")
-    columns = _reach(box[0], box[2], size[0], image.width, resample)
-    rows = _reach(box[1], box[3], size[1], image.height, resample)
+    columns = _source_range(box[0], box[2], size[0], image.width, resample)
+    rows = _source_range(box[1], box[3], size[1], image.height, resample)
     step = max(1, _STRIP_PIXELS // (columns[1] - columns[0]))
     narrow: Image.Image | None = None
     for top in range(rows[0], rows[1], step):
         bottom = min(top + step, rows[1])
-        strip = _plain(image.crop((columns[0], top, columns[1], bottom)))
+        strip = _to_plain_mode(image.crop((columns[0], top, columns[1], bottom)))
         across = (box[0] - columns[0], 0, box[2] - columns[0], bottom - top)
         strip = strip.resize((size[0], bottom - top), method, box=across)
         if narrow is None:
@@ -129,17 +129,17 @@ def _resize(image: Image.Image, size: tuple[int, int], resample: int, box: Box) 
     if narrow is None:
         raise ValueError("the crop is empty")
     small = narrow.resize(size, method, box=(0, box[1] - rows[0], size[0], box[3] - rows[0]))
-    return _on_white(small) if small.mode == "RGBa" else small.convert("RGB")
+    return _blend_onto_white(small) if small.mode == "RGBa" else small.convert("RGB")
 
 
-def _reach(low: float, high: float, size: int, limit: int, resample: int) -> tuple[int, int]:
-    """Return the rows or columns that a resize of `low`..`high` to `size` looks at."""
+def _source_range(low: float, high: float, size: int, limit: int, resample: int) -> tuple[int, int]:
+    """Return the range of rows or columns that a resize of `low`..`high` to `size` reads."""
     margin = _SUPPORT[resample] * max(1.0, (high - low) / size) + 1
     return max(0, math.floor(low - margin)), min(limit, math.ceil(high + margin))
 
 
-def _plain(strip: Image.Image) -> Image.Image:
-    """Return a strip as RGB, L, or RGBa (colour already multiplied by alpha)."""
+def _to_plain_mode(strip: Image.Image) -> Image.Image:
+    """Return a strip as RGB, L, or RGBa (premultiplied alpha)."""
     mode = strip.mode
     if mode.startswith("I"):
         return _from_16_bit(strip)
@@ -156,8 +156,8 @@ def _from_16_bit(strip: Image.Image) -> Image.Image:
     return Image.fromarray(((np.minimum(values, 65535) + 128) // 257).astype(np.uint8))
 
 
-def _on_white(image: Image.Image) -> Image.Image:
-    """Lay an image of mode RGBa on white."""
+def _blend_onto_white(image: Image.Image) -> Image.Image:
+    """Blend an image of mode RGBa onto white."""
     pixels = np.asarray(image).astype(np.uint16)
     flat = pixels[:, :, :3] + (255 - pixels[:, :, 3:])
     return Image.fromarray(np.minimum(flat, 255).astype(np.uint8))

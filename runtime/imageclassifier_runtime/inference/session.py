@@ -1,4 +1,4 @@
-"""Inference: one ONNX Runtime session, opened for a small container and proved to work before it is used."""
+"""Inference: an ONNX Runtime session, configured for a small container and tested before it is used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Session:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Return the graph's own names of its input and of the output that is read."""
+        """Return the graph's names of its input and of the output that is read."""
         return self._input, self._output
 
     def run(self, batch: FloatArray) -> FloatArray:
@@ -38,20 +38,20 @@ class Session:
         return scores
 
     def check_batches(self, size: int) -> None:
-        """Prove that inputs get together the scores that each gets alone; raises ModelError where they do not.
+        """Check that inputs get the same scores in a batch as alone; raises ModelError if not.
 
-        A graph may be written for one input, or mix its inputs (scores over the whole batch, ranges that are taken
-        from it): then one client's answer would depend on another's image.
+        A graph may have a fixed batch size, or mix its inputs (softmax or quantization ranges over the whole
+        batch): then one client's result would depend on another client's image.
         """
         remedy = "Export it with an open batch axis, or leave batching off (a batch size of 1)"
         fixed = self._session.get_inputs()[0].shape[0]
         if isinstance(fixed, int):
             raise ModelError(
                 INVALID,
-                f"the model takes {fixed} image at a time, and batches of up to {size} were asked for. {remedy}",
+                f"the model takes {fixed} image at a time, but the batch size is {size}. {remedy}",
             )
         inputs = np.random.default_rng(0).standard_normal((2, 3, self.input_size, self.input_size), np.float32)
-        inputs[1] *= 50  # what is taken from all inputs at once, such as a range, is then far off for the first
+        inputs[1] *= 50  # anything computed over the whole batch is then far off for the first input
         alone = np.concatenate([self.run(inputs[:1]), self.run(inputs[1:])])
         try:
             together = self.run(inputs)
@@ -61,7 +61,7 @@ class Session:
             raise ModelError(INVALID, f"the model cannot take two images at a time: {error}. {remedy}") from error
         apart = np.ptp(alone, axis=1, keepdims=True)
         if together.shape != alone.shape or not (np.abs(together - alone) <= 0.02 * apart + 1e-4).all():
-            raise ModelError(INVALID, f"the model scores two images otherwise together than each alone. {remedy}")
+            raise ModelError(INVALID, f"the model scores two images differently in a batch than alone. {remedy}")
 
     def _probe(self) -> tuple[int, bool]:
         """Run twice and return (classes, whether the output is already a softmax)."""
@@ -80,17 +80,17 @@ class Session:
 
 
 def session_options(threads: int) -> Any:
-    """Return ONNX Runtime's options as serving has them, with `threads` threads for one inference."""
+    """Return ONNX Runtime's options for serving, with `threads` threads for one inference."""
     import onnxruntime  # noqa: PLC0415 - slow to import, and the fetch step seldom needs it
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # A plan of all activations as one block comes on top of the blocks of the runs before it, and saves no time.
+    # Memory patterns allocate one block for all activations in addition to the arena, and save no time.
     options.enable_mem_pattern = False
-    # A thread that sleeps between the fifty steps of an inference is woken fifty times, which takes longer than
-    # its share of the work. Spinning after the last one would burn the CPU quota that the next request needs.
+    # Threads that sleep between the fifty steps of an inference are woken fifty times, which takes longer than
+    # their share of the work. Spinning after the last step would use up the CPU quota of the next request.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
@@ -102,17 +102,17 @@ def session_options(threads: int) -> Any:
 
 @functools.cache
 def _share_arena() -> None:
-    """Give all sessions one arena: with its own, each would keep room for what only one needs at a time."""
+    """Share one arena among all sessions: separate arenas would each keep memory that only one uses at a time."""
     import onnxruntime  # noqa: PLC0415
 
     kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
     info = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
-    # 0 and -1 are ONNX Runtime's defaults: no bound, doubling, chunks as it likes.
+    # 0 and -1 are ONNX Runtime's defaults: no limit, doubling, default chunk sizes.
     onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(0, -1, -1, -1))
 
 
 def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
-    """Load a graph with `threads` threads for one inference; raises ModelError where it cannot be run."""
+    """Load a graph with `threads` threads for one inference; raises ModelError if it cannot be run."""
     import onnxruntime  # noqa: PLC0415
 
     options = session_options(threads)
@@ -128,5 +128,5 @@ def open_session(graph: Path, *, input_size: int, threads: int) -> Session:
 
 
 def _is_of_onnxruntime(error: Exception) -> bool:
-    """Tell ONNX Runtime's own errors, which share no public base class, from faults."""
+    """Return whether an error is ONNX Runtime's; its errors have no public base class."""
     return type(error).__module__.startswith("onnxruntime")

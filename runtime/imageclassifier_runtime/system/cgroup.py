@@ -1,6 +1,6 @@
-"""What this container may use: CPU quota and memory limit of its cgroup, versions 1, 2 and hybrid.
+"""Reads the CPU quota and the memory limit of this container's cgroup, versions 1, 2 and hybrid.
 
-The host's core count is never used where a quota is set: threads beyond the quota only get throttled.
+If a quota is set, the host's core count is not used: threads beyond the quota are only throttled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UNLIMITED = 1 << 60
 
 
 class _Mount(NamedTuple):
-    """One cgroup mount: version 2 has no controllers named on the mount."""
+    """One cgroup mount; version 2 lists no controllers on the mount."""
 
     root: str
     point: str
@@ -26,7 +26,7 @@ class _Mount(NamedTuple):
 
 
 def cpu_quota(filesystem: Path = Path("/")) -> float | None:
-    """Return the CPUs that the tightest quota on the way up allows, or None where none is set."""
+    """Return the tightest CPU quota up to the root of the hierarchy, or None if none is set."""
 
     def read(folder: Path, version: int) -> float | None:
         if version == 2:
@@ -43,7 +43,7 @@ def cpu_quota(filesystem: Path = Path("/")) -> float | None:
 
 
 def memory_limit(filesystem: Path = Path("/")) -> int | None:
-    """Return the tightest memory limit on the way up in bytes, or None where none is set."""
+    """Return the tightest memory limit up to the root of the hierarchy in bytes, or None if none is set."""
 
     def read(folder: Path, version: int) -> float | None:
         name = "memory.max" if version == 2 else "memory.limit_in_bytes"
@@ -55,14 +55,14 @@ def memory_limit(filesystem: Path = Path("/")) -> int | None:
 
 
 def thread_count(filesystem: Path = Path("/")) -> int:
-    """Return how many threads are worth running: the quota rounded up, at least 1, at most the cores."""
+    """Return the number of threads to run: the quota rounded up, at least 1, at most the number of cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(filesystem)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def available_memory(filesystem: Path = Path("/")) -> int:
-    """Return the bytes that the machine could still give out."""
+    """Return the machine's available memory in bytes."""
     for line in _read(filesystem / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -70,7 +70,7 @@ def available_memory(filesystem: Path = Path("/")) -> int:
 
 
 def resident_memory(filesystem: Path = Path("/")) -> int:
-    """Return the bytes of this process that are in memory now."""
+    """Return this process's resident memory in bytes."""
     for line in _read(filesystem / "proc/self/status").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -104,7 +104,7 @@ def _folders(filesystem: Path, controller: str) -> Iterator[tuple[Path, int]]:
 
 
 def _below(own: str, root: str) -> str | None:
-    """Return the path of our group under the mount, or None where the mount shows another part of the tree."""
+    """Return this cgroup's path below the mount, or None if the mount shows another part of the hierarchy."""
     try:
         return str(PurePosixPath(own).relative_to(root))
     except ValueError:

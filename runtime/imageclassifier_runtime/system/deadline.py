@@ -1,6 +1,6 @@
-"""Cuts a connection at a moment, whatever its other side does.
+"""Shuts a connection down at a deadline, whatever the peer does.
 
-A peer that drips single bytes never meets the socket's own timeout.
+A peer that sends single bytes slowly never triggers the socket's timeout.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def cut_at(raw: socket.socket, deadline: float) -> Iterator[None]:
-    """Shut `raw` down at `deadline` (`time.monotonic()` seconds) unless the block has ended by then.
+    """Shut `raw` down at `deadline` (`time.monotonic()` seconds) unless the block has finished by then.
 
-    It is done through a handle of its own, because TLS takes the socket over and leaves the first one empty.
+    A duplicate of the socket is used, because TLS detaches the original one.
     """
     handle = raw.dup()
     cutter = threading.Timer(max(0.0, deadline - time.monotonic()), _cut, (handle,))

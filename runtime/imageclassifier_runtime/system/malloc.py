@@ -1,7 +1,7 @@
-"""Tell glibc to hand freed image memory back at once, so that a burst of large images does not stay resident.
+"""Configures glibc to return freed image memory immediately, so that a burst of images does not stay resident.
 
-Left alone, glibc raises its mmap threshold to 32 MiB as large blocks are freed and keeps one arena per thread,
-and a server that has seen a few 100 MB images never shrinks again.
+By default, glibc raises its mmap threshold to 32 MiB as large blocks are freed and keeps one arena per thread, and
+a server that has processed a few images of 100 MB never shrinks again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TRIM_FROM = 8 * 1024 * 1024
 
 
 def configure(arenas: int) -> bool:
-    """Fix the thresholds and the number of arenas; return whether this libc took them."""
+    """Set the thresholds and the number of arenas; return whether this libc accepted them."""
     mallopt = _function("mallopt")
     if mallopt is None:
         return False
@@ -27,14 +27,14 @@ def configure(arenas: int) -> bool:
 
 
 def trim() -> None:
-    """Give back what loading has left over."""
+    """Return free memory to the system."""
     malloc_trim = _function("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
 
 
 def _function(name: str) -> Any:
-    """Return a function of the C library, or None where it has none of that name."""
+    """Return a function of the C library, or None if it does not exist."""
     try:
         return getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):

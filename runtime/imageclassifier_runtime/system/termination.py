@@ -1,4 +1,4 @@
-"""The termination message: the one channel on which a pod tells the operator facts or the cause of failure."""
+"""The termination message: the only channel by which a pod reports the cause of a failure to the operator."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SHORTENED = (1500, 700, 300)
 
 
 def write(path: Path, content: dict[str, object]) -> None:
-    """Write `content` as JSON of at most 2 KiB; a missing or read-only file is no failure.
+    """Write `content` as JSON of at most 2 KiB; a missing or read-only file is ignored.
 
-    The file is only ever written where the kubelet has put it (or where its folder is), so that running the
-    command by hand as root leaves nothing behind in /dev.
+    A file in /dev is written only if the kubelet has created it, so that running the command by hand as root
+    leaves nothing behind there.
     """
     text = json.dumps(content, ensure_ascii=False)
     for longest in _SHORTENED:

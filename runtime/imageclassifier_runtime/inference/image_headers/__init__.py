@@ -1,4 +1,4 @@
-"""Headers of image files: size, cost and orientation are known before a decoder runs."""
+"""Parses headers of image files: size, memory cost and orientation are known before a decoder runs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["ImageHeader", "check_limits", "read"]
 
 
 def read(data: Data) -> ImageHeader:
-    """Recognise a file by its first bytes, whatever anyone said it is, and read its header.
+    """Detect the format from the first bytes, whatever the Content-Type, and parse the header.
 
-    Raises UnsupportedTypeError for what is none of our formats, ImageUndecodableError for a broken header.
+    Raises UnsupportedTypeError for other formats, ImageUndecodableError for a broken header.
     """
     start = bytes(data[:12])
     if not start:
         raise BodyInvalidError("The image is empty.")
     for known in FORMATS:
-        if known.begins(start):
+        if known.matches(start):
             header = known.parse(data)
             break
     else:
@@ -34,18 +34,18 @@ def read(data: Data) -> ImageHeader:
 
 
 def check_limits(header: ImageHeader, *, max_pixels: int, max_side: int) -> None:
-    """Raise TooLargeError for more pixels, or a longer side, than are taken."""
+    """Raise TooLargeError for too many pixels or too long a side."""
     if header.pixels > max_pixels or max(header.width, header.height) > max_side:
         raise TooLargeError(
             f"The image has {header.width} x {header.height} pixels; this server takes at most "
-            f"{max_pixels} pixels and {max_side} on a side. Send a smaller version: the model looks at a "
-            "few hundred pixels a side only.",
+            f"{max_pixels} pixels and {max_side} on a side. Send a smaller version: the model uses only a "
+            "few hundred pixels a side.",
             reason="too-many-pixels",
         )
 
 
 def _unknown(start: bytes) -> ImageUndecodableError | UnsupportedTypeError:
-    # The first bytes of a format with a tag are those of many other kinds of files as well.
+    # The first bytes of a format with a tag are shared by many other file types.
     if any(magic.startswith(start) for known in FORMATS if not known.tag for magic in known.magic):
         return ImageUndecodableError("The file ends after its first bytes.")
     return UnsupportedTypeError(f"These bytes are no {NAMES} image.")

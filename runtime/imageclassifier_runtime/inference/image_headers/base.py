@@ -1,4 +1,4 @@
-"""What every reader of headers returns, and the file object that hands its pieces to a decoder without a copy."""
+"""The result of every header parser, and a file object that passes its pieces to a decoder without a copy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Data = bytes | bytearray
-# Below this a plain copy is quicker than a file object in Python.
+# Below this size a plain copy is faster than a file object in Python.
 _COPY_LIMIT = 512 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """An image file, read as far as its header.
+    """The parsed header of an image file.
 
     `width` and `height` are in stored pixels, before `orientation` (EXIF, 1 to 8) is applied. `pieces` are the
     parts of the file that the decoder needs: metadata is left out, since decoders copy and parse it. `peak` is
-    how many bytes the decoder and what follows hold at most, the file's own bytes not counted.
+    the peak memory of the decoder and the following stages in bytes, without the file itself.
     """
 
     format: str
@@ -97,5 +97,5 @@ def truncated(kind: str) -> ImageUndecodableError:
 
 
 def broken(kind: str, what: str) -> ImageUndecodableError:
-    """Return the error for a file whose header makes no sense."""
+    """Return the error for a file with an invalid header."""
     return ImageUndecodableError(f"The {kind} file is broken: {what}.")

@@ -1,4 +1,4 @@
-"""The one EXIF field that changes an answer, read without building a table of all the others.
+"""Reads the EXIF orientation, the only field that matters, without parsing all the others.
 
 A general EXIF reader copies every field's data: a few kilobytes of overlapping fields then fill gigabytes.
 """
@@ -13,7 +13,7 @@ _MAX_FIELDS = 1024
 
 
 def orientation(block: bytes | bytearray | memoryview) -> int:
-    """Return the orientation, 1 to 8, of a TIFF block (with or without the `Exif` prefix); 1 where unclear."""
+    """Return the orientation, 1 to 8, of a TIFF block (with or without the `Exif` prefix); 1 if unclear."""
     if bytes(block[:6]) == b"Exif\0\0":
         block = block[6:]
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))

@@ -1,4 +1,4 @@
-"""The image formats that are taken: for each, everything that depends on it, and nowhere else a list of them."""
+"""The table of supported image formats: everything that depends on a format is listed here only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFormat:
-    """A file is of this format if it begins with one of `magic`, and with `tag`, if there is one, 8 bytes on.
+    """A file has this format if it starts with one of `magic`, and has `tag`, if any, at offset 8.
 
-    `parse` reads the header. Importing Pillow's `plugin` registers its decoder: while each format has one,
-    opening a file never searches for others.
+    `parse` reads the header. Importing Pillow's `plugin` registers its decoder, so that Pillow does not search
+    for plugins when it opens a file.
     """
 
     name: str
@@ -32,8 +32,8 @@ class ImageFormat:
     parse: Callable[[Data], ImageHeader]
     plugin: ModuleType
 
-    def begins(self, start: bytes) -> bool:
-        """Return whether a file with these first 12 bytes is of this format."""
+    def matches(self, start: bytes) -> bool:
+        """Return whether a file with these first 12 bytes has this format."""
         return start.startswith(self.magic) and start[8:].startswith(self.tag)
 
 

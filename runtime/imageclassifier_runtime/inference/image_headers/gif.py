@@ -1,4 +1,4 @@
-"""GIF: the first frame only, with its palette and transparency; comments and application data left out."""
+"""GIF: the first frame only, with its palette and transparency; comments and application data are left out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse(data: Data) -> ImageHeader:
         if kind == _IMAGE:
             break
         if kind != _EXTENSION:
-            what = "it has no image" if kind == _END else "a block is of no known kind"
+            what = "it has no image" if kind == _END else "a block has an unknown type"
             raise broken("GIF", what)
         start, is_control = position, view[position + 1] == _CONTROL
         position += 2

@@ -15,7 +15,7 @@ _COLOUR = frozenset({0xE0, 0xEE})  # JFIF and Adobe: they say which colour space
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _SCAN, _EXIF = 0xDA, 0xE1
 _MAX_SEGMENTS = 4096
-# Each scan is a pass over the whole image: a progressive file of thousands of empty scans would run for hours.
+# Each scan is a pass over the whole image: a progressive file with thousands of empty scans would take hours.
 _MAX_SCANS = 100
 # 20 scans of 25 million pixels; Pillow itself writes 10, and 18 for CMYK.
 _MAX_SCANNED_PIXELS = 500_000_000
@@ -26,19 +26,19 @@ def parse(data: Data) -> ImageHeader:
     view = memoryview(data)
     kept = [view[:2]]
     frame: tuple[int, memoryview] | None = None
-    turned, position = 1, 2
+    orientation_value, position = 1, 2
     for _ in range(_MAX_SEGMENTS):
         marker, start, end = _segment(view, position)
         if marker == _SCAN:
             if frame is None:
                 raise broken("JPEG", "it has no frame header before its first scan")
-            return _image_header(frame, view[start:end], (*kept, view[position:]), data, turned)
+            return _image_header(frame, view[start:end], (*kept, view[position:]), data, orientation_value)
         if marker in _FRAMES:
             if frame is not None:
                 raise broken("JPEG", "it has two frame headers")
             frame = marker, view[start:end]
-        elif marker == _EXIF and turned == 1 and bytes(view[start : start + 6]) == b"Exif\0\0":
-            turned = orientation(view[start:end])
+        elif marker == _EXIF and orientation_value == 1 and bytes(view[start : start + 6]) == b"Exif\0\0":
+            orientation_value = orientation(view[start:end])
         if marker in _FRAMES or marker in _TABLES or (marker in _COLOUR and end - start <= 256):
             kept.append(view[position:end])
         position = end
@@ -74,7 +74,7 @@ def _image_header(
     scan: memoryview,
     pieces: tuple[memoryview, ...],
     data: Data,
-    turned: int,
+    orientation_value: int,
 ) -> ImageHeader:
     marker, header = frame
     if len(header) < 6 or len(header) < 6 + 3 * header[5] or not header[5] or not scan:
@@ -82,16 +82,14 @@ def _image_header(
     height, width = header[1] << 8 | header[2], header[3] << 8 | header[4]
     components = header[5]
     per_pixel = 1.0 if components == 1 else 4.0
-    # Otherwise the decoder ends after the one scan that has it all, whatever follows.
+    # Otherwise the decoder stops after the first scan, which is complete.
     if marker in _PROGRESSIVE or scan[0] < components:
         scans = data.count(b"\xff\xda", len(data) - len(pieces[-1]))
         if scans > _MAX_SCANS or (scans > 1 and scans * width * height > _MAX_SCANNED_PIXELS):
-            raise TooLargeError(
-                f"The JPEG has {scans} scans, more than are taken for its size.", reason="too-many-scans"
-            )
+            raise TooLargeError(f"The JPEG has {scans} scans, too many for its size.", reason="too-many-scans")
         # The decoder keeps the coefficients of the whole image, 2 bytes each, until the last scan.
         factors = [header[7 + 3 * index] for index in range(components)]
         blocks = [max(1, factor >> 4) * max(1, factor & 15) for factor in factors]
         widest = max(1, *(factor >> 4 for factor in factors)) * max(1, *(factor & 15 for factor in factors))
         per_pixel += 2 * sum(blocks) / widest
-    return ImageHeader("JPEG", width, height, pieces, int(width * height * per_pixel), turned)
+    return ImageHeader("JPEG", width, height, pieces, int(width * height * per_pixel), orientation_value)

@@ -1,4 +1,4 @@
-"""PNG: size and depth from IHDR, and only the chunks that make pixels; text, profiles and animation left out."""
+"""PNG: size and depth from IHDR, and only the chunks for pixels; text, profiles and animation are left out."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def parse(data: Data) -> ImageHeader:
     kept = [view[:8]]
     header: bytes | None = None
     first_data: int | None = None
-    turned, position = 1, 8
+    orientation_value, position = 1, 8
     for _ in range(_MAX_CHUNKS):
         if position + 12 > len(view):
             break
         length = int.from_bytes(view[position : position + 4], "big")
         kind, end = bytes(view[position + 4 : position + 8]), position + 12 + length
         if header is None and (kind != b"IHDR" or length != 13):
-            raise broken("PNG", "it does not begin with a header chunk")
+            raise broken("PNG", "it does not start with a header chunk")
         if kind == b"IDAT":
             first_data = position if first_data is None else first_data
         elif first_data is not None:
-            return _image_header(header, (*kept, view[first_data:position], _END), turned)
+            return _image_header(header, (*kept, view[first_data:position], _END), orientation_value)
         elif end > len(view):
             raise truncated("PNG")
         elif kind in _KEPT:
@@ -42,20 +42,20 @@ def parse(data: Data) -> ImageHeader:
             header = bytes(view[position + 8 : end - 4]) if header is None else header
             kept.append(view[position:end])
         elif kind == b"eXIf":
-            turned = orientation(view[position + 8 : end - 4])
+            orientation_value = orientation(view[position + 8 : end - 4])
         position = end
     else:
         raise broken("PNG", f"it has more than {_MAX_CHUNKS} chunks")
     if first_data is None:
         raise truncated("PNG")
-    return _image_header(header, (*kept, view[first_data:]), turned)
+    return _image_header(header, (*kept, view[first_data:]), orientation_value)
 
 
-def _image_header(header: bytes | None, pieces: tuple[memoryview, ...], turned: int) -> ImageHeader:
+def _image_header(header: bytes | None, pieces: tuple[memoryview, ...], orientation_value: int) -> ImageHeader:
     if header is None:
         raise truncated("PNG")
     width, height, depth, colour = struct.unpack(">IIBB", header[:10])
     if colour not in _PER_PIXEL:
         raise broken("PNG", f"colour type {colour} does not exist")
     per_pixel = 2 if colour == 0 and depth == 16 else _PER_PIXEL[colour]
-    return ImageHeader("PNG", width, height, pieces, width * height * per_pixel, turned)
+    return ImageHeader("PNG", width, height, pieces, width * height * per_pixel, orientation_value)

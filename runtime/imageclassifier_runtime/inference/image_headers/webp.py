@@ -1,4 +1,4 @@
-"""WebP: size from the first chunk, orientation from the EXIF chunk where there is one."""
+"""WebP: size from the first chunk, orientation from the EXIF chunk, if any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from imageclassifier_runtime.inference.image_headers.exif import orientation
 MAGIC, TAG = b"RIFF", b"WEBP"
 _MAX_CHUNKS = 10_000
 _HAS_EXIF = 0x08
-# Two canvases of the animation decoder (stills go through it too), the copy that is handed over, and the image;
+# Two canvases of the animation decoder (used for stills too), the copy that it returns, and the image;
 # measured: 16.0 for lossy and animated files, 16.1 for lossless ones.
 _PER_PIXEL = 16
 
@@ -18,7 +18,7 @@ def parse(data: Data) -> ImageHeader:
     view = memoryview(data)
     if len(view) < 30:
         raise truncated("WebP")
-    kind, turned = bytes(view[12:16]), 1
+    kind, orientation_value = bytes(view[12:16]), 1
     if kind == b"VP8 ":
         if bytes(view[23:26]) != b"\x9d\x01\x2a":
             raise broken("WebP", "its frame has no start code")
@@ -30,12 +30,12 @@ def parse(data: Data) -> ImageHeader:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     elif kind == b"VP8X":
         width, height = _little(view[24:27]) + 1, _little(view[27:30]) + 1
-        turned = _orientation(view) if view[20] & _HAS_EXIF else 1
+        orientation_value = _orientation(view) if view[20] & _HAS_EXIF else 1
     else:
-        raise broken("WebP", "its first chunk is of no known kind")
-    # The decoder is given a copy of the file, which it keeps.
+        raise broken("WebP", "its first chunk has an unknown type")
+    # The decoder keeps its own copy of the file.
     peak = width * height * _PER_PIXEL + 3 * len(view)
-    return ImageHeader("WEBP", width, height, (view,), peak, turned)
+    return ImageHeader("WEBP", width, height, (view,), peak, orientation_value)
 
 
 def _orientation(view: memoryview) -> int:

@@ -1,4 +1,4 @@
-"""What is known of an image before any decoder sees it."""
+"""What is known about an image before a decoder runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_format_and_size_come_from_the_bytes(kind: str) -> None:
         ("RGB", "BMP", {}, 4),
     ],
 )
-def test_the_cost_of_decoding_is_what_was_measured(
+def test_the_estimated_memory_of_decoding_matches_the_measurement(
     mode: str, kind: str, options: dict[str, object], per_pixel: float
 ) -> None:
     header = image_headers.read(make.encoded(make.picture(mode, SIZE), kind, **options))
@@ -75,7 +75,7 @@ def test_a_large_file_is_read_without_a_copy_and_gives_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("value", range(1, 9))
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_orientation_in_both_byte_orders(value: int, order: str) -> None:
+def test_orientation_is_read_in_both_byte_orders(value: int, order: str) -> None:
     assert orientation(make.exif(value, order=order)) == value
 
 
@@ -91,11 +91,11 @@ def test_orientation_in_both_byte_orders(value: int, order: str) -> None:
         make.overlapping_fields(4000, 60000),
     ],
 )
-def test_an_unclear_orientation_is_upright(block: bytes) -> None:
+def test_an_invalid_orientation_counts_as_upright(block: bytes) -> None:
     assert orientation(block) == 1
 
 
-def test_limits_are_on_pixels_and_on_sides() -> None:
+def test_pixels_and_sides_are_limited() -> None:
     header = image_headers.read(make.png(300, 10))
     image_headers.check_limits(header, max_pixels=3000, max_side=300)
     for limits in ({"max_pixels": 2999, "max_side": 300}, {"max_pixels": 3000, "max_side": 299}):
@@ -103,26 +103,26 @@ def test_limits_are_on_pixels_and_on_sides() -> None:
             image_headers.check_limits(header, **limits)
 
 
-def test_a_progressive_jpeg_of_many_scans_is_too_large() -> None:
+def test_a_progressive_jpeg_with_many_scans_is_too_large() -> None:
     assert image_headers.read(make.jpeg_scans(5))
     with pytest.raises(TooLargeError, match="scans"):
         image_headers.read(make.jpeg_scans(200))
 
 
-def test_a_file_whose_decoder_sees_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_two_different_sizes_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     header = image_headers.read(make.png(30, 10))
     monkeypatch.setattr(Image, "open", lambda *_, **__: Image.new("L", (10, 30)))
     with pytest.raises(ImageUndecodableError, match="two different sizes"):
         decode(header)
 
 
-def test_other_image_formats_are_no_type_of_ours() -> None:
+def test_other_image_formats_are_unsupported() -> None:
     with pytest.raises(UnsupportedTypeError):
         image_headers.read(make.encoded(make.picture(), "TIFF"))
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
-def test_a_format_is_read_and_decoded_by_what_its_row_names(known: ImageFormat) -> None:
+def test_each_format_is_parsed_and_decoded_as_its_row_states(known: ImageFormat) -> None:
     header = image_headers.read(make.encoded(make.picture(size=SIZE), known.name.upper()))
     factory, _ = Image.OPEN[header.format]
     assert getattr(factory, "__module__", "") == known.plugin.__name__
@@ -131,7 +131,7 @@ def test_a_format_is_read_and_decoded_by_what_its_row_names(known: ImageFormat) 
 
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
-def test_a_file_of_its_first_bytes_is_broken_and_not_another_kind(known: ImageFormat) -> None:
+def test_a_file_truncated_in_its_magic_bytes_is_broken_not_unsupported(known: ImageFormat) -> None:
     for magic in known.magic:
         for end in range(1, len(magic) + 1):
             error = UnsupportedTypeError if known.tag else ImageUndecodableError

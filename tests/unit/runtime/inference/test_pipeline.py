@@ -1,4 +1,4 @@
-"""Which of its two sessions a classifier takes, and that both say the same."""
+"""Which of its two sessions a classifier uses, and that both give equal results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
-    """Return a list that fills with the session of each inference."""
+def inferences(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
+    """Return a list that records the session of each inference."""
     seen: list[Session] = []
     plain: Callable[..., object] = Session.run
 
@@ -32,25 +32,25 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
     return seen
 
 
-def test_an_image_alone_has_all_threads_and_images_together_have_one_each(
-    model_path: Path, ran: list[Session]
+def test_a_single_image_uses_all_threads_and_concurrent_images_one_each(
+    model_path: Path, inferences: list[Session]
 ) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=2)
     picture = image_headers.read(image_bytes("blue"))
-    ran.clear()
+    inferences.clear()
     alone = classifier.classify(picture, 3, lambda: True)
     together = classifier.classify(picture, 3, lambda: False)
     unsaid = classifier.infer(np.zeros(classifier.input_shape, np.float32), 3)
-    assert ran[0] is not ran[1]
-    assert ran[1] is ran[2]
+    assert inferences[0] is not inferences[1]
+    assert inferences[1] is inferences[2]
     assert alone.predictions == together.predictions
     assert len(unsaid.predictions) == 3
 
 
-def test_one_thread_needs_one_session(model_path: Path, ran: list[Session]) -> None:
+def test_one_thread_needs_one_session(model_path: Path, inferences: list[Session]) -> None:
     classifier = Classifier.load(model_folder.load(model_path), threads=1)
     picture = image_headers.read(image_bytes("red"))
-    ran.clear()
+    inferences.clear()
     classifier.classify(picture, 1, lambda: True)
     classifier.classify(picture, 1, lambda: False)
-    assert ran[0] is ran[1]
+    assert inferences[0] is inferences[1]

@@ -1,4 +1,4 @@
-"""Preprocessing gives what a plain pipeline gives: open, turn upright, flatten, resize, crop."""
+"""Preprocessing equals a simple reference pipeline: open, turn upright, flatten, resize, crop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOW = preprocessing.imagenet(64)
 
 
 def plain(image: Image.Image, how: Preprocessing) -> Image.Image:
-    """Resize the whole image, then cut the crop out: the textbook way."""
+    """Resize the whole image, then crop: the reference."""
     if how.exact is not None:
         height, width = how.exact
     else:
@@ -67,7 +67,7 @@ def test_orientation_is_applied_as_pillow_does(orientation: int, size: tuple[int
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA", "RGBA", "I;16", "YCbCr"])
-def test_strips_give_the_same_as_the_whole(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_give_the_same_result_as_the_whole_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = Image.new("I;16", (300, 200), 30_000) if mode == "I;16" else picture("RGB", (300, 200)).convert(mode)
     whole = preprocess.crop_resized(image, 1, HOW)
     monkeypatch.setattr(preprocess, "_STRIP_PIXELS", 1000)
@@ -81,7 +81,7 @@ def test_opaque_modes_are_converted_as_pillow_does(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparency_is_laid_on_white(mode: str) -> None:
+def test_transparency_is_blended_onto_white(mode: str) -> None:
     image = picture("RGBA", (300, 200)).convert(mode)
     white = Image.new("RGBA", image.size, "white")
     want = plain(Image.alpha_composite(white, image.convert("RGBA")).convert("RGB"), HOW)
@@ -107,7 +107,7 @@ def test_normalised_values_are_channels_first_and_scaled() -> None:
     assert batch[0, :, 0, 0].tolist() == pytest.approx([1.0, 0.0, 3.0])
 
 
-def test_a_configuration_survives_being_written_and_read() -> None:
+def test_a_configuration_round_trips() -> None:
     for how in (HOW, dataclasses.replace(HOW, shortest_edge=None, exact=(70, 80))):
         assert preprocessing.parse(how.to_json(), input_size=64) == how
 

@@ -160,8 +160,8 @@ def ranges_from_the_batch() -> onnx.ModelProto:
     [
         (fixed_axis, "takes 1 image at a time"),
         (fixed_batch_of_one, "cannot take two images at a time"),
-        (softmax_over_the_batch, "otherwise together than each alone"),
-        (ranges_from_the_batch, "otherwise together than each alone"),
+        (softmax_over_the_batch, "differently in a batch than alone"),
+        (ranges_from_the_batch, "differently in a batch than alone"),
     ],
 )
 def test_a_model_that_cannot_be_batched_is_rejected_with_a_remedy_and_served_without_batching(

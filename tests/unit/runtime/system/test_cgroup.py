@@ -1,4 +1,4 @@
-"""Quota and limit are found on every layout that containers have."""
+"""Quota and limit are found in every cgroup layout of containers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def test_version_2_in_a_container_of_its_own_namespace(tmp_path: Path) -> None:
+def test_version_2_in_a_cgroup_namespace(tmp_path: Path) -> None:
     lay_out(
         tmp_path,
         {
@@ -36,7 +36,7 @@ def test_version_2_in_a_container_of_its_own_namespace(tmp_path: Path) -> None:
     assert cgroup.memory_limit(tmp_path) == 512 * MIB
 
 
-def test_version_2_takes_the_tightest_limit_on_the_way_up(tmp_path: Path) -> None:
+def test_version_2_uses_the_tightest_limit_of_the_hierarchy(tmp_path: Path) -> None:
     lay_out(
         tmp_path,
         {
@@ -53,7 +53,7 @@ def test_version_2_takes_the_tightest_limit_on_the_way_up(tmp_path: Path) -> Non
     assert cgroup.cpu_quota(tmp_path) == 1.5
 
 
-def test_version_1_in_a_container_whose_own_groups_are_mounted(tmp_path: Path) -> None:
+def test_version_1_with_the_containers_cgroups_mounted(tmp_path: Path) -> None:
     own = "/kubepods/burstable/pod1/abc"
     lay_out(
         tmp_path,
@@ -72,7 +72,7 @@ def test_version_1_in_a_container_whose_own_groups_are_mounted(tmp_path: Path) -
     assert cgroup.cpu_quota(tmp_path) == 2.0
 
 
-def test_hybrid_reads_version_1_controllers_beside_an_empty_version_2(tmp_path: Path) -> None:
+def test_hybrid_uses_version_1_controllers_alongside_an_empty_version_2(tmp_path: Path) -> None:
     lay_out(
         tmp_path,
         {
@@ -102,7 +102,7 @@ def test_no_limits_and_no_cgroups_at_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("quota", "threads"), [("50000", 1), ("100000", 1), ("110000", 2)])
-def test_threads_are_the_quota_rounded_up(
+def test_the_thread_count_is_the_quota_rounded_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, threads: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))

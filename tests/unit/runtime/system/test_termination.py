@@ -1,4 +1,4 @@
-"""The termination message is small, valid JSON, and never a reason to fail."""
+"""The termination message is short, valid JSON, and never causes a failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imageclassifier_runtime.system import termination
 
 
 @pytest.mark.parametrize("letter", ["x", "ü", "漢", "\n", "\x01"])
-def test_a_long_message_is_cut_to_2_kib_of_valid_json(tmp_path: Path, letter: str) -> None:
+def test_a_long_message_is_truncated_to_2_kib_of_valid_json(tmp_path: Path, letter: str) -> None:
     file = tmp_path / "log"
     termination.write(file, {"reason": "ModelInvalid", "message": letter * 5000})
     assert file.stat().st_size <= 2048
@@ -19,13 +19,13 @@ def test_a_long_message_is_cut_to_2_kib_of_valid_json(tmp_path: Path, letter: st
     assert told["message"].startswith(letter * 300)
 
 
-def test_two_full_digests_are_not_cut(tmp_path: Path) -> None:
+def test_two_full_digests_are_not_truncated(tmp_path: Path) -> None:
     message = f"want {'a' * 64} got {'b' * 64}"
     termination.write(tmp_path / "log", {"reason": "ModelDigestMismatch", "message": message})
     assert json.loads((tmp_path / "log").read_text())["message"] == message
 
 
-def test_a_place_that_is_not_there_is_no_failure(tmp_path: Path) -> None:
+def test_a_missing_file_is_ignored(tmp_path: Path) -> None:
     termination.write(tmp_path / "no" / "such" / "folder", {"reason": "x"})
     termination.write(Path("/dev/imageclassifier-no-such-log"), {"reason": "x"})
     assert not Path("/dev/imageclassifier-no-such-log").exists()
