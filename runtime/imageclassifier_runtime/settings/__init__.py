@@ -1,1 +1,1 @@
-"""What the commands are told: the environment, read once, checked and then frozen."""
+"""Settings of the commands: read from the environment once, validated and then frozen."""

@@ -1,4 +1,4 @@
-"""Settings of the result cache, read from the environment; apart from it, so that off imports none of it."""
+"""Settings of the result cache; a separate module, so that a disabled cache is not imported."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _URL = re.compile(rf"rediss?://{_HOST}(?::[0-9]{{1,5}})?(?:/[0-9]{{1,5}})?/?")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CacheSettings:
-    """The bound of the process's own cache in bytes, 0 for none, and Redis, None for none."""
+    """The size limit of the in-process cache in bytes, 0 for none, and Redis, None for none."""
 
     max_bytes: int = fields.whole(
         0,
         0,
         2**40,
-        "room in bytes for results by content hash; 0 keeps none in the process",
+        "size in bytes of the in-process cache of results by content hash; 0 is off",
         variable="CACHE_MAX_BYTES",
         shown=f"0; {_DEFAULT_BYTES // fields.MIB} MiB with Redis",
         flag=True,
@@ -37,7 +37,7 @@ class CacheSettings:
 
     @property
     def on(self) -> bool:
-        """Tell whether results are kept anywhere."""
+        """Return whether any cache is enabled."""
         return self.max_bytes > 0 or self.redis is not None
 
 
@@ -53,12 +53,12 @@ def _url(read: Reader, name: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RedisSettings:
-    """Where Redis is, and how long it is waited for: `timeout_seconds` for a question and its connection."""
+    """The address of Redis, and its `timeout_seconds` for a command including the connection."""
 
     url: str = fields.custom(
         _url,
         dataclasses.MISSING,
-        "`redis://` or `rediss://host[:port][/number]`: keeps results too, for all servers of a model",
+        "`redis://` or `rediss://host[:port][/number]`: also caches results, for all servers of a model",
         variable="CACHE_REDIS_URL",
         shown="none",
         flag=True,
@@ -71,7 +71,7 @@ class RedisSettings:
     timeout_seconds: float = fields.custom(
         lambda read, name: read.integer(name, 50, 1, 1000) / 1000,
         0.05,
-        "how long Redis is waited for, a connection included",
+        "timeout of Redis, including the connection",
         variable="CACHE_REDIS_TIMEOUT_MILLISECONDS",
         shown="50",
         values="1 to 1000",
@@ -79,7 +79,7 @@ class RedisSettings:
 
 
 def read_cache(read: Reader) -> CacheSettings:
-    """Read the settings; without any of them the cache is off, with Redis it is on in the process too."""
+    """Read the settings; by default the cache is off, and Redis enables the in-process cache too."""
     found = fields.values_of(CacheSettings, read)
     if read.text("CACHE_REDIS_URL", None) is None:
         return CacheSettings(**found)

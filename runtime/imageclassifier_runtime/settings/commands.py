@@ -38,7 +38,7 @@ def _model_name() -> Any:
 
 def _precision() -> Any:
     return fields.choice(
-        FP32, PRECISIONS, "`Auto` is int8 where the model folder holds an accepted int8 graph", flag=True
+        FP32, PRECISIONS, "`Auto` is int8 if the model folder has an accepted int8 graph", flag=True
     )
 
 
@@ -54,13 +54,13 @@ def _digest(read: Reader, name: str) -> str | None:
 
 
 def _uris(read: Reader, name: str) -> tuple[str, ...]:
-    # only what ASCII calls a space ends an address: the API lets no other through in one
+    # only ASCII whitespace separates addresses: the API accepts no other whitespace
     return tuple(re.findall(r"[^ \t\r\n]+", read.text(name, None) or DEFAULT_MODEL_URI))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FetchSettings:
-    """What `imageclassifier fetch` needs to know. Times in seconds, sizes in bytes."""
+    """Settings of `imageclassifier fetch`. Times in seconds, sizes in bytes."""
 
     model_dir: Path = _model_dir(Path("/model"))
     model_name: str | None = _model_name()
@@ -82,7 +82,7 @@ class FetchSettings:
     )
     max_model_bytes: int = fields.whole(512 * MIB, 1, 2**40, "largest model in bytes", flag=True)
     timeout_seconds: float = fields.number(
-        600.0, 1, 86_400, "for all attempts together", variable="FETCH_TIMEOUT_SECONDS", flag=True
+        600.0, 1, 86_400, "timeout of all attempts together", variable="FETCH_TIMEOUT_SECONDS", flag=True
     )
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
@@ -112,12 +112,12 @@ class FetchSettings:
     )
     hf_endpoint: str = fields.endpoint("https://huggingface.co", "`http(s)://host` of another hub", flag=True)
     credentials_secret: str | None = fields.text(
-        None, "name of the Secret that the keys should come from; without any of them `fetch` stops"
+        None, "name of the Secret with the keys; if none of them is set, `fetch` fails"
     )
     allow_loopback: bool = fields.custom(
         lambda read, name: read.flag(name),
         False,
-        "lets `fetch` use loopback addresses; for development only",
+        "allows `fetch` to use loopback addresses; for development only",
         values="`true`, `false`",
     )
     termination_log: Path = _termination_log()
@@ -125,13 +125,13 @@ class FetchSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> FetchSettings:
-        """Read every setting that is there; a bad value is named with what it should be."""
+        """Read the environment; raises SettingsError that names an invalid variable and what it should be."""
         return cls(**fields.values_of(cls, Reader(env)), credentials=credentials_from_env(env))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """What `imageclassifier serve` needs to know. Times in seconds, sizes in bytes."""
+    """Settings of `imageclassifier serve`. Times in seconds, sizes in bytes."""
 
     model_dir: Path | None = _model_dir(None, shown="the bundled model")
     model_name: str | None = _model_name()
@@ -150,7 +150,7 @@ class ServeSettings:
         1, 1, 64, "images in one inference, at most the queue; 1 is no batching", flag=True
     )
     max_queue_delay_milliseconds: int = fields.whole(
-        2, 0, 1000, "how long an image that is ready waits for others that are on their way", flag=True
+        2, 0, 1000, "how long an image that is ready waits for others that are being prepared", flag=True
     )
     queue_timeout_seconds: float = fields.number(10.0, 0.1, 300, "how long a request may wait")
     body_timeout_seconds: float = fields.number(30.0, 0.1, 600, "how long a body may take")
@@ -161,15 +161,15 @@ class ServeSettings:
         8,
         65_536,
         (
-            "beyond it those that wait for their clients are closed; if none does, only health and metrics are "
-            "answered"
+            "above it, connections that wait for their clients are closed; if there are none, only health and "
+            "metrics are answered"
         ),
         shown="512, or 4 × the queue",
     )
     keep_alive_seconds: int = 75
     api_keys_path: Path | None = fields.path(
         None,
-        "a file with one API key a line, or a folder of such files; with it every request needs a key",
+        "a file with one API key per line, or a folder of such files; then every request needs a key",
         flag=True,
     )
     api_keys_seconds: float = 5.0
@@ -177,8 +177,8 @@ class ServeSettings:
         None,
         0.001,
         100_000,
-        "requests a second, for each key's name or, without keys, for each address",
-        what="of requests a second",
+        "requests per second, for each key name or, without keys, for each address",
+        what="of requests per second",
         flag=True,
     )
     rate_limit_burst: int | None = fields.whole(
@@ -187,14 +187,14 @@ class ServeSettings:
     trusted_proxies: tuple[Network, ...] = fields.custom(
         lambda read, name: read.networks(name),
         (),
-        "networks (`10.0.0.0/8, fd00::/8`) whose `X-Forwarded-For` and `Forwarded` are believed",
+        "networks (`10.0.0.0/8, fd00::/8`) whose `X-Forwarded-For` and `Forwarded` are trusted",
         flag=True,
     )
-    drain_seconds: float = fields.number(10.0, 0, 600, "how long to go on answering after SIGTERM", flag=True)
+    drain_seconds: float = fields.number(10.0, 0, 600, "how long to keep serving after SIGTERM", flag=True)
     finish_seconds: float = 15.0
     threads: int = fields.whole(0, 0, 256, "workers", shown="the CPU quota, rounded up", flag=True)
     memory_limit_bytes: int = fields.whole(
-        0, 0, 2**50, "what the room for bodies and pixels is made from", shown="the container's limit"
+        0, 0, 2**50, "memory limit that bodies and pixels share", shown="the container's limit"
     )
     termination_log: Path = _termination_log()
     tracing: TracingSettings | None = None
@@ -202,7 +202,7 @@ class ServeSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], *, folder: Path | None = None) -> ServeSettings:
-        """Read every setting that is there; a bad value is named with what it should be."""
+        """Read the environment; raises SettingsError that names an invalid variable and what it should be."""
         read = Reader(env)
         found = fields.values_of(cls, read)
         if folder is not None:
@@ -213,7 +213,7 @@ class ServeSettings:
         if batch > queue:
             raise SettingsError(
                 f"{PREFIX}MAX_BATCH_SIZE ({batch}) is more than {PREFIX}MAX_QUEUE_SIZE "
-                f"({queue}): no batch would ever be full, because those that wait for it are in the queue"
+                f"({queue}): no batch would ever be full, because waiting images are in the queue"
             )
         if read.text("MAX_CONNECTIONS", None) is None:
             found["max_connections"] = max(cls.max_connections, 4 * queue)
@@ -221,11 +221,11 @@ class ServeSettings:
 
 
 def fetch_settings() -> tuple[Setting, ...]:
-    """Return what `fetch` can be told."""
+    """Return the settings of `fetch`."""
     return tuple(fields.settings_of(FetchSettings).values())
 
 
 def serve_settings() -> tuple[Setting, ...]:
-    """Return what `serve` can be told."""
+    """Return the settings of `serve`."""
     parts = (ServeSettings, CacheSettings, RedisSettings)
     return tuple(setting for part in parts for setting in fields.settings_of(part).values())

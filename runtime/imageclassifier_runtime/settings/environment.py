@@ -1,4 +1,4 @@
-"""Typed access to the environment: a bad value is an error that names its variable and says what it should be."""
+"""Typed access to the environment: the error for an invalid value names its variable and what it should be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Reader:
         self._env = env
 
     def text(self, name: str, default: str | None) -> str | None:
-        """Return a setting as it is written."""
+        """Return a setting as plain text."""
         return self._env.get(PREFIX + name, "").strip() or default
 
     def path(self, name: str, default: Path | None) -> Path | None:
@@ -33,7 +33,7 @@ class Reader:
         return Path(value) if value else default
 
     def choice(self, name: str, default: str, values: tuple[str, ...]) -> str:
-        """Return one of `values`, whatever its case."""
+        """Return one of `values`, case-insensitive."""
         value = self.text(name, None) or default
         for known in values:
             if known.lower() == value.lower():
@@ -49,7 +49,7 @@ class Reader:
         return found
 
     def endpoint(self, name: str, default: str | None, *, path: bool = True) -> str | None:
-        """Return a server's http(s) URL without a slash at its end."""
+        """Return a server's http(s) URL without a trailing slash."""
         value = self.text(name, default)
         if value is None:
             return None
@@ -60,7 +60,7 @@ class Reader:
         return value
 
     def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:
-        """Return text of the form of `pattern`; `wanted` says in words what that is."""
+        """Return text that matches `pattern`; `wanted` describes it in words."""
         value = self.text(name, None) or default
         if not re.fullmatch(pattern, value):
             raise SettingsError(f"{PREFIX}{name} must be {wanted}, not {value!r}")
@@ -84,7 +84,7 @@ class Reader:
         return self.number(name, default, low, high, "of seconds")
 
     def number(self, name: str, default: float, low: float, high: float, what: str) -> float:
-        """Return a number within bounds; `what` says of what."""
+        """Return a number within bounds; `what` is its unit."""
         value = self.text(name, None)
         if value is None:
             return default
@@ -104,7 +104,7 @@ class Reader:
             raise SettingsError(f"{PREFIX}{name} must be networks such as 10.0.0.0/8: {error}") from None
 
     def flag(self, name: str) -> bool:
-        """Return a truth value; false by default."""
+        """Return a boolean; false by default."""
         value = (self.text(name, None) or "false").lower()
         if value not in {"true", "false", "1", "0"}:
             raise SettingsError(f"{PREFIX}{name} must be true or false, not {value!r}")
@@ -116,5 +116,5 @@ def networks(text: str) -> tuple[Network, ...]:
     found = tuple(ipaddress.ip_network(part) for part in re.findall(r"[^\s,]+", text))
     for network in found:
         if network.prefixlen == 0:
-            raise ValueError(f"{network} is everyone, and then every client could name itself as it likes")
+            raise ValueError(f"{network} trusts every client, so that any client could forge its address")
     return found

@@ -20,7 +20,7 @@ _KEY = "setting"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """One setting; `variable` is without its prefix, `default` and `values` are texts for people, in Markdown."""
+    """One setting; `variable` is without its prefix, `default` and `values` are texts in Markdown."""
 
     variable: str
     read: Callable[[Reader, str], Any]
@@ -31,13 +31,13 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """Return what `--help` says of it."""
+        """Return the text for `--help`."""
         known = f"{self.values}; default: {self.default}" if self.values else f"default: {self.default}"
         return f"{self.about} ({known.replace('`', '')})"
 
 
 def settings_of(cls: type) -> Mapping[str, Setting]:
-    """Return the settings that a class of them has, by the names of its fields; other fields are constants."""
+    """Return a class's settings by field name; its other fields are constants."""
     found = {}
     for field in dataclasses.fields(cls):
         setting: Setting | None = field.metadata.get(_KEY)
@@ -62,7 +62,7 @@ def custom(
     flag: bool = False,
     secret: bool = False,
 ) -> Any:
-    """Return a field that is read by `read`; `shown` is its default in words, where the value does not say it."""
+    """Return a field that is read by `read`; `shown` is its default in words, if the value is not clear."""
     setting = Setting(
         variable=variable,
         read=read,
@@ -75,7 +75,7 @@ def custom(
 
 
 def text(default: str | None, about: str, **more: Any) -> Any:
-    """Return a field of text as it is written."""
+    """Return a field of plain text."""
     return custom(lambda read, name: read.text(name, default), default, about, **more)
 
 
@@ -85,9 +85,9 @@ def path(default: Path | None, about: str, **more: Any) -> Any:
 
 
 def choice(default: str, values: tuple[str, ...], about: str, **more: Any) -> Any:
-    """Return a field of one of several words, whatever their case."""
-    told = ", ".join(f"`{value}`" for value in values)
-    return custom(lambda read, name: read.choice(name, default, values), default, about, values=told, **more)
+    """Return a field of one of several words, case-insensitive."""
+    listed = ", ".join(f"`{value}`" for value in values)
+    return custom(lambda read, name: read.choice(name, default, values), default, about, values=listed, **more)
 
 
 def whole(default: int | None, low: int, high: int, about: str, **more: Any) -> Any:
@@ -110,7 +110,7 @@ def number(
     what: str = "of seconds",
     **more: Any,
 ) -> Any:
-    """Return a field of a number within bounds; `what` says of what."""
+    """Return a field of a number within bounds; `what` is its unit."""
 
     def read(reader: Reader, name: str) -> float | None:
         if default is None and reader.text(name, None) is None:
@@ -121,7 +121,7 @@ def number(
 
 
 def matching(default: str, pattern: str, wanted: str, about: str, **more: Any) -> Any:
-    """Return a field of text of the form of `pattern`; `wanted` says in words what that is."""
+    """Return a field of text that matches `pattern`; `wanted` describes it in words."""
     return custom(lambda read, name: read.matching(name, default, pattern, wanted), default, about, **more)
 
 
@@ -147,7 +147,7 @@ def _bounds(low: float, high: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a number as people write it: powers of two by name, thousands apart from 10,000 on."""
+    """Return a number for display: powers of two with a unit, thousands separators from 10,000."""
     if isinstance(value, int) and value >= MIB and value & (value - 1) == 0:
         exponent = value.bit_length() - 1
         return f"{1 << exponent % 10} {('MiB', 'GiB', 'TiB', 'PiB')[exponent // 10 - 2]}"

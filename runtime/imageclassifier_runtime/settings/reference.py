@@ -1,4 +1,4 @@
-"""The table of settings in the README; `make generate` writes it again from their descriptions."""
+"""The table of settings in the README; `make generate` generates it from their descriptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END = "<!-- End of the generated table. -->"
 
 
 def table() -> str:
-    """Return the table in Markdown: one row a variable, though both commands read it."""
+    """Return the table in Markdown: one row per variable, even if both commands read it."""
     rows: dict[str, dict[str, Setting]] = {}
     for command, settings in (("fetch", fetch_settings()), ("serve", serve_settings())):
         for setting in settings:
@@ -31,7 +31,7 @@ def table() -> str:
 
 
 def updated(readme: str) -> str:
-    """Return the README with the table as it is now."""
+    """Return the README with the current table."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

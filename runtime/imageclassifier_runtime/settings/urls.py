@@ -1,4 +1,4 @@
-"""Addresses as people write them: which are URLs of servers, and what of one may be told."""
+"""Validates URLs from settings, and redacts them for messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def http_parts(address: str) -> SplitResult | None:
-    """Return the parts of an http(s) URL that holds no user and password; None of anything else."""
+    """Return the parts of an http(s) URL without user and password; None for anything else."""
     try:
         parts = urlsplit(address)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -19,10 +19,10 @@ def http_parts(address: str) -> SplitResult | None:
 
 
 def shown(address: str) -> str:
-    """Return an address without its query and without what is before the last @.
+    """Return an address without its query and without everything before the last @.
 
-    People write passwords and keys into addresses, also where they do not belong. A password may hold slashes and
-    question marks that it should not, so nothing here goes by how it is parsed.
+    Users put passwords and keys into addresses, also where they do not belong. A password may contain unescaped
+    slashes and question marks, so this does not rely on parsing.
     """
     found = _SCHEME.match(address)
     scheme = found[0] if found else ""

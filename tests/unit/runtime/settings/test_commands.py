@@ -1,4 +1,4 @@
-"""Settings come from the environment, and a bad one is named with what it should be."""
+"""Settings come from the environment; the error for an invalid one names it and what it should be."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_fixed_name_is_read() -> None:
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
     ],
 )
-def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
+def test_the_error_for_an_invalid_value_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"IMAGECLASSIFIER_{name} must be"):
         ServeSettings.from_env({f"IMAGECLASSIFIER_{name}": value})
 
@@ -56,7 +56,7 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "precision"), [("", "FP32"), ("auto", "Auto"), ("Int8", "INT8"), ("FP32", "FP32")]
 )
-def test_precision_is_one_of_three_however_it_is_written(value: str, precision: str) -> None:
+def test_precision_is_case_insensitive(value: str, precision: str) -> None:
     env = {"IMAGECLASSIFIER_PRECISION": value}
     assert ServeSettings.from_env(env).precision == FetchSettings.from_env(env).precision == precision
 
@@ -67,7 +67,7 @@ def test_several_uris_are_mirrors_in_order() -> None:
 
 
 @pytest.mark.parametrize("digest", ["abc", "g" * 64, "0" * 63])
-def test_a_digest_that_is_none_is_refused(digest: str) -> None:
+def test_an_invalid_digest_is_rejected(digest: str) -> None:
     with pytest.raises(SettingsError, match="64 hexadecimal digits"):
         FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": digest})
 
@@ -76,22 +76,22 @@ def test_a_digest_that_is_none_is_refused(digest: str) -> None:
 @pytest.mark.parametrize(
     "value", ["http://[x", "http://h:port", "http://h:99999", "http://u:s3cret@h", "http://u:s3/cret@h"]
 )
-def test_an_endpoint_that_is_no_url_is_refused_by_name(name: str, value: str) -> None:
+def test_the_error_for_an_invalid_endpoint_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"IMAGECLASSIFIER_{name} must be http") as caught:
         FetchSettings.from_env({f"IMAGECLASSIFIER_{name}": value})
     assert [piece for piece in ("s3", "cret") if piece in str(caught.value).partition(" must ")[2]] == []
 
 
-def test_a_digest_in_capitals_is_the_same_digest() -> None:
+def test_an_upper_case_digest_is_accepted() -> None:
     assert FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": "AB" * 32}).sha256 == "ab" * 32
 
 
-def test_the_gate_is_off_unless_it_is_asked_for() -> None:
+def test_authentication_is_off_by_default() -> None:
     settings = ServeSettings.from_env({})
     assert (settings.api_keys_path, settings.rate_limit, settings.trusted_proxies) == (None, None, ())
 
 
-def test_the_gate_is_set_up_from_the_environment() -> None:
+def test_authentication_is_configured_from_the_environment() -> None:
     env = {
         "IMAGECLASSIFIER_API_KEYS_PATH": "/keys",
         "IMAGECLASSIFIER_RATE_LIMIT": "0.5",

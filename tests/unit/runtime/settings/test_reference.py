@@ -1,4 +1,4 @@
-"""The settings are described once: what the README, the flags and the environment say of them is the same."""
+"""The settings are described once: README, flags and environment agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_table_in_the_readme_is_current() -> None:
     assert reference.updated(text) == text, "run `make generate`"
 
 
-def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
+def test_a_readme_without_markers_for_the_table_is_rejected() -> None:
     with pytest.raises(ValueError, match="has no lines"):
         reference.updated("# The model server")
 
