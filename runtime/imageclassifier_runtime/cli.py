@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
-    # These two are for people at a terminal, not for a pod: what they say is text.
+    # These two run at a terminal, not in a pod: their output is text.
     if options.command == "quantize":
         return quantize_arguments.run(options)
     if options.command == "classify":
         return classify_arguments.run(options)
     logs.configure()
-    # As PID 1 in a container a process has no default action for SIGTERM: it would be ignored.
+    # As PID 1 in a container the process would ignore SIGTERM by default.
     signal.signal(signal.SIGTERM, _terminated)
     env = dict(os.environ)
     env.update(
@@ -70,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="answer requests; without a model folder, with the bundled model")
+    serve = commands.add_parser("serve", help="serve a model over HTTP; the bundled model by default")
     serve.add_argument("--model", type=Path, metavar="FOLDER", help="the model folder (the same as --model-dir)")
     classify = commands.add_parser("classify", help="print the likeliest classes of photographs")
     classify_arguments.add(classify)
-    fetch = commands.add_parser("fetch", help="get a model, check it, and place it in the model folder")
-    digest = commands.add_parser("digest", help="print the digest of a model file or folder, as `fetch` checks it")
+    fetch = commands.add_parser("fetch", help="download a model, verify it, and place it in the model folder")
+    digest = commands.add_parser("digest", help="print the digest of a model file or folder that `fetch` verifies")
     digest.add_argument("path", type=Path)
-    quantize = commands.add_parser("quantize", help="make a model folder that also holds an int8 graph, measured")
+    quantize = commands.add_parser("quantize", help="create a model folder with an additional int8 graph")
     quantize_arguments.add(quantize)
     for command, settings in ((serve, serve_settings()), (fetch, fetch_settings())):
         for setting in settings:

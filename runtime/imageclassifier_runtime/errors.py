@@ -1,22 +1,22 @@
-"""Typed errors: what a client did wrong, what the server cannot do now, and why a model is not usable."""
+"""Typed errors: invalid requests, overload, unusable models, and invalid settings."""
 
 from __future__ import annotations
 
 import random
 from typing import ClassVar
 
-# Those who are refused together and came back together would be a crowd each time.
+# Randomised, so that clients rejected at the same time do not all retry at the same time.
 _RETRY_SECONDS = (1, 3)
 _CHALLENGE = 'Bearer realm="imageclassifier"'
 
 
 def retry_after_seconds() -> int:
-    """Return how many seconds one who found no room is to wait, for each another number."""
+    """Return a random value for Retry-After in seconds."""
     return random.randint(*_RETRY_SECONDS)  # noqa: S311 - nothing secret
 
 
 class RequestError(Exception):
-    """A request that gets a problem-details answer; `detail` is written for the person who sent it."""
+    """An error that is returned as problem details; `detail` is written for the client's developer."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
@@ -29,50 +29,50 @@ class RequestError(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers that the answer has besides."""
+        """Return additional response headers."""
         return {}
 
 
 class ImageUndecodableError(RequestError):
-    """The bytes claim a format that we take, but no image comes out of them."""
+    """The bytes have a supported format, but cannot be decoded."""
 
     status, slug, title = 400, "image-undecodable", "The image cannot be decoded"
 
 
 class BodyInvalidError(RequestError):
-    """The body is not the form or the image that its headers say."""
+    """The body does not match its headers."""
 
     status, slug, title = 400, "body-invalid", "The request body is malformed"
 
 
 class BodyTimeoutError(RequestError):
-    """The body came too slowly."""
+    """The body arrived too slowly."""
 
     status, slug, title = 408, "body-timeout", "The request body did not arrive in time"
 
 
 class TooLargeError(RequestError):
-    """More bytes or pixels than this server takes."""
+    """More bytes or pixels than this server accepts."""
 
     status, slug, title = 413, "too-large", "The image is too large"
 
 
 class UnsupportedTypeError(RequestError):
-    """Not one of the image types or content types that we take."""
+    """An unsupported image type or content type."""
 
     status, slug, title = 415, "unsupported-type", "Not a type that this server takes"
 
 
 class TensorError(RequestError):
-    """A tensor that is not what the model takes."""
+    """A tensor that does not match the model's input."""
 
     status, slug, title = 400, "tensor-invalid", "The tensor is not what the model takes"
 
 
 class UnauthorizedError(RequestError):
-    """A request without a key that opens the door (RFC 6750)."""
+    """A request without a valid API key (RFC 6750)."""
 
-    status, slug, title = 401, "unauthorized", "An API key is needed"
+    status, slug, title = 401, "unauthorized", "An API key is required"
 
     def __init__(self, detail: str, *, presented: bool) -> None:
         super().__init__(detail)
@@ -80,12 +80,12 @@ class UnauthorizedError(RequestError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the challenge, with an error only where a key came."""
+        """Return the challenge, with an error only if a key was presented."""
         return {"WWW-Authenticate": _CHALLENGE + (', error="invalid_token"' if self._presented else "")}
 
 
 class RateLimitedError(RequestError):
-    """More requests than this client may send; `seconds` is when the next one may come."""
+    """The client's rate limit is exceeded; `seconds` is the time until the next request is accepted."""
 
     status, slug, title = 429, "rate-limited", "Too many requests"
 
@@ -95,7 +95,7 @@ class RateLimitedError(RequestError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return when to come again."""
+        """Return Retry-After."""
         return {"Retry-After": str(self._seconds)}
 
 
@@ -106,7 +106,7 @@ class NotFoundError(RequestError):
 
 
 class RefusedError(RequestError):
-    """Understood, and not to be done through this server."""
+    """A valid request that this server does not support."""
 
     status, slug, title = 403, "refused", "Refused"
 
@@ -118,22 +118,22 @@ class ParameterError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """No room now; another pod, or this one a little later, will answer."""
+    """Overload or shutdown; another pod, or this one later, will answer."""
 
     status, slug, title = 503, "unavailable", "The server has no room for this request now"
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return when to come again."""
+        """Return Retry-After."""
         return {"Retry-After": str(retry_after_seconds())}
 
 
 class CacheUnusableError(Exception):
-    """A store of results was not asked, did not answer in time, or not with what can be believed."""
+    """The result store was skipped, timed out, or returned an invalid answer."""
 
 
 class ModelError(Exception):
-    """A model that cannot be served; `reason` is one of the operator's known causes."""
+    """A model that cannot be served; `reason` is one of the reasons known to the operator."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -142,13 +142,13 @@ class ModelError(Exception):
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used, with its name and what it should be."""
+    """An invalid setting; the message names it and what it should be."""
 
     reason: ClassVar[str] = "SettingsInvalid"
 
 
 class ApiKeysError(SettingsError):
-    """No API keys where they should be: without them the door stays shut."""
+    """No valid API keys were found: the server would reject all requests."""
 
     reason = "ApiKeysInvalid"
 

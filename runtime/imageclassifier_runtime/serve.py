@@ -1,4 +1,4 @@
-"""`imageclassifier serve`: from settings to a warmed-up server, in the order that lets memory be measured."""
+"""`imageclassifier serve`: from settings to a warmed-up server; the order matters for measuring memory."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.telemetry.tracing import Tracing
 
 _logger = logging.getLogger(__name__)
-# A hit takes the event loop a millisecond, an image takes a worker ten: the loop is to get its CPU at once.
-_BESIDE_A_CACHE = 8
+# A hit takes the event loop a millisecond, an image takes a worker ten: workers yield the CPU to the loop.
+_NICENESS_WITH_CACHE = 8
 
 
 def main(settings: ServeSettings) -> int:
@@ -55,17 +55,17 @@ def main(settings: ServeSettings) -> int:
     if state.tracing is not None:
         state.tracing.close()
     if state.admission.running:
-        # A decoder that is still busy would keep the process alive; nobody waits for its answer any more.
+        # A decoder that is still busy would keep the process alive; nobody waits for its result.
         logging.shutdown()
         os._exit(0)
     return 0
 
 
 def _import_packages() -> None:
-    """Import what takes long to import, and is a good part of what the process takes.
+    """Import the packages that take most of the start time and of the memory.
 
-    Signals wait for the end of it: what a handler raises inside the import of a C module may be lost there, or end
-    the process at once, with nothing tidied up.
+    Signals are blocked meanwhile: an exception raised by a handler inside the import of a C module may be lost, or
+    kill the process without any cleanup.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
@@ -81,7 +81,7 @@ def _import_packages() -> None:
 def build(
     settings: ServeSettings, model: model_folder.ModelFolder, *, threads: int
 ) -> tuple[ServerState, Workers]:
-    """Load and warm up, measure, and return what the application needs; raises ModelError, SettingsError."""
+    """Load and warm up the model, measure memory, return the server's state; raises ModelError, SettingsError."""
     # Before memory is measured.
     _import_packages()
     from imageclassifier_runtime.inference import decode  # noqa: PLC0415
@@ -92,16 +92,16 @@ def build(
     from imageclassifier_runtime.scheduling.workers import Workers  # noqa: PLC0415
     from imageclassifier_runtime.telemetry.metrics import Metrics  # noqa: PLC0415
 
-    # Before the model is loaded: a server that could let nobody in says so at once.
+    # Before the model is loaded: a server without valid keys fails immediately.
     keys = _keys(settings)
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
     reserve = classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
-    workers = Workers(threads, niceness=_BESIDE_A_CACHE if settings.cache.on else 0)
+    workers = Workers(threads, niceness=_NICENESS_WITH_CACHE if settings.cache.on else 0)
     metrics = Metrics()
     info = model.info
     metrics.model.labels(info.name, info.sha256, info.precision).set(1)
-    # Before memory is measured, because the packages of both take some.
+    # Before memory is measured, because the packages of both take memory.
     tracing = _tracing(settings, model, metrics)
     cache = _cache(settings, classifier, metrics)
     admission = Admission(
@@ -109,8 +109,8 @@ def build(
         workers=workers,
         max_queue=settings.max_queue_size,
         queue_timeout=settings.queue_timeout_seconds,
-        # Twice as many as can leave at once. A batch takes who waits when a worker comes free: none of them may
-        # have been handed over before.
+        # Two per worker. With batching 0: a batch takes the waiting requests when a worker is free, so none may
+        # have been handed over in advance.
         ahead=0 if settings.max_batch_size > 1 else 2 * threads,
     )
     admission.on_idle = HeapTrimmer(admission, workers).start_idle_period
@@ -138,7 +138,7 @@ def _keys(settings: ServeSettings) -> KeyFiles | None:
 
 
 def _tracing(settings: ServeSettings, model: model_folder.ModelFolder, metrics: Metrics) -> Tracing | None:
-    """Return what makes traces, and import it, only where it is asked for."""
+    """Import tracing only if it is enabled."""
     if settings.tracing is None:
         return None
     from imageclassifier_runtime.telemetry.tracing import Tracing  # noqa: PLC0415
@@ -173,7 +173,7 @@ def _batcher(
 
 
 def _spare(settings: ServeSettings) -> int:
-    """Return how many bytes the process may still take, as far as is known."""
+    """Return how many bytes the process may still allocate, as far as is known."""
     limit = settings.memory_limit_bytes or cgroup.memory_limit()
     return cgroup.available_memory() if limit is None else limit - cgroup.resident_memory()
 

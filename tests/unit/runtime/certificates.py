@@ -1,4 +1,4 @@
-"""A certificate for servers on loopback that nobody vouches for but itself."""
+"""A self-signed certificate for servers on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server in this process for the tests of the runtime, without files from elsewhere."""
+"""Fixtures of the runtime's tests: a server in this process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def quantized_path(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with an int8 graph beside it, made by the command from plain pictures."""
+    """The tiny model with an int8 graph, created by the command from plain pictures."""
     pictures = write_pictures(tmp_path_factory.mktemp("pictures"))
     out = tmp_path_factory.mktemp("quantized") / "colours"
     arguments = ["--pictures", str(pictures), "--out", str(out), "--calibrate", "12", "--min-speedup", "0"]

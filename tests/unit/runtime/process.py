@@ -1,4 +1,4 @@
-"""Runs the real `imageclassifier` command on loopback, for tests of what only a process can show."""
+"""Runs the real `imageclassifier` command on loopback, for tests that need a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROGRAM = Path(sys.executable).with_name("imageclassifier")
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return the environment with exactly these settings of ours."""
+    """Return the environment with exactly these settings of the runtime."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("IMAGECLASSIFIER_")}
     return env | {f"IMAGECLASSIFIER_{name}": str(value) for name, value in settings.items()}
 
@@ -53,7 +53,7 @@ class Served:
         return response.status
 
     def end(self, seconds: float = 20) -> int:
-        """Wait for the end and return the exit status."""
+        """Wait until the process exits and return its exit status."""
         assert self.process.stdout is not None
         status = self.process.wait(seconds)
         self.process.stdout.close()

@@ -1,4 +1,4 @@
-"""A tiny model that tells colours apart, and what the tests of the runtime share."""
+"""A tiny model that classifies colours, and helpers for the runtime's tests."""
 
 from __future__ import annotations
 

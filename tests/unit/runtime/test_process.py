@@ -1,4 +1,4 @@
-"""The process from start to end: ready only when warm, drained on SIGTERM, plain about what stops it."""
+"""The lifecycle of the process: ready after warm-up, drain on SIGTERM, clear errors at start."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def start(model_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 class Client(threading.Thread):
-    """Posts one image after the other, keeping its connection for as long as the server lets it."""
+    """Posts images sequentially over keep-alive connections."""
 
     def __init__(self, served: Served) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ def refuses_connections(served: Served) -> bool:
     return False
 
 
-def test_no_request_is_lost_in_the_drain_and_the_process_ends_by_itself(start: Callable[..., Served]) -> None:
+def test_no_request_is_lost_during_the_drain_and_the_process_exits(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=1.5)
     assert served.get("/api/v1/health/ready") == 200
     clients = [Client(served) for _ in range(4)]
@@ -145,7 +145,7 @@ def test_a_request_in_flight_when_the_drain_ends_is_still_answered(start: Callab
     assert served.end() == 0
 
 
-def test_a_request_that_the_end_overtakes_is_told_so(start: Callable[..., Served]) -> None:
+def test_a_request_interrupted_by_the_shutdown_gets_503(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=0)
     connection = begun(served, b"the rest never comes", length=1_000)
     assert served.get("/api/v1/health/live") == 200  # by now the loop has seen the other request too
@@ -166,7 +166,7 @@ def test_a_request_that_the_end_overtakes_is_told_so(start: Callable[..., Served
     assert served.end() == 0
 
 
-def test_answers_that_nobody_takes_do_not_delay_the_end(start: Callable[..., Served]) -> None:
+def test_unread_responses_do_not_delay_the_shutdown(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=0, BODY_TIMEOUT_SECONDS=600)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -180,7 +180,7 @@ def test_answers_that_nobody_takes_do_not_delay_the_end(start: Callable[..., Ser
         assert served.end() == 0
 
 
-def test_a_client_that_has_been_refused_does_not_fill_the_log_at_the_end(start: Callable[..., Served]) -> None:
+def test_a_rejected_client_does_not_fill_the_log_at_shutdown(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=0)
     connection = begun(served, b"too much", length=999_999_999)
     answer = connection.getresponse()  # now what it still sends is read and forgotten
@@ -193,13 +193,13 @@ def test_a_client_that_has_been_refused_does_not_fill_the_log_at_the_end(start: 
     connection.close()
 
 
-def test_an_interrupt_ends_it_without_a_drain(start: Callable[..., Served]) -> None:
+def test_sigint_skips_the_drain(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=600)
     served.process.send_signal(signal.SIGINT)
     assert served.end() == 0
 
 
-def test_a_second_signal_ends_the_drain(start: Callable[..., Served]) -> None:
+def test_a_second_signal_stops_the_drain(start: Callable[..., Served]) -> None:
     served = start(DRAIN_SECONDS=600)
     served.process.send_signal(signal.SIGTERM)
     served.wait_for("Draining")
@@ -207,7 +207,7 @@ def test_a_second_signal_ends_the_drain(start: Callable[..., Served]) -> None:
     assert served.end() == 0
 
 
-def test_a_model_that_cannot_be_loaded_is_told_in_the_termination_message(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported_in_the_termination_message(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
     (folder / "labels.txt").write_text("one\n")
     log = tmp_path / "termination-log"
@@ -217,7 +217,7 @@ def test_a_model_that_cannot_be_loaded_is_told_in_the_termination_message(tmp_pa
     assert told == {"reason": "ModelInvalid", "message": "labels.txt has 1 lines, but the model has 4 classes"}
 
 
-def test_a_bad_setting_ends_with_status_2_and_its_name(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_named_and_exits_with_status_2(tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
     env = environment(PORT="eighty", TERMINATION_LOG=log)
     ended = subprocess.run([PROGRAM, "serve"], env=env, check=False, capture_output=True, text=True)
@@ -233,26 +233,26 @@ def run_serve(*arguments: str, **settings: object) -> subprocess.CompletedProces
     )
 
 
-def test_a_port_that_is_taken_ends_with_status_2_and_what_to_do(start: Callable[..., Served]) -> None:
+def test_a_port_in_use_exits_with_status_2_and_a_remedy(start: Callable[..., Served]) -> None:
     ended = run_serve("--port", str(start().port))
     assert ended.returncode == 2
     assert "on 127.0.0.1 is already in use: choose another port with --port" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_an_address_that_is_not_of_this_machine_ends_with_status_2() -> None:
+def test_a_foreign_address_exits_with_status_2() -> None:
     ended = run_serve("--port", "0", HOST="192.0.2.1")
     assert ended.returncode == 2
     assert "192.0.2.1 is not an address of this machine" in ended.stdout
 
 
-def test_a_folder_that_is_not_there_ends_with_status_1(tmp_path: Path) -> None:
+def test_a_missing_folder_exits_with_status_1(tmp_path: Path) -> None:
     ended = run_serve("--model", str(tmp_path / "none"))
     assert ended.returncode == 1
     assert "none does not exist: give a model folder" in ended.stdout
 
 
-def test_by_itself_it_serves_the_bundled_model_on_loopback_and_says_where() -> None:
+def test_by_default_it_serves_the_bundled_model_on_loopback_and_logs_the_url() -> None:
     served = Served(HOST="")
     try:
         told = served.said["Serving"]
@@ -284,7 +284,7 @@ def test_a_terminal_gets_text_instead_of_json() -> None:
     assert "error: Serving" in formatter.format(record)
 
 
-def test_a_server_that_could_let_nobody_in_does_not_start(model_path: Path, tmp_path: Path) -> None:
+def test_a_server_without_valid_keys_does_not_start(model_path: Path, tmp_path: Path) -> None:
     log = tmp_path / "termination-log"
     env = environment(MODEL_DIR=model_path, API_KEYS_PATH=tmp_path / "keys", TERMINATION_LOG=log, PORT=0)
     assert subprocess.run([PROGRAM, "serve"], env=env, check=False, stdout=subprocess.DEVNULL).returncode == 2
@@ -305,7 +305,7 @@ def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Pa
     assert run("digest", str(model)).stdout.strip() == told["sha256"]
 
 
-def test_a_log_that_nobody_reads_does_not_hold_up_the_server(start: Callable[..., Served]) -> None:
+def test_an_unread_log_does_not_block_the_server(start: Callable[..., Served]) -> None:
     served = start()
     path = "/nothing/" + "x" * 190
     # Each of these is a line of some 400 bytes, and a pipe takes 64 KiB.
@@ -324,7 +324,7 @@ def test_a_log_that_nobody_reads_does_not_hold_up_the_server(start: Callable[...
     assert lines + left_out == 400
 
 
-def test_what_the_settings_leave_off_is_not_imported(model_path: Path) -> None:
+def test_disabled_features_are_not_imported(model_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
