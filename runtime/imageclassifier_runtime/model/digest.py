@@ -18,28 +18,28 @@ def of_file(path: Path) -> str:
 
 
 def of_folder(path: Path) -> str:
-    """Return the digest of a model folder, as FileDigests says."""
+    """Return the digest of a model folder; see FileDigests."""
     return FileDigests(path).of_folder()
 
 
 class FileDigests:
-    """The digests of a folder's files, each hashed once: when it is first asked for."""
+    """The digests of a folder's files; each is computed once, on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._known: dict[str, str] = {}
 
     def of_file(self, name: str) -> str:
-        """Return the sha256 of the file that has this name."""
+        """Return the sha256 of the file with this name."""
         if name not in self._known:
             self._known[name] = of_file(self.folder / name)
         return self._known[name]
 
     def of_folder(self) -> str:
-        """Return the digest of the folder: of those of its five model files that are there.
+        """Return the digest of the folder, over those of its five model files that exist.
 
         The same as `cd FOLDER && sha256sum labels.txt model.onnx preprocessor_config.json | sha256sum`, with
-        `model.int8.onnx` and `quantization.json` in their places by the alphabet where the folder holds them.
+        `model.int8.onnx` and `quantization.json` in alphabetical order if they exist.
         """
         names = [name for name in sorted(MODEL_FILES) if (self.folder / name).is_file()]
         lines = "".join(f"{self.of_file(name)}  {name}\n" for name in names)

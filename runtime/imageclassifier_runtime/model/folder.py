@@ -1,4 +1,4 @@
-"""A model folder: how it is completed from a bare graph, and how it is read for serving."""
+"""Reads a model folder for serving, with defaults for missing files."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MAX_TEXT = 16 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """The facts that the status of a fleet shows.
+    """The model's facts that the status of an ImageClassifier shows.
 
-    `sha256` identifies the model (a file or the folder), `graph_sha256` the one ONNX file that is served from it.
+    `sha256` identifies the model (a file or the folder), `graph_sha256` the ONNX file that is served.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ModelInfo:
 
 
 class _Stored(NamedTuple):
-    """What `fetch` found out and wrote down, so that serving need not parse the graph."""
+    """What `fetch` has stored, so that serving need not parse the graph."""
 
     name: str
     sha256: str
@@ -65,7 +65,7 @@ class ModelFolder:
 
 
 def graph_name(chosen: str) -> str:
-    """Return the name of the ONNX file that has this precision, FP32 or INT8."""
+    """Return the name of the ONNX file with this precision, FP32 or INT8."""
     return quantization.INT8_GRAPH if chosen == INT8 else GRAPH
 
 
@@ -77,7 +77,7 @@ def bundled(name: str) -> Path | None:
 
 
 def or_bundled(path: Path | None) -> Path:
-    """Return the folder that was given, else that of the bundled model; raises ModelError where there is none."""
+    """Return the given folder, else that of the bundled model; raises ModelError if there is none."""
     found = path or bundled(BUNDLED_NAME)
     if found is None:
         raise ModelError(INVALID, "no model folder was given and this build has no bundled model")
@@ -87,7 +87,7 @@ def or_bundled(path: Path | None) -> Path:
 def load(path: Path, *, name: str | None = None, wanted: str = FP32) -> ModelFolder:
     """Read a folder for serving, with or without what `fetch` adds; raises ModelError.
 
-    `wanted` is the precision: FP32, INT8 (an error where the folder holds no accepted int8 graph) or Auto.
+    `wanted` is the precision: FP32, INT8 (an error without an accepted int8 graph) or Auto.
     """
     if path.is_file():
         raise ModelError(INVALID, f"{path} is a file: give the folder that it is in, with the graph as {GRAPH}")
@@ -113,7 +113,7 @@ def load(path: Path, *, name: str | None = None, wanted: str = FP32) -> ModelFol
 
 
 def check_graphs(path: Path) -> GraphFacts:
-    """Check the graphs of a folder, the int8 one too where there is one, and return the facts of the fp32 one."""
+    """Check the graphs of a folder, including the int8 graph if any, and return the facts of the fp32 graph."""
     from imageclassifier_runtime.model.graph import check  # noqa: PLC0415 - imports onnx
 
     facts = check(path / GRAPH)
@@ -130,7 +130,7 @@ def check_graphs(path: Path) -> GraphFacts:
 
 
 def read_preprocessing(path: Path, input_size: int | None) -> Preprocessing:
-    """Return the folder's preprocessing, or ImageNet's where it has none."""
+    """Return the folder's preprocessing, or ImageNet's if it has none."""
     config = path / CONFIG
     if config.is_file():
         return preprocessing.parse(_text(config), input_size=input_size)
@@ -140,14 +140,14 @@ def read_preprocessing(path: Path, input_size: int | None) -> Preprocessing:
 
 
 def read_labels(path: Path, classes: int | None) -> tuple[str, ...]:
-    """Return one name per class; a bare graph with 1000 classes gets ImageNet's."""
+    """Return one name per class; a graph with 1000 classes and no labels gets ImageNet's."""
     file = path / LABELS
     if not file.is_file():
         if classes != 1000:
             raise ModelError(
                 INVALID,
                 f"the model has {classes or 'an unknown number of'} classes and no {LABELS}: put a {LABELS} with "
-                "one class a line beside it and give the folder (only 1000 classes are taken for ImageNet's)",
+                "one class per line alongside it and give the folder (only 1000 classes default to ImageNet's)",
             )
         return imagenet_labels()
     names = tuple(line.strip() for line in _text(file).rstrip("\r\n").split("\n"))

@@ -1,4 +1,4 @@
-"""What a graph must be before it is served: one image in, one row of scores out, nothing outside the file."""
+"""Validates a graph before it is served: one image as input, scores as output, no external data."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class GraphFacts(NamedTuple):
-    """Square input size in pixels and number of classes; None where the graph leaves it open."""
+    """Square input size in pixels and number of classes; None if the graph leaves it open."""
 
     input_size: int | None
     classes: int | None
 
     def text(self) -> str:
-        """Return the facts in words."""
+        """Return a description for messages."""
         size, classes = self.input_size or "?", self.classes or "?"
         return f"{size} x {size} pixels and {classes} classes"
 
 
 def check(path: Path) -> GraphFacts:
-    """Parse an ONNX file and return its facts; raises ModelError (ModelInvalid) that says what is wrong."""
+    """Parse an ONNX file and return its facts; raises ModelError (ModelInvalid)."""
     messages = _messages()
     try:
         model = messages.ModelProto.FromString(path.read_bytes())
@@ -40,26 +40,26 @@ def check(path: Path) -> GraphFacts:
         raise _invalid("the file is not an ONNX model") from error
     if not model.graph.node or not model.ir_version:
         raise _invalid("the file is not an ONNX model: it has no graph")
-    _refuse_external_data(model)
+    _reject_external_data(model)
     return GraphFacts(_input_size(model.graph), _class_count(model.graph))
 
 
 @functools.cache
 def _messages() -> Any:
-    """Return the module of ONNX's protobuf messages, loaded by itself.
+    """Return the module of ONNX's protobuf messages, loaded without the package around it.
 
-    The package around it imports numpy and much else: that would take three times as long as reading a graph does.
+    The package imports numpy and more, which takes three times as long as parsing a graph.
     """
     package = importlib.util.find_spec("onnx")
     spec = package and PathFinder.find_spec("onnx_ml_pb2", package.submodule_search_locations)
     if spec is None or spec.loader is None:
-        raise ModuleNotFoundError("there is no onnx.onnx_ml_pb2")
+        raise ModuleNotFoundError("onnx.onnx_ml_pb2 was not found")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def _refuse_external_data(model: onnx.ModelProto) -> None:
+def _reject_external_data(model: onnx.ModelProto) -> None:
     for tensor in _tensors(model):
         if tensor.data_location == 1 or tensor.external_data:
             raise _invalid(
@@ -69,7 +69,7 @@ def _refuse_external_data(model: onnx.ModelProto) -> None:
 
 
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
-    """Yield every TensorProto anywhere below: initializers, attributes, subgraphs, functions, sparse values."""
+    """Yield every nested TensorProto: initializers, attributes, subgraphs, functions, sparse values."""
     kind, stack = _messages().TensorProto, [message]
     while stack:
         current = stack.pop()

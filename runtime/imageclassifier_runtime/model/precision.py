@@ -1,6 +1,6 @@
-"""Which graph of a folder is served: the fp32 one, or the int8 one that was accepted.
+"""Chooses the graph of a folder to serve: fp32, or the accepted int8 graph.
 
-A pure function of the setting and the folder's bytes: every pod that has the same folder decides alike.
+A pure function of the setting and the folder's bytes: all pods with the same folder make the same choice.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _logger = logging.getLogger(__name__)
 
 
 def choose(files: FileDigests, wanted: str, how: Preprocessing) -> str:
-    """Return FP32 or INT8 for a folder's files and a wanted FP32, INT8 or Auto.
+    """Return FP32 or INT8 for a folder's files and the setting FP32, INT8 or Auto.
 
-    Raises ModelError for INT8 that is not there.
+    Raises ModelError if INT8 is set but the folder has no accepted int8 graph.
     """
     if wanted == FP32:
         return FP32
@@ -38,5 +38,5 @@ def choose(files: FileDigests, wanted: str, how: Preprocessing) -> str:
             "or set the precision to FP32 or Auto",
         )
     if (files.folder / quantization.INT8_GRAPH).is_file():
-        warn(_logger, "The int8 graph is left aside", cause=cause)
+        warn(_logger, "Ignoring the int8 graph", cause=cause)
     return FP32

@@ -1,4 +1,4 @@
-"""How an image is prepared for a model: `preprocessor_config.json` under Hugging Face's names, checked."""
+"""Parses and validates a model's preprocessing, `preprocessor_config.json` with Hugging Face's field names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Preprocessing:
     """Resize, crop and normalise, in pixels of the resized image.
 
-    Either `shortest_edge` is given (aspect kept, then a centre crop of `crop` = (height, width)), or
-    `exact` = (height, width) (aspect not kept, `crop` applied after it). A pixel becomes
+    Either `shortest_edge` is set (aspect ratio kept, then a centre crop of `crop` = (height, width)), or
+    `exact` = (height, width) (aspect ratio not kept, then `crop`). A pixel becomes
     `(value * rescale - mean) / std`, per channel in the order RGB.
     """
 
@@ -31,7 +31,7 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def to_json(self) -> str:
-        """Return the document that `parse` reads back to the same value."""
+        """Return the document; `parse` reads it back to the same value."""
         size = (
             {"shortest_edge": self.shortest_edge}
             if self.exact is None
@@ -53,12 +53,12 @@ class Preprocessing:
 
 
 def imagenet(input_size: int) -> Preprocessing:
-    """Return the usual ImageNet preparation for a model with square input of `input_size` pixels."""
+    """Return the usual ImageNet preprocessing for a model with square input of `input_size` pixels."""
     return Preprocessing(shortest_edge=round(input_size * 256 / 224), exact=None, crop=(input_size, input_size))
 
 
 def parse(text: str, *, input_size: int | None) -> Preprocessing:
-    """Read a `preprocessor_config.json`; `input_size` is the graph's own input, where that is fixed.
+    """Parse a `preprocessor_config.json`; `input_size` is the graph's input size, if it is fixed.
 
     Raises ModelError (ModelInvalid) that names the field and what it should be.
     """

@@ -1,4 +1,4 @@
-"""`quantization.json`: the record that a folder's int8 graph was measured and accepted, and for which bytes."""
+"""`quantization.json`: the record that a folder's int8 graph was accepted, with the digests of the files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _MAX_BYTES = 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What the int8 graph belongs to, and what it was accepted for.
+    """The files that an int8 graph was accepted for, and its measured agreement.
 
-    The digests are sha256; that of the preprocessing is of `Preprocessing.to_json()`, since ranges measured on
-    pictures that were prepared in one way say nothing about another. `same` of `pictures` got the fp32 graph's
-    top-1 class.
+    The digests are sha256; that of the preprocessing is of `Preprocessing.to_json()`, since ranges measured with
+    one preprocessing do not apply to another. `same` of `pictures` got the fp32 graph's top-1 class.
     """
 
     model_sha256: str
@@ -39,11 +38,11 @@ class Record:
 
     @property
     def accepted(self) -> bool:
-        """Whether the agreement reaches what was required."""
+        """Whether the agreement reaches the required one."""
         return 0 <= self.same <= self.pictures != 0 and self.same / self.pictures >= self.required
 
     def to_json(self) -> str:
-        """Return the file's text; equal records give equal bytes."""
+        """Return the file's content; equal records give equal bytes."""
         document = {
             "format": _FORMAT,
             "model_sha256": self.model_sha256,
@@ -56,12 +55,12 @@ class Record:
 
 
 def preprocessing_digest(how: Preprocessing) -> str:
-    """Return the sha256 of a preprocessing, the same whether a file says it or it is the default."""
+    """Return the sha256 of a preprocessing, whether it comes from a file or is the default."""
     return hashlib.sha256(how.to_json().encode()).hexdigest()
 
 
 def read(path: Path) -> Record:
-    """Read a `quantization.json`; raises ModelError that says what is wrong with it."""
+    """Read a `quantization.json`; raises ModelError if it is invalid."""
     if path.stat().st_size > _MAX_BYTES:
         raise ModelError(INVALID, f"{RECORD} is larger than {_MAX_BYTES} bytes")
     try:
@@ -82,7 +81,7 @@ def read(path: Path) -> Record:
 
 
 def why_not(files: FileDigests, how: Preprocessing) -> str | None:
-    """Return why the folder's int8 graph must not be served, or None where its record stands for these bytes."""
+    """Return why the folder's int8 graph must not be served, or None if its record matches the files."""
     missing = [name for name in (INT8_GRAPH, RECORD) if not (files.folder / name).is_file()]
     if missing:
         return f"it holds no {' and no '.join(missing)}"

@@ -1,4 +1,4 @@
-"""Graphs that cannot be served are refused before the server sees them."""
+"""Graphs that cannot be served are rejected before they are loaded."""
 
 from __future__ import annotations
 
@@ -52,15 +52,13 @@ def in_sparse_initializer(model: onnx.ModelProto) -> None:
     model.graph.sparse_initializer.append(helper.make_sparse_tensor(external(), external(), [1]))
 
 
-def test_facts_come_from_the_declared_shapes(tmp_path: Path) -> None:
+def test_facts_are_read_from_the_declared_shapes(tmp_path: Path) -> None:
     assert check(written(tmp_path, colour_model())) == (32, 4)
     assert check(written(tmp_path, colour_model(size="side"))) == (None, 4)
 
 
 @pytest.mark.parametrize("place", [in_initializer, in_attribute, in_subgraph, in_function, in_sparse_initializer])
-def test_external_data_is_refused_wherever_it_hides(
-    tmp_path: Path, place: Callable[[onnx.ModelProto], None]
-) -> None:
+def test_external_data_is_rejected_everywhere(tmp_path: Path, place: Callable[[onnx.ModelProto], None]) -> None:
     model = colour_model()
     place(model)
     with pytest.raises(ModelError, match="another file") as caught:
@@ -79,7 +77,7 @@ def test_external_data_is_refused_wherever_it_hides(
         (["N", 3, 32, 32], TensorProto.UINT8, "float32"),
     ],
 )
-def test_inputs_that_are_no_image_are_refused(
+def test_inputs_that_are_not_images_are_rejected(
     tmp_path: Path, shape: list[str | int | None], kind: int, hint: str
 ) -> None:
     model = colour_model()
@@ -88,21 +86,21 @@ def test_inputs_that_are_no_image_are_refused(
         check(written(tmp_path, model))
 
 
-def test_two_inputs_are_refused_by_name(tmp_path: Path) -> None:
+def test_the_error_for_two_inputs_names_them(tmp_path: Path) -> None:
     model = colour_model()
     model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1]))
     with pytest.raises(ModelError, match="image, mask"):
         check(written(tmp_path, model))
 
 
-def test_weights_that_are_also_listed_as_inputs_do_not_count(tmp_path: Path) -> None:
+def test_weights_listed_as_inputs_are_ignored(tmp_path: Path) -> None:
     model = colour_model()
     model.graph.input.append(helper.make_tensor_value_info("weights", TensorProto.FLOAT, [3, 4]))
     assert check(written(tmp_path, model)).classes == 4
 
 
 @pytest.mark.parametrize("shape", [["N", 4, 7, 7], ["N"], ["N", 1]])
-def test_outputs_that_are_no_class_scores_are_refused(tmp_path: Path, shape: list[str | int | None]) -> None:
+def test_outputs_that_are_not_class_scores_are_rejected(tmp_path: Path, shape: list[str | int | None]) -> None:
     model = colour_model()
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape))
     with pytest.raises(ModelError, match="output"):

@@ -1,4 +1,4 @@
-"""Which graph a folder serves: by the setting, and by a record that stands for the very bytes that are there."""
+"""Which graph of a folder is served, by the setting and by a record that must match the files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def folder(quantized_path: Path, tmp_path: Path) -> Path:
         ("Auto", "INT8", "model.int8.onnx"),
     ],
 )
-def test_a_folder_with_an_accepted_int8_graph_serves_what_is_asked_for(
+def test_a_folder_with_an_accepted_int8_graph_serves_the_set_precision(
     folder: Path, wanted: str, served: str, graph: str
 ) -> None:
     model = model_folder.load(folder, wanted=wanted)
@@ -87,7 +87,7 @@ def test_a_folder_with_an_accepted_int8_graph_serves_what_is_asked_for(
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_an_int8_graph_without_a_record_for_these_bytes_is_never_served(folder: Path, case: str) -> None:
+def test_an_int8_graph_without_a_matching_record_is_never_served(folder: Path, case: str) -> None:
     change, cause = BROKEN[case]
     change(folder)
     assert model_folder.load(folder, wanted="Auto").info.precision == "FP32"
@@ -97,19 +97,19 @@ def test_an_int8_graph_without_a_record_for_these_bytes_is_never_served(folder: 
     assert caught.value.reason == "ModelPrecisionMissing"
 
 
-def test_a_folder_without_int8_serves_fp32_for_auto_and_refuses_int8(model_path: Path) -> None:
+def test_a_folder_without_int8_serves_fp32_for_auto_and_fails_for_int8(model_path: Path) -> None:
     assert model_folder.load(model_path, wanted="Auto").info.precision == "FP32"
     with pytest.raises(ModelError, match=r"holds no model.int8.onnx.*set the precision to FP32 or Auto"):
         model_folder.load(model_path, wanted="INT8")
 
 
-def test_an_int8_graph_for_other_classes_is_refused_whatever_is_asked_for(folder: Path) -> None:
+def test_an_int8_graph_with_other_classes_is_always_rejected(folder: Path) -> None:
     (folder / "model.int8.onnx").write_bytes(colour_model(classes=5).SerializeToString())
     with pytest.raises(ModelError, match=r"model.int8.onnx has 32 x 32 pixels and 5 classes, but model.onnx"):
         model_folder.load(folder)
 
 
-def test_the_digest_of_a_folder_is_that_of_the_sha256sum_lines_of_the_files_that_are_there(
+def test_the_digest_of_a_folder_is_that_of_the_sha256sum_lines_of_its_files(
     folder: Path, model_path: Path
 ) -> None:
     def by_hand(path: Path, *names: str) -> str:
@@ -135,7 +135,7 @@ def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("wanted", ["FP32", "Auto"])
-def test_the_server_says_which_precision_and_which_file_it_serves(folder: Path, wanted: str) -> None:
+def test_the_server_reports_the_precision_and_the_file_that_it_serves(folder: Path, wanted: str) -> None:
     settings = ServeSettings(model_dir=folder, memory_limit_bytes=1 << 30)
     state, workers = serve.build(settings, model_folder.load(folder, wanted=wanted), threads=1)
     try:
