@@ -1,4 +1,4 @@
-"""`imageclassifier quantize`: from a model folder and photographs to a folder that also holds an int8 graph.
+"""`imageclassifier quantize`: creates a model folder with an additional int8 graph, calibrated with photographs.
 
-Nothing of this is imported by `serve` or `fetch`.
+Neither `serve` nor `fetch` imports this package.
 """

@@ -1,4 +1,4 @@
-"""The flags of `imageclassifier quantize`; imports nothing heavy, since every command builds this parser."""
+"""The flags of `imageclassifier quantize`; heavy imports are avoided, since every command builds this parser."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags; `argparse` reports what is wrong with one."""
+    """Add the flags to the parser."""
     parser.add_argument("folder", type=Path, help="the model folder, with its fp32 model.onnx")
     parser.add_argument(
-        "--pictures", type=Path, required=True, metavar="DIR", help="photographs, in folders or not"
+        "--pictures", type=Path, required=True, metavar="DIR", help="folder with photographs, at any depth"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder, or FOLDER itself")
     labels = parser.add_mutually_exclusive_group()
@@ -18,36 +18,36 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--labels", type=Path, metavar="CSV", help="`file` and `class_index` or `label` of each picture"
     )
     labels.add_argument(
-        "--labels-from-folders", action="store_true", help="each picture's folder has the name of its class"
+        "--labels-from-folders", action="store_true", help="each picture's folder is named after its class"
     )
     parser.add_argument(
         "--calibrate",
         type=_number_or_file,
         default=100,
         metavar="N|FILE",
-        help="how many pictures to calibrate with, or a file that names them, one a line (default: 100)",
+        help="number of calibration pictures, or a file that lists them, one per line (default: 100)",
     )
     parser.add_argument(
         "--judge",
         type=_positive,
         default=1000,
         metavar="N",
-        help="how many others to judge by at most (default: 1000)",
+        help="maximum number of other pictures for evaluation (default: 1000)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="what the pictures are drawn by (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for selecting pictures (default: 0)")
     parser.add_argument(
         "--min-agreement",
         type=_share,
         default=0.975,
         metavar="SHARE",
-        help="refuse when less of the pictures get fp32's class, 0 to 1 (default: 0.975)",
+        help="minimum share of pictures with fp32's top-1 class, 0 to 1 (default: 0.975)",
     )
     parser.add_argument(
         "--min-speedup",
         type=_factor,
         default=1.0,
         metavar="FACTOR",
-        help="leave out what is not so many times as fast as fp32 here; 0: time has no say (default: 1)",
+        help="minimum speedup over fp32 on this machine; 0: ignore the speed (default: 1)",
     )
 
 

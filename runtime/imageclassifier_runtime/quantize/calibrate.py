@@ -1,8 +1,8 @@
-"""What values a graph's tensors take on some pictures: one histogram a tensor, whatever the number of pictures.
+"""Collects histograms of a graph's tensors over calibration pictures: one histogram per tensor.
 
 ONNX Runtime's own calibrators keep every tensor of every picture before they count, which is gigabytes for a
-hundred photographs, and start anew for each method. Here the pictures are run twice, once for the ends of each
-histogram and once to fill it, one picture in memory at a time; every method then reads the same histograms.
+hundred photographs, and start again for each method. Here the pictures are run twice, once for the ends of each
+histogram and once to fill it, one picture in memory at a time; every method then uses the same histograms.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _values(session: Any, names: list[str], pictures: Batches) -> Iterator[tuple
 
 
 def _watched(graph: onnx.ModelProto, workspace: Path) -> tuple[list[str], Any]:
-    """Return the names of the float tensors, the input first, and a session that gives all the others."""
+    """Return the names of the float tensors, the input first, and a session that outputs all the others."""
     import onnx  # noqa: PLC0415
     import onnxruntime  # noqa: PLC0415
 

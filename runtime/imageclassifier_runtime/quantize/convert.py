@@ -1,4 +1,4 @@
-"""From a float32 graph to an int8 graph in QDQ form: the only place that calls ONNX Runtime's quantizer."""
+"""Converts a float32 graph to an int8 graph in QDQ format with ONNX Runtime's quantizer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Per-channel weights need the QuantizeLinear of opset 13 (https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html).
 _OPSET = 13
 _LAYERS = ("Conv", "Gemm", "MatMul")
-# What MobileNets and their like consist of, as far as ONNX Runtime has integer kernels for it.
+# The operators of MobileNets and similar networks for which ONNX Runtime has integer kernels.
 _QUANTIZED = (
     "Add",
     "AveragePool",
@@ -58,7 +58,7 @@ def prepare(graph: Path, workspace: Path) -> onnx.ModelProto:
             if opset < _OPSET:
                 graph = workspace / "converted.onnx"
                 onnx.save(onnx.version_converter.convert_version(model, _OPSET), graph)
-            # A path, not the model: from one in memory it takes the weights out, and Slice needs its numbers.
+            # A path, not the model: from a model in memory it removes the weights, which Slice needs.
             quant_pre_process(graph, file, skip_symbolic_shape=True)
     except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
         raise ModelError(INVALID, f"the graph cannot be made ready for quantization: {error}") from error
@@ -73,7 +73,7 @@ def prepare(graph: Path, workspace: Path) -> onnx.ModelProto:
 def convert(
     prepared: onnx.ModelProto, histograms: Mapping[str, Histogram], settings: QuantSettings
 ) -> onnx.ModelProto:
-    """Return the int8 graph, the same bytes for the same input; raises ModelError where this way does not work."""
+    """Return the int8 graph, deterministically; raises ModelError if these settings do not work for the graph."""
     import numpy as np  # noqa: PLC0415
     import onnx  # noqa: PLC0415
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType  # noqa: PLC0415
@@ -115,10 +115,10 @@ def quantizes(prepared: onnx.ModelProto, settings: QuantSettings) -> bool:
 
 
 def _kept(model: onnx.ModelProto, roles: tuple[str, ...]) -> list[str]:
-    """Return the names of the nodes that stay float32: layers by role, and all that comes before the first layer.
+    """Return the names of the nodes that stay float32: layers by role, and all nodes before the first layer.
 
-    Steps before the first layer (a scale, a mirror image) are cheap, and every rounding of the input is in all of
-    what follows.
+    Nodes before the first layer (a scale, a mirror image) are cheap, and rounding the input affects everything
+    after it.
     """
     nodes = [node.name for node in model.graph.node]
     layers = [node.name for node in model.graph.node if node.op_type in _LAYERS]
@@ -128,7 +128,7 @@ def _kept(model: onnx.ModelProto, roles: tuple[str, ...]) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what ONNX Runtime's tools print and log: advice that is followed here already."""
+    """Suppress what ONNX Runtime's tools print and log: advice that is already followed here."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -26,7 +26,7 @@ _TINY = 1e-12
 
 
 class Agreement(NamedTuple):
-    """Of `pictures`, how many get the same top-1 class from both graphs, and how many each names right."""
+    """Of `pictures`, how many get the same top-1 class from both graphs, and how many each gets right."""
 
     pictures: int
     same: int
@@ -35,11 +35,11 @@ class Agreement(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The part that is alike, 0 to 1."""
+        """The share with the same class, 0 to 1."""
         return self.same / self.pictures
 
     def interval(self) -> tuple[float, float]:
-        """Return between which shares the true one lies with 95 % confidence (Wilson score interval)."""
+        """Return the 95 % confidence interval of the share (Wilson score interval)."""
         count, z = self.pictures, 1.96
         middle = (self.share + z * z / (2 * count)) / (1 + z * z / count)
         half = z / (1 + z * z / count) * math.sqrt(self.share * (1 - self.share) / count + (z / (2 * count)) ** 2)
@@ -47,14 +47,14 @@ class Agreement(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """Seconds of one inference of one picture with one thread, median of slices that took turns."""
+    """Seconds per inference of one picture with one thread, median of alternating slices."""
 
     fp32: float
     int8: float
 
     @property
     def gain(self) -> float:
-        """How many times faster int8 is."""
+        """The speedup of int8."""
         return self.fp32 / self.int8
 
 
@@ -65,7 +65,7 @@ def probabilities(session: Session, batch: FloatArray) -> FloatArray:
 
 
 def agreement(fp32: FloatArray, int8: FloatArray, labels: Sequence[int | None]) -> Agreement:
-    """Compare the likeliest classes of [N, C] and [N, C]; what is right is counted where every label is known."""
+    """Compare the top-1 classes of [N, C] and [N, C]; accuracy is counted only if every label is known."""
     first, second = fp32.argmax(axis=1), int8.argmax(axis=1)
     same = int((first == second).sum())
     known = [label for label in labels if label is not None]

@@ -1,7 +1,7 @@
-"""The search over ways to quantize: each is converted, run and timed, and the choice falls on what was measured.
+"""Searches for the best quantization settings: each candidate is converted, run and timed.
 
-What decides is the divergence on the pictures used for calibration. The pictures to judge by have no part in the
-choice, so what they say of the chosen graph is not flattered by it.
+The choice is by the divergence on the calibration pictures. The evaluation pictures have no part in the choice, so
+that the agreement measured with them is unbiased.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TYPES_SLACK = 1.15
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One way that was tried, and what came of it."""
+    """Settings that were tried, and their measurements."""
 
     settings: QuantSettings
     graph: Path
@@ -45,13 +45,13 @@ class Candidate:
 
     @property
     def cost(self) -> float:
-        """What the choice makes small."""
+        """The cost that the choice minimises."""
         return self.divergence * (1 + _FLOAT_LAYER_PRICE * len(self.settings.kept_float))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Material:
-    """What every candidate is made from and compared with."""
+    """The shared inputs of all candidates."""
 
     prepared: onnx.ModelProto
     histograms: Mapping[str, Histogram]
@@ -62,10 +62,10 @@ class Material:
 
 
 def choose(candidates: Sequence[Candidate], min_speedup: float, *, slack: float = math.inf) -> Candidate | None:
-    """Return the candidate nearest to fp32 of those that are fast enough, None where none is.
+    """Return the candidate closest to fp32 among those that are fast enough, or None.
 
     Fast enough is `min_speedup` times as fast as fp32, and at most `slack` times as slow as the fastest. With a
-    `min_speedup` of 0 time has no say, and the choice repeats; other processors may round otherwise.
+    `min_speedup` of 0 speed is ignored, and the choice is reproducible; other processors may round differently.
     """
     fast = [candidate for candidate in candidates if candidate.speed.gain >= min_speedup]
     if min_speedup and fast:
@@ -77,10 +77,10 @@ def choose(candidates: Sequence[Candidate], min_speedup: float, *, slack: float 
 def search(
     material: Material, *, min_speedup: float, tell: Callable[[str], None]
 ) -> tuple[Candidate | None, list[Candidate]]:
-    """Return the chosen candidate, None where none is fast enough, and all that work, in their order.
+    """Return the chosen candidate, None if none is fast enough, and all that work, in order.
 
-    One question after the other: how numbers are represented, how ranges are found, what stays float32. Each keeps
-    the best answer of the one before.
+    A greedy search in three steps: number types, ranges, layers in float32. Each step keeps the best settings of
+    the one before.
     """
     trials = _Trials(material, tell)
     best: Candidate | None = None
@@ -110,7 +110,7 @@ class _Trials:
         self.done: dict[QuantSettings, Candidate | None] = {}
 
     def of(self, option: QuantSettings) -> Candidate | None:
-        """Return what came of these settings, None where they do not work for this graph."""
+        """Return the candidate for these settings, None if they do not work for this graph."""
         if option not in self.done:
             try:
                 self.done[option] = candidate = self._try(option)

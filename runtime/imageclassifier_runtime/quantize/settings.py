@@ -1,4 +1,4 @@
-"""How a graph is quantized, and which ways are tried."""
+"""Quantization settings, and the alternatives that the search tries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIRST, LAST = "first layer", "last layer"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantSettings:
-    """One way to quantize: types, how the ranges of activations are found, and which layers stay float32.
+    """Settings of one quantization: types, how the ranges of activations are found, and layers in float32.
 
     `reduce_range` gives weights 7 bits: processors without VNNI add pairs of products in 16 bits, which can
     overflow with 8.

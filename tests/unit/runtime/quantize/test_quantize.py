@@ -1,4 +1,4 @@
-"""From a folder and pictures to an accepted int8 graph, or a refusal: the parts, and the command as a whole."""
+"""`imageclassifier quantize`: its parts, and the whole command, which accepts or rejects an int8 graph."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_same_input_gives_the_same_bytes(
     assert digest.of_folder(out) == digest.of_folder(quantized_path)
 
 
-def test_a_graph_that_agrees_too_little_is_refused_and_nothing_written(
+def test_a_graph_below_the_minimum_agreement_is_rejected_and_nothing_is_written(
     model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, listed, out = tmp_path / "pictures", tmp_path / "calibrate.txt", tmp_path / "out"
@@ -94,7 +94,7 @@ def test_a_graph_that_agrees_too_little_is_refused_and_nothing_written(
     assert "refused" in told.err
 
 
-def test_pictures_that_cannot_be_read_are_left_out_and_named(
+def test_unreadable_pictures_are_skipped_and_reported(
     model_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = shutil.copytree(photographs, tmp_path / "pictures")
@@ -132,7 +132,7 @@ def _fetched(path: Path) -> Path:
     ("place", "cause"),
     [(_with_something_in_it, "is not empty"), (_file, "is not a folder")],
 )
-def test_an_output_folder_whose_files_would_not_belong_together_is_refused(
+def test_an_inconsistent_output_folder_is_rejected(
     model_path: Path,
     photographs: Path,
     tmp_path: Path,
@@ -152,7 +152,7 @@ def test_a_folder_that_fetch_wrote_is_not_changed_in_place(
     assert "give another --out" in capsys.readouterr().err
 
 
-def test_the_bundled_model_with_its_mirror_branch_becomes_int8_and_agrees(tmp_path: Path) -> None:
+def test_the_bundled_model_with_its_mirror_branch_is_quantized_and_agrees(tmp_path: Path) -> None:
     bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
     assert bundled is not None
     model = model_folder.load(bundled)
@@ -177,9 +177,7 @@ def test_the_bundled_model_with_its_mirror_branch_becomes_int8_and_agrees(tmp_pa
     assert len(graph) < 0.4 * 4 * weights  # in single precision each has four bytes
 
 
-def test_what_comes_before_the_first_layer_and_a_layer_that_is_named_stay_float(
-    model_path: Path, tmp_path: Path
-) -> None:
+def test_nodes_before_the_first_layer_and_named_layers_stay_float(model_path: Path, tmp_path: Path) -> None:
     prepared = convert.prepare(model_path / "model.onnx", tmp_path)
     seen = calibrate.histograms(prepared, np.zeros((2, 3, 32, 32), np.float32), tmp_path)
     plain = convert.convert(prepared, seen, QuantSettings())
@@ -209,7 +207,7 @@ def histogram(values: npt.NDArray[np.float64]) -> Histogram:
     return Histogram(float(values.min()), float(values.max()), counts)
 
 
-def test_ranges_hold_zero_and_the_share_of_values_that_is_asked_for() -> None:
+def test_ranges_include_zero_and_the_requested_share_of_values() -> None:
     even = histogram(np.linspace(0, 1000, 1_000_001))
     assert ranges.find(even, "min-max") == (0, 1000)
     low, high = ranges.find(even, "percentile 99.9")
@@ -221,14 +219,14 @@ def test_ranges_hold_zero_and_the_share_of_values_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize("method", ["percentile 99.9", "entropy"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_single_value_far_out_does_not_widen_the_range(method: str, sign: int) -> None:
+def test_an_outlier_does_not_widen_the_range(method: str, sign: int) -> None:
     bell = np.random.default_rng(0).standard_normal(100_000)
     found = ranges.find(histogram(sign * np.append(bell, 200.0)), method)
     assert max(abs(found.low), abs(found.high)) < 20
     assert min(abs(found.low), abs(found.high)) > 1
 
 
-def test_least_squares_loses_less_than_the_other_ways() -> None:
+def test_least_squares_has_the_smallest_error() -> None:
     values = np.random.default_rng(0).laplace(size=100_000)
     seen = histogram(values)
 
@@ -242,7 +240,7 @@ def test_least_squares_loses_less_than_the_other_ways() -> None:
     assert loss("least squares") < 0.9 * loss("min-max")
 
 
-def test_pictures_are_split_by_the_seed_and_no_picture_is_on_both_sides() -> None:
+def test_pictures_are_split_by_the_seed_into_disjoint_sets() -> None:
     first, others = pictures.split(NAMES, calibrate=10, judge=20, seed=1)
     assert (len(first), len(others)) == (10, 20)
     assert not set(first) & set(others)
@@ -250,7 +248,7 @@ def test_pictures_are_split_by_the_seed_and_no_picture_is_on_both_sides() -> Non
     assert pictures.split(NAMES, calibrate=10, judge=20, seed=2) != (first, others)
 
 
-def test_too_few_pictures_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+def test_too_few_and_unknown_pictures_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="give 35 to calibrate with and 5 to judge by"):
         pictures.split(NAMES, calibrate=35, judge=20, seed=0)
     (tmp_path / "list.txt").write_text("00.png\nelsewhere.png\n")
@@ -310,7 +308,7 @@ def candidate(divergence: float, gain: float, **settings: object) -> search.Cand
     )
 
 
-def test_the_choice_is_the_nearest_to_fp32_of_those_that_are_fast_enough() -> None:
+def test_the_candidate_closest_to_fp32_that_is_fast_enough_is_chosen() -> None:
     slow, fast, faster = candidate(0.001, 0.9), candidate(0.01, 1.5), candidate(0.02, 3.0)
     assert search.choose([slow, faster, fast], 1.0) is fast
     assert search.choose([slow, faster, fast], 2.0) is faster
@@ -319,7 +317,7 @@ def test_the_choice_is_the_nearest_to_fp32_of_those_that_are_fast_enough() -> No
     assert search.choose([slow, faster, fast], 0, slack=1.2) is slow
 
 
-def test_a_float_layer_has_to_be_worth_its_time() -> None:
+def test_a_float_layer_must_reduce_the_divergence_enough() -> None:
     plain, hardly, clearly = (
         candidate(0.0100, 2.0),
         candidate(0.0095, 2.0, kept_float=(LAST,)),
