@@ -90,7 +90,7 @@ class RequestContext:
         if has_arrived is not None and size > bodies.free - bodies.capacity // 2:
             # Half of the memory is reserved for bodies that have started to arrive.
             amount = 1 if length is None else min(length, _FIRST_BYTES)
-            await self.reader.begin(has_arrived, amount=amount, seconds=settings.body_idle_seconds)
+            await self.reader.wait_for_bytes(has_arrived, amount=amount, seconds=settings.body_idle_seconds)
         await self._state.admission.admit_body(self.lease, size)
         body = await self.reader.read(
             limit=limit,

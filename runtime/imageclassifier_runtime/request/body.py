@@ -31,7 +31,7 @@ class BodyReader:
         self.complete = False
         self.received = 0
 
-    async def begin(self, has_arrived: Callable[[int], bool], *, amount: int, seconds: float) -> None:
+    async def wait_for_bytes(self, has_arrived: Callable[[int], bool], *, amount: int, seconds: float) -> None:
         """Wait until `amount` bytes of the body have arrived, without reading them; raises BodyTimeoutError."""
         loop = asyncio.get_running_loop()
         end, pause = loop.time() + seconds, _SHORTEST_PAUSE

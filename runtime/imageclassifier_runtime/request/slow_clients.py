@@ -91,7 +91,7 @@ class Connection(Protocol):
         """Close it."""
 
 
-def make_room(connections: Iterable[Connection], most: int, now: float) -> int:
+def close_longest_waiting(connections: Iterable[Connection], most: int, now: float) -> int:
     """Close the connections that have waited longest for their clients, several at a time; returns how many.
 
     Connections with a request being handled, or whose body arrives fast enough, are left alone.

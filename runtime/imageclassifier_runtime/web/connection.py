@@ -12,7 +12,13 @@ from imageclassifier_runtime.errors import retry_after_seconds
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe
 from imageclassifier_runtime.request.problems import MEDIA_TYPE, of_status
-from imageclassifier_runtime.request.slow_clients import HAS_ARRIVED, TAKE_WHOLE, PacedFlow, is_slow, make_room
+from imageclassifier_runtime.request.slow_clients import (
+    HAS_ARRIVED,
+    TAKE_WHOLE,
+    PacedFlow,
+    close_longest_waiting,
+    is_slow,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +37,7 @@ _TOO_MANY_CONNECTIONS = "Too many connections. Retry shortly."
 class _BoundedProtocol(HttpToolsProtocol):
     """One connection with limits; `bounded_protocol` creates a subclass with a server's settings."""
 
-    bounds: ClassVar[ServeSettings]
+    settings: ClassVar[ServeSettings]
     closing: ClassVar[set[HttpToolsProtocol]]
     """Connections that are closing but not closed yet."""
 
@@ -56,10 +62,12 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = PacedFlow(transport, self.loop)
         now = self._idle_since = self.loop.time()
-        if len(self.connections) - len(self.closing) > self.bounds.max_connections:
-            others = [it for it in self.connections if isinstance(it, _BoundedProtocol) and it is not self]
-            self._over_limit = make_room(others, self.bounds.max_connections, now) == 0
-        if len(self.connections) > 2 * self.bounds.max_connections:
+        if len(self.connections) - len(self.closing) > self.settings.max_connections:
+            others = [
+                other for other in self.connections if isinstance(other, _BoundedProtocol) and other is not self
+            ]
+            self._over_limit = close_longest_waiting(others, self.settings.max_connections, now) == 0
+        if len(self.connections) > 2 * self.settings.max_connections:
             self._reject(503, _TOO_MANY_CONNECTIONS, "connections")
         else:
             self._start_timer()
@@ -174,7 +182,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._write_blocked_since = self.loop.time()
         self._stop_write_timer()
-        self._write_timer = self.loop.call_later(self.bounds.body_timeout_seconds, self.transport.abort)
+        self._write_timer = self.loop.call_later(self.settings.body_timeout_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         self._stop_write_timer()
@@ -232,7 +240,7 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def _start_timer(self) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(self.bounds.header_timeout_seconds, self._close_connection)
+        self._timer = self.loop.call_later(self.settings.header_timeout_seconds, self._close_connection)
 
     def _stop_write_timer(self) -> None:
         if self._write_timer is not None:
@@ -297,5 +305,5 @@ def _no_op() -> None:
 
 def bounded_protocol(settings: ServeSettings, on_rejected: Callable[[str], None]) -> type[HttpToolsProtocol]:
     """Return the protocol class for these settings; `on_rejected` is called with the reason of each rejection."""
-    attributes = {"bounds": settings, "closing": set(), "on_rejected": on_rejected}
+    attributes = {"settings": settings, "closing": set(), "on_rejected": on_rejected}
     return type("BoundedProtocol", (_BoundedProtocol,), attributes)

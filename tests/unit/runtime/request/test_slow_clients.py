@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from imageclassifier_runtime.request.slow_clients import GRACE_SECONDS, MIN_BYTES_PER_SECOND, is_slow, make_room
+from imageclassifier_runtime.request.slow_clients import (
+    GRACE_SECONDS,
+    MIN_BYTES_PER_SECOND,
+    close_longest_waiting,
+    is_slow,
+)
 
 
 class Waiting:
@@ -19,19 +24,19 @@ class Waiting:
 
 def test_the_connection_that_waited_longest_is_closed() -> None:
     connections = [Waiting(5.0), Waiting(3.0), Waiting(None), Waiting(4.0)]
-    assert make_room(connections, 8, 10.0) == 1
+    assert close_longest_waiting(connections, 8, 10.0) == 1
     assert [connection.dropped for connection in connections] == [False, True, False, False]
 
 
 def test_several_of_many_are_closed_at_a_time() -> None:
     connections = [Waiting(float(number)) for number in range(512)]
-    assert make_room(connections, 512, 1000.0) == 16
+    assert close_longest_waiting(connections, 512, 1000.0) == 16
     assert [connection.since for connection in connections if connection.dropped] == [float(n) for n in range(16)]
 
 
 def test_connections_being_served_are_kept() -> None:
     connections = [Waiting(None) for _ in range(40)]
-    assert make_room(connections, 8, 10.0) == 0
+    assert close_longest_waiting(connections, 8, 10.0) == 0
     assert not any(connection.dropped for connection in connections)
 
 
