@@ -1,4 +1,4 @@
-"""Counts what was asked of an API server, by its own audit log."""
+"""Counts the requests to an API server, from its audit log."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _DEPRECATED = "k8s.io/deprecated"
 
 
-class Asked(NamedTuple):
-    """Who asked for what."""
+class RequestKey(NamedTuple):
+    """User, verb and resource of a request."""
 
     user: str
     verb: str
@@ -24,46 +24,46 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A place in the log; the inode tells whether it was turned over since."""
+class LogPosition:
+    """A position in the log; the inode shows whether the log was rotated since."""
 
     inode: int
     offset: int
 
 
-def mark(log: Path) -> Mark:
-    """The log's present end."""
+def position(log: Path) -> LogPosition:
+    """The current end of the log."""
     stat = log.stat()
-    return Mark(stat.st_ino, stat.st_size)
+    return LogPosition(stat.st_ino, stat.st_size)
 
 
-def lines_since(log: Path, since: Mark) -> Iterator[str]:
-    """The lines written after a mark, also where the log was renamed and begun anew meanwhile."""
+def lines_since(log: Path, since: LogPosition) -> Iterator[str]:
+    """The lines written after a position, also if the log was rotated in between."""
     files = sorted(log.parent.glob(f"{log.stem}*{log.suffix}"), key=lambda path: path.stat().st_mtime)
-    marked = next((index for index, path in enumerate(files) if path.stat().st_ino == since.inode), None)
-    if marked is None:
-        raise ValueError(f"{log} was turned over so often that its lines since the mark are gone")
-    for path in files[marked:]:
+    first = next((index for index, path in enumerate(files) if path.stat().st_ino == since.inode), None)
+    if first is None:
+        raise ValueError(f"{log} was rotated so often that lines since the position are gone")
+    for path in files[first:]:
         with path.open(encoding="utf-8") as file:
             if path.stat().st_ino == since.inode:
                 file.seek(since.offset)
             yield from (line for line in file if line.endswith("\n"))
 
 
-def count(lines: Iterable[str]) -> Counter[Asked]:
-    """Requests by user, verb and resource; a watch counts once, when it ends or when it began."""
-    counted: Counter[Asked] = Counter()
+def count(lines: Iterable[str]) -> Counter[RequestKey]:
+    """Requests by user, verb and resource; a watch counts once, although it is logged at start and end."""
+    counted: Counter[RequestKey] = Counter()
     seen: set[str] = set()
     for line in lines:
         event = json.loads(line)
         if event["auditID"] in seen:
             continue
         seen.add(event["auditID"])
-        counted[_asked(event)] += 1
+        counted[_request_key(event)] += 1
     return counted
 
 
-def _asked(event: dict[str, object]) -> Asked:
+def _request_key(event: dict[str, object]) -> RequestKey:
     target = event.get("objectRef") or {}
     user = event.get("user") or {}
     assert isinstance(target, dict)
@@ -71,25 +71,25 @@ def _asked(event: dict[str, object]) -> Asked:
     resource = "/".join(part for part in (target.get("resource"), target.get("subresource")) if part)
     if not resource:
         resource = str(event.get("requestURI", "")).partition("?")[0]
-    return Asked(str(user.get("username", "")), str(event.get("verb", "")), resource)
+    return RequestKey(str(user.get("username", "")), str(event.get("verb", "")), resource)
 
 
-def writes(counted: Counter[Asked], user: str) -> Counter[Asked]:
-    """What one user wrote."""
-    found = {asked: number for asked, number in counted.items() if asked.user == user and asked.verb in WRITES}
+def writes(counted: Counter[RequestKey], user: str) -> Counter[RequestKey]:
+    """The write requests of one user."""
+    found = {key: number for key, number in counted.items() if key.user == user and key.verb in WRITES}
     return Counter(found)
 
 
-def deprecated(lines: Iterable[str]) -> Counter[Asked]:
-    """Requests for API versions that a later Kubernetes will not have, as the server itself annotates them."""
-    return count(line for line in lines if _DEPRECATED in line and _annotated(line))
+def deprecated(lines: Iterable[str]) -> Counter[RequestKey]:
+    """Requests for deprecated API versions, as annotated by the API server."""
+    return count(line for line in lines if _DEPRECATED in line and _is_deprecated(line))
 
 
-def _annotated(line: str) -> bool:
+def _is_deprecated(line: str) -> bool:
     return bool((json.loads(line).get("annotations") or {}).get(_DEPRECATED) == "true")
 
 
-def table(counted: Counter[Asked]) -> str:
-    """All of it, under each other, by user."""
-    rows = [(number, *asked) for asked, number in sorted(counted.items(), key=lambda item: (item[0], item[1]))]
+def table(counted: Counter[RequestKey]) -> str:
+    """All counts as text, one a line, sorted by user."""
+    rows = [(number, *key) for key, number in sorted(counted.items(), key=lambda item: (item[0], item[1]))]
     return "\n".join(f"{number:6}  {user:60}  {verb:8}  {resource}" for number, user, verb, resource in rows)

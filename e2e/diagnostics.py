@@ -1,4 +1,4 @@
-"""What a person would look at first when a scenario fails."""
+"""Collects what helps to find out why a scenario failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def dump(kube: Kube, namespace: str) -> str:
     """Objects, events and logs of a namespace, and the operator's own log."""
     inside = f"--namespace={namespace}"
-    questions = (
+    commands = (
         ("get", "imageclassifiers,deployments,replicasets,pods,services,endpointslices,hpa", inside, "-o", "wide"),
         ("get", "imageclassifiers", inside, "-o", "yaml"),
         ("describe", "pods", inside),
@@ -31,11 +31,11 @@ def dump(kube: Kube, namespace: str) -> str:
         ("logs", f"--namespace={NAMESPACE}", f"deploy/{OPERATOR}", "--tail=60"),
         ("get", "pods", f"--namespace={NAMESPACE}", "-o", "wide"),
     )
-    return "\n".join(f"$ kubectl {' '.join(question)}\n{_ask(kube, *question)}" for question in questions)
+    return "\n".join(f"$ kubectl {' '.join(command)}\n{_run(kube, *command)}" for command in commands)
 
 
-def _ask(kube: Kube, *question: str) -> str:
+def _run(kube: Kube, *command: str) -> str:
     try:
-        return kube.kubectl(*question, seconds=30)
+        return kube.kubectl(*command, seconds=30)
     except KubectlError as error:
         return str(error)

@@ -1,4 +1,4 @@
-"""Puts the operator into a cluster: images, CRD, manifests; what is there already stays as it is."""
+"""Installs the operator in a cluster: images, CRD, manifests; what is installed already is left unchanged."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ NAMESPACE = "imageclassifier-system"
 OPERATOR = "imageclassifier-operator"
 OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:{OPERATOR}"
 SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
-OURS = "imageclassifier.dev/cut-down-for-tests"
-"""Marks the ServiceMonitor CRD that is not the Prometheus operator's own, so that only ours is ever taken away."""
+TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
+"""Marks our trimmed ServiceMonitor CRD, so that the Prometheus operator's own is never deleted."""
 
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
 _RUNTIME_VARIABLE = "IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"
 
 
-def bring_images(target: Target) -> dict[str, str]:
-    """Build what changed and put it where the cluster finds it; returns the images' names there."""
+def provide_images(target: Target) -> dict[str, str]:
+    """Build what changed and make it available to the cluster; returns the images' names there."""
     if target.local:
         for image in build.IMAGES:
             Cluster().load(build.ensure(image))
@@ -46,22 +46,22 @@ def bring_images(target: Target) -> dict[str, str]:
         return {image: build.push(image, target.registry, insecure=insecure) for image in build.IMAGES}
     else:
         names = " and ".join(build.name(image) for image in build.IMAGES)
-        say(f"No E2E_REGISTRY: taking {names} to be in the cluster already")
+        say(f"E2E_REGISTRY is not set: assuming that {names} are on the nodes already")
     return {image: build.name(image) for image in build.IMAGES}
 
 
 def with_images(objects: Iterable[Object], *, images: Mapping[str, str], keys: Mapping[str, str]) -> list[Object]:
-    """The manifests with the images' names in this cluster, and with what they were built from noted in the pod.
+    """The manifests with this cluster's image names, and with the images' build keys as pod annotations.
 
-    A tag says nothing about the bytes behind it: the note starts the operator anew when they are others.
+    A tag can point to a new image: then the changed annotation restarts the operator.
     """
     objects = list(objects)
     for found in objects:
         if found["kind"] != "Deployment":
             continue
         template = found["spec"]["template"]
-        notes = {_BUILT_FROM: keys["operator"], _RUNTIME_FROM: keys["runtime"]}
-        template["metadata"].setdefault("annotations", {}).update(notes)
+        annotations = {_BUILT_FROM: keys["operator"], _RUNTIME_FROM: keys["runtime"]}
+        template["metadata"].setdefault("annotations", {}).update(annotations)
         for container in template["spec"]["containers"]:
             container["image"] = images["operator"]
             for variable in container["env"]:
@@ -78,18 +78,18 @@ def install(kube: Kube, images: Mapping[str, str]) -> None:
     before = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
     kube.apply(*with_images(rendered, images=images, keys=keys))
     wait_operator(kube)
-    if before is not None and _noted(before).get(_RUNTIME_FROM) not in {None, keys["runtime"]}:
-        say("The runtime image is another one: starting the classifiers anew")
+    if before is not None and _pod_annotations(before).get(_RUNTIME_FROM) not in {None, keys["runtime"]}:
+        say("The runtime image changed: restarting the classifiers")
         restart_classifiers(kube, stamp=keys["runtime"])
 
 
-def _noted(deployment: Mapping[str, Object]) -> Mapping[str, str]:
+def _pod_annotations(deployment: Mapping[str, Object]) -> Mapping[str, str]:
     found: Mapping[str, str] = deployment["spec"]["template"]["metadata"].get("annotations") or {}
     return found
 
 
 def restart_classifiers(kube: Kube, *, stamp: str) -> None:
-    """Roll every classifier: the same tag stands for other bytes now."""
+    """Restart every classifier: their image tag points to a new image."""
     selector = "app.kubernetes.io/managed-by=imageclassifier-operator"
     change = {"spec": {"template": {"metadata": {"annotations": {_RUNTIME_FROM: stamp}}}}}
     for live in kube.list("deployments", selector=selector):
@@ -98,64 +98,70 @@ def restart_classifiers(kube: Kube, *, stamp: str) -> None:
 
 
 def wait_operator(kube: Kube, *, seconds: float = 90) -> None:
-    """Wait until the newest operator, and no other, is ready."""
+    """Wait until the operator's latest revision is ready and the only one."""
 
     def rolled_out() -> bool:
         live = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
         if live is None:
             return False
-        status, wanted = live.get("status") or {}, live["spec"]["replicas"]
-        seen = status.get("observedGeneration", 0) >= live["metadata"]["generation"]
+        status, desired = live.get("status") or {}, live["spec"]["replicas"]
+        observed = status.get("observedGeneration", 0) >= live["metadata"]["generation"]
         counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
-        return bool(seen and counts == [wanted] * 3)
+        return bool(observed and counts == [desired] * 3)
 
-    until(rolled_out, seconds=seconds, what="the operator to be ready", every=0.2, otherwise=lambda: _why(kube))
+    until(
+        rolled_out,
+        seconds=seconds,
+        what="the operator to be ready",
+        every=0.2,
+        otherwise=lambda: _container_states(kube),
+    )
 
 
-def _why(kube: Kube) -> str:
+def _container_states(kube: Kube) -> str:
     pods = kube.list("pods", namespace=NAMESPACE)
     states = [
         f"{pod['metadata']['name']}: {status.get('state')}"
         for pod in pods
         for status in pod["status"].get("containerStatuses") or []
     ]
-    return "; ".join(states) or "it has no pod"
+    return "; ".join(states) or "no pods found"
 
 
 def scale_operator(kube: Kube, replicas: int) -> None:
-    """Set how many operators run, and wait for it."""
+    """Set the number of operator replicas, and wait until it is reached."""
     kube.patch("deployments", OPERATOR, {"spec": {"replicas": replicas}}, namespace=NAMESPACE)
     wait_operator(kube)
 
-    def ended() -> bool:
+    def scaled() -> bool:
         return len(kube.list("pods", namespace=NAMESPACE)) == replicas
 
-    until(ended, seconds=60, what=f"{replicas} pods of the operator")
+    until(scaled, seconds=60, what=f"{replicas} pods of the operator")
 
 
 def service_monitor_crd() -> Object:
-    """The ServiceMonitor CRD, cut down to what is used here."""
+    """The ServiceMonitor CRD, trimmed to the fields used here."""
     found: Object = yaml.safe_load((Path(__file__).parent / "manifests" / "servicemonitor-crd.yaml").read_text())
     return found
 
 
 def install_service_monitor_crd(kube: Kube) -> None:
-    """Make the cut-down CRD where there is none; the Prometheus operator's own is left alone."""
+    """Create the trimmed CRD; the Prometheus operator's own is left unchanged."""
     live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD)
-    if live is not None and OURS not in (live["metadata"].get("labels") or {}):
+    if live is not None and TRIMMED_LABEL not in (live["metadata"].get("labels") or {}):
         return
     kube.apply(service_monitor_crd())
     until(lambda: established(kube), seconds=30, what="the CRD ServiceMonitor to be served")
 
 
 def established(kube: Kube) -> bool:
-    """Whether the ServiceMonitor CRD is there and served."""
+    """Whether the ServiceMonitor CRD exists and is served."""
     live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD) or {}
     conditions = (live.get("status") or {}).get("conditions") or []
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
 
-def fingerprint(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

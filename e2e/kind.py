@@ -1,4 +1,4 @@
-"""Runs a cluster by kind (Kubernetes in Docker), on machines that have Docker; nothing is built but the images."""
+"""Runs a kind (Kubernetes in Docker) cluster on machines with Docker; only the images are built."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _READY = "180s"
 
 
 def usable() -> bool:
-    """Whether a Docker engine answers; a client alone is not enough."""
+    """Whether a Docker engine responds; a client alone is not enough."""
     docker = shutil.which("docker")
     if docker is None:
         return False
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             [docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return asked.returncode == 0
+    return done.returncode == 0
 
 
 def kubeconfig_path() -> Path:
-    """The kubeconfig of this cluster alone; the user's own is never written to."""
+    """The kubeconfig of this cluster only; the user's own is never changed."""
     return cache_dir() / "kind" / "kubeconfig"
 
 
@@ -48,18 +48,18 @@ def running() -> bool:
 def up() -> None:
     """Create the cluster if there is none."""
     kubeconfig_path().parent.mkdir(parents=True, exist_ok=True)
-    where = ("--name", NAME, "--kubeconfig", str(kubeconfig_path()))
+    options = ("--name", NAME, "--kubeconfig", str(kubeconfig_path()))
     if running():
-        _kind("export", "kubeconfig", *where)
+        _kind("export", "kubeconfig", *options)
         return
     with step(f"Creating the kind cluster {NAME}"):
-        _kind("create", "cluster", *where, "--wait", _READY)
+        _kind("create", "cluster", *options, "--wait", _READY)
 
 
 def down() -> None:
     """Delete the cluster and its kubeconfig, if there is one."""
     if not kubeconfig_path().exists():
-        say("There is no kind cluster of the demo's; nothing to delete")
+        say("The demo's kind cluster does not exist; nothing to delete")
         return
     _kind("delete", "cluster", "--name", NAME, "--kubeconfig", str(kubeconfig_path()))
     kubeconfig_path().unlink(missing_ok=True)

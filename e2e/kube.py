@@ -1,4 +1,4 @@
-"""One named cluster, by kubectl for what people type and by its API for what is asked often."""
+"""A client of one cluster: kubectl for user commands, the API for frequent requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 from e2e.cluster.api import Api, reject_warning
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.kubectl import KUBECTL, KubectlError, kubectl_output
-from e2e.waiting import NotInTimeError, until
+from e2e.waiting import WaitTimeoutError, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Kube(Api):
-    """A cluster that is open: `open_kube` makes one. Safe to use from several threads.
+    """A connected cluster, created by `open_kube`. Thread-safe.
 
-    `on_warning` gets the text of each warning of the API server or of kubectl.
+    `on_warning` is called with the text of each warning of the API server or of kubectl.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Kube(Api):
         self.socket = socket
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line of kubectl, with the kubeconfig and the context in full."""
+        """The kubectl command line, with explicit kubeconfig and context."""
         return kubectl_command(self.target, *arguments)
 
     def kubectl(self, *arguments: str, stdin: str | bytes | None = None, seconds: float = 120) -> str:
-        """Run kubectl for what it prints. Raises KubectlError."""
-        options = _of(self.target)
+        """Run kubectl and return its output. Raises KubectlError."""
+        options = _options(self.target)
         return kubectl_output(
             arguments, options=options, stdin=stdin, seconds=seconds, on_warning=self._on_warning
         )
@@ -60,16 +60,16 @@ class Kube(Api):
 
 def kubectl_command(target: Target, *arguments: str) -> list[str]:
     """The command line of kubectl for one cluster."""
-    return [KUBECTL, *_of(target), *arguments]
+    return [KUBECTL, *_options(target), *arguments]
 
 
-def _of(target: Target) -> tuple[str, str]:
+def _options(target: Target) -> tuple[str, str]:
     return f"--kubeconfig={target.kubeconfig}", f"--context={target.context}"
 
 
 @contextmanager
 def open_kube(target: Target, *, on_warning: Callable[[str], None] = reject_warning) -> Iterator[Kube]:
-    """Open a cluster: `kubectl proxy` brings its own way of logging in, on a socket that only we can reach."""
+    """Connect to a cluster through `kubectl proxy`, which authenticates, on a socket private to this user."""
     with tempfile.TemporaryDirectory(prefix="imageclassifier-e2e-") as folder:
         socket = Path(folder) / "api.sock"
         log = Path(folder) / "proxy.log"
@@ -99,23 +99,23 @@ def _environment() -> dict[str, str]:
 def _wait_for_proxy(
     proxy: subprocess.Popen[bytes], http: httpx.Client, socket: Path, log: Path, target: Target
 ) -> None:
-    said = ""
+    last = ""
 
-    def answers() -> bool:
-        nonlocal said
+    def responds() -> bool:
+        nonlocal last
         if proxy.poll() is not None:
             raise ClusterError(f"the cluster {target.context} cannot be reached: {log.read_text().strip()}")
         if not socket.exists():
             return False
         try:
-            answer = http.get("/version", timeout=5)
+            response = http.get("/version", timeout=5)
         except httpx.TransportError as error:
-            said = str(error)
+            last = str(error)
             return False
-        said = answer.text
-        return answer.is_success
+        last = response.text
+        return response.is_success
 
     try:
-        until(answers, seconds=20, what=f"the API server of {target.context}", every=0.05, otherwise=lambda: said)
-    except NotInTimeError as error:
+        until(responds, seconds=20, what=f"the API server of {target.context}", every=0.05, otherwise=lambda: last)
+    except WaitTimeoutError as error:
         raise ClusterError(str(error)) from error

@@ -1,6 +1,6 @@
-"""Brings up, and takes down again, the cluster that is worked on, if it is ours to start and stop.
+"""Starts and stops the target cluster, if it is the local or the kind cluster.
 
-Also a command, for the test runner: it imports nothing of this package.
+Also a command for the test runner, which does not import this package.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from e2e.target import Target
 
 
-def hindrance(target: Target) -> str:
-    """What keeps this user from bringing it up; empty if nothing does."""
+def obstacle(target: Target) -> str:
+    """Why this user cannot start the cluster; empty if nothing prevents it."""
     if target.local and os.geteuid() != 0:
-        return "the local cluster needs root; or name a cluster of your own with E2E_KUBECONFIG and E2E_CONTEXT"
+        return "the local cluster needs root; or name your own cluster with E2E_KUBECONFIG and E2E_CONTEXT"
     return ""
 
 
 def exists(target: Target) -> bool:
-    """Whether it was there before; a cluster of the user's own always was."""
+    """Whether the cluster exists; the user's own always does."""
     if target.local:
         return Cluster().state.exists()
     return kind.running() if target.kind else True
 
 
 def bring_up(target: Target) -> None:
-    """Start what of it does not run. Raises ToolError."""
+    """Start the components that are not running. Raises ToolError."""
     if target.local:
         prepare.prepare()
         Cluster().up()
@@ -45,28 +45,30 @@ def bring_up(target: Target) -> None:
 
 
 def take_down(target: Target) -> None:
-    """Stop it and leave nothing behind; a cluster of the user's own is left alone."""
+    """Stop it and clean up; the user's own cluster is left alone."""
     if target.local:
         Cluster().down()
     elif target.kind:
         kind.down()
 
 
-_NOT_THERE = 3
+_NO_CLUSTER = 3
 _COMMANDS: dict[str, Callable[[Target], int | None]] = {
-    "hindrance": lambda target: print(hindrance(target)),
-    "exists": lambda target: 0 if exists(target) else _NOT_THERE,
+    "obstacle": lambda target: print(obstacle(target)),
+    "exists": lambda target: 0 if exists(target) else _NO_CLUSTER,
     "up": bring_up,
     "down": take_down,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command on the cluster that the environment names.
+    """Run one command on the target cluster.
 
     The exit status is 1 if it failed, and 3 if `exists` finds no cluster.
     """
-    parser = argparse.ArgumentParser(prog="python -m e2e.lifecycle", description="The cluster of the scenarios")
+    parser = argparse.ArgumentParser(
+        prog="python -m e2e.lifecycle", description="Start or stop the cluster of the scenarios"
+    )
     parser.add_argument("command", choices=_COMMANDS)
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""A steady stream of requests to one Service, and what came of each of them."""
+"""Sends requests to one Service at a fixed rate, and records the results."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from e2e.classifiers import CLASSIFY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e2e.classifiers import Door
+    from e2e.classifiers import Endpoint
 
 
 @dataclass
 class Report:
-    """What was sent and what came back; a failure is anything but a 200."""
+    """The durations of requests responseed with 200, and the failures: everything else."""
 
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
-        """How many requests were sent."""
+        """The number of requests sent."""
         return len(self.seconds) + len(self.failures)
 
     def __str__(self) -> str:
-        """One line."""
+        """Summarize in one line."""
         if not self.seconds:
-            return f"{self.sent} requests, none answered"
+            return f"{self.sent} requests, none responseed"
         ordered = sorted(self.seconds)
         p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
         return (
@@ -45,13 +45,13 @@ class Report:
 
 
 @contextmanager
-def steady(door: Door, image: bytes, *, per_second: float) -> Iterator[Report]:
-    """Send at a fixed rate while the block runs, whatever comes back; then wait for the last answers.
+def steady(endpoint: Endpoint, image: bytes, *, per_second: float) -> Iterator[Report]:
+    """Send at a fixed rate while the block runs, regardless of responses; then wait for the last responses.
 
-    Every second request has a connection of its own, as new clients have; the others keep theirs, as pools do.
+    Every second request opens a new connection, as new clients do; the others use keep-alive, as pools do.
     """
     report, stop = Report(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_send(door, image, per_second, report, stop)))
+    thread = threading.Thread(target=lambda: asyncio.run(_send(endpoint, image, per_second, report, stop)))
     thread.start()
     try:
         yield report
@@ -60,28 +60,30 @@ def steady(door: Door, image: bytes, *, per_second: float) -> Iterator[Report]:
         thread.join()
 
 
-async def _send(door: Door, image: bytes, per_second: float, report: Report, stop: threading.Event) -> None:
+async def _send(
+    endpoint: Endpoint, image: bytes, per_second: float, report: Report, stop: threading.Event
+) -> None:
     began, number = time.monotonic(), 0
     async with (
-        door.async_client(seconds=15) as keeping,
-        door.async_client(seconds=15, keep_alive=False) as new,
+        endpoint.async_client(seconds=15) as keep_alive,
+        endpoint.async_client(seconds=15, keep_alive=False) as fresh,
         asyncio.TaskGroup() as group,
     ):
         while not stop.is_set():
-            client = new if number % 2 else keeping
-            group.create_task(_ask(client, image, report, began))
+            client = fresh if number % 2 else keep_alive
+            group.create_task(_send_one(client, image, report, began))
             number += 1
             await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
 
 
-async def _ask(client: httpx.AsyncClient, image: bytes, report: Report, began: float) -> None:
+async def _send_one(client: httpx.AsyncClient, image: bytes, report: Report, began: float) -> None:
     started = time.monotonic()
     try:
-        answer = await client.post(CLASSIFY, content=image, headers={"Content-Type": "image/jpeg"})
+        response = await client.post(CLASSIFY, content=image, headers={"Content-Type": "image/jpeg"})
     except httpx.HTTPError as error:
         report.failures.append(f"at {started - began:.2f} s: {error!r}")
         return
-    if answer.status_code == httpx.codes.OK:
+    if response.status_code == httpx.codes.OK:
         report.seconds.append(time.monotonic() - started)
     else:
-        report.failures.append(f"at {started - began:.2f} s: {answer.status_code} {answer.text[:200]}")
+        report.failures.append(f"at {started - began:.2f} s: {response.status_code} {response.text[:200]}")

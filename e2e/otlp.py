@@ -1,6 +1,6 @@
-"""An OTLP/HTTP receiver that remembers spans: for tests, and by itself (`GET /spans`) for scenarios in a cluster.
+"""An OTLP/HTTP receiver that stores spans: for tests, and as a program (`GET /spans`) for scenarios in a cluster.
 
-It needs nothing but Python and `opentelemetry-proto`, and imports nothing of ours: its text runs in a pod.
+It needs only Python and `opentelemetry-proto`, and imports none of our packages: its source runs in a pod.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROTOBUF = "application/x-protobuf"
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """One span as it came; ids in hexadecimal (no parent: ""), times in nanoseconds since 1970."""
+    """One received span; ids in hexadecimal (no parent: ""), times in nanoseconds since 1970."""
 
     name: str
     trace_id: str
@@ -44,9 +44,9 @@ class Span:
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Listens from the beginning and answers once `serve_forever` runs.
+    """Listens once created, and responds once `serve_forever` runs.
 
-    `fault`, where it is set, answers instead: it is given the handler after the body was read.
+    `fault`, if set, responds instead: it is called with the handler after the body was read.
     """
 
     daemon_threads = True
@@ -62,11 +62,11 @@ class Receiver(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where batches are to be posted."""
+        """The URL to post batches to."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
 
     def take(self, headers: dict[str, str], body: bytes) -> None:
-        """Remember what came."""
+        """Store a batch."""
         with self.changed:
             self.headers.append(headers)
             self.bodies.append(body)
@@ -75,24 +75,24 @@ class Receiver(http.server.ThreadingHTTPServer):
             self.changed.notify_all()
 
     def wait(self, count: int, seconds: float = 20) -> list[Span]:
-        """Return the spans once there are so many, or what there is by then."""
+        """Return the spans once there are that many, or those received until the timeout."""
         with self.changed:
             self.changed.wait_for(lambda: len(self.spans) >= count, seconds)
             return list(self.spans)
 
     def wait_asked(self, count: int = 1, seconds: float = 20) -> bool:
-        """Return whether so many batches came in time, whatever became of them."""
+        """Return whether that many batches arrived in time, accepted or not."""
         with self.changed:
             return self.changed.wait_for(lambda: len(self.bodies) >= count, seconds)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """One exchange."""
+    """Handles one request."""
 
     server: Receiver
 
     def do_POST(self) -> None:
-        """Take a batch."""
+        """Receive a batch."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
@@ -106,12 +106,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, PROTOBUF, ExportTraceServiceResponse().SerializeToString())
 
     def do_GET(self) -> None:
-        """Show what came."""
+        """Return the received spans."""
         spans = [dataclasses.asdict(span) for span in self.server.wait(0)]
         self.answer(200, "application/json", json.dumps(spans).encode())
 
     def answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -119,7 +119,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def decode(body: bytes) -> list[Span]:

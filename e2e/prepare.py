@@ -1,4 +1,4 @@
-"""Builds what the local cluster needs and does not have yet: its programs and the images, at the same time."""
+"""Builds what the local cluster needs and the cache lacks: its programs and the images, in parallel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tools.steps import say
 def prepare() -> None:
     """Return once everything is in the cache, in seconds if it is there already. Raises ToolError.
 
-    The compiler keeps the processors busy for minutes; what the images need comes from the network meanwhile.
+    The programs keep the processors busy for minutes; the images mostly wait for the network.
     """
     preflight.require_root()
     preflight.install_packages()
@@ -27,7 +27,7 @@ def prepare() -> None:
         for done in as_completed(names):
             error = done.exception()
             if isinstance(error, ToolError | OSError):
-                say(f"Building {names[done]} failed; what else is building is finished first")
+                say(f"Building {names[done]} failed; waiting for the other builds")
                 failures.append(ToolError(str(error)))
             elif error is not None:
                 raise error

@@ -1,4 +1,4 @@
-"""Keeps an eye on how many replicas are ready, at every state that the cluster ever publishes."""
+"""Records the number of ready replicas at every state that a watch reports."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Seen:
-    """The ready replicas, with the time of each change."""
+class ReadyReplicas:
+    """The number of ready replicas at each event, with its time."""
 
     counts: list[tuple[float, int]] = field(default_factory=list)
 
     @property
-    def fewest(self) -> int:
-        """The smallest number that was ever published."""
+    def minimum(self) -> int:
+        """The smallest number observed."""
         return min(count for _, count in self.counts)
 
 
 @contextmanager
-def watching(kube: Kube, name: str, *, namespace: str, seconds: int = 300) -> Iterator[Seen]:
-    """Watch a Deployment while the block runs; a watch leaves out no state, as asking now and then would."""
-    seen, first, stop = Seen(), threading.Event(), threading.Event()
+def watch_ready_replicas(kube: Kube, name: str, *, namespace: str, seconds: int = 300) -> Iterator[ReadyReplicas]:
+    """Watch a Deployment while the block runs; unlike polling, a watch misses no state."""
+    ready, first, stop = ReadyReplicas(), threading.Event(), threading.Event()
     errors: list[Exception] = []
 
     def follow() -> None:
         try:
             for live in kube.watch("deployments", namespace=namespace, name=name, seconds=seconds):
-                seen.counts.append((elapsed(), (live.get("status") or {}).get("readyReplicas", 0)))
+                ready.counts.append((elapsed(), (live.get("status") or {}).get("readyReplicas", 0)))
                 first.set()
                 if stop.is_set():
                     return
@@ -51,13 +51,13 @@ def watching(kube: Kube, name: str, *, namespace: str, seconds: int = 300) -> It
     thread.start()
     try:
         if not first.wait(15) or errors:
-            raise RuntimeError(f"the watch of {name} did not begin: {errors}")
-        yield seen
+            raise RuntimeError(f"watch of {name} did not start: {errors}")
+        yield ready
         if errors:
-            raise RuntimeError(f"the watch of {name} broke: {errors[0]}")
+            raise RuntimeError(f"watch of {name} failed: {errors[0]}")
     finally:
         stop.set()
-        # A change that says nothing ends the thread's wait for the next one.
+        # The thread waits for an event: a change without effect causes one.
         change = {"metadata": {"labels": {"imageclassifier.dev/e2e-watched": f"{elapsed():.3f}"}}}
         kube.patch("deployments", name, change, namespace=namespace)
         thread.join(15)

@@ -1,4 +1,4 @@
-"""Which cluster is worked on: one of our own, or the one that the environment names in full, and never another."""
+"""Selects the target cluster: the local or kind cluster, or the one named by the environment, never another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REGISTRY, REGISTRY_INSECURE = "E2E_REGISTRY", "E2E_REGISTRY_INSECURE"
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A cluster. With an empty `registry` the images are there already, under their plain names."""
+    """A cluster. If `registry` is empty, the images are on its nodes already, under their plain names."""
 
     kubeconfig: Path
     context: str
@@ -29,34 +29,34 @@ class Target:
     insecure_registry: bool = False
     audit_log: Path | None = None
     kind: bool = False
-    """Whether it is the kind cluster that the demo and the tests create where Docker is."""
+    """Whether it is the kind cluster that demo and tests create if Docker is available."""
 
     @property
     def local(self) -> bool:
-        """Whether it is the local cluster, whose Services this machine reaches without a detour."""
+        """Whether it is the local cluster, whose Services this machine reaches directly."""
         return self.audit_log is not None
 
 
 def target_from(
-    env: Mapping[str, str] = os.environ, *, docker_answers: Callable[[], bool] = kind.usable
+    env: Mapping[str, str] = os.environ, *, docker_responds: Callable[[], bool] = kind.usable
 ) -> Target:
-    """Return the cluster that the environment asks for; the ambient kubeconfig is never looked at.
+    """Return the cluster that the environment names; the default kubeconfig is never read.
 
-    Without a word it is a kind cluster if Docker answers and the local cluster is not up, else the local one.
+    By default it is the kind cluster if Docker responds and the local cluster is not up, else the local one.
     """
     kubeconfig, context = env.get(KUBECONFIG, ""), env.get(CONTEXT, "")
     if not kubeconfig and not context:
         if env.get(REGISTRY):
-            raise ClusterError(f"{REGISTRY} is for a cluster of your own: give {KUBECONFIG} and {CONTEXT} too")
-        if not state_dir().exists() and docker_answers():
+            raise ClusterError(f"{REGISTRY} is for your own cluster: set {KUBECONFIG} and {CONTEXT} too")
+        if not state_dir().exists() and docker_responds():
             return Target(kubeconfig=kind.kubeconfig_path(), context=kind.CONTEXT, kind=True)
         log = state_dir() / "logs" / "audit.log"
         return Target(kubeconfig=kubeconfig_path(), context=SETTINGS.context, audit_log=log)
     if not kubeconfig or not context:
-        raise ClusterError(f"{KUBECONFIG} and {CONTEXT} go together: no cluster and no context is ever guessed")
+        raise ClusterError(f"{KUBECONFIG} and {CONTEXT} go together: set both, or neither")
     path = Path(kubeconfig).expanduser()
     if not path.is_file():
-        raise ClusterError(f"{KUBECONFIG}: there is no file {path}")
+        raise ClusterError(f"{KUBECONFIG}: no such file: {path}")
     return Target(
         kubeconfig=path,
         context=context,

@@ -1,4 +1,4 @@
-"""Waits for what is to happen, never for a time, and says what came instead."""
+"""Waits for a condition, not for a fixed time, and reports the last state on timeout."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class NotInTimeError(ClusterError):
-    """What was waited for did not happen."""
+class WaitTimeoutError(ClusterError):
+    """The condition was not met in time."""
 
 
 def until(
@@ -25,19 +25,21 @@ def until(
     every: float = 0.1,
     otherwise: Callable[[], str] = lambda: "",
 ) -> T:
-    """Return the first thing that `probe` gives; None and False mean not yet.
+    """Return the first result of `probe` that is neither None nor False.
 
-    `otherwise` tells what is so instead, for the error.
+    `otherwise` describes the actual state, for the error.
 
     Raises:
-        NotInTimeError: nothing came in `seconds`.
+        WaitTimeoutError: no result within `seconds`.
     """
-    end = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     while True:
         found = probe()
         if found is not None and found is not False:
             return found
-        if time.monotonic() > end:
-            instead = otherwise()
-            raise NotInTimeError(f"waited {seconds:.0f} s for {what}{f'; now: {instead}' if instead else ''}")
+        if time.monotonic() > deadline:
+            actual = otherwise()
+            raise WaitTimeoutError(
+                f"timed out after {seconds:.0f} s waiting for {what}{f'; now: {actual}' if actual else ''}"
+            )
         time.sleep(every)

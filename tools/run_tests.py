@@ -42,7 +42,7 @@ class Part:
     name: str
     commands: Sequence[Sequence[str]]
     prepare: Callable[[], object] = lambda: None
-    hindrance: Callable[[], str] = lambda: ""
+    obstacle: Callable[[], str] = lambda: ""
     finish: Callable[[], object] = lambda: None
     result: str = ""
     seconds: float = 0.0
@@ -54,12 +54,12 @@ def parts(extra: Sequence[str]) -> list[Part]:
     return [
         Part("lint", _LINTERS),
         Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_bring_redis),
-        Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, hindrance=_no_browser),
+        Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, obstacle=_no_browser),
         Part(
             "integration",
             [("pytest", "tests/integration", *extra)],
             prepare=_build_programs,
-            hindrance=_no_api_server,
+            obstacle=_no_api_server,
         ),
         _scenarios(extra),
     ]
@@ -110,11 +110,11 @@ def _scenarios(extra: Sequence[str]) -> Part:
             _module("e2e.lifecycle", "down")
 
     commands = [("pytest", "e2e/scenarios", *extra)]
-    return Part("e2e", commands, prepare=bring_up, hindrance=_no_cluster, finish=take_down)
+    return Part("e2e", commands, prepare=bring_up, obstacle=_no_cluster, finish=take_down)
 
 
 def _no_cluster() -> str:
-    return _module("e2e.lifecycle", "hindrance", stdout=subprocess.PIPE).stdout.strip()
+    return _module("e2e.lifecycle", "obstacle", stdout=subprocess.PIPE).stdout.strip()
 
 
 def _cluster_exists() -> bool:
@@ -136,10 +136,10 @@ def run(part: Part, *, skip_is_failure: bool) -> None:
     """Run one part and record its result."""
     began = time.monotonic()
     try:
-        hindrance = part.hindrance()
-        if hindrance:
+        obstacle = part.obstacle()
+        if obstacle:
             part.result = "FAILED" if skip_is_failure else "skipped"
-            part.notes.append(hindrance)
+            part.notes.append(obstacle)
             return
         say(f"=== {part.name}")
         part.result = "passed"

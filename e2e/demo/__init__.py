@@ -1,1 +1,1 @@
-"""From no cluster at all to classes of a photograph, in one command."""
+"""Starts a cluster and classifies a photograph in it, in one command."""

@@ -1,4 +1,4 @@
-"""The demo: a cluster, the operator, one object, and the classes of a photograph that its pods answer."""
+"""The demo: starts a cluster with the operator and one object, and classifies a photograph with its pods."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import httpx
 import yaml
 
-from e2e import lifecycle, modelstore
-from e2e.classifiers import current, manifest, told, wait_answer, wait_door
+from e2e import lifecycle, model_store
+from e2e.classifiers import current_condition, manifest, ready_summary, wait_endpoint, wait_response
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.kubectl import KUBECTL
-from e2e.demo.report import Live, Steps, predictions
-from e2e.install import bring_images, install, install_service_monitor_crd
+from e2e.demo.report import ChangedLines, Steps, predictions
+from e2e.install import install, install_service_monitor_crd, provide_images
 from e2e.kube import open_kube
 from e2e.prepare import prepare
 from e2e.target import target_from
-from e2e.waiting import NotInTimeError, until
+from e2e.waiting import WaitTimeoutError, until
 from tools.errors import ToolError
 from tools.paths import REPOSITORY
 from tools.steps import say
@@ -42,9 +42,11 @@ _READY_SECONDS = 180
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit status is 1 where it could not go on, and the last line says why."""
+    """Run the demo; the exit status is 1 if it failed, and the last line says why."""
     parser = argparse.ArgumentParser(prog="python -m e2e.demo", description=__doc__)
-    parser.add_argument("--down", action="store_true", help="take the demo's objects out of the cluster again")
+    parser.add_argument(
+        "--down", action="store_true", help="stop the demo's cluster, or delete its objects from yours"
+    )
     options = parser.parse_args(arguments)
     try:
         target = target_from()
@@ -56,13 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command again goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
     return 0
 
 
 def take_down(target: Target) -> None:
-    """Stop the cluster if it is ours, or delete the demo's namespace in any other."""
+    """Stop the cluster if the demo created it, else delete the demo's namespace."""
     if target.local or target.kind:
         lifecycle.take_down(target)
         return
@@ -71,14 +73,14 @@ def take_down(target: Target) -> None:
 
 
 def shared_folder() -> Path | None:
-    """The optional folder of models and photographs beside the checkout."""
+    """The optional folder of models and photographs next to the checkout."""
     given = os.environ.get("IMAGECLASSIFIER_SHARED")
     folder = Path(given) if given else REPOSITORY.parent / "shared"
     return folder if (folder / MODEL).is_file() and (folder / CAT).is_file() else None
 
 
 class Demo:
-    """The steps, in order; each finds what is done already and leaves it."""
+    """The steps, in order; each skips what is done already."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -86,7 +88,7 @@ class Demo:
         self.steps = Steps()
 
     def run(self) -> None:
-        """Everything, with the times at the end."""
+        """Run all steps and print their times."""
         step = self.steps.step
         if self.target.local:
             with step("The programs and images"):
@@ -97,7 +99,7 @@ class Demo:
         else:
             say(f"Using the context {self.target.context} of {self.target.kubeconfig}")
         with step("The images"):
-            images = bring_images(self.target)
+            images = provide_images(self.target)
         with open_kube(self.target, on_warning=say) as kube:
             with step("The operator"):
                 install_service_monitor_crd(kube)
@@ -109,8 +111,8 @@ class Demo:
                     self._declare_imagenet(kube, self.shared, images["runtime"])
             with step("Ready"):
                 self._wait(kube)
-            answers = self._ask(kube)
-            self._show(kube, answers)
+            results = self._classify(kube)
+            self._show(kube, results)
 
     def _names(self) -> list[str]:
         return ["pets", IMAGENET] if self.shared else ["pets"]
@@ -120,54 +122,54 @@ class Demo:
         kube.apply(namespace, yaml.safe_load((FOLDER / "pets.yaml").read_text()))
 
     def _declare_imagenet(self, kube: Kube, shared: Path, image: str) -> None:
-        kube.apply(*modelstore.manifests(NAMESPACE, image))
-        modelstore.wait_store(kube, NAMESPACE)
-        digest = modelstore.put(kube, NAMESPACE, shared / MODEL)
-        model = {"uri": modelstore.url(NAMESPACE, MODEL.name), "sha256": digest}
+        kube.apply(*model_store.manifests(NAMESPACE, image))
+        model_store.wait_store(kube, NAMESPACE)
+        digest = model_store.put(kube, NAMESPACE, shared / MODEL)
+        model = {"uri": model_store.url(NAMESPACE, MODEL.name), "sha256": digest}
         kube.apply(manifest(IMAGENET, namespace=NAMESPACE, spec={"model": model}))
 
     def _wait(self, kube: Kube) -> None:
         for name in self._names():
-            live = Live()
+            progress = ChangedLines()
 
-            def ready(name: str = name, live: Live = live) -> bool:
+            def ready(name: str = name, progress: ChangedLines = progress) -> bool:
                 found = kube.get("imageclassifiers", name, namespace=NAMESPACE)
-                live.show(f"{name}: {told(found)}")
-                return found is not None and current(found).get("status") == "True"
+                progress.show(f"{name}: {ready_summary(found)}")
+                return found is not None and current_condition(found).get("status") == "True"
 
             try:
                 until(ready, seconds=_READY_SECONDS, what=f"{name} to be Ready", every=0.2)
-            except NotInTimeError as error:
-                advice = f"kubectl describe ic -n {NAMESPACE} {name} says more"
+            except WaitTimeoutError as error:
+                advice = f"see kubectl describe ic -n {NAMESPACE} {name}"
                 raise ClusterError(f"{error}; {advice}") from error
 
-    def _ask(self, kube: Kube) -> list[tuple[str, Path, Object]]:
-        answers = []
+    def _classify(self, kube: Kube) -> list[tuple[str, Path, Object]]:
+        results = []
         for name in self._names():
             photograph = self.shared / CAT if self.shared and name == IMAGENET else FOLDER / "cat.jpg"
             with self.steps.step(f"A photograph through the Service {name}"):
-                way = wait_door(kube, name, namespace=NAMESPACE)
-                answers.append((name, photograph, wait_answer(way, photograph.read_bytes())))
-        return answers
+                endpoint = wait_endpoint(kube, name, namespace=NAMESPACE)
+                results.append((name, photograph, wait_response(endpoint, photograph.read_bytes())))
+        return results
 
-    def _show(self, kube: Kube, answers: Sequence[tuple[str, Path, Object]]) -> None:
+    def _show(self, kube: Kube, results: Sequence[tuple[str, Path, Object]]) -> None:
         print(f"\n$ kubectl get imageclassifiers -A\n{kube.kubectl('get', 'imageclassifiers', '-A')}")
-        for name, photograph, answer in answers:
+        for name, photograph, result in results:
             url = f"http://{name}.{NAMESPACE}.svc/api/v1/classify"
-            model = answer["model"]
+            model = result["model"]
             print(f"{photograph.name} posted to {url}, answered by {model['name']} ({model['sha256'][:12]}…):")
-            print(f"{predictions(answer)}\n")
+            print(f"{predictions(result)}\n")
             if name == IMAGENET:
-                require_cat(answer)
-        print(f"What took how long:\n{self.steps.table()}\n")
+                require_cat(result)
+        print(f"Timings:\n{self.steps.table()}\n")
         if self.target.local:
-            where = f"KUBECONFIG={self.target.kubeconfig} PATH={Path(KUBECTL).parent}:$PATH"
-            print(f"Go on with: export {where}; kubectl get ic -n {NAMESPACE}")
+            variables = f"KUBECONFIG={self.target.kubeconfig} PATH={Path(KUBECTL).parent}:$PATH"
+            print(f"Next: export {variables}; kubectl get ic -n {NAMESPACE}")
             print("Stop it with: make demo-down")
 
 
-def require_cat(answer: Object) -> None:
-    """Fail where ImageNet's classes do not call the cat a cat."""
-    first = answer["predictions"][0]["class_name"]
+def require_cat(result: Object) -> None:
+    """Raise ClusterError unless the first class is a cat of ImageNet."""
+    first = result["predictions"][0]["class_name"]
     if not any(cat.lower() in first.lower() for cat in CATS):
-        raise ClusterError(f"the cat came back as {first!r}")
+        raise ClusterError(f"the photograph of a cat was classified as {first!r}")

@@ -1,4 +1,4 @@
-"""What a person sees of the demo: each step with its time, and a table of all of them at the end."""
+"""Prints the demo's progress: each step with its time, and a table of all steps at the end."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
 
 
 class Steps:
-    """The steps so far, each with its seconds."""
+    """The finished steps, each with its duration."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, float]] = []
+        self.finished: list[tuple[str, float]] = []
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Say what begins, and keep how long it took."""
+        """Print the start of a step, and record its duration."""
         say(f"{text} …")
         began = time.monotonic()
         yield
         took = time.monotonic() - began
-        self.taken.append((text, took))
+        self.finished.append((text, took))
         say(f"{text}: {took:.1f} s")
 
     def table(self) -> str:
-        """All steps under each other."""
-        rows = [*self.taken, ("In all", elapsed())]
+        """All steps as aligned columns."""
+        rows = [*self.finished, ("Total", elapsed())]
         return columns([(text, f"{took:6.1f} s") for text, took in rows])
 
 
-class Live:
-    """What is waited for, a line for each change."""
+class ChangedLines:
+    """Prints a status line whenever it changes."""
 
     def __init__(self) -> None:
         self._last = ""
 
     def show(self, text: str) -> None:
-        """Show the present state."""
+        """Print the current status, if it differs from the last."""
         if text != self._last:
             self._last = text
             say(f"  {text}")
@@ -57,8 +57,8 @@ def columns(rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines)
 
 
-def predictions(answer: Mapping[str, Any]) -> str:
-    """The likeliest classes, a line each with a bar."""
+def predictions(result: Mapping[str, Any]) -> str:
+    """The most likely classes, one a line, each with a bar."""
     rows = [
         (
             f"{place}.",
@@ -66,6 +66,6 @@ def predictions(answer: Mapping[str, Any]) -> str:
             f"{found['probability']:7.2%}",
             "█" * round(found["probability"] * 30),
         )
-        for place, found in enumerate(answer["predictions"], 1)
+        for place, found in enumerate(result["predictions"], 1)
     ]
     return "\n".join(line.rstrip() for line in columns(rows).splitlines())

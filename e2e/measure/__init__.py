@@ -1,1 +1,1 @@
-"""Figures that the project states about itself, each by a command that anyone can run again."""
+"""Measures the figures in the README, each with a command that can be repeated."""

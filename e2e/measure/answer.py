@@ -1,4 +1,4 @@
-"""How long it takes from `kubectl apply` of a new object to the first 200 through its Service."""
+"""Measures the time from `kubectl apply` of a new object to the first 200 through its Service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2e.classifiers import delete, manifest, wait_answer, wait_door
+from e2e.classifiers import delete, manifest, wait_endpoint, wait_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 PHOTOGRAPH = Path(__file__).parents[1] / "demo" / "cat.jpg"
-LONGEST_MEDIAN_SECONDS = 15.0
+MAX_MEDIAN_SECONDS = 15.0
 
 
 def apply_to_answer(
     kube: Kube, *, namespace: str, runs: int, spec: Mapping[str, Any] | None = None
 ) -> list[float]:
-    """The seconds of each run, from before kubectl starts; images are on the node already."""
+    """The seconds of each run, measured from before kubectl starts; images are on the node already."""
     image = PHOTOGRAPH.read_bytes()
-    taken = []
+    durations = []
     for number in range(runs):
         name = f"timed-{number}"
         began = time.monotonic()
         kube.apply(manifest(name, namespace=namespace, spec=spec))
-        wait_answer(wait_door(kube, name, namespace=namespace), image)
-        taken.append(time.monotonic() - began)
+        wait_response(wait_endpoint(kube, name, namespace=namespace), image)
+        durations.append(time.monotonic() - began)
         delete(kube, name, namespace=namespace)
-    return taken
+    return durations

@@ -1,4 +1,4 @@
-"""The measurements' command line; the cluster must be up, with the operator in it, as the demo leaves it."""
+"""Measures one figure in a running cluster with the operator installed, such as after the demo."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure one thing and print it; the exit status is 1 where that could not be done."""
+    """Measure one figure and print it; the exit status is 1 if that failed."""
     parser = argparse.ArgumentParser(prog="python -m e2e.measure", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    commands = parser.add_subparsers(required=True, metavar="FIGURE")
     answer = commands.add_parser("apply-to-answer", help="seconds from kubectl apply to the first 200")
     answer.add_argument("--runs", type=int, default=5)
     answer.set_defaults(run=_answer)
-    rest = commands.add_parser("rest", help="requests to the API server while nothing happens")
+    rest = commands.add_parser("rest", help="requests to the API server while nothing changes")
     rest.add_argument("--seconds", type=float, default=300)
     rest.set_defaults(run=_rest)
     options = parser.parse_args(arguments)
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
-    taken = apply_to_answer(kube, namespace=namespace, runs=options.runs)
-    print("from kubectl apply to the first 200:", ", ".join(f"{seconds:.1f} s" for seconds in taken))
-    print(f"median {statistics.median(taken):.1f} s")
+    durations = apply_to_answer(kube, namespace=namespace, runs=options.runs)
+    print("from kubectl apply to the first 200:", ", ".join(f"{seconds:.1f} s" for seconds in durations))
+    print(f"median {statistics.median(durations):.1f} s")
 
 
 def _rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of the API server while nothing happens: at rest, the operator writes nothing."""
+"""Counts requests to the API server while nothing changes: the operator must write nothing then."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ SPECS: tuple[Mapping[str, Any], ...] = (
         },
     },
 )
-"""Objects that between them have every kind of child."""
+"""Objects that together have every kind of child."""
 
 _SETTLE_SECONDS = 5.0
 
 
-def at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.Asked]:
-    """Make the objects, wait until all is Ready, then count every request for so long."""
+def at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.RequestKey]:
+    """Create the objects, wait until all are Ready, then count every request for `seconds`."""
     log = kube.target.audit_log
     if log is None:
-        raise ClusterError("only the local cluster's audit log can be read from here")
+        raise ClusterError("only the local cluster's audit log can be read")
     names = [f"rest-{number}" for number in range(len(SPECS))]
     for name, spec in zip(names, SPECS, strict=True):
         kube.apply(manifest(name, namespace=namespace, spec=spec))
     for name in names:
         wait_ready(kube, name, namespace=namespace)
-        # An autoscaler has no metrics of a new pod for up to a minute, and the status reports both.
+        # A new pod has no metrics for up to a minute; once it has, the status changes again.
         wait_for(kube, name, namespace=namespace, what="an active autoscaler", probe=_autoscales, seconds=120)
-    _wait_for_quiet(kube, namespace)
-    began = audit.mark(log)
+    _wait_until_settled(kube, namespace)
+    began = audit.position(log)
     time.sleep(seconds)
     counted = audit.count(audit.lines_since(log, began))
     for name in names:
@@ -60,8 +60,8 @@ def _autoscales(live: Object) -> bool:
     return found.get("status") == "True" or found.get("reason") == "NotRequested"
 
 
-def _wait_for_quiet(kube: Kube, namespace: str) -> None:
-    """Until nothing of the objects has changed for a while: their autoscaler and Deployments settle, too."""
+def _wait_until_settled(kube: Kube, namespace: str) -> None:
+    """Wait until the objects and their Deployments have not changed for a while."""
     last, since = "", time.monotonic()
     end = since + 60
     while time.monotonic() - since < _SETTLE_SECONDS and time.monotonic() < end:

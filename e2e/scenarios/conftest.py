@@ -1,4 +1,4 @@
-"""One cluster and one operator for all scenarios, a namespace for each, and what was so where one fails."""
+"""One cluster and one operator for all scenarios, a namespace for each, and diagnostics of failed ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from imageclassifier_operator.kube.warnings import LOGGED
 
-from e2e import audit, lifecycle, modelstore
+from e2e import audit, lifecycle, model_store
 from e2e.cluster.controlplane import ADMIN
 from e2e.diagnostics import dump
-from e2e.install import NAMESPACE, OPERATOR, OPERATOR_USER, bring_images, install, install_service_monitor_crd
+from e2e.install import NAMESPACE, OPERATOR, OPERATOR_USER, install, install_service_monitor_crd, provide_images
 from e2e.kube import open_kube
 from e2e.measure.answer import PHOTOGRAPH
 from e2e.target import target_from
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
     from e2e.kube import Kube
 
-_LONGEST_SECONDS = 900
-"""For one scenario, the cluster and the images that the first one may have to wait for included."""
+_TIMEOUT_SECONDS = 900
+"""For one scenario, including the start of the cluster and the image builds that the first one waits for."""
 
 _REPORTS = pytest.StashKey[dict[str, bool]]()
 _FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rest-seconds", type=float, default=60, help="how long to look at the cluster at rest (60)")
+    parser.addoption("--rest-seconds", type=float, default=60, help="how long to count requests at rest (60)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(_LONGEST_SECONDS))
+            item.add_marker(pytest.mark.timeout(_TIMEOUT_SECONDS))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,14 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if config.stash[_FIGURES]:
-        terminalreporter.section("what was measured")
+        terminalreporter.section("figures")
         for line in config.stash[_FIGURES]:
             terminalreporter.line(line)
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Keeps a line for the end of the run, where people look."""
+    """Adds a line to the summary at the end of the run."""
     return request.config.stash[_FIGURES].append
 
 
@@ -65,35 +65,35 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def images() -> Mapping[str, str]:
-    """The images in the cluster, and the cluster, which is brought up if it is ours."""
+    """The images' names in the cluster; starts the local cluster if needed."""
     target = target_from()
-    reason = lifecycle.hindrance(target)
+    reason = lifecycle.obstacle(target)
     if reason:
         pytest.skip(reason)
     lifecycle.bring_up(target)
-    return bring_images(target)
+    return provide_images(target)
 
 
 @pytest.fixture(scope="session")
 def kube(images: Mapping[str, str]) -> Iterator[Kube]:
-    """The cluster, with the operator in it; a warning of the API server fails the run."""
+    """The cluster with the operator installed; a warning of the API server fails the run."""
     with open_kube(target_from()) as opened:
         log = opened.target.audit_log
-        began = audit.mark(log) if log else None
+        start = audit.position(log) if log else None
         install_service_monitor_crd(opened)
         install(opened, images)
         yield opened
-        said = opened.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")
-        assert [line for line in said.splitlines() if LOGGED in line] == []
-        if log and began:
-            asked = audit.deprecated(audit.lines_since(log, began))
-            ours = Counter({one: number for one, number in asked.items() if one.user in {ADMIN, OPERATOR_USER}})
+        operator_log = opened.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")
+        assert [line for line in operator_log.splitlines() if LOGGED in line] == []
+        if log and start:
+            requests = audit.deprecated(audit.lines_since(log, start))
+            ours = Counter({key: number for key, number in requests.items() if key.user in {ADMIN, OPERATOR_USER}})
             assert not ours, f"deprecated API versions were used:\n{audit.table(ours)}"
 
 
 @pytest.fixture
 def namespace(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of its own, gone afterwards together with all that is in it."""
+    """A new namespace, deleted afterwards with everything in it."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     kube.create("namespaces", {"metadata": {"name": name}})
     yield name
@@ -104,7 +104,7 @@ def namespace(kube: Kube, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def other_namespace(kube: Kube) -> Iterator[str]:
-    """A second one."""
+    """A second new namespace."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     kube.create("namespaces", {"metadata": {"name": name}})
     yield name
@@ -119,10 +119,10 @@ def photograph() -> bytes:
 
 @pytest.fixture(scope="session")
 def store(kube: Kube, images: Mapping[str, str]) -> Iterator[str]:
-    """The namespace of a model store that has the bundled model as a folder."""
+    """The namespace of a model store that holds the bundled model as a folder."""
     name = f"e2e-store-{uuid.uuid4().hex[:8]}"
     kube.create("namespaces", {"metadata": {"name": name}})
-    kube.apply(*modelstore.manifests(name, images["runtime"]))
-    modelstore.wait_store(kube, name)
+    kube.apply(*model_store.manifests(name, images["runtime"]))
+    model_store.wait_store(kube, name)
     yield name
     kube.delete("namespaces", name)

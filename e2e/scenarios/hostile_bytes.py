@@ -1,4 +1,4 @@
-"""Image files made byte by byte, for what no image library would write."""
+"""Builds image files byte by byte that no image library would write."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Image.Image:
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """Return an image as a file."""
+    """Return an image as an encoded file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def png_chunk(kind: bytes, data: bytes = b"", *, checksum: int | None = None) -> bytes:
-    """Return one PNG chunk, with a wrong checksum where one is given."""
+    """Return one PNG chunk, with `checksum` instead of the right one if given."""
     crc = zlib.crc32(kind + data) if checksum is None else checksum
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
@@ -88,13 +88,13 @@ def jpeg_segment(marker: int, data: bytes = b"") -> bytes:
 
 
 def jpeg_with(segments: bytes, image: bytes | None = None) -> bytes:
-    """Return a JPEG with more segments right after its first marker."""
+    """Return a JPEG with extra segments right after its first marker."""
     body = image if image is not None else encoded(picture(), "JPEG")
     return body[:2] + segments + body[2:]
 
 
 def jpeg_frame(width: int, height: int, *, marker: int = 0xC0, components: int = 3) -> bytes:
-    """Return a frame header."""
+    """Return a JPEG frame header."""
     parts = b"".join(bytes((index + 1, 0x11, 0)) for index in range(components))
     return jpeg_segment(marker, struct.pack(">BHHB", 8, height, width, components) + parts)
 
@@ -113,7 +113,7 @@ def exif(orientation: int, *, order: str = "<", kind: int = 3, prefix: bytes = b
 
 
 def overlapping_fields(fields: int, size: int, *, prefix: bytes = b"Exif\0\0") -> bytes:
-    """Return a TIFF block whose fields all claim the same `size` bytes: read naively, it takes their product."""
+    """Return a TIFF block whose fields all point to the same `size` bytes: a naive reader needs their product."""
     table = b"".join(struct.pack("<HHLL", (0x9000 + index) & 0xFFFF, 7, size, 8) for index in range(fields))
     block = b"II" + struct.pack("<HLH", 42, 8, fields) + table + b"\0\0\0\0"
     return prefix + block.ljust(size + 8, b"\0")
@@ -129,7 +129,7 @@ def bmp(
     offset: int | None = None,
     header: int = 40,
 ) -> bytes:
-    """Return a BMP from its parts, right or wrong."""
+    """Return a BMP from its parts, valid or not."""
     palette = b"".join(bytes((255 - index, index, 90, 0)) for index in range(1 << bits)) if bits <= 8 else b""
     row = (abs(width) * bits + 31) // 32 * 4
     data = b"\x40" * (row * abs(height)) if pixels is None else pixels

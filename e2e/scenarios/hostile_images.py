@@ -1,7 +1,7 @@
-"""Broken, hostile and odd images, each with the answers that are right for it; the same bytes on every run.
+"""Broken, hostile and unusual images, each with its correct statuses; the same bytes on every run.
 
-`cases()` are some 260 small requests, most of a few hundred bytes. `largest()` are few, as large as limits allow,
-in the modes that cost a decoder most. A server may answer 503 with Retry-After to any of them, when it is busy.
+`cases()` has about 260 small requests, most of a few hundred bytes. `largest()` has a few as large as allowed,
+in the modes that cost a decoder most. A busy server may respond with 503 and Retry-After to any of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORM = 'multipart/form-data; boundary="frontier"'
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One request to the classify endpoint, and the statuses that are right."""
+    """One request to the classify endpoint, and its correct statuses."""
 
     name: str
     body: bytes
@@ -42,7 +42,7 @@ def cases() -> list[Case]:
 
 
 def largest(*, pixels: int = 25_000_000, max_bytes: int = 10 * 1024 * 1024) -> list[Case]:
-    """Return images of the most pixels allowed. 413 is right where the memory limit does not allow the mode."""
+    """Return images with as many pixels as allowed. 413 is right if the memory limit rules the mode out."""
     side = int(pixels**0.5)
     ramp = Image.linear_gradient("L").resize((side, side))
     colour = Image.merge("RGB", (ramp, ramp.rotate(90), ramp.rotate(180)))
@@ -74,7 +74,7 @@ def largest(*, pixels: int = 25_000_000, max_bytes: int = 10 * 1024 * 1024) -> l
 
 
 def seeds() -> dict[str, bytes]:
-    """Return one small valid file of each kind."""
+    """Return one small valid file of each format."""
     picture, encoded = make.picture, make.encoded
     return {
         "jpeg": encoded(picture(), "JPEG"),
@@ -93,7 +93,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def odd_but_valid() -> Iterator[Case]:
-    """Yield what must be classified, however unusual it is."""
+    """Yield unusual images that must be classified."""
     picture, encoded = make.picture, make.encoded
     frames = [picture(), picture().rotate(90)]
     files = {f"plain-{name}": body for name, body in seeds().items()}
@@ -127,11 +127,11 @@ def odd_but_valid() -> Iterator[Case]:
     for name, body in files.items():
         yield Case(name, body, frozenset({OK}))
     for kind in ("image/png", "image/jpeg", "image/x-anything", "IMAGE/JPEG; q=1"):
-        yield Case(f"jpeg-said-to-be-{kind}", seeds()["jpeg"], frozenset({OK}), kind)
+        yield Case(f"jpeg-declared-as-{kind}", seeds()["jpeg"], frozenset({OK}), kind)
 
 
 def truncated() -> Iterator[Case]:
-    """Yield every kind cut off at several points; a decoder may accept a file that lacks its last bytes only."""
+    """Yield every format truncated at several points; a decoder may accept one without its last bytes."""
     for name, body in seeds().items():
         for percent in (1, 5, 20, 50, 80):
             yield Case(f"cut-{name}-at-{percent}", body[: len(body) * percent // 100], frozenset({BAD, TYPE}))
@@ -139,7 +139,7 @@ def truncated() -> Iterator[Case]:
 
 
 def flipped() -> Iterator[Case]:
-    """Yield every kind with some bytes changed; whether a picture still comes out is the decoder's affair."""
+    """Yield every format with some bytes changed; the decoder decides whether it is still an image."""
     chance = random.Random(20_000)
     for name, body in seeds().items():
         for variant in range(6):
@@ -150,10 +150,10 @@ def flipped() -> Iterator[Case]:
 
 
 def wrong_types() -> Iterator[Case]:
-    """Yield what is no image of ours, and right images under wrong types."""
+    """Yield unsupported formats, and valid images with wrong content types."""
     tiff = make.encoded(make.picture(), "TIFF")
     bodies = {
-        "text": b"this is no image",
+        "text": b"this is not an image",
         "svg": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>',
         "pdf": b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF",
         "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
@@ -174,7 +174,7 @@ def wrong_types() -> Iterator[Case]:
         "random": random.Random(7).randbytes(100_000),
     }
     for name, body in bodies.items():
-        yield Case(f"no-image-{name}", body, frozenset({TYPE}))
+        yield Case(f"not-an-image-{name}", body, frozenset({TYPE}))
     yield Case("empty", b"", frozenset({BAD}))
     for size in (1, 2, 3, 8):
         yield Case(f"jpeg-first-{size}", seeds()["jpeg"][:size], frozenset({BAD, TYPE}))
@@ -190,7 +190,7 @@ def wrong_types() -> Iterator[Case]:
 
 
 def hostile_png() -> Iterator[Case]:
-    """Yield PNGs that lie about size, or hide much in little."""
+    """Yield PNGs with a false size, or with decompression bombs."""
     png, chunk = make.png, make.png_chunk
     bomb = zlib.compress(bytes(20_000_000), 9)
     bad, either = frozenset({BAD}), frozenset({OK, BAD})
@@ -242,7 +242,7 @@ def hostile_png() -> Iterator[Case]:
 
 
 def hostile_jpeg() -> Iterator[Case]:
-    """Yield JPEGs that lie about size, loop, or carry more metadata than image."""
+    """Yield JPEGs with a false size, loops, or more metadata than image."""
     segment, extra = make.jpeg_segment, make.jpeg_with
     plain = seeds()["jpeg"]
     scan = plain[plain.index(b"\xff\xda") :]
@@ -279,7 +279,7 @@ def hostile_jpeg() -> Iterator[Case]:
 
 
 def hostile_others() -> Iterator[Case]:
-    """Yield GIF, BMP and WebP files that lie."""
+    """Yield GIF, BMP and WebP files with false headers."""
     ok, bad, large, either = frozenset({OK}), frozenset({BAD}), frozenset({LARGE}), frozenset({OK, BAD})
     webp, lossless = seeds()["webp"], seeds()["webp-lossless"]
     comment = b"\x21\xfe" + (b"\xff" + bytes(255)) * 2000 + b"\0"
@@ -322,7 +322,7 @@ def hostile_others() -> Iterator[Case]:
 
 
 def forms() -> Iterator[Case]:
-    """Yield multipart bodies, right and wrong."""
+    """Yield multipart bodies, valid and invalid."""
     image, form = seeds()["jpeg"], make.form
     good = form(("file", image))
     ok, bad, parameter = frozenset({OK}), frozenset({BAD}), frozenset({PARAMETER})

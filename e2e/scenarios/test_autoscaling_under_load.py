@@ -1,4 +1,4 @@
-"""Load comes, and pods come with it; the load goes, and the pods go. No request is lost either way."""
+"""Pods scale up under load and down after it, without a lost request."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.classifiers import current, manifest, wait_door, wait_for, wait_ready
+from e2e.classifiers import current_condition, manifest, wait_endpoint, wait_for, wait_ready
 from e2e.cluster.api import ApiError
 from e2e.load import steady
-from e2e.readiness import watching
+from e2e.readiness import watch_ready_replicas
 from e2e.waiting import until
 from tools.steps import elapsed
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from e2e.cluster.api import Object
     from e2e.kube import Kube
 
-_MOST = 3
+_MAX_REPLICAS = 3
 _PER_SECOND = 20.0
 """Enough for three pods, each with 50m of CPU, and so little that a busy machine answers all while pods start."""
 _UP_SECONDS, _DOWN_SECONDS = 180, 240
@@ -30,7 +30,7 @@ _POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
 
 @pytest.fixture
 def metrics(kube: Kube) -> None:
-    """The cluster measures its pods; the local one always does."""
+    """Skips the test without pod metrics; the local cluster always has them."""
     try:
         kube.request("GET", "/apis/metrics.k8s.io/v1beta1")
     except ApiError:
@@ -40,13 +40,13 @@ def metrics(kube: Kube) -> None:
 
 
 @pytest.mark.usefixtures("metrics")
-def test_pods_follow_the_load_up_and_down_and_every_request_is_answered(
+def test_pods_scale_with_the_load_and_every_request_succeeds(
     kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
 ) -> None:
     spec: dict[str, Any] = {
         "autoscaling": {
             "minReplicas": 1,
-            "maxReplicas": _MOST,
+            "maxReplicas": _MAX_REPLICAS,
             "targetCPUUtilization": 50,
             "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
         },
@@ -55,21 +55,27 @@ def test_pods_follow_the_load_up_and_down_and_every_request_is_answered(
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     wait_ready(kube, "pets", namespace=namespace)
     _wait_measured(kube, namespace)
-    way = wait_door(kube, "pets", namespace=namespace)
+    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
 
-    with watching(kube, "pets", namespace=namespace, seconds=_UP_SECONDS + _DOWN_SECONDS) as seen:
+    with watch_ready_replicas(kube, "pets", namespace=namespace, seconds=_UP_SECONDS + _DOWN_SECONDS) as ready:
         began = elapsed()
-        with steady(way, photograph, per_second=_PER_SECOND) as report:
-            until(lambda: seen.counts[-1][1] == _MOST, seconds=_UP_SECONDS, what=f"{_MOST} ready pods under load")
+        with steady(endpoint, photograph, per_second=_PER_SECOND) as report:
+            until(
+                lambda: ready.counts[-1][1] == _MAX_REPLICAS,
+                seconds=_UP_SECONDS,
+                what=f"{_MAX_REPLICAS} ready pods under load",
+            )
             up = elapsed() - began
-            # The last pod is to take its share of requests before they end.
+            # Let the last pod serve requests, too.
             time.sleep(5)
         ended = elapsed()
-        until(lambda: seen.counts[-1][1] == 1, seconds=_DOWN_SECONDS, what="one pod after the load")
+        until(lambda: ready.counts[-1][1] == 1, seconds=_DOWN_SECONDS, what="scale-down to one pod after the load")
         down = elapsed() - ended
-        timeline = _timeline(seen.counts, began)
+        timeline = _timeline(ready.counts, began)
 
-    figure(f"autoscaling at {_PER_SECOND:.0f} requests/s: 1 to {_MOST} pods in {up:.0f} s, back in {down:.0f} s")
+    figure(
+        f"autoscaling at {_PER_SECOND:.0f} requests/s: {_MAX_REPLICAS} pods in {up:.0f} s, 1 after {down:.0f} s"
+    )
     figure(f"autoscaling, ready pods over time: {timeline}")
     figure(f"autoscaling: {report}")
     assert report.failures == []
@@ -77,12 +83,12 @@ def test_pods_follow_the_load_up_and_down_and_every_request_is_answered(
 
 
 def _scaled_to_one(live: Object) -> bool:
-    status = current(live, "AutoscalingReady").get("status")
+    status = current_condition(live, "AutoscalingReady").get("status")
     return status == "True" and live["status"]["readySummary"] == "1/1"
 
 
 def _wait_measured(kube: Kube, namespace: str) -> None:
-    """Wait until metrics-server knows the pod: it looks every 15 seconds, and needs two looks."""
+    """Wait until metrics-server has metrics of the pod: it scrapes every 15 seconds, and needs two scrapes."""
 
     def measured() -> bool:
         found = kube.request("GET", _POD_METRICS.format(namespace=namespace))
@@ -92,6 +98,6 @@ def _wait_measured(kube: Kube, namespace: str) -> None:
 
 
 def _timeline(counts: Sequence[tuple[float, int]], began: float) -> str:
-    """The count at each change, with the seconds since the load began."""
+    """The count at each change, with the seconds since the load started."""
     changes = [counts[0], *(now for before, now in pairwise(counts) if now[1] != before[1])]
     return ", ".join(f"{max(0.0, at - began):.0f} s: {count}" for at, count in changes)

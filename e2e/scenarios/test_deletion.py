@@ -1,4 +1,4 @@
-"""What belongs to an object goes with it, with the operator or without; what does not is never touched."""
+"""Children are deleted with their owner, with or without the operator; other objects are never changed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 SPEC = {"rollout": {"drainSeconds": 0}, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
 
 
-def test_a_deleted_object_takes_every_child_along(kube: Kube, namespace: str) -> None:
+def test_deleting_an_object_deletes_every_child(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
     live = wait_ready(kube, "pets", namespace=namespace)
     assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
     delete(kube, "pets", namespace=namespace)
 
 
-def test_a_deleted_object_takes_every_child_along_while_the_operator_is_down(kube: Kube, namespace: str) -> None:
+def test_deleting_an_object_deletes_every_child_while_the_operator_is_down(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
     live = wait_ready(kube, "pets", namespace=namespace)
     assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
@@ -32,13 +32,13 @@ def test_a_deleted_object_takes_every_child_along_while_the_operator_is_down(kub
         scale_operator(kube, 1)
 
 
-def test_a_foreign_object_of_the_name_is_told_and_never_touched(kube: Kube, namespace: str) -> None:
+def test_a_name_conflict_is_reported_and_the_other_object_never_changed(kube: Kube, namespace: str) -> None:
     foreign = {"metadata": {"name": "pets"}, "spec": {"ports": [{"port": 81}], "selector": {"app": "other"}}}
-    made = kube.create("services", foreign, namespace=namespace)
+    created = kube.create("services", foreign, namespace=namespace)
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
     live = wait_reason(kube, "pets", "NameConflict", namespace=namespace)
     assert "Service pets exists already" in condition(live, "Ready")["message"]
     kube.delete("imageclassifiers", "pets", namespace=namespace)
     left = kube.get("services", "pets", namespace=namespace) or {}
-    assert left["metadata"]["uid"] == made["metadata"]["uid"]
-    assert left["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert left["metadata"]["uid"] == created["metadata"]["uid"]
+    assert left["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]

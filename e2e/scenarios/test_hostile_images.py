@@ -1,4 +1,4 @@
-"""Nothing that clients send gives a 5xx but a 503, restarts the server or takes more memory than it may."""
+"""No request causes a 5xx other than 503, restarts the server or exceeds the memory limit."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from e2e.classifiers import CLASSIFY, manifest, pods, restarts, wait_answer, wait_door, wait_ready
+from e2e.classifiers import CLASSIFY, manifest, pods, restarts, wait_endpoint, wait_ready, wait_response
 from e2e.scenarios.hostile_images import cases, largest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from e2e.classifiers import Door
+    from e2e.classifiers import Endpoint
     from e2e.cluster.api import Object
     from e2e.kube import Kube
     from e2e.scenarios.hostile_images import Case
@@ -47,26 +47,28 @@ print(json.dumps({
 """
 
 
-def test_hostile_images_never_break_a_pod(
+def test_hostile_images_never_crash_a_pod(
     kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
-    way = wait_door(kube, "pets", namespace=namespace)
-    wait_answer(way, photograph)
+    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
+    wait_response(endpoint, photograph)
     small, large = cases(), largest()
     assert len(small) >= 200
 
-    one_by_one = asyncio.run(_send(way, small, clients=1))
-    figure(f"hostile images, one at a time: {_told(one_by_one)}")
-    # The largest lie close together, so that as many of them as possible are in the pod at once.
-    both = asyncio.run(_send(way, [*large * (CLIENTS // len(large) + 1), *small, *large], clients=CLIENTS))
-    figure(f"hostile images, {CLIENTS} clients at once: {_told(both)}")
+    sequential = asyncio.run(_send(endpoint, small, clients=1))
+    figure(f"hostile images, one at a time: {_summary(sequential)}")
+    # The largest come in a row, so that as many of them as possible are processed at the same time.
+    concurrent = asyncio.run(
+        _send(endpoint, [*large * (CLIENTS // len(large) + 1), *small, *large], clients=CLIENTS)
+    )
+    figure(f"hostile images, {CLIENTS} concurrent clients: {_summary(concurrent)}")
 
-    wrong = [line for answers in (one_by_one, both) for line in answers[1]]
+    wrong = [line for results in (sequential, concurrent) for line in results[1]]
     assert not wrong, wrong[:20]
-    # Busy is no excuse for one client alone.
-    assert not one_by_one[0][BUSY]
+    # With a single client, 503 is never right.
+    assert not sequential[0][BUSY]
     assert restarts(kube, "pets", namespace=namespace) == 0
     memory = _memory(kube, namespace)
     sizes = ", ".join(
@@ -75,22 +77,24 @@ def test_hostile_images_never_break_a_pod(
     figure(f"hostile images, memory: {sizes}")
     assert memory["kills"] == 0
     assert memory["peak_resident"] < memory["limit"]
-    assert wait_answer(way, photograph, seconds=10)
+    assert wait_response(endpoint, photograph, seconds=10)
     wait_ready(kube, "pets", namespace=namespace)
 
 
 def _memory(kube: Kube, namespace: str) -> Object:
     (pod,) = pods(kube, "pets", namespace=namespace)
-    where = ("exec", f"--namespace={namespace}", pod["metadata"]["name"], "--container=server")
-    found: Object = json.loads(kube.kubectl(*where, "--", "/app/bin/python", "-c", MEMORY))
+    command = ("exec", f"--namespace={namespace}", pod["metadata"]["name"], "--container=server")
+    found: Object = json.loads(kube.kubectl(*command, "--", "/app/bin/python", "-c", MEMORY))
     return found
 
 
-async def _send(way: Door, wanted: Sequence[Case], *, clients: int) -> tuple[Counter[int], list[str], float]:
-    """Send all, so many at once; returns the statuses, what was wrong with any, and the seconds it took."""
+async def _send(
+    endpoint: Endpoint, requests: Sequence[Case], *, clients: int
+) -> tuple[Counter[int], list[str], float]:
+    """Send all with that many clients; returns statuses, descriptions of wrong responses, and duration."""
     statuses: Counter[int] = Counter()
     wrong: list[str] = []
-    queue = list(reversed(wanted))
+    queue = list(reversed(requests))
     began = time.monotonic()
 
     async def work(client: httpx.AsyncClient) -> None:
@@ -98,24 +102,24 @@ async def _send(way: Door, wanted: Sequence[Case], *, clients: int) -> tuple[Cou
             case = queue.pop()
             headers = {"Content-Type": case.content_type} if case.content_type else {}
             try:
-                answer = await client.post(CLASSIFY, content=case.body, headers=headers)
+                response = await client.post(CLASSIFY, content=case.body, headers=headers)
             except httpx.HTTPError as error:
                 wrong.append(f"{case.name}: {error!r}")
                 continue
-            statuses[answer.status_code] += 1
-            if answer.status_code == BUSY and "retry-after" in answer.headers:
+            statuses[response.status_code] += 1
+            if response.status_code == BUSY and "retry-after" in response.headers:
                 continue
-            if answer.status_code not in case.statuses:
+            if response.status_code not in case.statuses:
                 wrong.append(
-                    f"{case.name}: {answer.status_code}, not of {sorted(case.statuses)}: {answer.text[:200]}"
+                    f"{case.name}: {response.status_code}, not of {sorted(case.statuses)}: {response.text[:200]}"
                 )
 
-    async with way.async_client(seconds=60, connections=clients) as client:
+    async with endpoint.async_client(seconds=60, connections=clients) as client:
         await asyncio.gather(*(work(client) for _ in range(clients)))
     return statuses, wrong, time.monotonic() - began
 
 
-def _told(answers: tuple[Counter[int], list[str], float]) -> str:
-    statuses, wrong, seconds = answers
+def _summary(results: tuple[Counter[int], list[str], float]) -> str:
+    statuses, wrong, seconds = results
     counts = ", ".join(f"{number} x {status}" for status, number in sorted(statuses.items()))
     return f"{statuses.total() + len(wrong)} images in {seconds:.1f} s: {counts}; {len(wrong)} wrong"

@@ -1,11 +1,11 @@
-"""A model is served only if it is the very one that the spec names."""
+"""A model is served only if its digest is the one in the spec."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e2e import modelstore
-from e2e.classifiers import condition, manifest, pods, wait_answer, wait_door, wait_ready, wait_reason
+from e2e import model_store
+from e2e.classifiers import condition, manifest, pods, wait_endpoint, wait_ready, wait_reason, wait_response
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 WRONG = "0123456789abcdef" * 4
 
 
-def test_a_wrong_digest_is_refused_and_told_and_the_right_one_serves(
+def test_a_wrong_digest_is_rejected_and_reported_and_the_right_one_serves(
     kube: Kube, namespace: str, store: str, photograph: bytes
 ) -> None:
-    right = modelstore.bundled_digest(kube, store)
-    uri = modelstore.url(store, f"{modelstore.BUNDLED}/")
+    right = model_store.bundled_digest(kube, store)
+    uri = model_store.url(store, f"{model_store.BUNDLED}/")
     spec = {"model": {"uri": uri, "sha256": WRONG}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     live = wait_reason(kube, "pets", "ModelDigestMismatch", namespace=namespace)
@@ -36,5 +36,5 @@ def test_a_wrong_digest_is_refused_and_told_and_the_right_one_serves(
     live = wait_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == right
     assert condition(live, "Stalled")["status"] == "False"
-    answer = wait_answer(wait_door(kube, "pets", namespace=namespace), photograph)
+    answer = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
     assert answer["model"]["sha256"] == right

@@ -1,4 +1,4 @@
-"""Models from a bucket with keys from a Secret, and from a claim; what is missing is told with the remedy."""
+"""Models from a bucket with keys from a Secret, and from a claim; missing ones are reported with the remedy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from imageclassifier_runtime.model import digest
 from imageclassifier_runtime.model.folder import bundled
 
-from e2e import modelstore
-from e2e.classifiers import condition, manifest, pods, wait_answer, wait_door, wait_ready, wait_reason
+from e2e import model_store
+from e2e.classifiers import condition, manifest, pods, wait_endpoint, wait_ready, wait_reason, wait_response
 from e2e.cluster.paths import state_dir
 
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 
-def test_a_bucket_serves_once_its_secret_is_there(
-    kube: Kube, namespace: str, store: str, photograph: bytes
-) -> None:
-    right = modelstore.bundled_digest(kube, store)
+def test_a_bucket_serves_once_its_secret_exists(kube: Kube, namespace: str, store: str, photograph: bytes) -> None:
+    right = model_store.bundled_digest(kube, store)
     model = {
-        "uri": f"s3://{modelstore.S3_BUCKET}/pets/",
+        "uri": f"s3://{model_store.S3_BUCKET}/pets/",
         "sha256": right,
-        "s3": {"endpoint": modelstore.endpoint(store)},
+        "s3": {"endpoint": model_store.endpoint(store)},
     }
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
     live = wait_reason(kube, "pets", "ModelAccessDenied", namespace=namespace)
@@ -38,12 +36,12 @@ def test_a_bucket_serves_once_its_secret_is_there(
     live = wait_reason(kube, "pets", "CreateContainerConfigError", says="model-store", namespace=namespace)
     assert condition(live, "Stalled")["status"] == "True"
 
-    keys = {"AWS_ACCESS_KEY_ID": modelstore.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}
+    keys = {"AWS_ACCESS_KEY_ID": model_store.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}
     metadata = {"name": "model-store", "namespace": namespace}
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys})
     live = wait_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == right
-    answer = wait_answer(wait_door(kube, "pets", namespace=namespace), photograph)
+    answer = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
     assert answer["model"]["sha256"] == right
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert "AWS_" not in str(pod["spec"]["containers"])
@@ -54,9 +52,9 @@ def test_a_bucket_serves_once_its_secret_is_there(
 
 @pytest.fixture
 def volume(kube: Kube, namespace: str) -> Iterator[Path]:
-    """A folder of the one node, which is this machine, as a volume that only the claim `models` may have."""
+    """A folder of the node, which is this machine, as a volume reserved for the claim `models`."""
     if not kube.target.local:
-        pytest.skip("makes a volume out of a folder of this machine")
+        pytest.skip("needs a node whose file system is this machine's")
     folder = state_dir() / "volumes" / namespace
     folder.mkdir(parents=True)
     folder.chmod(0o755)
@@ -74,8 +72,8 @@ def volume(kube: Kube, namespace: str) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_claim_serves_once_it_is_there(kube: Kube, namespace: str, volume: Path, photograph: bytes) -> None:
-    source = bundled(modelstore.BUNDLED)
+def test_a_claim_serves_once_it_exists(kube: Kube, namespace: str, volume: Path, photograph: bytes) -> None:
+    source = bundled(model_store.BUNDLED)
     assert source is not None
     shutil.copytree(source, volume / "pets")
     right = digest.of_folder(source)
@@ -94,5 +92,5 @@ def test_a_claim_serves_once_it_is_there(kube: Kube, namespace: str, volume: Pat
     metadata = {"name": "models", "namespace": namespace}
     kube.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
     wait_ready(kube, "pets", namespace=namespace)
-    answer = wait_answer(wait_door(kube, "pets", namespace=namespace), photograph)
+    answer = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
     assert answer["model"]["sha256"] == right

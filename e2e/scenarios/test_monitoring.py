@@ -1,4 +1,4 @@
-"""A ServiceMonitor is made where the cluster knows what that is, and only there."""
+"""A ServiceMonitor is created only if the cluster has its CRD."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.classifiers import condition, current, manifest, wait_for, wait_ready
-from e2e.install import OURS, SERVICE_MONITOR_CRD, install_service_monitor_crd
+from e2e.classifiers import condition, current_condition, manifest, wait_for, wait_ready
+from e2e.install import SERVICE_MONITOR_CRD, TRIMMED_LABEL, install_service_monitor_crd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def removable_crd(kube: Kube) -> Iterator[None]:
-    """The ServiceMonitor CRD, if it is ours to take away; it is there again afterwards."""
+    """Skips the test unless the ServiceMonitor CRD is our trimmed one; reinstalls it afterwards."""
     live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD) or {}
-    if OURS not in (live["metadata"].get("labels") or {}):
+    if TRIMMED_LABEL not in (live["metadata"].get("labels") or {}):
         pytest.skip("this cluster has the Prometheus operator's own ServiceMonitor CRD, which stays")
     yield
     install_service_monitor_crd(kube)
 
 
 @pytest.mark.usefixtures("removable_crd")
-def test_a_service_monitor_comes_and_goes_with_its_crd(kube: Kube, namespace: str) -> None:
+def test_a_service_monitor_follows_its_crd(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
     wait_ready(kube, "pets", namespace=namespace)
     monitor = kube.get("servicemonitors", "pets", namespace=namespace) or {}
@@ -38,7 +38,7 @@ def test_a_service_monitor_comes_and_goes_with_its_crd(kube: Kube, namespace: st
         "pets",
         namespace=namespace,
         what="MonitoringReady CRDNotInstalled",
-        probe=lambda live: current(live, "MonitoringReady").get("reason") == "CRDNotInstalled",
+        probe=lambda live: current_condition(live, "MonitoringReady").get("reason") == "CRDNotInstalled",
         seconds=90,
     )
     assert condition(live, "Ready")["status"] == "True"
@@ -49,7 +49,7 @@ def test_a_service_monitor_comes_and_goes_with_its_crd(kube: Kube, namespace: st
         "pets",
         namespace=namespace,
         what="MonitoringReady True",
-        probe=lambda live: current(live, "MonitoringReady").get("status") == "True",
+        probe=lambda live: current_condition(live, "MonitoringReady").get("status") == "True",
         seconds=90,
     )
     assert condition(live, "Ready")["status"] == "True"

@@ -1,4 +1,4 @@
-"""An operator that dies in the middle of a rollout goes on where the world is."""
+"""An operator killed during a rollout continues from the observed state."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def test_an_operator_killed_during_a_rollout_finishes_it(kube: Kube, namespace: 
         kube,
         "pets",
         namespace=namespace,
-        what="a rollout under way",
+        what="a rollout in progress",
         probe=lambda live: live["status"].get("observedGeneration") == live["metadata"]["generation"],
     )
-    # Not by kubectl, which warns of it: a warning fails a scenario.
+    # Not with kubectl, whose warning would fail the scenario.
     kube.request("DELETE", path_of("pods", namespace=NAMESPACE), {"gracePeriodSeconds": 0})
-    # Changed once more while nobody looks.
+    # One more change while no operator runs.
     kube.patch("imageclassifiers", "pets", {"spec": {"replicas": 1}}, namespace=namespace)
     wait_operator(kube)
     live = wait_ready(kube, "pets", namespace=namespace)

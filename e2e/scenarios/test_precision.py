@@ -1,4 +1,4 @@
-"""The precision of the spec: int8 where the model has it, else fp32, and a clear word where it must have it."""
+"""`spec.model.precision`: Auto serves int8 if the model has it, else fp32; INT8 of a model without it fails."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from imageclassifier_runtime.model.folder import GRAPH, bundled
 from imageclassifier_runtime.model.quantization import INT8_GRAPH
 from PIL import Image
 
-from e2e import modelstore
-from e2e.classifiers import condition, manifest, wait_answer, wait_door, wait_ready, wait_reason
+from e2e import model_store
+from e2e.classifiers import condition, manifest, wait_endpoint, wait_ready, wait_reason, wait_response
 from e2e.measure.answer import PHOTOGRAPH
 from e2e.waiting import until
 
@@ -28,8 +28,8 @@ _FP32_FILES = ("labels.txt", GRAPH, "preprocessor_config.json")
 
 @pytest.fixture(scope="module")
 def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled model without whatever else it has."""
-    source = bundled(modelstore.BUNDLED)
+    """The bundled model with its fp32 graph only."""
+    source = bundled(model_store.BUNDLED)
     assert source is not None
     folder = tmp_path_factory.mktemp("fp32")
     for name in _FP32_FILES:
@@ -39,9 +39,9 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def both(fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with an int8 graph beside it, calibrated on parts of one photograph.
+    """The same with an int8 graph in addition, calibrated on parts of one photograph.
 
-    How well it agrees does not matter here, so it is accepted at any rate.
+    Its accuracy does not matter here, so the thresholds are 0.
     """
     pictures = tmp_path_factory.mktemp("pictures")
     with Image.open(PHOTOGRAPH) as photograph:
@@ -55,28 +55,30 @@ def both(fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def _stored(kube: Kube, store: str, source: Path, *, folder: str) -> dict[str, str]:
-    """Put the files of a model into a folder of the store, and return where they are and their digest."""
+def _store(kube: Kube, store: str, source: Path, *, folder: str) -> dict[str, str]:
+    """Copy a model's files into a folder of the store, and return its `spec.model`."""
     for name in digest.MODEL_FILES:
         if (source / name).is_file():
-            modelstore.put(kube, store, source / name, folder=folder)
-    return {"uri": modelstore.url(store, f"{folder}/"), "sha256": digest.of_folder(source)}
+            model_store.put(kube, store, source / name, folder=folder)
+    return {"uri": model_store.url(store, f"{folder}/"), "sha256": digest.of_folder(source)}
 
 
-def _served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, precision: str) -> Object:
-    """Wait until this graph answers, and return what the status says of the model."""
+def _wait_served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, precision: str) -> Object:
+    """Wait until this graph is served, and return `status.model`."""
     live = wait_ready(kube, "pets", namespace=namespace)
-    door = wait_door(kube, "pets", namespace=namespace)
-    wanted = (precision, digest.of_file(graph))
-    assert wait_answer(door, photograph)["model"]["sha256"] == live["status"]["model"]["sha256"]
+    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
+    expected = (precision, digest.of_file(graph))
+    assert wait_response(endpoint, photograph)["model"]["sha256"] == live["status"]["model"]["sha256"]
 
-    def told() -> tuple[str, str]:
-        # a new connection each time, since a pod that ends still answers on an old one
-        with door.client() as client:
+    def served() -> tuple[str, str]:
+        # a new connection each time, since a terminating pod keeps serving on an old one
+        with endpoint.client() as client:
             info = client.get("/api/v1/model/info").json()
         return info["precision"], info["graph_sha256"]
 
-    until(lambda: told() == wanted, seconds=30, what=f"{wanted} to be served", otherwise=lambda: str(told()))
+    until(
+        lambda: served() == expected, seconds=30, what=f"{expected} to be served", otherwise=lambda: str(served())
+    )
     status: Object = live["status"]["model"]
     return status
 
@@ -84,31 +86,31 @@ def _served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, preci
 def test_auto_serves_the_int8_graph_of_a_folder_that_has_one(
     kube: Kube, namespace: str, store: str, both: Path, photograph: bytes
 ) -> None:
-    model = _stored(kube, store, both, folder="both-precisions") | {"precision": "Auto"}
+    model = _store(kube, store, both, folder="both-precisions") | {"precision": "Auto"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    told = _served(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
-    assert (told["precision"], told["sha256"]) == ("INT8", model["sha256"])
+    status = _wait_served(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
+    assert (status["precision"], status["sha256"]) == ("INT8", model["sha256"])
     assert "INT8" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}", "-o", "wide")
 
     model["precision"] = "FP32"
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    told = _served(kube, namespace, photograph, graph=both / GRAPH, precision="FP32")
-    assert told["precision"] == "FP32"
+    status = _wait_served(kube, namespace, photograph, graph=both / GRAPH, precision="FP32")
+    assert status["precision"] == "FP32"
 
 
-def test_int8_of_a_model_that_has_none_is_refused_and_auto_serves_fp32(
+def test_int8_of_a_model_without_it_is_rejected_and_auto_serves_fp32(
     kube: Kube, namespace: str, store: str, fp32: Path, photograph: bytes
 ) -> None:
-    model = _stored(kube, store, fp32, folder="fp32-alone") | {"precision": "INT8"}
+    model = _store(kube, store, fp32, folder="fp32-alone") | {"precision": "INT8"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
     live = wait_reason(kube, "pets", "ModelPrecisionMissing", namespace=namespace)
-    said = condition(live, "Ready")["message"]
-    assert "holds no model.int8.onnx" in said
-    assert "set the precision to FP32 or Auto" in said
+    message = condition(live, "Ready")["message"]
+    assert "holds no model.int8.onnx" in message
+    assert "set the precision to FP32 or Auto" in message
     assert condition(live, "Stalled")["status"] == "True"
     assert "ModelPrecisionMissing" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}")
 
     model["precision"] = "Auto"
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    told = _served(kube, namespace, photograph, graph=fp32 / GRAPH, precision="FP32")
-    assert told["precision"] == "FP32"
+    status = _wait_served(kube, namespace, photograph, graph=fp32 / GRAPH, precision="FP32")
+    assert status["precision"] == "FP32"

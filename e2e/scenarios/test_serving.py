@@ -1,4 +1,4 @@
-"""One object becomes a served model that people can look at with kubectl."""
+"""One object becomes a served model that users can inspect with kubectl."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
-    wait_answer,
-    wait_door,
+    wait_endpoint,
     wait_ready,
+    wait_response,
 )
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def pets(kube: Kube, namespace: str) -> str:
-    """An object with an empty spec, Ready."""
+    """A Ready object with an empty spec."""
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
     return "pets"
@@ -36,18 +36,18 @@ def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: by
     assert status["readySummary"] == "1/1"
     assert status["url"] == f"http://pets.{namespace}.svc"
     assert status["model"]["classes"] == 10
-    answer = wait_answer(wait_door(kube, pets, namespace=namespace), photograph)
+    answer = wait_response(wait_endpoint(kube, pets, namespace=namespace), photograph)
     assert len(answer["predictions"]) == 5
     assert answer["model"] == {key: status["model"][key] for key in ("name", "sha256")}
     owned = children(kube, live["metadata"]["uid"], namespace=namespace)
     assert set(owned) == set(CHILDREN) - {"horizontalpodautoscalers"}
     assert condition(live, "MonitoringReady")["status"] == "True"
     assert condition(live, "AutoscalingReady")["reason"] == "NotRequested"
-    _reads_well(kube, namespace)
-    _logs_and_exec(kube, namespace, status["url"])
+    _check_kubectl_output(kube, namespace)
+    _check_logs_and_exec(kube, namespace, status["url"])
 
 
-def _reads_well(kube: Kube, namespace: str) -> None:
+def _check_kubectl_output(kube: Kube, namespace: str) -> None:
     inside = f"--namespace={namespace}"
     table = kube.kubectl("get", "ic", inside)
     heading, row = (line.split() for line in table.splitlines())
@@ -69,30 +69,30 @@ def _reads_well(kube: Kube, namespace: str) -> None:
     assert "sha256" in kube.kubectl("explain", "ic.spec.model")
 
 
-def _logs_and_exec(kube: Kube, namespace: str, url: str) -> None:
+def _check_logs_and_exec(kube: Kube, namespace: str, url: str) -> None:
     inside = f"--namespace={namespace}"
     (pod,) = pods(kube, "pets", namespace=namespace)
     name = pod["metadata"]["name"]
     assert "/api/v1/classify" in kube.kubectl("logs", inside, name, "--container=server")
     assert kube.kubectl("logs", inside, name, "--container=model")
     program = f"import urllib.request as u; print(u.urlopen('{url}/api/v1/health').status)"
-    said = kube.kubectl("exec", inside, name, "--container=server", "--", "/app/bin/python", "-c", program)
-    assert said.strip() == "200"
+    output = kube.kubectl("exec", inside, name, "--container=server", "--", "/app/bin/python", "-c", program)
+    assert output.strip() == "200"
 
 
-def test_two_objects_of_one_name_in_two_namespaces_are_apart(
+def test_objects_with_the_same_name_in_two_namespaces_are_independent(
     kube: Kube, namespace: str, other_namespace: str, photograph: bytes
 ) -> None:
-    for where in (namespace, other_namespace):
-        kube.apply(manifest("pets", namespace=where))
-    ways = []
-    for where in (namespace, other_namespace):
-        wait_ready(kube, "pets", namespace=where)
-        ways.append(wait_door(kube, "pets", namespace=where))
-        wait_answer(ways[-1], photograph)
-    assert ways[0].url != ways[1].url
+    for each in (namespace, other_namespace):
+        kube.apply(manifest("pets", namespace=each))
+    endpoints = []
+    for each in (namespace, other_namespace):
+        wait_ready(kube, "pets", namespace=each)
+        endpoints.append(wait_endpoint(kube, "pets", namespace=each))
+        wait_response(endpoints[-1], photograph)
+    assert endpoints[0].url != endpoints[1].url
     kube.delete("imageclassifiers", "pets", namespace=namespace)
-    with ways[1].client() as client:
+    with endpoints[1].client() as client:
         assert classify(client, photograph).status_code == 200
     live = wait_ready(kube, "pets", namespace=other_namespace)
     assert live["status"]["readySummary"] == "1/1"

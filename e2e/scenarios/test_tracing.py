@@ -1,4 +1,4 @@
-"""Spans of a pod reach a receiver in the cluster, named after the object; without a receiver it serves as well."""
+"""Spans of a pod reach a receiver in the cluster, named after the object; without a receiver it serves, too."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from e2e import tracereceiver
+from e2e import trace_receiver
 from e2e.classifiers import (
     CLASSIFY,
     classify,
     condition,
     manifest,
     pods,
-    wait_answer,
-    wait_door,
+    wait_endpoint,
     wait_ready,
     wait_reason,
+    wait_response,
 )
 
 if TYPE_CHECKING:
@@ -31,21 +31,21 @@ _TRACE_ID, _PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 def test_the_spans_of_a_request_reach_the_receiver(
     kube: Kube, namespace: str, images: Mapping[str, str], photograph: bytes
 ) -> None:
-    kube.apply(*tracereceiver.manifests(namespace, images["runtime"]))
-    tracereceiver.wait_receiver(kube, namespace)
-    tracing = {"otlpEndpoint": tracereceiver.endpoint(namespace), "samplingPercent": 0}
+    kube.apply(*trace_receiver.manifests(namespace, images["runtime"]))
+    trace_receiver.wait_receiver(kube, namespace)
+    tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "samplingPercent": 0}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
     wait_ready(kube, "pets", namespace=namespace)
-    way = wait_door(kube, "pets", namespace=namespace)
-    wait_answer(way, photograph)  # has no parent, and of those none is sampled
+    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
+    wait_response(endpoint, photograph)  # has no parent, so that it is never sampled
     headers = {"Content-Type": "image/jpeg", "traceparent": f"00-{_TRACE_ID}-{_PARENT_ID}-01"}
-    with way.client() as client:
+    with endpoint.client() as client:
         assert client.post(CLASSIFY, content=photograph, headers=headers).status_code == httpx.codes.OK
 
-    def whole(spans: list[Object]) -> bool:
+    def has_server_span(spans: list[Object]) -> bool:
         return any(span["parent_id"] == _PARENT_ID for span in spans)
 
-    spans = tracereceiver.wait_spans(kube, namespace, whole, "the server's span")
+    spans = trace_receiver.wait_spans(kube, namespace, has_server_span, "the server's span")
     assert {span["trace_id"] for span in spans} == {_TRACE_ID}
     (top,) = (span for span in spans if span["parent_id"] == _PARENT_ID)
     assert top["name"] == f"POST {CLASSIFY}"
@@ -64,20 +64,18 @@ def test_the_spans_of_a_request_reach_the_receiver(
     assert resource["service.instance.id"] == f"{namespace}.{pod['metadata']['name']}.server"
 
 
-def test_a_receiver_that_is_not_there_is_no_reason_not_to_serve(
-    kube: Kube, namespace: str, photograph: bytes
-) -> None:
-    tracing = {"otlpEndpoint": tracereceiver.endpoint(namespace), "samplingPercent": 100}
+def test_a_missing_receiver_does_not_prevent_serving(kube: Kube, namespace: str, photograph: bytes) -> None:
+    tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "samplingPercent": 100}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
     wait_ready(kube, "pets", namespace=namespace)
-    way = wait_door(kube, "pets", namespace=namespace)
-    wait_answer(way, photograph)
-    with way.client() as client:
+    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
+    wait_response(endpoint, photograph)
+    with endpoint.client() as client:
         assert [classify(client, photograph).status_code for _ in range(20)] == [httpx.codes.OK] * 20
 
 
-def test_headers_come_from_a_secret_once_it_is_there(kube: Kube, namespace: str) -> None:
-    tracing = {"otlpEndpoint": tracereceiver.endpoint(namespace), "headersSecretRef": {"name": "receiver"}}
+def test_headers_come_from_a_secret_once_it_exists(kube: Kube, namespace: str) -> None:
+    tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "headersSecretRef": {"name": "receiver"}}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
     live = wait_reason(kube, "pets", "CreateContainerConfigError", says="receiver", namespace=namespace)
     assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in condition(live, "Ready")["message"]

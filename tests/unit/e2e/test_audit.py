@@ -1,4 +1,4 @@
-"""Requests are counted once each, from a mark on, by who asked for what."""
+"""Requests after a position are counted once each, by user, verb and resource."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.audit import Asked, Mark, count, deprecated, lines_since, mark, table, writes
+from e2e.audit import LogPosition, RequestKey, count, deprecated, lines_since, position, table, writes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +29,9 @@ def test_counts_by_user_verb_and_resource() -> None:
         _event(4, user="admin"),
     ]
     assert count(lines) == {
-        Asked(OPERATOR, "get", "services"): 2,
-        Asked(OPERATOR, "patch", "imageclassifiers/status"): 1,
-        Asked("admin", "get", "/version"): 1,
+        RequestKey(OPERATOR, "get", "services"): 2,
+        RequestKey(OPERATOR, "patch", "imageclassifiers/status"): 1,
+        RequestKey("admin", "get", "/version"): 1,
     }
 
 
@@ -47,7 +47,7 @@ def test_only_writes_of_the_one_user_are_writes() -> None:
             _event(3, "update", user="other", resource="leases"),
         ]
     )
-    assert writes(counted, OPERATOR) == {Asked(OPERATOR, "create", "events"): 1}
+    assert writes(counted, OPERATOR) == {RequestKey(OPERATOR, "create", "events"): 1}
 
 
 def test_deprecated_versions_are_those_that_the_server_annotates() -> None:
@@ -56,35 +56,35 @@ def test_deprecated_versions_are_those_that_the_server_annotates() -> None:
     other = json.loads(_event(2, resource="pods"))
     other["annotations"] = {"authorization.k8s.io/reason": "about k8s.io/deprecated"}
     lines = [json.dumps(old), json.dumps(other), _event(3, resource="services")]
-    assert deprecated(lines) == {Asked(OPERATOR, "get", "horizontalpodautoscalers"): 1}
+    assert deprecated(lines) == {RequestKey(OPERATOR, "get", "horizontalpodautoscalers"): 1}
 
 
-def test_lines_from_a_mark_on(tmp_path: Path) -> None:
+def test_lines_after_a_position(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.write_text("old\n")
-    since = mark(log)
+    since = position(log)
     with log.open("a") as file:
         file.write("new\nhalf a li")
     assert list(lines_since(log, since)) == ["new\n"]
 
 
-def test_lines_from_a_mark_on_also_when_the_log_was_turned_over(tmp_path: Path) -> None:
+def test_lines_after_a_position_in_a_rotated_log(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.write_text("old\n")
-    since = mark(log)
+    since = position(log)
     with log.open("a") as file:
         file.write("last of the first\n")
-    turned = log.rename(tmp_path / "audit-2026-11-21T09-00-00.000.log")
+    rotated = log.rename(tmp_path / "audit-2026-11-21T09-00-00.000.log")
     log.write_text("first of the second\n")
-    assert turned.exists()
+    assert rotated.exists()
     assert list(lines_since(log, since)) == ["last of the first\n", "first of the second\n"]
 
 
-def test_a_mark_that_is_gone_is_an_error(tmp_path: Path) -> None:
+def test_a_position_in_a_deleted_file_is_an_error(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.write_text("new\n")
-    with pytest.raises(ValueError, match="turned over"):
-        list(lines_since(log, Mark(inode=0, offset=0)))
+    with pytest.raises(ValueError, match="rotated"):
+        list(lines_since(log, LogPosition(inode=0, offset=0)))
 
 
 def test_the_table_has_a_line_for_each() -> None:

@@ -1,10 +1,10 @@
-"""What an object says is taken only for the generation that it speaks of."""
+"""A condition counts only for the generation that it observed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from e2e.classifiers import condition, current, manifest, told
+from e2e.classifiers import condition, current_condition, manifest, ready_summary
 
 
 def _live(*, generation: int, observed: int) -> dict[str, Any]:
@@ -18,24 +18,24 @@ def _live(*, generation: int, observed: int) -> dict[str, Any]:
     return {"metadata": {"generation": generation}, "status": {"conditions": [ready]}}
 
 
-def test_a_condition_of_the_newest_generation_counts() -> None:
-    assert current(_live(generation=2, observed=2))["status"] == "True"
+def test_a_condition_of_the_latest_generation_counts() -> None:
+    assert current_condition(_live(generation=2, observed=2))["status"] == "True"
 
 
 def test_a_condition_of_an_older_generation_does_not() -> None:
     live = _live(generation=3, observed=2)
-    assert current(live) == {}
+    assert current_condition(live) == {}
     assert condition(live, "Ready")["status"] == "True"
 
 
-def test_told_is_one_line() -> None:
+def test_ready_summary_is_one_line() -> None:
     live = _live(generation=2, observed=2)
-    assert told(live) == "Ready=True AllReplicasReady: All 2 replicas serve this generation"
-    assert told(None) == "not there"
-    assert told({"metadata": {}}) == "not seen by the operator yet"
+    assert ready_summary(live) == "Ready=True AllReplicasReady: All 2 replicas serve this generation"
+    assert ready_summary(None) == "not found"
+    assert ready_summary({"metadata": {}}) == "the operator has not reported status yet"
 
 
-def test_a_manifest_has_all_that_apply_needs() -> None:
+def test_a_manifest_has_all_fields_that_apply_needs() -> None:
     assert manifest("pets", namespace="vision", spec={"replicas": 2}) == {
         "apiVersion": "imageclassifier.dev/v1alpha1",
         "kind": "ImageClassifier",

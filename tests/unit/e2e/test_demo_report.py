@@ -1,4 +1,4 @@
-"""The demo's tables are aligned, whatever is in them."""
+"""The demo's tables are aligned, whatever their content."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 
 from e2e.cluster.errors import ClusterError
 from e2e.demo.demo import require_cat
-from e2e.demo.report import Live, Steps, columns, predictions
+from e2e.demo.report import ChangedLines, Steps, columns, predictions
 
 
-def test_columns_are_aligned_and_the_last_is_left_alone() -> None:
+def test_columns_are_aligned_and_the_last_is_not_padded() -> None:
     assert columns([("a", "bb", "c"), ("aaa", "b", "cc")]) == "  a    bb  c\n  aaa  b   cc"
 
 
-def test_predictions_have_a_line_each_with_no_blanks_at_the_end() -> None:
+def test_predictions_are_one_a_line_without_trailing_blanks() -> None:
     answer = {
         "predictions": [
             {"class_id": 3, "class_name": "cat", "probability": 0.9},
@@ -32,14 +32,14 @@ def test_a_step_is_in_the_table_with_its_time(capsys: pytest.CaptureFixture[str]
     assert "The images" in capsys.readouterr().out
 
 
-def test_live_says_each_state_once(capsys: pytest.CaptureFixture[str]) -> None:
-    live = Live()
+def test_an_unchanged_status_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    live = ChangedLines()
     for text in ("waiting", "waiting", "ready"):
         live.show(text)
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["waiting", "ready"]
 
 
-def test_what_is_no_cat_fails_the_demo() -> None:
+def test_a_class_that_is_not_a_cat_fails_the_demo() -> None:
     require_cat({"predictions": [{"class_name": "Egyptian cat"}]})
     with pytest.raises(ClusterError, match="plastic bag"):
         require_cat({"predictions": [{"class_name": "plastic bag"}]})

@@ -1,4 +1,4 @@
-"""The manifests that are installed fit the server and name the images as that cluster has them."""
+"""The installed manifests fit the server and use the cluster's image names."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def _installed(keys: dict[str, str]) -> dict[str, Any]:
     return template
 
 
-def test_both_images_are_named_as_the_cluster_has_them() -> None:
+def test_both_images_have_the_clusters_names() -> None:
     (container,) = _installed({"operator": "a", "runtime": "b"})["spec"]["containers"]
     assert container["image"] == IMAGES["operator"]
     values = {variable["name"]: variable["value"] for variable in container["env"]}
     assert values["IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"] == IMAGES["runtime"]
 
 
-def test_other_bytes_under_the_same_name_start_the_operator_anew() -> None:
+def test_a_changed_image_under_the_same_name_restarts_the_operator() -> None:
     first = _installed({"operator": "a", "runtime": "b"})["metadata"]["annotations"]
     second = _installed({"operator": "c", "runtime": "b"})["metadata"]["annotations"]
     assert first != second
 
 
-def test_objects_without_pods_stay_as_they_are() -> None:
+def test_objects_without_pods_are_unchanged() -> None:
     namespace = {"kind": "Namespace", "metadata": {"name": "imageclassifier-system"}}
     assert with_images([namespace], images=IMAGES, keys={"operator": "a", "runtime": "b"}) == [namespace]
 
 
-def test_the_cut_down_service_monitor_is_marked_as_ours() -> None:
+def test_the_trimmed_service_monitor_is_labelled() -> None:
     crd = service_monitor_crd()
     assert crd["metadata"]["name"] == "servicemonitors.monitoring.coreos.com"
     assert crd["metadata"]["labels"] == {"imageclassifier.dev/cut-down-for-tests": "true"}
 
 
-def test_the_cut_down_service_monitor_has_nothing_that_the_full_one_has_not() -> None:
+def test_the_trimmed_service_monitor_is_a_subset_of_the_full_one() -> None:
     if not SHARED.is_dir():
         pytest.skip(f"the full CRD is not in {SHARED}: set IMAGECLASSIFIER_SHARED")
     full = yaml.safe_load((SHARED / "crds" / "servicemonitors.yaml").read_text())
@@ -60,7 +60,7 @@ def _schema(crd: dict[str, Any]) -> dict[str, Any]:
 
 
 def _foreign(ours: dict[str, Any], full: dict[str, Any], path: str = "") -> list[str]:
-    """Where the cut-down schema says something else; that it knows fewer properties is the point of it."""
+    """Where the trimmed schema differs from the full one, other than by missing properties."""
     found = []
     for key, value in ours.items():
         here = f"{path}.{key}"

@@ -1,4 +1,4 @@
-"""Where Docker is, kind makes the cluster: which commands that takes. kind itself does not run in these tests."""
+"""With Docker, kind creates the cluster: these tests check its commands, but do not run kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Machine:
-    """Programs that note how they were called, with kind's list of clusters and docker's answer as given."""
+    """Fake kind and docker that record their arguments, with given output and exit status."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
@@ -40,22 +40,22 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Machine:
     return _Machine(tmp_path, monkeypatch)
 
 
-def test_a_docker_engine_that_answers_makes_kind_usable(machine: _Machine) -> None:
+def test_kind_is_usable_if_a_docker_engine_responds(machine: _Machine) -> None:
     assert kind.usable()
 
 
-def test_a_docker_client_without_an_engine_does_not(machine: _Machine) -> None:
+def test_kind_is_not_usable_with_a_docker_client_alone(machine: _Machine) -> None:
     machine.program("docker", status=1)
     assert not kind.usable()
 
 
-def test_a_cluster_is_created_with_a_kubeconfig_of_its_own(machine: _Machine) -> None:
+def test_a_cluster_is_created_with_its_own_kubeconfig(machine: _Machine) -> None:
     kind.up()
     where = f"--name imageclassifier --kubeconfig {kind.kubeconfig_path()}"
     assert machine.calls() == ["kind get clusters", f"kind create cluster {where} --wait 180s"]
 
 
-def test_a_cluster_that_is_there_is_used_again(machine: _Machine) -> None:
+def test_an_existing_cluster_is_reused(machine: _Machine) -> None:
     machine.program("kind", prints="imageclassifier")
     kind.up()
     assert not any("create" in call for call in machine.calls())
@@ -70,7 +70,7 @@ def test_images_are_built_by_docker_and_loaded_into_the_node(machine: _Machine) 
     assert calls[-1] == f"kind load docker-image --name imageclassifier {' '.join(names.values())}"
 
 
-def test_what_kind_prints_is_read_whatever_it_is(machine: _Machine) -> None:
+def test_kinds_output_may_be_invalid_utf_8(machine: _Machine) -> None:
     machine.program("kind", prints="$(printf '\\377\\376')")
     assert not kind.running()
 

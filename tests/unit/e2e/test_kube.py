@@ -1,4 +1,4 @@
-"""A warning or an error of the API server is never taken for success."""
+"""A warning or an error of the API server is never treated as success."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a script in place of kubectl."""
+    """Replaces kubectl by a script."""
 
     def replace(script: str) -> None:
         path = tmp_path / "kubectl"
@@ -32,18 +32,18 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return replace
 
 
-def test_what_kubectl_prints_is_returned(kubectl: Callable[[str], None]) -> None:
+def test_kubectls_output_is_returned(kubectl: Callable[[str], None]) -> None:
     kubectl('echo "$*"; echo "error: none" >&2')
     assert kubectl_output(["get", "ic"], options=["--context=a"]) == "--context=a get ic\n"
 
 
-def test_a_warning_that_kubectl_passes_on_is_an_error(kubectl: Callable[[str], None]) -> None:
+def test_a_warning_from_kubectl_is_an_error(kubectl: Callable[[str], None]) -> None:
     kubectl('echo found; echo "Warning: v1 Endpoints is deprecated in v1.33+" >&2')
     with pytest.raises(ServerWarningError, match="kubectl get endpoints: Warning: v1 Endpoints is deprecated"):
         kubectl_output(["get", "endpoints"], options=[])
 
 
-def test_a_warning_can_be_passed_on_instead_as_the_demo_does(kubectl: Callable[[str], None]) -> None:
+def test_a_warning_handler_can_accept_warnings(kubectl: Callable[[str], None]) -> None:
     kubectl('echo found; echo "Warning: unpinned image" >&2')
     warned: list[str] = []
     assert kubectl_output(["get", "ic"], options=[], on_warning=warned.append) == "found\n"
@@ -61,13 +61,13 @@ def _kube(answer: httpx.Response) -> Kube:
     return Kube(target_from({}), Path("unused"), httpx.Client(base_url="http://a", transport=transport))
 
 
-def test_an_answer_with_a_warning_is_an_error() -> None:
+def test_a_response_with_a_warning_is_an_error() -> None:
     kube = _kube(httpx.Response(200, json={}, headers={"Warning": '299 - "deprecated"'}))
     with pytest.raises(ServerWarningError, match=r"GET /api/v1/pods/a: 299 - .deprecated."):
         kube.get("pods", "a")
 
 
-def test_an_error_in_a_watch_is_not_taken_for_the_object() -> None:
+def test_an_error_event_in_a_watch_is_not_returned_as_the_object() -> None:
     status = {"kind": "Status", "code": 410, "message": "too old resource version"}
     lines = [{"type": "ADDED", "object": {"kind": "Pod"}}, {"type": "ERROR", "object": status}]
     kube = _kube(httpx.Response(200, text="\n".join(json.dumps(line) for line in lines)))

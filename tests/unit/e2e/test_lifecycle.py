@@ -1,4 +1,4 @@
-"""The start and the stop of a cluster are commands, whose exit status says what the test runner asks."""
+"""Start and stop of a cluster are commands; their exit status tells the test runner the result."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def test_a_cluster_of_your_own_exists_and_is_left_alone(monkeypatch: pytest.Monk
 
 def test_the_local_cluster_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert lifecycle.main(["hindrance"]) == 0
+    assert lifecycle.main(["obstacle"]) == 0
     assert "needs root" in capsys.readouterr().out
     assert lifecycle.main(["up"]) == 1
     assert "error: the local cluster needs root" in capsys.readouterr().err
 
 
-def test_nothing_hinders_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_may_start_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert lifecycle.main(["hindrance"]) == 0
+    assert lifecycle.main(["obstacle"]) == 0
     assert capsys.readouterr().out.strip() == ""
 
 
-def test_a_cluster_named_in_half_is_an_error(
+def test_a_context_without_a_kubeconfig_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("E2E_CONTEXT", "mine")

@@ -1,4 +1,4 @@
-"""The steady load sends at its rate and calls everything but a 200 a failure."""
+"""The steady load sends at its rate and counts everything but a 200 as a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.classifiers import Door
+from e2e.classifiers import Endpoint
 from e2e.load import steady
 from e2e.waiting import until
 
@@ -34,19 +34,19 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Door, type[_Handler]]]:
+def server() -> Iterator[tuple[Endpoint, type[_Handler]]]:
     handler = type("Handler", (_Handler,), {"ports": set(), "status": 200})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield Door(url=f"http://127.0.0.1:{listening.server_port}"), handler
+        yield Endpoint(url=f"http://127.0.0.1:{listening.server_port}"), handler
         listening.shutdown()
         thread.join()
 
 
-def test_every_second_request_has_a_connection_of_its_own(server: tuple[Door, type[_Handler]]) -> None:
-    door, handler = server
-    with steady(door, b"image", per_second=100) as report:
+def test_every_second_request_opens_a_new_connection(server: tuple[Endpoint, type[_Handler]]) -> None:
+    endpoint, handler = server
+    with steady(endpoint, b"image", per_second=100) as report:
         until(lambda: report.sent >= 20, seconds=10, what="20 requests")
     assert not report.failures
     assert len(handler.ports) >= report.sent // 2
@@ -54,16 +54,16 @@ def test_every_second_request_has_a_connection_of_its_own(server: tuple[Door, ty
     assert f"{report.sent} requests, 0 failed" in str(report)
 
 
-def test_anything_but_a_200_is_a_failure(server: tuple[Door, type[_Handler]]) -> None:
-    door, handler = server
+def test_anything_but_a_200_is_a_failure(server: tuple[Endpoint, type[_Handler]]) -> None:
+    endpoint, handler = server
     handler.status = 503
-    with steady(door, b"image", per_second=100) as report:
+    with steady(endpoint, b"image", per_second=100) as report:
         until(lambda: report.sent >= 2, seconds=10, what="2 requests")
     assert len(report.failures) == report.sent
     assert "503" in report.failures[0]
 
 
 def test_a_refused_connection_is_a_failure() -> None:
-    with steady(Door(url="http://127.0.0.1:9"), b"image", per_second=100) as report:
+    with steady(Endpoint(url="http://127.0.0.1:9"), b"image", per_second=100) as report:
         until(lambda: report.sent >= 2, seconds=10, what="2 requests")
     assert len(report.failures) == report.sent

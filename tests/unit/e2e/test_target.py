@@ -1,4 +1,4 @@
-"""Which cluster is worked on is never guessed."""
+"""The target cluster is never guessed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_without_a_word_it_is_the_local_cluster_whatever_the_ambient_kubeconfig() -> None:
-    target = target_from({"KUBECONFIG": "/home/me/.kube/config"}, docker_answers=lambda: False)
+def test_the_default_is_the_local_cluster_whatever_the_default_kubeconfig() -> None:
+    target = target_from({"KUBECONFIG": "/home/me/.kube/config"}, docker_responds=lambda: False)
     assert target.local
     assert not target.kind
     assert target.context == "imageclassifier-local"
     assert str(target.kubeconfig).endswith("imageclassifier-cluster/kubeconfig")
 
 
-def test_where_docker_answers_it_is_a_kind_cluster_with_a_kubeconfig_of_its_own(
+def test_with_docker_it_is_a_kind_cluster_with_its_own_kubeconfig(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("IMAGECLASSIFIER_CLUSTER_DIR", str(tmp_path / "none"))
-    target = target_from({}, docker_answers=lambda: True)
+    target = target_from({}, docker_responds=lambda: True)
     assert target.kind
     assert not target.local
     assert target.context == "kind-imageclassifier"
     assert target.kubeconfig.is_relative_to(tmp_path)
 
 
-def test_a_local_cluster_that_is_up_comes_before_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_running_local_cluster_is_preferred_to_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGECLASSIFIER_CLUSTER_DIR", str(tmp_path))
-    assert target_from({}, docker_answers=lambda: True).local
+    assert target_from({}, docker_responds=lambda: True).local
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def kubeconfig(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_named_cluster_is_taken_as_it_is_named(kubeconfig: str) -> None:
+def test_a_named_cluster_is_used_as_named(kubeconfig: str) -> None:
     env = {"E2E_KUBECONFIG": kubeconfig, "E2E_CONTEXT": "kind-a", "E2E_REGISTRY": "registry.example.org/team/"}
     target = target_from(env)
     assert not target.local
@@ -57,21 +57,21 @@ def test_a_named_cluster_is_taken_as_it_is_named(kubeconfig: str) -> None:
     assert command == [KUBECTL, f"--kubeconfig={kubeconfig}", "--context=kind-a", "get", "pods"]
 
 
-def test_a_kubeconfig_without_a_context_is_refused(kubeconfig: str) -> None:
+def test_a_kubeconfig_without_a_context_is_rejected(kubeconfig: str) -> None:
     with pytest.raises(ClusterError, match="go together"):
         target_from({"E2E_KUBECONFIG": kubeconfig})
 
 
-def test_a_context_without_a_kubeconfig_is_refused() -> None:
+def test_a_context_without_a_kubeconfig_is_rejected() -> None:
     with pytest.raises(ClusterError, match="go together"):
         target_from({"E2E_CONTEXT": "kind-a"})
 
 
-def test_a_registry_alone_is_refused() -> None:
+def test_a_registry_alone_is_rejected() -> None:
     with pytest.raises(ClusterError, match="E2E_REGISTRY"):
         target_from({"E2E_REGISTRY": "registry.example.org"})
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="there is no file"):
+def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="no such file"):
         target_from({"E2E_KUBECONFIG": str(tmp_path / "none"), "E2E_CONTEXT": "kind-a"})

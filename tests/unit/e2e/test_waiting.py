@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from e2e.waiting import NotInTimeError, until
+from e2e.waiting import WaitTimeoutError, until
 
 
 def test_the_first_thing_that_comes_is_returned() -> None:
@@ -16,6 +16,6 @@ def test_an_empty_answer_is_an_answer() -> None:
     assert until(lambda: 0, seconds=0, what="a number") == 0
 
 
-def test_what_did_not_come_is_told_with_what_is_so_instead() -> None:
-    with pytest.raises(NotInTimeError, match="waited 0 s for rain; now: sunshine"):
+def test_a_timeout_reports_the_actual_state() -> None:
+    with pytest.raises(WaitTimeoutError, match="timed out after 0 s waiting for rain; now: sunshine"):
         until(lambda: None, seconds=0, what="rain", otherwise=lambda: "sunshine")

@@ -16,7 +16,7 @@ def _refuse() -> None:
 
 
 def test_a_part_that_cannot_run_here_is_skipped_and_named() -> None:
-    part = Part("e2e", [], hindrance=lambda: "needs root")
+    part = Part("e2e", [], obstacle=lambda: "needs root")
     run(part, skip_is_failure=False)
     text = summary([part])
     assert part.result == "skipped"
@@ -25,7 +25,7 @@ def test_a_part_that_cannot_run_here_is_skipped_and_named() -> None:
 
 
 def test_a_skipped_part_is_a_failure_in_ci() -> None:
-    part = Part("e2e", [], hindrance=lambda: "needs root")
+    part = Part("e2e", [], obstacle=lambda: "needs root")
     run(part, skip_is_failure=True)
     assert "RESULT: failed: e2e (" in summary([part])
 

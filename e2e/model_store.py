@@ -1,12 +1,12 @@
-"""A store for models in the cluster, for HTTP and S3, filled through `kubectl exec`: no registry, no host path."""
+"""A model store in the cluster, over HTTP and S3, filled through `kubectl exec`: no registry, no host path."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from e2e.install import fingerprint
-from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
+from e2e.install import file_sha256
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 NAME = "model-store"
 BUNDLED = "cifar10-mobilenet-v2"
 S3_BUCKET = "private"
-"""Its first folders are buckets to a client of S3; this one wants a signature by the key below (its maths are
-checked by the unit tests, against a server that does them)."""
+"""S3 clients see top-level folders as buckets; this one requires a request signed with the key below. Signatures
+themselves are verified by the unit tests."""
 
 S3_ACCESS_KEY = "E2EMODELSTORE"
 _SERVE = f"""
@@ -84,7 +84,7 @@ _POD = RuntimePod(
 
 
 def url(namespace: str, file: str) -> str:
-    """The address of a file of the store, as a pod sees it; a folder's ends in a slash."""
+    """The URL of a file in the store, for pods; a folder's ends in a slash."""
     return f"http://{NAME}.{namespace}.svc/{file}"
 
 
@@ -99,28 +99,28 @@ def manifests(namespace: str, image: str) -> list[Object]:
 
 
 def wait_store(kube: Kube, namespace: str) -> None:
-    """Wait until the store answers."""
+    """Wait until the store is ready."""
     wait_ready(kube, namespace, NAME, what="the model store")
 
 
 def put(kube: Kube, namespace: str, file: Path, *, folder: str = "") -> str:
-    """Copy a file into the store, or into a folder of it, unless it is there; returns its sha256."""
-    wanted = fingerprint(file)
+    """Copy a file into the store, or into a folder of it, unless it is there already; returns its sha256."""
+    expected = file_sha256(file)
     name = f"{folder}/{file.name}" if folder else file.name
-    if _run(kube, namespace, _DIGEST, name) != wanted:
+    if _run(kube, namespace, _DIGEST, name) != expected:
         arguments = _exec(namespace, _RECEIVE, name)
         kube.kubectl(*arguments, stdin=file.read_bytes())
-        arrived = _run(kube, namespace, _DIGEST, name)
-        if arrived != wanted:
-            raise RuntimeError(f"{name} arrived with the digest {arrived}, not {wanted}")
-    return wanted
+        stored = _run(kube, namespace, _DIGEST, name)
+        if stored != expected:
+            raise RuntimeError(f"{name} was stored with sha256 {stored}, not {expected}")
+    return expected
 
 
 def bundled_digest(kube: Kube, namespace: str) -> str:
-    """The digest of the bundled model's folder, which the store has too."""
+    """The digest of the bundled model's folder in the store."""
     digest = _run(kube, namespace, _FOLDER_DIGEST, BUNDLED)
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise RuntimeError(f"the store told no digest but {digest!r}")
+        raise RuntimeError(f"the store did not report a digest but {digest!r}")
     return digest
 
 

@@ -1,4 +1,4 @@
-"""What is brought into a pod to be a Redis runs with nothing but what came with it."""
+"""The Redis that is copied into a pod runs with only the files in its archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e import redisstore
+from e2e import redis_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_the_archive_holds_a_program_that_runs(tmp_path: Path) -> None:
     if shutil.which("redis-check-rdb") is None:
         pytest.skip("there is no redis-check-rdb: install Debian's package redis-tools")
-    with tarfile.open(fileobj=io.BytesIO(redisstore.archive()), mode="r|") as packed:
+    with tarfile.open(fileobj=io.BytesIO(redis_store.archive()), mode="r|") as packed:
         packed.extractall(tmp_path)
     libraries = {file.name for file in (tmp_path / "lib").iterdir()}
     assert "libjemalloc.so.2" in libraries
@@ -36,9 +36,9 @@ def test_the_archive_holds_a_program_that_runs(tmp_path: Path) -> None:
     assert done.stdout.startswith("Redis server v=")
 
 
-def test_the_pod_and_the_spec_mean_the_same_redis() -> None:
-    deployment, service = redisstore.manifests("vision", "runtime:test")
+def test_the_url_is_that_of_the_service() -> None:
+    deployment, service = redis_store.manifests("vision", "runtime:test")
     port = service["spec"]["ports"][0]["port"]
-    assert redisstore.url("vision") == f"redis://{service['metadata']['name']}.vision.svc:{port}"
+    assert redis_store.url("vision") == f"redis://{service['metadata']['name']}.vision.svc:{port}"
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"] == labels

@@ -1,10 +1,10 @@
-"""The receiver of traces is a pod that the restricted profile takes, and a program that needs nothing of ours."""
+"""The trace receiver is a pod that the restricted profile accepts, and a program without our packages."""
 
 from __future__ import annotations
 
 import ast
 
-from e2e.tracereceiver import PORT, endpoint, manifests
+from e2e.trace_receiver import PORT, endpoint, manifests
 
 
 def test_the_receiver_is_hardened() -> None:
@@ -21,12 +21,12 @@ def test_the_receiver_is_hardened() -> None:
     assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
 
 
-def test_its_program_imports_nothing_that_the_image_does_not_have() -> None:
+def test_its_program_imports_none_of_our_packages() -> None:
     program, *_ = manifests("vision", "imageclassifier-runtime:0.1.0")
     tree = ast.parse(program["data"]["otlp.py"])
     imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {name for name in imported if name.startswith(("e2e", "tests", "imageclassifier"))}
 
 
-def test_its_address_is_the_services() -> None:
+def test_its_url_is_that_of_the_service() -> None:
     assert endpoint("vision") == f"http://trace-receiver.vision.svc:{PORT}"

@@ -1,4 +1,4 @@
-"""A receiver of traces in the cluster: `e2e/otlp.py`, run by the runtime's image with its text in a ConfigMap."""
+"""A trace receiver in the cluster: `e2e/otlp.py` from a ConfigMap, run in the runtime image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e import otlp
-from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_ready
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAME = "trace-receiver"
 PORT = 4318
-"""The port that OTLP over HTTP has by convention."""
+"""The default port of OTLP/HTTP."""
 
 _READ = f"""
 import urllib.request
@@ -41,7 +41,7 @@ _POD = RuntimePod(
 
 
 def endpoint(namespace: str) -> str:
-    """The receiver's address, as a pod sees it."""
+    """The receiver's URL, for pods."""
     return f"http://{NAME}.{namespace}.svc:{PORT}"
 
 
@@ -57,18 +57,18 @@ def manifests(namespace: str, image: str) -> list[Object]:
 
 
 def wait_receiver(kube: Kube, namespace: str) -> None:
-    """Wait until the receiver answers."""
-    wait_ready(kube, namespace, NAME, what="the receiver of traces")
+    """Wait until the receiver is ready."""
+    wait_ready(kube, namespace, NAME, what="the trace receiver")
 
 
 def wait_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool], what: str) -> list[Object]:
-    """Wait until the spans that came are as `probe` wants them; returns all of them, as `otlp.Span` has them."""
-    came: list[Object] = []
+    """Wait until `probe` accepts the received spans; returns them all, with the fields of `otlp.Span`."""
+    received: list[Object] = []
 
-    def there() -> bool:
+    def accepted() -> bool:
         arguments = ["exec", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", _READ]
-        came[:] = json.loads(kube.kubectl(*arguments))
-        return probe(came)
+        received[:] = json.loads(kube.kubectl(*arguments))
+        return probe(received)
 
-    until(there, seconds=60, what=what, every=1, otherwise=lambda: f"{len(came)} spans came")
-    return came
+    until(accepted, seconds=60, what=what, every=1, otherwise=lambda: f"{len(received)} spans received")
+    return received

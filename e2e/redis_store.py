@@ -1,4 +1,4 @@
-"""A Redis in the cluster without an image of its own: Debian's program, brought into a pod by `kubectl exec`."""
+"""A Redis in the cluster without its own image: Debian's program, copied into a pod by `kubectl exec`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.runtimepod import PYTHON, RuntimePod, wait_ready
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_ready
 from e2e.waiting import until
 from tools import apt
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 NAME = "redis"
 SECRET = "redis-login"  # noqa: S105 - its name
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name
-_PROGRAM = "redis-check-rdb"  # the server too, when it is called so
-# The image has these, of the same Debian.
-_OF_THE_C_LIBRARY = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+")
+_PROGRAM = "redis-check-rdb"  # also the server, if argv[0] is redis-server
+# The image has these, from the same Debian release.
+_GLIBC = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+")
 _RUN = f"""
 import os, pathlib, time
 while not pathlib.Path("/redis/.complete").exists():
@@ -57,7 +57,7 @@ _POD = RuntimePod(
 
 
 def url(namespace: str) -> str:
-    """The address as a pod sees it."""
+    """The URL for pods."""
     return f"redis://{NAME}.{namespace}.svc:6379"
 
 
@@ -67,7 +67,7 @@ def manifests(namespace: str, image: str) -> list[Object]:
 
 
 def start(kube: Kube, namespace: str) -> None:
-    """Bring the program into the pod once it runs, and wait until it answers."""
+    """Copy the program into the pod once it runs, and wait until it is ready."""
     apt.install(["redis-tools"])
     selector = f"app.kubernetes.io/name={NAME}"
 
@@ -82,13 +82,13 @@ def start(kube: Kube, namespace: str) -> None:
 
 
 def archive() -> bytes:
-    """The program and the libraries that it needs beside those of C, as a tar file."""
+    """The program and its libraries except those of glibc, as a tar file."""
     program = Path(shutil.which(_PROGRAM) or f"/usr/bin/{_PROGRAM}")
-    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as packed:
         packed.add(program.resolve(), _PROGRAM)
-        for name, path in re.findall(r"(\S+) => (/\S+)", told):
-            if not _OF_THE_C_LIBRARY.fullmatch(name):
+        for name, path in re.findall(r"(\S+) => (/\S+)", linked):
+            if not _GLIBC.fullmatch(name):
                 packed.add(Path(path).resolve(), f"lib/{name}")
     return file.getvalue()

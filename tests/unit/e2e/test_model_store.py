@@ -1,8 +1,8 @@
-"""The model store is a pod that the restricted profile of Pod Security takes."""
+"""The model store is a pod that the restricted Pod Security Standard accepts."""
 
 from __future__ import annotations
 
-from e2e.modelstore import manifests, url
+from e2e.model_store import manifests, url
 
 
 def test_the_store_is_hardened() -> None:
@@ -20,5 +20,5 @@ def test_the_store_is_hardened() -> None:
     assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
 
 
-def test_its_address_is_the_services() -> None:
+def test_its_url_is_that_of_the_service() -> None:
     assert url("vision", "model.onnx") == "http://model-store.vision.svc/model.onnx"

@@ -1,4 +1,4 @@
-"""One hardened pod of the runtime's image behind a Service, for programs that a scenario needs in the cluster."""
+"""One hardened pod of the runtime image behind a Service, for helper programs of scenarios."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PYTHON = "/app/bin/python"
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimePod:
-    """What such pods differ in; `volume` is a volume's source, mounted at `mount_path`."""
+    """A pod of the runtime image that runs `command`; `volume` is a volume source, mounted at `mount_path`."""
 
     name: str
     container: str
@@ -102,7 +102,7 @@ class RuntimePod:
 
 
 def wait_ready(kube: Kube, namespace: str, name: str, *, what: str) -> None:
-    """Wait until the pod of this name answers its probe; `what` is who people wait for."""
+    """Wait until the Deployment of this name has a ready pod; `what` describes it in the error."""
 
     def ready() -> bool:
         live = kube.get("deployments", name, namespace=namespace) or {}
