@@ -33,4 +33,4 @@ def prepare() -> None:
                 raise error
     if failures:
         raise failures[0]
-    programs.forget_compiled()
+    programs.delete_build_cache()

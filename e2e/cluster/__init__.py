@@ -1,1 +1,1 @@
-"""A real single-node Kubernetes on one Debian machine, for people with no cluster and no registry."""
+"""A real single-node Kubernetes on one Debian machine, for users without a cluster or registry."""

@@ -1,4 +1,4 @@
-"""Installs what every cluster has besides Kubernetes' own programs: CoreDNS and metrics-server, as pods."""
+"""Installs the add-ons CoreDNS and metrics-server as pods."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MANIFESTS = Path(__file__).parent / "addons"
 
 
 def install(state: Path, kubeconfig: Path) -> None:
-    """Apply the add-ons' manifests; what is there already stays as it is. Raises ClusterError."""
+    """Apply the add-ons' manifests. Raises ClusterError."""
     for name, overlay in (("coredns", _coredns), ("metrics-server", _metrics_server)):
         folder = state / "addons" / name
         shutil.rmtree(folder, ignore_errors=True)
@@ -29,9 +29,9 @@ def install(state: Path, kubeconfig: Path) -> None:
 
 
 def _apply(kubeconfig: Path, folder: Path) -> None:
-    words = ("apply", "--server-side", "-k", str(folder))
+    arguments = ("apply", "--server-side", "-k", str(folder))
     try:
-        kubectl_output(words, options=[f"--kubeconfig={kubeconfig}"], seconds=60, on_warning=say)
+        kubectl_output(arguments, options=[f"--kubeconfig={kubeconfig}"], seconds=60, on_warning=say)
     except KubectlError as error:
         raise ClusterError(f"could not install {folder.name}: {error}") from error
 
@@ -42,7 +42,7 @@ def _coredns(folder: Path) -> dict[str, Any]:
 
 
 def _metrics_server(folder: Path) -> dict[str, Any]:
-    """The release's own manifests, with the image that is on the node and a kubelet that is verified."""
+    """The release's manifests, with the image on the node and verification of the kubelet's certificate."""
     image = program_images.METRICS_SERVER
     shutil.copytree(image.module.files_home, folder / "base")
     return {
@@ -69,7 +69,7 @@ _METRICS_SERVER_PATCH = [
         "value": {"name": "cluster-ca", "configMap": {"name": "kube-root-ca.crt"}},
     },
 ]
-"""The kubelet's certificate is the cluster authority's, which every namespace has as a ConfigMap."""
+"""The cluster's CA signs the kubelet's certificate; every namespace has the CA certificate in a ConfigMap."""
 
 
 def _image(name: str, image: ProgramImage) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The client of an API server: the local cluster's parts, the scenarios and the measurements all ask with it."""
+"""A client of the API server, for the local cluster, the scenarios and the measurements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GROUPS = {
 
 
 class ApiError(ClusterError):
-    """The API server refused a request, or could not be reached: then `code` is 0."""
+    """The API server rejected a request, or was unreachable: then `code` is 0."""
 
     def __init__(self, method: str, path: str, code: int, message: str) -> None:
         super().__init__(f"{method} {path}: {f'{code} ' if code else ''}{message}")
@@ -39,38 +39,38 @@ class ApiError(ClusterError):
 
 
 class ServerWarningError(ClusterError):
-    """The API server or kubectl warned, of a deprecated API for example: no test may depend on such."""
+    """The API server or kubectl warned, for example of a deprecated API: no test may depend on one."""
 
 
 class WatchError(ClusterError):
-    """The API server ended a watch with an error; the text is its own."""
+    """The API server closed a watch with an error; the text is its own."""
 
 
 def path_of(plural: str, *, namespace: str | None = None, name: str | None = None) -> str:
-    """The path of a collection, or of one object of it."""
+    """The URL path of a collection, or of one object in it."""
     inside = f"namespaces/{namespace}/" if namespace else ""
     return f"/{_GROUPS[plural]}/{inside}{plural}{f'/{name}' if name else ''}"
 
 
 def reject_warning(text: str) -> None:
-    """Take a warning for an error."""
+    """Raise a warning as an error."""
     raise ServerWarningError(text)
 
 
 class Api:
-    """An API server, by way of an HTTP client that knows how to log in. Safe to use from several threads.
+    """An API server, through an HTTP client that authenticates. Thread-safe.
 
-    `on_warning` gets the text of each warning of the API server.
+    `on_warning` is called with the text of each warning of the API server.
     """
 
     def __init__(self, http: httpx.Client, *, on_warning: Callable[[str], None] = reject_warning) -> None:
         self._http = http
         self._on_warning = on_warning
-        http.event_hooks = {"response": [self._look_for_warnings]}
+        http.event_hooks = {"response": [self._report_warnings]}
 
-    def _look_for_warnings(self, answer: httpx.Response) -> None:
-        for warning in answer.headers.get_list("warning"):
-            self._on_warning(f"{answer.request.method} {answer.request.url.path}: {warning}")
+    def _report_warnings(self, response: httpx.Response) -> None:
+        for warning in response.headers.get_list("warning"):
+            self._on_warning(f"{response.request.method} {response.request.url.path}: {warning}")
 
     def ready(self) -> bool:
         """Whether the API server says that it is ready."""
@@ -84,18 +84,18 @@ class Api:
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         content = None if body is None else json.dumps(body)
         try:
-            answer = self._http.request(
+            response = self._http.request(
                 method, path, content=content, headers={"Content-Type": kind}, params=query
             )
         except httpx.TransportError as error:
             raise ApiError(method, path, 0, str(error) or type(error).__name__) from error
-        if not answer.is_success:
-            raise ApiError(method, path, answer.status_code, _message(answer))
-        result: Object = answer.json()
+        if not response.is_success:
+            raise ApiError(method, path, response.status_code, _message(response))
+        result: Object = response.json()
         return result
 
     def get(self, plural: str, name: str, *, namespace: str | None = None) -> Object | None:
-        """One object, or None where there is none (or no such kind)."""
+        """One object, or None if it (or its kind) does not exist."""
         try:
             return self.request("GET", path_of(plural, namespace=namespace, name=name))
         except ApiError as error:
@@ -104,7 +104,7 @@ class Api:
             raise
 
     def list(self, plural: str, *, namespace: str | None = None, selector: str = "") -> list[Object]:
-        """The objects of a kind, none where there is no such kind."""
+        """The objects of a kind; empty if the kind does not exist."""
         path = path_of(plural, namespace=namespace)
         try:
             found: list[Object] = self.request("GET", path, labelSelector=selector)["items"]
@@ -119,11 +119,11 @@ class Api:
         return self.request("POST", path_of(plural, namespace=namespace), body)
 
     def patch(self, plural: str, name: str, body: Mapping[str, Any], *, namespace: str | None = None) -> Object:
-        """Merge a patch into one object."""
+        """Apply a merge patch to one object."""
         return self.request("PATCH", path_of(plural, namespace=namespace, name=name), body)
 
     def delete(self, plural: str, name: str, *, namespace: str | None = None) -> None:
-        """Delete one object, its dependents after it; one that is gone already is fine."""
+        """Delete one object, and its dependents in the background; ignores one that does not exist."""
         try:
             self.request("DELETE", path_of(plural, namespace=namespace, name=name))
         except ApiError as error:
@@ -131,30 +131,30 @@ class Api:
                 raise
 
     def watch(self, plural: str, *, namespace: str, name: str, seconds: int) -> Iterator[Object]:
-        """Every state of one object from now on, until the server ends the stream. Raises WatchError."""
+        """Every state of one object from now on, until the server closes the stream. Raises WatchError."""
         query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(seconds)}
         path = path_of(plural, namespace=namespace)
-        with self._http.stream("GET", path, params=query, timeout=seconds + 10) as answer:
-            answer.raise_for_status()
-            for line in answer.iter_lines():
+        with self._http.stream("GET", path, params=query, timeout=seconds + 10) as response:
+            response.raise_for_status()
+            for line in response.iter_lines():
                 event: Object = json.loads(line)
                 if event["type"] == "ERROR":
                     raise WatchError(f"watch of {plural} {name}: {event['object'].get('message')}")
                 yield event["object"]
 
 
-def _message(answer: httpx.Response) -> str:
-    """What a refusal says, whether it is Kubernetes' own object or plain text."""
+def _message(response: httpx.Response) -> str:
+    """The message of an error response, which is a Status object or plain text."""
     try:
-        return str(answer.json()["message"])
+        return str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
-        return answer.text.strip()[:500]
+        return response.text.strip()[:500]
 
 
 def connect(kubeconfig: Path, *, on_warning: Callable[[str], None] = say) -> Api:
     """Return a client for a kubeconfig as `pki.write_kubeconfig` writes it: one server, one client certificate.
 
-    Nothing has to be closed: each request has a connection of its own.
+    It need not be closed: each request opens a new connection.
     """
     config = json.loads(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]

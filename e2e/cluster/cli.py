@@ -1,4 +1,4 @@
-"""The local cluster's command line: build, up, down, status, load-image, kubeconfig, logs."""
+"""The local cluster's command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools.errors import ToolError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 1 where it could not be done or the cluster is not up."""
+    """Run one command; the exit status is 1 if it failed or the cluster is not up."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(Cluster(), options) or 0)
@@ -22,23 +22,23 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except PermissionError as error:
-        print(f"error: {error}; the local cluster is root's", file=sys.stderr)
+        print(f"error: {error}; the local cluster needs root", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command again goes on from here", file=sys.stderr)
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m e2e.cluster", description="A real Kubernetes on this machine")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    build = commands.add_parser("build", help="build the programs of it and of the oldest supported version")
+    build = commands.add_parser("build", help="build the programs, including the oldest supported version's")
     build.set_defaults(run=_build)
-    up = commands.add_parser("up", help="start it, or what of it does not run")
+    up = commands.add_parser("up", help="start the components that are not running")
     up.set_defaults(run=lambda cluster, _: cluster.up())
-    down = commands.add_parser("down", help="stop it and take back every change to the machine")
+    down = commands.add_parser("down", help="stop it and revert every change to the machine")
     down.set_defaults(run=lambda cluster, _: cluster.down())
-    status = commands.add_parser("status", help="which components run; what is left when none should")
+    status = commands.add_parser("status", help="show which components run, or what a stopped cluster left behind")
     status.set_defaults(run=_status)
     load = commands.add_parser("load-image", help="import docker-archives into the node")
     load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
@@ -47,8 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     kubeconfig.set_defaults(run=lambda cluster, _: print(cluster.kubeconfig))
     logs = commands.add_parser("logs", help="print a component's log")
     logs.add_argument("component", choices=[*COMPONENTS, "audit"])
-    logs.add_argument("-f", "--follow", action="store_true", help="go on printing")
-    logs.add_argument("-n", "--lines", type=int, default=200, help="how many lines from the end (200)")
+    logs.add_argument("-f", "--follow", action="store_true", help="keep printing new lines")
+    logs.add_argument("-n", "--lines", type=int, default=200, help="number of last lines (200)")
     logs.set_defaults(run=_logs)
     return parser
 
@@ -64,13 +64,13 @@ def _status(cluster: Cluster, _: argparse.Namespace) -> int:
         state = f"running (pid {record.pid})" if record and alive else "not running"
         print(f"{name:24} {state}")
     up = cluster.is_up()
-    print("up" if up else "half up: `up` starts what is missing, `down` clears it all")
+    print("up" if up else "partly up: `up` starts what is missing, `down` removes everything")
     return 0 if up else 1
 
 
 def _build(_: Cluster, __: argparse.Namespace) -> None:
     programs.ensure(*programs.CLUSTER, programs.OLDEST)
-    programs.forget_compiled()
+    programs.delete_build_cache()
 
 
 def _load(cluster: Cluster, options: argparse.Namespace) -> None:

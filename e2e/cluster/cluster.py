@@ -1,4 +1,4 @@
-"""Brings the local cluster up and down, as a list of steps that each may already be done."""
+"""Starts and stops the local cluster, in idempotent steps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SETTINGS = Settings(
 )
 _LOCK = Path("/run/imageclassifier-cluster.lock")
 _NODE_SECONDS = 90
-_FIRST_LOOK_SECONDS = 2.5
+_FIRST_SYNC_SECONDS = 2.5
 
 
 class Cluster:
@@ -65,26 +65,26 @@ class Cluster:
         self.processes = Processes(self.state)
 
     def dead(self) -> list[str]:
-        """Components that do not run."""
+        """Components that are not running."""
         return [name for name in COMPONENTS if not self.processes.alive(name)]
 
     def is_up(self) -> bool:
-        """Whether every component runs and the API server answers."""
+        """Whether every component runs and the API server is ready."""
         return not self.dead() and self.kubeconfig.exists() and connect(self.kubeconfig).ready()
 
     def up(self) -> None:
-        """Start what does not run, and return when pods can be scheduled and names resolve."""
+        """Start what is not running; return once pods can be scheduled and DNS names resolve."""
         preflight.require_root()
         preflight.install_packages()
-        with only_one(_LOCK, "at work on the local cluster"):
-            # The long build comes after what could refuse to go on.
-            began = (self.state / "before.json").exists()
-            preflight.check_machine(self.state, began=began)
+        with only_one(_LOCK, "changing the local cluster"):
+            # Check the machine before the long build.
+            started_before = (self.state / "before.json").exists()
+            preflight.check_machine(self.state, started_before=started_before)
             paths = programs.ensure(*programs.CLUSTER)
             try:
                 self._prepare()
             except ToolError:
-                if not began:
+                if not started_before:
                     self._stop()
                 raise
             starting = self.dead()
@@ -118,7 +118,7 @@ class Cluster:
         ensure("kube-controller-manager", manager)
         ensure("kube-scheduler", node.scheduler_command(paths["kube-scheduler"], state))
         ensure("kube-proxy", node.kube_proxy_command(paths["kube-proxy"], state))
-        wait_until(lambda: containerd.answers(state), seconds=30, what="containerd", hint=self._log("containerd"))
+        wait_until(lambda: containerd.responds(state), seconds=30, what="containerd", hint=self._log("containerd"))
         for image in program_images.ALL:
             containerd.load(state, program_images.ensure(image))
         ensure("kubelet", node.kubelet_command(paths["kubelet"], state))
@@ -140,7 +140,7 @@ class Cluster:
         self._wait_for("kube-proxy", "the API server's Service to answer", lambda: _connects(service, 443))
         # CoreDNS is an endpoint of its Service once it knows every Service.
         self._wait_for("kubelet", "names of Services to resolve", lambda: _connects(network.DNS_ADDRESS, 53))
-        self._wait_for("kube-controller-manager", "the default service account", lambda: _account_exists(api))
+        self._wait_for("kube-controller-manager", "the default ServiceAccount", lambda: _account_exists(api))
 
     def _wait_for(self, name: str, what: str, happened: Callable[[], bool]) -> None:
         def alive_and_happened() -> bool:
@@ -152,11 +152,11 @@ class Cluster:
                 wait_until(alive_and_happened, seconds=_NODE_SECONDS, what=what, hint=self._log(name))
 
     def down(self) -> None:
-        """Stop everything and take back every change to the machine; safe at any time, also half way up."""
+        """Stop everything and revert every change to the machine; safe at any time, also if only partly up."""
         preflight.require_root()
-        with only_one(_LOCK, "at work on the local cluster"):
+        with only_one(_LOCK, "changing the local cluster"):
             if not self.state.exists():
-                say("The local cluster is not there; nothing to stop")
+                say("The local cluster does not exist; nothing to stop")
                 return
             with step("Stopping the local cluster"):
                 self._stop()
@@ -166,7 +166,7 @@ class Cluster:
         say("Stopped: no process, mount, cgroup, bridge or iptables rule is left")
 
     def _stop(self) -> None:
-        # First what would make new pods, then the pods, then what runs them.
+        # First what creates pods, then the pods, then what runs them.
         for name in ("kube-controller-manager", "kube-scheduler"):
             self.processes.stop(name)
         if self.processes.alive("kubelet") and self.processes.alive("kube-apiserver"):
@@ -190,7 +190,7 @@ class Cluster:
         preflight.require_root()
         if not self.processes.alive("containerd"):
             raise ClusterError("the local cluster is not up; run `make cluster-up` first")
-        with only_one(_LOCK, "at work on the local cluster"):
+        with only_one(_LOCK, "changing the local cluster"):
             if not containerd.load(self.state, archive):
                 say(f"{', '.join(containerd.archive_images(archive))}: already loaded")
 
@@ -201,10 +201,9 @@ def _node_ready(api: Api) -> bool:
         if live is None:
             return False
         if not live["spec"].get("podCIDR"):
-            # kubelet says once, when it gets its range, whether it is ready; then only every 10 s. So it gets it
-            # when it has had time to look at its containers. (The controller that hands ranges out begins by
-            # waiting 10 s, too.)
-            if _age(live) < _FIRST_LOOK_SECONDS:
+            # kubelet reports its status when it gets its podCIDR, then only every 10 s. So set it once kubelet has
+            # had time to sync its containers. (kube-controller-manager would first wait 10 s before it sets one.)
+            if _age(live) < _FIRST_SYNC_SECONDS:
                 return False
             ranges = {"podCIDR": network.POD_RANGE, "podCIDRs": [network.POD_RANGE]}
             live = api.patch("nodes", node.NAME, {"spec": ranges})

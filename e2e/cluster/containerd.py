@@ -1,4 +1,4 @@
-"""A containerd of the cluster's own, apart from any other on the machine, and the images in it."""
+"""The cluster's own containerd, separate from any other on the machine, and its images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CNI_PROGRAMS = "/usr/lib/cni"
 
 
 def socket_path(state: Path) -> Path:
-    """Where containerd listens."""
+    """The socket that containerd listens on."""
     return state / "containerd" / "containerd.sock"
 
 
 def write_files(state: Path, *, pause_image: str) -> None:
-    """Containerd's and the CNI plugins' configuration."""
+    """Write the configuration of containerd and of the CNI plugins."""
     home, cni = state / "containerd", state / "cni"
     home.mkdir(parents=True, exist_ok=True)
     (cni / "net.d").mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ address = "{socket_path(state)}"
 
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{pause_image}"
-# Root without CAP_SYS_RESOURCE may not lower a score; runc would die of it.
+# Root without CAP_SYS_RESOURCE may not lower oom_score_adj; runc would fail.
 restrict_oom_score_adj = true
 netns_mounts_under_state_dir = true
 stream_server_address = "127.0.0.1"
@@ -67,7 +67,7 @@ runtime_type = "io.containerd.runc.v2"
 
 
 def cni_configuration(state: Path) -> dict[str, Any]:
-    """Pods on the bridge, with addresses of its range; no masquerading, since nothing goes outside."""
+    """Pods on the bridge, with addresses of its range; no masquerading, since no traffic leaves the machine."""
     ipam = {
         "type": "host-local",
         "dataDir": str(state / "cni" / "networks"),
@@ -85,7 +85,7 @@ def command(state: Path) -> list[str]:
 
 
 def ctr(state: Path, *arguments: str) -> str:
-    """Ask containerd in the namespace that Kubernetes uses."""
+    """Run ctr in the containerd namespace of Kubernetes. Raises ClusterError."""
     done = subprocess.run(
         ["ctr", "--address", str(socket_path(state)), "--namespace", "k8s.io", *arguments],
         capture_output=True,
@@ -97,8 +97,8 @@ def ctr(state: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def answers(state: Path) -> bool:
-    """Whether containerd answers."""
+def responds(state: Path) -> bool:
+    """Whether containerd responds."""
     try:
         ctr(state, "version")
     except ClusterError:
@@ -113,12 +113,12 @@ def archive_images(archive: Path) -> dict[str, str]:
             member = tar.extractfile("manifest.json")
             manifest = json.load(member) if member else []
     except (OSError, tarfile.TarError, KeyError, ValueError) as error:
-        raise ClusterError(f"{archive} is no docker-archive: {error}") from error
+        raise ClusterError(f"{archive} is not a docker-archive: {error}") from error
     return {full_name(name): entry["Config"] for entry in manifest for name in entry["RepoTags"] or []}
 
 
 def full_name(name: str) -> str:
-    """An image's name as containerd keeps it."""
+    """An image's name as containerd stores it."""
     first, slash, _ = name.partition("/")
     if not slash:
         return f"docker.io/library/{name}"
@@ -126,16 +126,16 @@ def full_name(name: str) -> str:
 
 
 def load(state: Path, archive: Path) -> bool:
-    """Import a docker-archive; says whether there was anything new in it."""
-    wanted = archive_images(archive)
-    if not wanted:
-        raise ClusterError(f"{archive} names no image")
-    notes = state / "containerd" / "loaded.json"
-    known: dict[str, str] = json.loads(notes.read_text()) if notes.exists() else {}
+    """Import a docker-archive; returns whether it had any new image."""
+    images = archive_images(archive)
+    if not images:
+        raise ClusterError(f"{archive} has no image name")
+    record = state / "containerd" / "loaded.json"
+    known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
     present = set(ctr(state, "images", "list", "--quiet").split())
-    if all(known.get(name) == digest and name in present for name, digest in wanted.items()):
+    if all(known.get(name) == digest and name in present for name, digest in images.items()):
         return False
-    with step(f"Loading {', '.join(wanted)}"):
+    with step(f"Loading {', '.join(images)}"):
         ctr(state, "images", "import", str(archive))
-    notes.write_text(json.dumps({**known, **wanted}, indent=1))
+    record.write_text(json.dumps({**known, **images}, indent=1))
     return True

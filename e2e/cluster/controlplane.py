@@ -1,4 +1,4 @@
-"""An API server with its etcd: the one way of starting one, for the local cluster and for tests alike."""
+"""Starts an API server with its etcd, for the local cluster and for tests."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 ADMIN = "imageclassifier-admin"
-"""The user of the kubeconfig that the cluster comes with."""
+"""The user in the cluster's kubeconfig."""
 ISSUER = f"https://kubernetes.default.svc.{DOMAIN}"
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    # One line for a request when it is answered; a watch has one more, when it begins.
+    # One line for each completed request; a watch has one more, at its start.
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
@@ -33,7 +33,7 @@ _READY_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where an API server listens and what it tells about itself."""
+    """Addresses and names of an API server and its etcd."""
 
     address: str = "127.0.0.1"
     port: int
@@ -43,7 +43,7 @@ class Settings:
     service_address: str = "10.96.0.1"
     context: str = "imageclassifier-test"
     has_nodes: bool = False
-    """Whether pods run here: then the API server announces itself to them and can reach a kubelet."""
+    """Whether pods run here: then the API server has endpoints for them and can reach the kubelet."""
 
     @property
     def server(self) -> str:
@@ -52,7 +52,7 @@ class Settings:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing on loopback listens on now."""
+    """Ports on loopback that are free now."""
     with ExitStack() as held:
         ports = []
         for _ in range(count):
@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def etcd_command(program: Path, directory: Path, settings: Settings) -> list[str]:
-    """The command line of etcd; on loopback, and only for holders of a certificate of its own authority."""
+    """The command line of etcd; on loopback, and only for clients with a certificate of its own CA."""
     pki = directory / "pki"
     client = f"https://127.0.0.1:{settings.etcd_port}"
     peer = f"https://127.0.0.1:{settings.etcd_peer_port}"
@@ -111,7 +111,7 @@ def apiserver_command(program: Path, directory: Path, settings: Settings) -> lis
         f"--service-account-issuer={ISSUER}",
         f"--service-account-signing-key-file={pki / 'service-account.key'}",
         f"--service-account-key-file={pki / 'service-account.pub'}",
-        # The aggregation layer: aggregated APIs trust the front proxy's certificates.
+        # The aggregation layer: aggregated APIs trust the front proxy's certificate.
         f"--requestheader-client-ca-file={pki / 'front-proxy-ca.crt'}",
         "--requestheader-allowed-names=front-proxy-client",
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
@@ -133,7 +133,7 @@ def apiserver_command(program: Path, directory: Path, settings: Settings) -> lis
             f"--kubelet-client-certificate={pki / 'apiserver-kubelet-client.crt'}",
             f"--kubelet-client-key={pki / 'apiserver-kubelet-client.key'}",
         ]
-    # A loopback address cannot be an endpoint, and no pod is there to want one.
+    # A loopback address cannot be an endpoint, and no pods need one.
     return [*command, "--endpoint-reconciler-type=none"]
 
 
@@ -156,19 +156,19 @@ def controller_manager_command(program: Path, directory: Path, *, port: int) -> 
         f"--service-account-private-key-file={pki / 'service-account.key'}",
         "--use-service-account-credentials=true",
         f"--flex-volume-plugin-dir={directory / 'volume-plugins'}",
-        # There is one of it: an election would only delay its start and fill the audit log.
+        # A single replica: leader election would only delay its start and fill the audit log.
         "--leader-elect=false",
-        # Its many controllers share this allowance when they begin.
+        # Its many controllers share this limit when they start.
         "--kube-api-qps=100",
         "--kube-api-burst=200",
     ]
 
 
 class ControlPlane:
-    """etcd and kube-apiserver (and kube-controller-manager, if asked for) on loopback, in one folder.
+    """etcd, kube-apiserver and optionally kube-controller-manager on loopback, in one folder.
 
-    As a context manager it runs for a block, for tests; its processes die with the one that started them.
-    It needs neither root nor a network, and many can run alongside each other and the local cluster.
+    For tests it is a context manager; its processes die with the process that started them.
+    It needs neither root nor a network, and several can run alongside each other and the local cluster.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class ControlPlane:
         self.stop()
 
     def start(self) -> None:
-        """Start what does not run yet, and return when the API server is ready."""
+        """Start what is not running, and return once the API server is ready."""
         self._write_files()
         paths, folder = self._programs, self.directory
         self.processes.ensure("etcd", etcd_command(paths["etcd"], folder, self.settings))
@@ -215,7 +215,7 @@ class ControlPlane:
             self.processes.ensure("kube-controller-manager", command)
 
     def wait_ready(self) -> None:
-        """Wait until `/readyz` says yes; a component that died is named with the end of its log."""
+        """Wait until `/readyz` succeeds; the error for a dead component has the end of its log."""
         api = connect(self.kubeconfig)
 
         def ready() -> bool:
@@ -240,7 +240,7 @@ class ControlPlane:
         return Authority(self.directory / "pki", "ca")
 
     def issue_kubeconfig(self, name: str, *, user: str, groups: tuple[str, ...] = ()) -> Path:
-        """A kubeconfig for one more client, known by a certificate of its own."""
+        """A kubeconfig with a new client certificate for a user."""
         path = self.directory / "pki" / f"{name}.kubeconfig"
         self._kubeconfig(path, name=name, user=user, groups=groups)
         return path

@@ -1,4 +1,4 @@
-"""The error of the local cluster, which users see as a sentence rather than as a traceback."""
+"""The error of the local cluster, printed without a traceback."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from tools.errors import ToolError
 
 
 class ClusterError(ToolError):
-    """Says what cannot go on and, where it is known, what to do about it."""
+    """The message says what failed and, if known, how to fix it."""

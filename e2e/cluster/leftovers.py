@@ -1,4 +1,4 @@
-"""Finds whatever of the cluster is still on the machine, and clears what a plain stop leaves behind."""
+"""Finds what is left of the cluster on the machine, and removes what stopping its processes leaves behind."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from e2e.cluster import containerd, network
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.processes import holding, start_time, wait_until
+from e2e.cluster.processes import start_time, wait_until, with_command_line
 
 _PROGRAMS = ("etcd", "kube-", "kubelet", "containerd")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
-"""Where kubelet links pods' logs to, whatever folder it keeps them in."""
+"""Where kubelet links pods' logs, independent of its settings."""
 
 
 def find(state: Path) -> list[str]:
     """Every process, mount, cgroup, network device, iptables chain and file of the cluster."""
-    processes = sorted(holding(str(state)).items())
+    processes = sorted(with_command_line(str(state)).items())
     found = [f"process {pid}: {command[:120]}" for pid, command in processes if _is_ours(command)]
     found += [f"mount {mount}" for mount in mounts_under(state)]
     found += [f"cgroup {folder}" for folder in _pod_cgroups()]
@@ -35,13 +35,13 @@ def find(state: Path) -> list[str]:
 
 
 def _is_ours(command: str) -> bool:
-    """Whether a command line is a component's, and not, say, that of somebody who reads its log."""
+    """Whether a command line is a component's, and not, for example, a `tail` of its log."""
     program = Path(command.split(maxsplit=1)[0]).name
     return program.startswith(_PROGRAMS)
 
 
 def mounts_under(folder: Path) -> list[str]:
-    """Mount points in a folder, the innermost first."""
+    """Mount points in a folder, innermost first."""
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     decoded = [mount.encode().decode("unicode_escape") for mount in mounts]
     return [mount for mount in reversed(decoded) if Path(mount).is_relative_to(folder)]
@@ -56,11 +56,11 @@ def unmount(folder: Path) -> None:
 
 
 def kill_pods(state: Path) -> None:
-    """End every process in kubelet's cgroups, then the shims that held them."""
+    """Kill every process in kubelet's cgroups, and their containerd shims."""
     pids = {
         int(pid) for top in _pod_cgroups() for listed in top.rglob("cgroup.procs") for pid in _read(listed).split()
     }
-    shims = [pid for pid, command in holding(_shim_mark(state)).items() if "containerd-shim" in command]
+    shims = [pid for pid, command in with_command_line(_shim_flag(state)).items() if "containerd-shim" in command]
     for pid in [*pids, *shims]:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -68,16 +68,16 @@ def kill_pods(state: Path) -> None:
             continue
     remaining = [pid for pid in [*pids, *shims] if start_time(pid) is not None]
     wait_until(
-        lambda: not any(start_time(pid) for pid in remaining), seconds=10, what="the pods' processes to end"
+        lambda: not any(start_time(pid) for pid in remaining), seconds=10, what="the pods' processes to exit"
     )
 
 
-def _shim_mark(state: Path) -> str:
+def _shim_flag(state: Path) -> str:
     return f"-address {containerd.socket_path(state)}"
 
 
 def remove_cgroups() -> None:
-    """Remove kubelet's cgroups; they are empty once their processes have ended."""
+    """Remove kubelet's cgroups; they are empty once their processes have exited."""
 
     def gone() -> bool:
         for top in _pod_cgroups():
@@ -92,7 +92,7 @@ def remove_cgroups() -> None:
 
 
 def remove_files(state: Path, *, pod_logs: bool) -> None:
-    """Delete the state folder and what lies outside it at fixed places."""
+    """Delete the state folder and files at fixed paths outside it."""
     for path in cni_results(state):
         path.unlink(missing_ok=True)
     if pod_logs:
@@ -100,25 +100,25 @@ def remove_files(state: Path, *, pod_logs: bool) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     left = mounts_under(state)
     if left:
-        raise ClusterError(f"still mounted, so {state} is kept: {', '.join(left)}")
+        raise ClusterError(f"not deleting {state}: still mounted: {', '.join(left)}")
     _delete(state)
 
 
 def _delete(folder: Path) -> None:
     files = [Path(path, name) for path, _, names in os.walk(folder) for name in names]
-    # Unpacked images are many small files, and where the disk discards what is freed each one waits for it.
+    # Unpacked images are many small files; on a disk mounted with `discard`, each deletion waits for it.
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(os.unlink, files))
     shutil.rmtree(folder)
 
 
 def _pod_cgroups() -> list[Path]:
-    # Version 1 has one tree for every controller, version 2 has one in all.
+    # cgroup v1 has one tree for each controller, v2 a single tree.
     return [path for path in [_CGROUPS / "kubepods", *_CGROUPS.glob("*/kubepods")] if path.is_dir()]
 
 
 def cni_results(state: Path, folder: Path = _CNI_RESULTS) -> list[Path]:
-    """The CNI plugins' notes about pods of this cluster: those that name a network namespace in its folder."""
+    """The CNI plugins' cached results for this cluster's pods: those with a network namespace in its folder."""
     return sorted(path for path in folder.glob("*") if f'"{state}/' in _read(path)) if folder.is_dir() else []
 
 

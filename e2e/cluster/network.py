@@ -1,4 +1,4 @@
-"""The bridge that nodes, pods and Services live on, so that nothing of the cluster leaves the machine."""
+"""The network of node, pods and Services: a bridge whose traffic never leaves the machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POD_RANGE = "10.88.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 DOMAIN = "cluster.local"
-FENCE, GATE = "IMAGECLASSIFIER-FENCE", "IMAGECLASSIFIER-GATE"
+REJECT_CHAIN, ACCEPT_CHAIN = "IMAGECLASSIFIER-FENCE", "IMAGECLASSIFIER-GATE"
 OWN_CHAIN = re.compile(r"^(KUBE-|CNI-|IMAGECLASSIFIER-)")
 """Chains of kube-proxy and kubelet, of the CNI plugins, and of this file."""
 
@@ -43,7 +43,7 @@ _TABLES = ("filter", "nat", "mangle")
 
 
 def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
-    """Run a program of the system for what it prints."""
+    """Run a system program and return its output. Raises ClusterError."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
     if check and done.returncode != 0:
         raise ClusterError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
@@ -51,12 +51,12 @@ def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
 
 
 def bridge_exists() -> bool:
-    """Whether a bridge of our name is there, whoever made it."""
+    """Whether a bridge of our name exists, whoever created it."""
     return Path(f"/sys/class/net/{BRIDGE}").exists()
 
 
 def overlaps(routes: list[dict[str, Any]]) -> list[str]:
-    """Routes that another network already has inside the cluster's two ranges."""
+    """Routes of other networks that overlap the cluster's two ranges."""
     ours = [ipaddress.ip_network(POD_RANGE), ipaddress.ip_network(SERVICE_RANGE)]
     found = []
     for route in routes:
@@ -70,13 +70,13 @@ def overlaps(routes: list[dict[str, Any]]) -> list[str]:
 
 
 def foreign_routes() -> list[str]:
-    """Networks of this machine that stand in the way."""
+    """Routes of this machine that conflict with the cluster's ranges."""
     routes: list[dict[str, Any]] = json.loads(run("ip", "-json", "-4", "route", "show") or "[]")
     return overlaps(routes)
 
 
 def up(saved: Path) -> None:
-    """Make the bridge and pin both ranges to it, before anything can send to them."""
+    """Create the bridge and route both ranges to it, before anything can send to them."""
     if not saved.exists():
         saved.write_text(json.dumps(_read_sysctls(), indent=1))
     if not bridge_exists():
@@ -90,32 +90,32 @@ def up(saved: Path) -> None:
         if not _sysctl_path(name).exists():
             raise ClusterError(f"the kernel has no {name}; load the module br_netfilter")
         _sysctl_path(name).write_text(value)
-    _fence()
+    _set_rules()
 
 
-def _fence() -> None:
-    """Packets from pods may go to pods and to the machine, and no further."""
-    refused = "-j REJECT --reject-with icmp-net-prohibited"
+def _set_rules() -> None:
+    """Allow packets from pods only to pods and to the machine."""
+    reject = "-j REJECT --reject-with icmp-net-prohibited"
     rules = [
-        f":{FENCE} - [0:0]",
-        f"-A {FENCE} -i {BRIDGE} ! -o {BRIDGE} {refused}",
-        f"-A {FENCE} ! -i {BRIDGE} -o {BRIDGE} {refused}",
-        # Stands at the very end, for machines whose policy is to drop what no rule has taken.
-        f":{GATE} - [0:0]",
-        f"-A {GATE} -i {BRIDGE} -j ACCEPT",
+        f":{REJECT_CHAIN} - [0:0]",
+        f"-A {REJECT_CHAIN} -i {BRIDGE} ! -o {BRIDGE} {reject}",
+        f"-A {REJECT_CHAIN} ! -i {BRIDGE} -o {BRIDGE} {reject}",
+        # At the very end, for machines with a default policy of DROP.
+        f":{ACCEPT_CHAIN} - [0:0]",
+        f"-A {ACCEPT_CHAIN} -i {BRIDGE} -j ACCEPT",
     ]
     present = run("iptables", "-S")
     jumps = {
-        f"-A FORWARD -j {FENCE}": f"-I FORWARD 1 -j {FENCE}",
-        f"-A FORWARD -j {GATE}": f"-A FORWARD -j {GATE}",
-        f"-A INPUT -j {GATE}": f"-A INPUT -j {GATE}",
+        f"-A FORWARD -j {REJECT_CHAIN}": f"-I FORWARD 1 -j {REJECT_CHAIN}",
+        f"-A FORWARD -j {ACCEPT_CHAIN}": f"-A FORWARD -j {ACCEPT_CHAIN}",
+        f"-A INPUT -j {ACCEPT_CHAIN}": f"-A INPUT -j {ACCEPT_CHAIN}",
     }
     rules += [command for rule, command in jumps.items() if rule not in present.splitlines()]
     run("iptables-restore", "--noflush", stdin="*filter\n" + "\n".join(rules) + "\nCOMMIT\n")
 
 
 def down(saved: Path) -> None:
-    """Take back all that the cluster did to the machine's network."""
+    """Revert all changes to the machine's network."""
     if bridge_exists():
         for port in json.loads(run("ip", "-json", "link", "show", "master", BRIDGE) or "[]"):
             run("ip", "link", "delete", port["ifname"], check=False)
@@ -123,9 +123,9 @@ def down(saved: Path) -> None:
     for family in ("ip", "ip6"):
         for table in _TABLES:
             listed = run(f"{family}tables-save", "-t", table, check=False)
-            wanted = removal(table, listed)
-            if wanted:
-                run(f"{family}tables-restore", "--noflush", stdin=wanted)
+            rules = removal(table, listed)
+            if rules:
+                run(f"{family}tables-restore", "--noflush", stdin=rules)
     if saved.exists():
         for name, value in json.loads(saved.read_text()).items():
             if _sysctl_path(name).exists():
@@ -133,7 +133,7 @@ def down(saved: Path) -> None:
 
 
 def removal(table: str, saved: str) -> str:
-    """What to give iptables-restore so that our chains, and the rules that jump to them, are gone."""
+    """Input for iptables-restore that deletes our chains and the rules that jump to them."""
     chains = [line[1:].split()[0] for line in saved.splitlines() if line.startswith(":")]
     ours = [chain for chain in chains if OWN_CHAIN.match(chain)]
     if not ours:
@@ -141,7 +141,7 @@ def removal(table: str, saved: str) -> str:
     jumps = []
     for line in saved.splitlines():
         if line.startswith("-A ") and not OWN_CHAIN.match(line.split()[1]):
-            # A rule's comment is one word here, whatever it says.
+            # shlex keeps a rule's quoted comment in one word.
             words = shlex.split(line)
             if any(flag in {"-j", "-g"} and OWN_CHAIN.match(target) for flag, target in pairwise(words)):
                 jumps.append(f"-D {line.removeprefix('-A ')}")
@@ -150,7 +150,7 @@ def removal(table: str, saved: str) -> str:
 
 
 def own_rules() -> list[str]:
-    """Chains of ours that are in the machine's tables now."""
+    """Our chains in the machine's tables."""
     found = []
     for family in ("ip", "ip6"):
         lines = run(f"{family}tables-save", check=False).splitlines()

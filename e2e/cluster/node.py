@@ -1,4 +1,4 @@
-"""The node's own programs: kubelet, kube-proxy and the scheduler that fills it."""
+"""Configuration and command lines of kubelet, kube-proxy and kube-scheduler."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ NAME = "imageclassifier-local"
 
 
 def write_files(state: Path) -> None:
-    """Configuration of kubelet and kube-proxy."""
+    """Write the configuration of kubelet and kube-proxy."""
     (state / "kubelet.json").write_text(json.dumps(kubelet_configuration(state), indent=1))
     proxy, text = state / "kube-proxy.json", json.dumps(kube_proxy_configuration(state), indent=1)
-    # It watches its file, and ends itself when that is written, also with what it held before.
+    # kube-proxy exits when its file is written, even with the same content.
     if not proxy.exists() or proxy.read_text() != text:
         proxy.write_text(text)
-    # Only what pods are to see: not the machine's own name servers, which are outside.
+    # For pods: only the cluster's DNS, not the machine's own name servers, which are external.
     (state / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\n")
 
 
 def kubelet_configuration(state: Path) -> dict[str, Any]:
-    """A kubelet that works as root of a container or of a small machine, and on its bridge address only."""
+    """A kubelet for root in a container or on a small machine, listening on the bridge address only."""
     pki = state / "pki"
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -54,7 +54,7 @@ def kubelet_configuration(state: Path) -> dict[str, Any]:
             "nodefs.inodesFree": "1%",
             "imagefs.available": "1%",
         },
-        # Images are loaded by hand: one that was collected could not be pulled again.
+        # Images are loaded by hand: garbage-collected ones could not be pulled again.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "containerLogMaxSize": "20Mi",
@@ -63,13 +63,13 @@ def kubelet_configuration(state: Path) -> dict[str, Any]:
         "oomScoreAdj": 0,
         "volumePluginDir": str(state / "volume-plugins"),
         "podLogsDir": str(state / "pod-logs"),
-        # Version 1 of cgroups is deprecated and refused by default, but is what many Debian 12 machines have.
+        # kubelet rejects cgroup v1 by default, but many Debian 12 machines have it.
         "failCgroupV1": False,
     }
 
 
 def kube_proxy_configuration(state: Path) -> dict[str, Any]:
-    """Services through iptables; connection tracking is left as the machine has it."""
+    """Services through iptables; the machine's connection tracking settings are left unchanged."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

@@ -1,4 +1,4 @@
-"""Where the local cluster keeps what it runs on: gone with `down`."""
+"""Paths of the local cluster's state, which `down` deletes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def state_dir() -> Path:
-    """Everything that belongs to the running cluster."""
+    """The folder with all state of the running cluster."""
     return Path(os.environ.get("IMAGECLASSIFIER_CLUSTER_DIR") or "/var/lib/imageclassifier-cluster")
 
 

@@ -1,4 +1,4 @@
-"""Makes the small certificate authorities and the certificates that the components know each other by."""
+"""Creates certificate authorities, and the certificates that components authenticate with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _YEAR = datetime.timedelta(days=365)
-_BEFORE = datetime.timedelta(minutes=5)
+_CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
@@ -33,7 +33,7 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 
 
 def signing_key(folder: Path, name: str) -> None:
-    """A bare key pair (`name.key`, `name.pub`), as service account tokens are signed with."""
+    """Create a key pair (`name.key`, `name.pub`) for service account tokens."""
     if (folder / f"{name}.pub").exists():
         return
     key = ec.generate_private_key(ec.SECP256R1())
@@ -45,7 +45,7 @@ def signing_key(folder: Path, name: str) -> None:
 
 
 class Authority:
-    """A certificate authority in a folder; made at first use, read again after."""
+    """A certificate authority in a folder, created on first use."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -53,13 +53,13 @@ class Authority:
         self.key = folder / f"{name}.key"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.certificate.exists():
-            self._make(f"imageclassifier-{name}")
+            self._create(f"imageclassifier-{name}")
         self._ca = x509.load_pem_x509_certificate(self.certificate.read_bytes())
         key = serialization.load_pem_private_key(self.key.read_bytes(), password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         self._ca_key = key
 
-    def _make(self, common_name: str) -> None:
+    def _create(self, common_name: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         builder = _builder(name, name, key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
@@ -70,9 +70,9 @@ class Authority:
         _write(self.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
     def issue(self, name: str, *, user: str, groups: Sequence[str] = (), hosts: Sequence[str] = ()) -> Path:
-        """A certificate for a client, and for a server where it has hosts; returns the certificate's path.
+        """Issue a client certificate, also for a server if it has hosts; returns the certificate's path.
 
-        The key lies beside it with the suffix `.key`. What is there already is kept.
+        The key is next to it with the suffix `.key`. An existing certificate is kept.
         """
         path = self._folder / f"{name}.crt"
         if path.exists():
@@ -108,7 +108,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BEFORE)
+        .not_valid_before(now - _CLOCK_SKEW)
         .not_valid_after(now + _YEAR)
     )
 
@@ -135,7 +135,7 @@ def _name(host: str) -> x509.GeneralName:
 
 
 def write_kubeconfig(path: Path, *, server: str, authority: Path, certificate: Path, context: str) -> None:
-    """A kubeconfig with its one context and everything inside it (JSON, which is YAML too)."""
+    """Write a self-contained kubeconfig with one context, as JSON, which is valid YAML."""
 
     def embed(file: Path) -> str:
         return base64.b64encode(file.read_bytes()).decode()

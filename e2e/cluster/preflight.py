@@ -1,4 +1,4 @@
-"""Says, before anything is changed, what the machine lacks for a cluster."""
+"""Checks, before anything is changed, whether the machine can run a cluster."""
 
 from __future__ import annotations
 
@@ -37,11 +37,9 @@ PORTS = {
 
 
 def require_root() -> None:
-    """Namespaces, mounts and iptables are root's."""
+    """Raise ClusterError unless this is root, which namespaces, mounts and iptables need."""
     if os.geteuid() != 0:
-        raise ClusterError(
-            "the local cluster needs root: run this as root, or give a cluster of your own (README)"
-        )
+        raise ClusterError("the local cluster needs root: run this as root, or use your own cluster (README)")
 
 
 def install_packages() -> None:
@@ -50,20 +48,20 @@ def install_packages() -> None:
     apt.install(PACKAGES)
 
 
-def check_machine(state: Path, *, began: bool) -> None:
-    """Refuse where another network or another Kubernetes is in the way."""
+def check_machine(state: Path, *, started_before: bool) -> None:
+    """Raise ClusterError if another network or another Kubernetes conflicts."""
     state.parent.mkdir(parents=True, exist_ok=True)
     require_disk(state.parent, STATE_GIB, "the local cluster")
-    in_the_way = network.foreign_routes()
-    if in_the_way:
+    conflicts = network.foreign_routes()
+    if conflicts:
         raise ClusterError(
             f"the cluster's networks {network.POD_RANGE} and {network.SERVICE_RANGE} are in use: "
-            f"{', '.join(in_the_way)}; remove that network first"
+            f"{', '.join(conflicts)}; remove that network first"
         )
-    if began:
+    if started_before:
         return
     if network.bridge_exists():
-        raise ClusterError(f"there is a bridge {network.BRIDGE} that is not this cluster's; remove it first")
+        raise ClusterError(f"a bridge {network.BRIDGE} exists that is not this cluster's; remove it first")
     chains = network.own_rules()
     if chains:
         raise ClusterError(
@@ -73,7 +71,7 @@ def check_machine(state: Path, *, began: bool) -> None:
 
 
 def check_port(component: str) -> None:
-    """Refuse when something else listens where a component of ours is to; the bridge must be there."""
+    """Raise ClusterError if a component's port is taken; the bridge must exist."""
     address, port = PORTS[component]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,7 +80,9 @@ def check_port(component: str) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise ClusterError(f"{component} needs port {port} on {address}; {_listener(port)} has it") from error
+            raise ClusterError(
+                f"{component} needs port {port} on {address}, which {_listener(port)} uses"
+            ) from error
 
 
 def _listener(port: int) -> str:

@@ -1,4 +1,4 @@
-"""Starts daemons that outlive the command, and stops exactly those: a recycled process id is never hit."""
+"""Starts daemons that outlive the command, and stops exactly those, never another process with a reused id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of a started process; the start time tells it from a later one with its id."""
+    """The record of a started process; the start time distinguishes it from a later one with the same id."""
 
     name: str
     pid: int
@@ -30,12 +30,12 @@ class Record:
 
 
 def start_time(pid: int) -> int | None:
-    """The kernel's start time of a process in clock ticks, or None when it is gone or a zombie."""
+    """The kernel's start time of a process in clock ticks, or None if it is gone or a zombie."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The program's name stands in brackets and may hold anything, brackets and blanks included.
+    # The program's name is in parentheses and may contain parentheses and blanks.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
@@ -43,16 +43,16 @@ def start_time(pid: int) -> int | None:
 def wait_until(
     happened: Callable[[], bool], *, seconds: float, what: str, every: float = 0.05, hint: str = ""
 ) -> None:
-    """Wait for a condition, not for a time; says what did not come."""
+    """Wait for a condition. Raises ClusterError on timeout."""
     deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:
-            raise ClusterError(f"waited {seconds:.0f} s for {what}{f'; {hint}' if hint else ''}")
+            raise ClusterError(f"timed out after {seconds:.0f} s waiting for {what}{f'; {hint}' if hint else ''}")
         time.sleep(every)
 
 
 class Processes:
-    """The daemons of one folder: their records in `run/`, their output in `logs/`."""
+    """The daemons of one folder, with records in `run/` and output in `logs/`."""
 
     def __init__(self, folder: Path, *, die_with_parent: bool = False) -> None:
         self._run = folder / "run"
@@ -60,43 +60,43 @@ class Processes:
         self._die_with_parent = die_with_parent
 
     def log(self, name: str) -> Path:
-        """Where a daemon's output goes."""
+        """The log file of a daemon."""
         return self._logs / f"{name}.log"
 
     def record(self, name: str) -> Record | None:
-        """What was written down about a daemon when it was started."""
+        """The record of a daemon, None if it was not started."""
         try:
             return Record(**json.loads((self._run / f"{name}.json").read_text()))
         except FileNotFoundError:
             return None
 
     def names(self) -> list[str]:
-        """Daemons that were started here and not stopped since, alive or dead."""
+        """Daemons that were started and not stopped, alive or dead."""
         return sorted(path.stem for path in self._run.glob("*.json"))
 
     def alive(self, name: str) -> bool:
-        """Whether the very process that was started is still there."""
+        """Whether the process that was started still runs."""
         record = self.record(name)
         return record is not None and start_time(record.pid) == record.started
 
     def ensure(self, name: str, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> bool:
-        """Start a daemon unless it runs with this very command line; says whether it was started."""
-        wanted = [str(part) for part in command]
+        """Start a daemon unless it runs with this command line; returns whether it was started."""
+        line = [str(part) for part in command]
         record = self.record(name)
         if record is not None and self.alive(name):
-            if record.command == wanted:
+            if record.command == line:
                 return False
             self.stop(name)
-        self._start(name, wanted, env or {})
+        self._start(name, line, env or {})
         return True
 
     def _start(self, name: str, command: list[str], env: Mapping[str, str]) -> None:
         self._run.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
-        tied = ["setpriv", "--pdeathsig", "TERM", "--"] if self._die_with_parent else []
+        prefix = ["setpriv", "--pdeathsig", "TERM", "--"] if self._die_with_parent else []
         with self.log(name).open("ab") as out:
             process = subprocess.Popen(
-                [*tied, *command],
+                [*prefix, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -104,36 +104,36 @@ class Processes:
                 start_new_session=True,
             )
         started = start_time(process.pid)
-        # The object must not warn, when it is collected, that its process still runs: that is the purpose.
+        # Prevents a ResourceWarning about the running process when the object is collected.
         process.returncode = 0
         if started is None:
-            raise ClusterError(f"{name} ended at once:\n{self.tail(name)}")
+            raise ClusterError(f"{name} exited immediately:\n{self.tail(name)}")
         record = Record(name, process.pid, started, command)
         path = self._run / f"{name}.json"
         path.with_suffix(".new").write_text(json.dumps(asdict(record), indent=1))
         path.with_suffix(".new").rename(path)
 
     def stop(self, name: str, *, seconds: float = 10) -> None:
-        """Ask a daemon to end, make it end if it does not, and forget it."""
+        """Terminate a daemon, kill it if it does not exit in time, and delete its record."""
         record = self.record(name)
         if record is None:
             return
         if self.alive(name):
             _kill(record.pid, signal.SIGTERM)
             try:
-                wait_until(lambda: not self._there(record), seconds=seconds, what=f"{name} to stop")
+                wait_until(lambda: not self._running(record), seconds=seconds, what=f"{name} to stop")
             except ClusterError:
                 _kill(record.pid, signal.SIGKILL)
-                wait_until(lambda: not self._there(record), seconds=10, what=f"{name} to die")
+                wait_until(lambda: not self._running(record), seconds=10, what=f"{name} to die")
         (self._run / f"{name}.json").unlink(missing_ok=True)
 
     @staticmethod
-    def _there(record: Record) -> bool:
+    def _running(record: Record) -> bool:
         reap(record.pid)
         return start_time(record.pid) == record.started
 
     def require_alive(self, name: str) -> None:
-        """Raise with the end of the daemon's log when it has died."""
+        """Raise ClusterError with the end of the daemon's log if it has died."""
         record = self.record(name)
         if record is not None:
             reap(record.pid)
@@ -150,7 +150,7 @@ class Processes:
 
 
 def reap(pid: int) -> None:
-    """Take note of a child's end, if it is a child of ours; otherwise nothing."""
+    """Reap an exited child process; does nothing for other processes."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -164,8 +164,8 @@ def _kill(pid: int, number: signal.Signals) -> None:
         return
 
 
-def holding(text: str) -> dict[int, str]:
-    """Processes, other than this one and its callers, whose command line holds a text."""
+def with_command_line(text: str) -> dict[int, str]:
+    """Processes, except this one and its ancestors, whose command line contains a text."""
     ours = _ancestors()
     found = {}
     for entry in _PROC.iterdir():

@@ -1,4 +1,4 @@
-"""Makes the images of the cluster's own pods: one static program each, with no registry and no builder."""
+"""Creates the images of the cluster's own pods: one static program each, without registry or builder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ProgramImage:
 
     @property
     def name(self) -> str:
-        """The image's name; nothing pulls it, since its registry does not exist."""
+        """The image's name; its registry does not exist, so that it is never pulled."""
         return f"imageclassifier.local/{self.program}:{self.module.version}"
 
 
@@ -40,7 +40,7 @@ ALL = (PAUSE, COREDNS, METRICS_SERVER)
 
 
 def ensure(image: ProgramImage) -> Path:
-    """The image as a docker-archive; made when the cache has none of this build."""
+    """The image as a docker-archive; created if the cache does not have it."""
     home = image.module.home
     archive = cache_dir() / "programs" / "images" / f"{home.name}.tar"
     if not archive.exists():
@@ -55,7 +55,7 @@ def ensure(image: ProgramImage) -> Path:
 
 
 def docker_archive(image: ProgramImage, program: bytes, architecture: str) -> bytes:
-    """An image with one file, as `docker save` writes it."""
+    """An image with one file, in the format of `docker save`."""
     layer = _tar({image.program: program}, mode=0o755)
     config = json.dumps(
         {

@@ -1,4 +1,4 @@
-"""Builds the cluster's programs from their Go modules, once per version, and keeps them."""
+"""Builds the cluster's programs from their Go modules, once per version, and caches them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 RECIPE = "1"
-"""Part of the cache's key: another value makes every machine build again."""
+"""Part of the cache key: a new value makes every machine build again."""
 BUILD_GIB = 6
-"""Room that modules and the compiler's cache take while building."""
+"""Disk space that modules and the build cache take while building."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Module:
     release: str = ""
     """The path of the Go module whose version is that of the programs; empty for our own."""
     packages: tuple[str, ...] = (".",)
-    """The programs' packages; `.` is the folder's own `main.go`, a program of the module's name."""
+    """The programs' packages; `.` is the folder's own `main.go`, whose program has the module's name."""
     files: str = ""
-    """A folder of the release that is kept beside the programs, such as its manifests."""
+    """A folder of the release that is kept with the programs, such as its manifests."""
 
     @property
     def folder(self) -> Path:
@@ -66,12 +66,12 @@ class Module:
         found = re.search(r"^go (\S+)$", (self.folder / "go.mod").read_text(), re.MULTILINE)
         version = golang.parse_version(f"go{found.group(1)}") if found else None
         if version is None:
-            raise ClusterError(f"{self.folder / 'go.mod'} does not say which Go it needs")
+            raise ClusterError(f"{self.folder / 'go.mod'} does not state its Go version")
         return version
 
     @property
     def home(self) -> Path:
-        """Where its programs are kept: another release, `go.sum` or source is another folder."""
+        """The cache folder of its programs, by release and content of its folder."""
         digest = hashlib.sha256(RECIPE.encode())
         for path in sorted(path for path in self.folder.iterdir() if path.is_file()):
             digest.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -87,7 +87,7 @@ class Module:
         return {program: self.home / program for program in self.programs}
 
     def built(self) -> bool:
-        """Whether every program is there, and not the empty file that a power failure can leave."""
+        """Whether every program exists, and is not an empty file, as a power failure can leave."""
         return all(
             path.is_file() and path.stat().st_size > 0 and os.access(path, os.X_OK)
             for path in self.paths().values()
@@ -113,7 +113,7 @@ CLUSTER = (KUBERNETES, ETCD, COREDNS, METRICS_SERVER, PAUSE)
 
 
 def ensure(*modules: Module) -> dict[str, Path]:
-    """The programs of some modules by name; those that the cache does not have are built."""
+    """The paths of the modules' programs by name; missing ones are built."""
     missing = [module for module in modules if not module.built()]
     if missing:
         home = cache_dir() / "programs"
@@ -123,10 +123,10 @@ def ensure(*modules: Module) -> dict[str, Path]:
     return {name: path for module in modules for name, path in module.paths().items()}
 
 
-def forget_compiled() -> None:
-    """Delete the compiler's cache once all is built; only an interrupted build has a use for it."""
+def delete_build_cache() -> None:
+    """Delete the Go build cache once everything is built; only an interrupted build needs it."""
     with only_one(cache_dir() / "programs" / ".lock", "building the cluster's programs"):
-        shutil.rmtree(golang.compiled(), ignore_errors=True)
+        shutil.rmtree(golang.build_cache(), ignore_errors=True)
 
 
 def _build(modules: list[Module], home: Path) -> None:
@@ -145,7 +145,7 @@ def _build(modules: list[Module], home: Path) -> None:
 
 
 def _list_packages(go: golang.Go, module: Module, environment: Mapping[str, str], log: Path) -> int:
-    """Download what the programs are made of, and return how many packages that is."""
+    """Download the programs' modules, and return the number of packages to compile."""
     command = [str(go.program), "list", "-deps", "-f", "{{.ImportPath}}", *module.packages]
     listed: list[str] = []
 
@@ -164,9 +164,9 @@ def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log:
     command = [str(go.program), "build", *flags, "-o", f"{staged}/", *module.packages]
     show = f"{{done}} of {expected} packages compiled, {{took:.0f}} s"
     _run(command, module, environment, log, counted=is_package, show=show)
-    absent = [name for name in module.programs if not (staged / name).is_file()]
-    if absent:
-        raise ClusterError(f"{module.folder / 'go.mod'} does not build {', '.join(absent)}")
+    missing = [name for name in module.programs if not (staged / name).is_file()]
+    if missing:
+        raise ClusterError(f"{module.folder / 'go.mod'} does not build {', '.join(missing)}")
     if module.files:
         shutil.copytree(_release_folder(go, module, environment) / module.files, staged / "files")
     for old in module.home.parent.glob(f"{module.name}-v*"):
@@ -177,7 +177,7 @@ def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log:
 
 
 def _release_folder(go: golang.Go, module: Module, environment: Mapping[str, str]) -> Path:
-    """Where Go unpacked the release itself."""
+    """The folder of the release in Go's module cache."""
     command = [str(go.program), "list", "-m", "-f", "{{.Dir}}", module.release]
     done = subprocess.run(
         command, cwd=module.folder, env=dict(environment), capture_output=True, text=True, check=False
@@ -188,9 +188,9 @@ def _release_folder(go: golang.Go, module: Module, environment: Mapping[str, str
 
 
 def link_flags(version: str) -> str:
-    """Linker flags that strip a program and tell it its version, without which clients see `v0.0.0`.
+    """Linker flags that strip a program and set its version, without which clients see `v0.0.0`.
 
-    Shapes: hack/lib/version.sh of kubernetes/kubernetes. A program without these variables ignores them.
+    After hack/lib/version.sh of kubernetes/kubernetes. A program without these variables ignores them.
     """
     major, minor, _ = version.removeprefix("v").split(".", 2)
     stamps = {
@@ -214,7 +214,7 @@ def _run(
     counted: Callable[[str], bool],
     show: str,
 ) -> None:
-    """Run a Go command; its output goes to the log, and the lines that count to the progress line."""
+    """Run a Go command; its output goes to the log, and the number of `counted` lines to the progress line."""
     progress, began, done = Progress(), time.monotonic(), 0
     with (
         log.open("w") as out,

@@ -1,4 +1,4 @@
-"""Empties the cluster of pods before it stops, so that kubelet itself takes their mounts and networks back."""
+"""Deletes all pods before the cluster stops, so that kubelet itself removes their mounts and networks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def delete_pods(kubeconfig: Path, *, seconds: float) -> None:
-    """Delete every pod and wait for kubelet to have ended them; gives up, and says so, when time is up."""
+    """Delete every pod and wait until kubelet has stopped them; gives up with a message on timeout."""
     api = connect(kubeconfig)
     deadline = time.monotonic() + seconds
     try:
         while pods := api.list("pods"):
             if time.monotonic() > deadline:
-                say(f"  {len(pods)} pods did not end in {seconds:.0f} s; ending them the hard way")
+                say(f"  {len(pods)} pods did not stop in {seconds:.0f} s; killing them")
                 return
             waiting = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
             for namespace in {pod["metadata"]["namespace"] for pod in waiting}:
                 api.request("DELETE", path_of("pods", namespace=namespace), gracePeriodSeconds="1")
             time.sleep(0.2)
     except ApiError as error:
-        say(f"  could not delete the pods ({error}); ending them the hard way")
+        say(f"  could not delete the pods ({error}); killing them")

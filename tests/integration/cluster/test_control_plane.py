@@ -1,4 +1,4 @@
-"""The API server that tests run against: real rules, a real audit log, custom resources, a clean end."""
+"""The API server for tests: real RBAC, a real audit log, custom resources, a clean shutdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from e2e.cluster.api import Api, ApiError, connect
 from e2e.cluster.controlplane import ControlPlane
-from e2e.cluster.processes import holding, wait_until
+from e2e.cluster.processes import wait_until, with_command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def api(control_plane: ControlPlane) -> Api:
     return connect(control_plane.kubeconfig)
 
 
-def test_a_user_without_a_role_may_do_nothing(control_plane: ControlPlane) -> None:
+def test_a_user_without_a_role_has_no_permissions(control_plane: ControlPlane) -> None:
     stranger = connect(control_plane.issue_kubeconfig("stranger", user="stranger"))
     with pytest.raises(ApiError, match='User "stranger" cannot list') as refused:
         stranger.list("namespaces")
@@ -84,7 +84,7 @@ def test_custom_resources_can_be_stored_and_read(api: Api) -> None:
     assert [item["spec"] for item in api.request("GET", path)["items"]] == [{"of": {"b": [1]}}]
 
 
-def test_it_ends_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
+def test_it_stops_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
     with ControlPlane(tmp_path, controller_manager=True) as plane:
         admin = connect(plane.kubeconfig)
 
@@ -92,8 +92,8 @@ def test_it_ends_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
             return any(item["metadata"]["name"] == "default" for item in _accounts(admin))
 
         wait_until(account_made, seconds=30, what="the controller manager to work")
-        assert len(holding(str(tmp_path))) == 3
-    assert holding(str(tmp_path)) == {}
+        assert len(with_command_line(str(tmp_path))) == 3
+    assert with_command_line(str(tmp_path)) == {}
 
 
 def _accounts(api: Api) -> list[dict[str, dict[str, str]]]:

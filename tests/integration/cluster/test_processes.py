@@ -1,4 +1,4 @@
-"""Daemons are found again, replaced when their command changes, and never mistaken for another process."""
+"""Daemons are found again, replaced when their command changes, and never confused with another process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _pid(processes: Processes, name: str) -> int:
     return record.pid
 
 
-def test_a_daemon_is_started_once_and_seen_by_another_command(processes: Processes, tmp_path: Path) -> None:
+def test_a_daemon_is_started_once_and_found_by_another_command(processes: Processes, tmp_path: Path) -> None:
     assert processes.ensure("d", _SLEEP)
     assert not Processes(tmp_path).ensure("d", _SLEEP)
     assert Processes(tmp_path).alive("d")
@@ -57,7 +57,7 @@ def test_a_changed_command_line_replaces_the_daemon(processes: Processes) -> Non
     assert processes.alive("d")
 
 
-def test_a_daemon_that_does_not_heed_is_killed(processes: Processes) -> None:
+def test_a_daemon_that_ignores_sigterm_is_killed(processes: Processes) -> None:
     processes.ensure("d", _STUBBORN)
     wait_until(lambda: "ready" in processes.tail("d"), seconds=20, what="the daemon")
     pid = _pid(processes, "d")
@@ -66,7 +66,7 @@ def test_a_daemon_that_does_not_heed_is_killed(processes: Processes) -> None:
     assert processes.names() == []
 
 
-def test_a_process_that_got_a_dead_daemons_id_is_left_alone(processes: Processes, tmp_path: Path) -> None:
+def test_another_process_with_a_dead_daemons_id_is_left_alone(processes: Processes, tmp_path: Path) -> None:
     with subprocess.Popen(_SLEEP) as other:
         record = {"name": "d", "pid": other.pid, "started": 1, "command": _SLEEP}
         (tmp_path / "run").mkdir()
@@ -84,7 +84,7 @@ def test_a_dead_daemon_is_named_with_the_end_of_its_log(processes: Processes) ->
         processes.require_alive("d")
 
 
-def test_processes_of_a_test_run_end_with_it(tmp_path: Path) -> None:
+def test_processes_of_a_test_run_stop_with_it(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from e2e.cluster.processes import Processes;"
         "Processes(Path(sys.argv[1]), die_with_parent=True).ensure('d', ['sleep', '600']);"

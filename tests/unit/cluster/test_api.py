@@ -1,4 +1,4 @@
-"""The client against a real TLS server that, as an API server, wants a certificate of its own authority."""
+"""The client against a real TLS server that, like an API server, requires a client certificate of its CA."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NODE = {"metadata": {"name": "a"}}
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One node, `a`; nothing else exists, and `/readyz` answers in plain text."""
+    """One node, `a`; nothing else exists, and `/readyz` responds in plain text."""
 
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -102,7 +102,7 @@ def kubeconfig(server: _Server, tmp_path: Path) -> Path:
     return server.kubeconfig(tmp_path / "kubeconfig")
 
 
-def test_it_is_known_by_the_certificate_of_its_kubeconfig_whatever_proxy_the_machine_has(
+def test_it_authenticates_with_its_kubeconfigs_certificate_and_ignores_proxy_settings(
     server: _Server, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
@@ -112,7 +112,7 @@ def test_it_is_known_by_the_certificate_of_its_kubeconfig_whatever_proxy_the_mac
     assert server.asked == [("me", "/readyz", ""), ("me", "/api/v1/nodes", "labelSelector=a%3Db")]
 
 
-def test_it_leaves_no_connection_open(server: _Server, kubeconfig: Path) -> None:
+def test_it_closes_its_connections(server: _Server, kubeconfig: Path) -> None:
     # the server has one thread for each open connection
     before = threading.active_count()
     api = connect(kubeconfig)
@@ -124,13 +124,13 @@ def test_it_leaves_no_connection_open(server: _Server, kubeconfig: Path) -> None
     assert len(server.asked) == 3
 
 
-def test_what_is_not_ready_or_not_there_is_not_ready(server: _Server, kubeconfig: Path, tmp_path: Path) -> None:
+def test_an_unready_or_unreachable_server_is_not_ready(server: _Server, kubeconfig: Path, tmp_path: Path) -> None:
     server.readiness = 500
     assert not connect(kubeconfig).ready()
     assert not connect(server.kubeconfig(tmp_path / "other", port=1)).ready()
 
 
-def test_a_server_of_another_authority_is_refused(server: _Server, tmp_path: Path) -> None:
+def test_a_server_certificate_of_another_ca_is_rejected(server: _Server, tmp_path: Path) -> None:
     stranger = Authority(tmp_path / "other", "ca")
     path = tmp_path / "kubeconfig"
     write_kubeconfig(
@@ -140,21 +140,21 @@ def test_a_server_of_another_authority_is_refused(server: _Server, tmp_path: Pat
         certificate=server.authority.issue("me", user="me"),
         context="test",
     )
-    with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED") as refused:
+    with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         connect(path).list("nodes")
-    assert refused.value.code == 0
+    assert caught.value.code == 0
     assert server.asked == []
 
 
-def test_what_is_missing_is_nothing_and_what_is_refused_is_an_error_with_the_servers_words(
+def test_not_found_is_none_and_other_errors_have_the_servers_message(
     kubeconfig: Path,
 ) -> None:
     api = connect(kubeconfig)
     assert api.get("nodes", "b") is None
     assert api.list("services") == []
-    with pytest.raises(ApiError, match=r"^GET /api/v1/pods: 403 may not list pods$") as refused:
+    with pytest.raises(ApiError, match=r"^GET /api/v1/pods: 403 may not list pods$") as caught:
         api.list("pods")
-    assert refused.value.code == 403
+    assert caught.value.code == 403
     with pytest.raises(ApiError, match=r"^GET /api/v1/events: 500 a plain text$"):
         api.list("events")
 

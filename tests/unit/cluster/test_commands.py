@@ -1,4 +1,4 @@
-"""Command lines keep what the cluster promises: RBAC, an audit log, nothing that listens outside."""
+"""Command lines keep the cluster's promises: RBAC, an audit log, no external listeners."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_api_server_has_rbac_and_writes_an_audit_log(settings: Settings) -
     assert AUDIT_POLICY["rules"] == [{"level": "Metadata"}]
 
 
-def test_nothing_listens_on_an_outside_address() -> None:
+def test_nothing_listens_on_an_external_address() -> None:
     kubelet, proxy = node.kubelet_configuration(_STATE), node.kube_proxy_configuration(_STATE)
     commands = [
         *etcd_command(Path("etcd"), _STATE, SETTINGS),
@@ -49,7 +49,7 @@ def test_nothing_listens_on_an_outside_address() -> None:
     assert kubelet["readOnlyPort"] == 0
 
 
-def test_an_api_server_without_nodes_announces_no_loopback_endpoint() -> None:
+def test_an_api_server_without_nodes_publishes_no_endpoint() -> None:
     assert "--endpoint-reconciler-type=none" in apiserver_command(Path("a"), _STATE, _TEST)
     assert "--endpoint-reconciler-type=none" not in apiserver_command(Path("a"), _STATE, SETTINGS)
 
@@ -62,7 +62,7 @@ def test_containerd_keeps_everything_in_the_clusters_folder() -> None:
     assert containerd.cni_configuration(_STATE)["plugins"][0]["ipam"]["dataDir"] == "/state/cni/networks"
 
 
-def test_the_log_of_every_component_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_of_every_component_can_be_requested(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["logs", "--help"])
     told = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Images are named as containerd names them, and those of programs are what containerd can load."""
+"""Images have containerd's names, and program images can be loaded by containerd."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         ("registry:5000/image:1", "registry:5000/image:1"),
     ],
 )
-def test_a_short_name_is_one_of_docker_hub(name: str, full: str) -> None:
+def test_a_short_name_is_a_docker_hub_name(name: str, full: str) -> None:
     assert full_name(name) == full
 
 
 @pytest.mark.parametrize("image", program_images.ALL, ids=lambda image: image.program)
-def test_a_programs_image_is_a_docker_archive_whose_layer_has_the_digest_it_claims(
+def test_a_program_image_is_a_docker_archive_with_the_right_layer_digest(
     image: program_images.ProgramImage, tmp_path: Path
 ) -> None:
     archive = tmp_path / "image.tar"
@@ -52,7 +52,7 @@ def test_a_programs_image_is_a_docker_archive_whose_layer_has_the_digest_it_clai
     assert config["architecture"] == "amd64"
 
 
-def test_what_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_rejected_by_name(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"no archive at all")
-    with pytest.raises(ClusterError, match=r"x\.tar is no docker-archive"):
+    with pytest.raises(ClusterError, match=r"x\.tar is not a docker-archive"):
         archive_images(tmp_path / "x.tar")

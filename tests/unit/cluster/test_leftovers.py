@@ -1,4 +1,4 @@
-"""What is cleared away belongs to the cluster, and to no other container network."""
+"""The clean-up removes only the cluster's own files, not those of other container networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from e2e.cluster.leftovers import cni_results
 _STATE = Path("/var/lib/state")
 
 
-def test_notes_about_other_networks_pods_are_left_alone(tmp_path: Path) -> None:
+def test_results_of_other_networks_are_left_alone(tmp_path: Path) -> None:
     for name, sandbox in (
         ("ours-eth0", f"{_STATE}/netns/a"),
         ("other-eth0", "/run/netns/b"),
@@ -21,5 +21,5 @@ def test_notes_about_other_networks_pods_are_left_alone(tmp_path: Path) -> None:
     assert cni_results(_STATE, tmp_path) == [tmp_path / "ours-eth0"]
 
 
-def test_a_machine_without_container_networks_has_none(tmp_path: Path) -> None:
+def test_a_machine_without_container_networks_has_no_results(tmp_path: Path) -> None:
     assert cni_results(_STATE, tmp_path / "results") == []

@@ -1,4 +1,4 @@
-"""What is taken back is ours, and nothing but ours."""
+"""The clean-up removes only our own chains and rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMIT
 """
 
 
-def test_our_chains_go_with_the_rules_that_jump_to_them() -> None:
+def test_our_chains_are_removed_with_the_rules_that_jump_to_them() -> None:
     assert removal("nat", _SAVED).splitlines() == [
         "*nat",
         '-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
@@ -34,13 +34,13 @@ def test_our_chains_go_with_the_rules_that_jump_to_them() -> None:
     ]
 
 
-def test_a_table_with_nothing_of_ours_is_not_touched() -> None:
+def test_a_table_without_our_chains_is_unchanged() -> None:
     assert (
         removal("nat", "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\nCOMMIT\n") == ""
     )
 
 
-def test_networks_of_others_inside_our_ranges_are_named() -> None:
+def test_other_networks_that_overlap_our_ranges_are_named() -> None:
     routes = [
         {"dst": "default", "dev": "eth0"},
         {"dst": "10.88.0.0/16", "dev": "podman0"},

@@ -1,4 +1,4 @@
-"""Certificates say who a component is and what it may be used for."""
+"""Certificates identify a component and limit its use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _read(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
-def test_a_client_is_known_by_its_user_and_groups(authority: Authority) -> None:
+def test_a_client_certificate_has_user_and_groups(authority: Authority) -> None:
     certificate = _read(authority.issue("kubelet", user="system:node:n", groups=["system:nodes"]))
     certificate.verify_directly_issued_by(_read(authority.certificate))
     subject = {attribute.oid: attribute.value for attribute in certificate.subject}
@@ -34,7 +34,7 @@ def test_a_client_is_known_by_its_user_and_groups(authority: Authority) -> None:
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
-def test_a_server_carries_its_names_and_addresses(authority: Authority) -> None:
+def test_a_server_certificate_has_names_and_addresses(authority: Authority) -> None:
     certificate = _read(authority.issue("server", user="server", hosts=["10.88.0.1", "kubernetes.default"]))
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("10.88.0.1")]
@@ -43,13 +43,13 @@ def test_a_server_carries_its_names_and_addresses(authority: Authority) -> None:
     assert ExtendedKeyUsageOID.SERVER_AUTH in usage
 
 
-def test_keys_are_for_their_owner_only(authority: Authority) -> None:
+def test_keys_are_readable_only_by_their_owner(authority: Authority) -> None:
     certificate = authority.issue("client", user="client")
     for key in (authority.key, certificate.with_suffix(".key")):
         assert key.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_was_issued_is_kept(authority: Authority, tmp_path: Path) -> None:
+def test_an_issued_certificate_is_kept(authority: Authority, tmp_path: Path) -> None:
     first = authority.issue("client", user="client").read_bytes()
     assert Authority(tmp_path / "pki", "ca").issue("client", user="client").read_bytes() == first
 

