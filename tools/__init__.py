@@ -1,1 +1,1 @@
-"""What builds, tests and prepares the project; it imports nothing of the project's other parts."""
+"""Build, test and set-up tools; they import no other part of the project."""

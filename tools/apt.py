@@ -1,4 +1,4 @@
-"""Installs missing Debian packages, and says where the machine gets its packages from."""
+"""Installs missing Debian packages, and reads the machine's APT sources."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from tools.errors import ToolError
 from tools.steps import step
 
-_NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
+_NONINTERACTIVE = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
 
 _SERVICES = {"containerd": "containerd.service"}
 
 
 class Source(NamedTuple):
-    """One archive that the machine already installs from."""
+    """One APT source of the machine."""
 
     uri: str
     suite: str
@@ -26,35 +26,35 @@ class Source(NamedTuple):
 
 
 def missing(packages: list[str]) -> list[str]:
-    """Those of the packages that dpkg does not have installed."""
+    """The packages that are not installed."""
     if shutil.which("dpkg-query") is None:
         raise ToolError(f"this needs Debian 12, for its packages {' '.join(packages)}")
-    asked = subprocess.run(
+    done = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
         capture_output=True,
         text=True,
         check=False,
     )
-    installed = {line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")}
+    installed = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
     return [package for package in packages if package not in installed]
 
 
 def install(packages: list[str]) -> None:
-    """Install what is missing of the packages; does nothing at all when none is."""
-    wanted = missing(packages)
-    if not wanted:
+    """Install the packages that are missing, if any."""
+    absent = missing(packages)
+    if not absent:
         return
     if os.geteuid() != 0:
-        raise ToolError(f"missing Debian packages: {' '.join(wanted)}; install them, or run this as root")
-    with step(f"Installing Debian packages: {' '.join(wanted)}"):
+        raise ToolError(f"missing Debian packages: {' '.join(absent)}; install them, or run this as root")
+    with step(f"Installing Debian packages: {' '.join(absent)}"):
         _apt("update", "-q")
         # --no-install-recommends also keeps the daemons that some packages suggest from being pulled in.
-        _apt("install", "-q", "-y", "--no-install-recommends", *wanted)
-        _stop_services(wanted)
+        _apt("install", "-q", "-y", "--no-install-recommends", *absent)
+        _stop_services(absent)
 
 
 def _stop_services(packages: list[str]) -> None:
-    """Debian starts what it installs; the cluster runs its own of them, and the machine had none before."""
+    """Stop and disable services that Debian started on installation; the cluster starts its own."""
     units = [_SERVICES[package] for package in packages if package in _SERVICES]
     if units and Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "disable", "--now", "--quiet", *units], capture_output=True, check=False)
@@ -63,18 +63,18 @@ def _stop_services(packages: list[str]) -> None:
 def _apt(*arguments: str) -> None:
     done = subprocess.run(
         ["apt-get", *arguments],
-        env={**os.environ, **_NO_QUESTIONS},
+        env={**os.environ, **_NONINTERACTIVE},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise ToolError(f"apt-get {' '.join(arguments)} failed:\n{told}")
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ToolError(f"apt-get {' '.join(arguments)} failed:\n{tail}")
 
 
 def parse_one_line(text: str) -> list[Source]:
-    """Sources of a `sources.list` file that hold the component main."""
+    """Sources of a `sources.list` file with the component main."""
     found = []
     for raw in text.splitlines():
         line = raw.split("#", 1)[0].strip()
@@ -92,7 +92,7 @@ def parse_one_line(text: str) -> list[Source]:
 
 
 def parse_deb822(text: str) -> list[Source]:
-    """Sources of a `.sources` file that hold the component main."""
+    """Sources of a `.sources` file with the component main."""
     found = []
     for paragraph in text.replace("\r", "").split("\n\n"):
         fields: dict[str, str] = {}
@@ -110,7 +110,7 @@ def parse_deb822(text: str) -> list[Source]:
             continue
         if "main" not in fields.get("components", "").split():
             continue
-        # An inline key is a block of text; the machine's default keyring has Debian's own.
+        # Ignore an inline key: the machine's default keyring has Debian's own.
         signed_by = fields.get("signed-by", "")
         signed_by = signed_by if signed_by.startswith("/") else ""
         found += [
@@ -122,7 +122,7 @@ def parse_deb822(text: str) -> list[Source]:
 
 
 def machine_sources(etc: Path = Path("/etc/apt")) -> list[Source]:
-    """Every archive that the machine installs the component main from."""
+    """Every APT source of the machine with the component main."""
     found = []
     one_line = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
     for path in (path for path in one_line if path.is_file()):
@@ -133,7 +133,7 @@ def machine_sources(etc: Path = Path("/etc/apt")) -> list[Source]:
 
 
 def debian_codename() -> str:
-    """The release's name, for example bookworm; refuses what is not Debian."""
+    """The release's name, for example bookworm. Raises ToolError on other systems than Debian."""
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
         raise ToolError(f"this needs Debian 12; the machine says it is {release.get('PRETTY_NAME', 'unknown')}")

@@ -1,6 +1,6 @@
-"""Makes the virtual environment that all other commands run in; needs nothing but a Python of Debian's own.
+"""Creates the virtual environment that all other commands run in; needs only Debian's Python.
 
-It is run by whatever Python there is, before anything is installed, so it keeps to the standard library.
+Any Python runs it, before anything is installed, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ VENV = REPOSITORY / ".venv"
 LOCK = REPOSITORY / "requirements" / "dev.txt"
 PROJECT = REPOSITORY / "pyproject.toml"
 DEBIAN_PYTHON = Path("/usr/bin/python3.11")
-_OTHERS = ("python3.11", "python3.12", "python3.13", "python3.14", "python3")
+_OTHER_PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14", "python3")
 _PROGRAMS = ("kubectl", "pytest", "python", "uv")
-"""What other commands start from the environment: one that lost any of them is completed."""
+"""Programs that other commands start: if one is missing, the packages are installed again."""
 _PIP = ("-m", "pip", "--disable-pip-version-check", "install")
 
 
 def main() -> int:
-    """Bring `.venv` to what the lock file and pyproject.toml say; returns at once when it is there already."""
+    """Bring `.venv` up to date with the lock file and pyproject.toml, if it is not."""
     try:
         if not _stamp("lock", LOCK).exists() or not all((VENV / "bin" / name).exists() for name in _PROGRAMS):
             _install_locked()
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _stamp(name: str, file: Path) -> Path:
-    """An empty file in the environment whose name tells what was installed."""
+    """An empty file in the environment whose name has the digest of what was installed."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return VENV / f".installed-{name}-{digest}"
 
@@ -62,20 +62,20 @@ def _unmark(name: str) -> None:
 
 def _install_locked() -> None:
     python = VENV / "bin" / "python"
-    if not _works(python, "pip"):
+    if not _has_module(python, "pip"):
         base = find_python()
-        with step(f"Making .venv with {base}"):
-            _run([base, "-m", "venv", "--clear", str(VENV)], "could not make .venv")
+        with step(f"Creating .venv with {base}"):
+            _run([base, "-m", "venv", "--clear", str(VENV)], "could not create .venv")
     text = LOCK.read_text()
     with tempfile.TemporaryDirectory(prefix="imageclassifier-setup-") as folder:
         installer = Path(folder) / "uv.txt"
         installer.write_text(locked(text, "uv"))
         options = ["--quiet", "--only-binary=:all:", "--require-hashes", "--requirement", str(installer)]
         _run([str(python), *_PIP, *options], "could not install uv")
-    _unmark("project")  # uv removes what is not locked, and the project is not
+    _unmark("project")  # uv removes packages that are not locked, such as the project
     with step(f"Installing {len(re.findall('^[^ #].*==', text, re.MULTILINE))} locked packages"):
         options = ["--only-binary", ":all:", "--require-hashes", str(LOCK)]
-        _watched([str(VENV / "bin" / "uv"), "pip", "sync", "--quiet", "--python", str(python), *options])
+        _run_with_progress([str(VENV / "bin" / "uv"), "pip", "sync", "--quiet", "--python", str(python), *options])
     _mark("lock", LOCK)
 
 
@@ -95,45 +95,47 @@ def _install_project() -> None:
 
 
 def find_python() -> str:
-    """A Python of at least 3.11 that can make virtual environments; Debian's own before any other."""
-    if _works(DEBIAN_PYTHON, "ensurepip"):
+    """A Python of at least 3.11 that can create virtual environments; Debian's own if possible."""
+    if _has_module(DEBIAN_PYTHON, "ensurepip"):
         return str(DEBIAN_PYTHON)
     if DEBIAN_PYTHON.exists() and os.geteuid() == 0:
         apt.install(["python3.11-venv"])
         return str(DEBIAN_PYTHON)
-    for name in _OTHERS:
+    for name in _OTHER_PYTHONS:
         found = shutil.which(name)
-        if found and _works(Path(found), "ensurepip"):
+        if found and _has_module(Path(found), "ensurepip"):
             return found
-    raise ToolError("no Python 3.11 or newer that can make virtual environments: install Debian's python3.11-venv")
+    raise ToolError(
+        "no Python 3.11 or newer that can create virtual environments: install Debian's python3.11-venv"
+    )
 
 
-def _works(python: Path, module: str) -> bool:
+def _has_module(python: Path, module: str) -> bool:
     if not python.exists():
         return False
     check = f"import sys, {module}; sys.exit(sys.version_info < (3, 11))"
     return subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
 
 
-def _watched(command: list[str]) -> None:
-    """Run uv and show that it is still at work."""
+def _run_with_progress(command: list[str]) -> None:
+    """Run uv and show a progress line."""
     progress, began = Progress(), time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as uv:
         while True:
             try:
-                said, _ = uv.communicate(timeout=1)
+                output, _ = uv.communicate(timeout=1)
                 break
             except subprocess.TimeoutExpired:
                 progress.show(f"uv: {time.monotonic() - began:.0f} s")
     progress.close()
     if uv.returncode != 0:
-        raise ToolError(f"uv could not install {LOCK.name}:\n{said.strip()}")
+        raise ToolError(f"uv could not install {LOCK.name}:\n{output.strip()}")
 
 
-def _run(command: list[str], complaint: str) -> None:
+def _run(command: list[str], failure: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ToolError(f"{complaint}:\n{(done.stdout + done.stderr).strip()}")
+        raise ToolError(f"{failure}:\n{(done.stdout + done.stderr).strip()}")
 
 
 if __name__ == "__main__":

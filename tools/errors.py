@@ -1,7 +1,7 @@
-"""The one error that users see as a sentence rather than as a traceback."""
+"""The error that is printed without a traceback."""
 
 from __future__ import annotations
 
 
 class ToolError(Exception):
-    """Says what cannot go on and, if it is known, what to do about it."""
+    """The message says what failed and, if known, how to fix it."""

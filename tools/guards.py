@@ -1,4 +1,4 @@
-"""What a long command checks before it starts: free disk, and that no other command does the same."""
+"""Checks at the start of a long command: free disk, and that no other command does the same."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def require_disk(folder: Path, gib: int, purpose: str) -> None:
-    """Refuse to start what would run out of disk."""
+    """Raise ToolError if there is not enough free disk."""
     free = shutil.disk_usage(folder).free / 2**30
     if free < gib:
-        raise ToolError(f"{purpose} needs {gib} GiB of free disk in {folder}; there are {free:.1f} GiB")
+        raise ToolError(f"{purpose} needs {gib} GiB of free disk in {folder}; {free:.1f} GiB are free")
 
 
 @contextmanager
 def only_one(lock: Path, purpose: str) -> Iterator[None]:
-    """Wait for another command with the same purpose, and say so."""
+    """Hold a lock; print a line while another command with the same purpose holds it."""
     with lock.open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

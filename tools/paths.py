@@ -1,4 +1,4 @@
-"""Where the repository is, and where downloads and builds are cached."""
+"""Paths of the repository and of the cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def cache_dir() -> Path:
-    """Programs, base image, wheels: everything that is slow to get and safe to keep."""
+    """The folder for everything slow to download or build: programs, base image, wheels."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "imageclassifier"

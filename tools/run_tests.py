@@ -1,6 +1,6 @@
-"""Runs the project's checks part by part, times each, and says plainly what passed, failed or could not run.
+"""Runs the project's checks part by part, times each, and reports which passed, failed or were skipped.
 
-What a part needs of the cluster is a command of `e2e`, as the checks are: nothing here imports `e2e`.
+Cluster operations run as commands of `e2e`, as the checks do: nothing here imports `e2e`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LINTERS = (
 
 @dataclass
 class Part:
-    """One part of the checks: what it runs, what comes before and after, and what keeps it from running here."""
+    """One part of the checks: its commands, preparation and clean-up, and why it cannot run here, if so."""
 
     name: str
     commands: Sequence[Sequence[str]]
@@ -50,10 +50,10 @@ class Part:
 
 
 def parts(extra: Sequence[str]) -> list[Part]:
-    """All parts, the quickest first; what is given extra goes to pytest."""
+    """All parts, the fastest first; `extra` are options of pytest."""
     return [
         Part("lint", _LINTERS),
-        Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_bring_redis),
+        Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_install_redis),
         Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, obstacle=_no_browser),
         Part(
             "integration",
@@ -68,7 +68,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
 def _no_browser() -> str:
     if os.geteuid() == 0 or shutil.which(_BROWSER):
         return ""
-    return f"there is no {_BROWSER}: install Debian's package of that name, which needs root once"
+    return f"{_BROWSER} is not installed: install Debian's package of that name as root"
 
 
 def _browser() -> None:
@@ -79,34 +79,34 @@ def _browser() -> None:
 def _no_api_server() -> str:
     if shutil.which("setpriv"):
         return ""
-    return "there is no setpriv: install Debian's package util-linux"
+    return "setpriv is not installed: install Debian's package util-linux"
 
 
 def _build_programs() -> None:
-    # The scenarios' programs as well: they share packages with these, whose compiled form is not kept.
+    # Also the scenarios' programs: they share packages with these, and the build cache is not kept.
     _module("e2e.cluster", "build")
 
 
-def _bring_redis() -> None:
-    """Install what the cache's tests start, where that can be done; where not, they are skipped and say so."""
-    there = any(map(shutil.which, ("redis-server", "redis-check-rdb")))
-    if not there and os.geteuid() == 0 and shutil.which("dpkg-query"):
+def _install_redis() -> None:
+    """Install Redis for the cache's tests if possible; otherwise they are skipped."""
+    installed = any(map(shutil.which, ("redis-server", "redis-check-rdb")))
+    if not installed and os.geteuid() == 0 and shutil.which("dpkg-query"):
         # the program without the service that Debian's package redis-server starts
         apt.install(["redis-tools"])
 
 
 def _scenarios(extra: Sequence[str]) -> Part:
-    """The scenarios, which stop the cluster that they started, and no other."""
-    found = True
+    """The scenarios, which stop the cluster only if they started it."""
+    existed = True
 
     def bring_up() -> None:
-        nonlocal found
-        found = _cluster_exists()
+        nonlocal existed
+        existed = _cluster_exists()
         _module("e2e.lifecycle", "up")
 
     def take_down() -> None:
-        if not found and _cluster_exists():
-            say("These tests started the cluster, so they stop it (after `make cluster-up` they leave it alone)")
+        if not existed and _cluster_exists():
+            say("Stopping the cluster, which these tests started (after `make cluster-up` it is left running)")
             _module("e2e.lifecycle", "down")
 
     commands = [("pytest", "e2e/scenarios", *extra)]
@@ -124,7 +124,7 @@ def _cluster_exists() -> bool:
 def _module(
     name: str, command: str, *, stdout: int | None = None, accepted: Sequence[int] = (0,)
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command of the project. Raises ToolError with what it says on stderr."""
+    """Run one command of the project. Raises ToolError with its stderr."""
     line = [str(_BIN / "python"), "-m", name, command]
     done = subprocess.run(line, cwd=REPOSITORY, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode not in accepted:
@@ -164,7 +164,7 @@ def _run_commands(part: Part) -> None:
 
 
 def summary(done: Sequence[Part]) -> str:
-    """A table for people and one last line for machines."""
+    """A table for users and a last line for scripts."""
     lines = ["", f"{'part':<14}{'result':<10}{'seconds':>8}"]
     for part in done:
         lines.append(f"{part.name:<14}{part.result:<10}{part.seconds:>8.1f}")
@@ -172,27 +172,27 @@ def summary(done: Sequence[Part]) -> str:
     failed = [part.name for part in done if part.result == "FAILED"]
     skipped = [part.name for part in done if part.result == "skipped"]
     verdict = f"failed: {', '.join(failed)}" if failed else "passed"
-    left_out = f"; skipped: {', '.join(skipped)}" if skipped else ""
-    lines += ["", f"RESULT: {verdict}{left_out} ({elapsed():.0f} s)"]
+    skipped_parts = f"; skipped: {', '.join(skipped)}" if skipped else ""
+    lines += ["", f"RESULT: {verdict}{skipped_parts} ({elapsed():.0f} s)"]
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts asked for, or all; the exit status is 1 when one of them failed."""
+    """Run the requested parts, or all; the exit status is 1 if one of them failed."""
     names = [part.name for part in parts([])]
     parser = argparse.ArgumentParser(prog="python -m tools.run_tests", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {' '.join(names)} (default: all)")
-    parser.add_argument("--pytest", default="", metavar="OPTIONS", help="more options for pytest, in one word")
+    parser.add_argument("--pytest", default="", metavar="OPTIONS", help="more options for pytest, as one argument")
     options = parser.parse_args(arguments)
     unknown = set(options.parts) - set(names)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    wanted = [part for part in parts(shlex.split(options.pytest)) if part.name in (options.parts or names)]
+    selected = [part for part in parts(shlex.split(options.pytest)) if part.name in (options.parts or names)]
     in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
-    for part in wanted:
+    for part in selected:
         run(part, skip_is_failure=in_ci)
-    print(summary(wanted), flush=True)
-    return int(any(part.result == "FAILED" for part in wanted))
+    print(summary(selected), flush=True)
+    return int(any(part.result == "FAILED" for part in selected))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tells a person which step a command is in, with the time since the whole command began."""
+"""Prints progress lines with the time since the outermost command started."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STARTED_VARIABLE = "IMAGECLASSIFIER_STARTED"
-"""Unix time at which the outermost command began, so that the programs it calls share its clock."""
+"""Unix time of the outermost command's start, so that the programs it calls share its clock."""
 
 _PRINTING = threading.RLock()
-"""Steps that run at the same time take turns at printing."""
+"""Serializes the output of concurrent steps."""
 
 _STARTED = float(os.environ.setdefault(STARTED_VARIABLE, str(time.time())))
 
 
 def elapsed() -> float:
-    """Seconds since the outermost command began."""
+    """Seconds since the outermost command started."""
     return max(0.0, time.time() - _STARTED)
 
 
 def say(text: str) -> None:
-    """Print one line under the shared clock; a progress line on a terminal gives way to it."""
+    """Print one line with the elapsed time; on a terminal it replaces a progress line."""
     with _PRINTING:
         clear = "\r\033[K" if sys.stdout.isatty() else ""
         print(f"{clear}[{elapsed():7.1f}s] {text}", flush=True)
@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Say what begins, and how long it took if that was noticeable."""
+    """Print the start of a step, and its duration if that is at least half a second."""
     say(f"{text} …")
     began = time.monotonic()
     yield
@@ -45,7 +45,7 @@ def step(text: str) -> Iterator[None]:
 
 
 class Progress:
-    """One line that is rewritten on a terminal, and repeated now and then in a log."""
+    """A line that is rewritten on a terminal, and repeated at intervals in a log."""
 
     def __init__(self, *, every_seconds: float = 15.0) -> None:
         self._terminal = sys.stdout.isatty()
@@ -53,7 +53,7 @@ class Progress:
         self._last = 0.0
 
     def show(self, text: str) -> None:
-        """Show the present state; cheap enough to be called every second."""
+        """Show the current state; cheap enough to be called every second."""
         now = time.monotonic()
         if self._terminal:
             with _PRINTING:
@@ -63,6 +63,6 @@ class Progress:
             self._last = now
 
     def close(self) -> None:
-        """Leave the terminal's line empty for what comes next."""
+        """Clear the progress line."""
         if self._terminal:
             print("\r\033[K", end="", flush=True)

@@ -1,1 +1,1 @@
-"""Builds the images on a Debian machine: no Docker engine, no registry, no network in the build."""
+"""Builds the images on a Debian machine: without Docker, a registry, or network access in the build."""

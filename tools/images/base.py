@@ -1,4 +1,4 @@
-"""Makes the base image from Debian's packages; it stands in for the public one where no registry is in reach."""
+"""Builds the base image from Debian's packages; it replaces the public one, so that no registry is needed."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _UNUSED = (
 
 
 def recipe() -> str:
-    """Changes when the image would."""
+    """A digest that changes whenever the base image does."""
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 def ensure() -> str:
-    """The base image's name; made when the storage has none of this recipe (about a minute)."""
+    """The base image's name; the image is built if the storage has none of this recipe (about a minute)."""
     note = cache_dir() / "buildah" / "base.recipe"
     if note.exists() and note.read_text() == recipe() and buildah.has(NAME):
         return NAME
@@ -46,7 +46,7 @@ def ensure() -> str:
     cache.mkdir(parents=True, exist_ok=True)
     require_disk(cache, 3, "building the images")
     with (
-        step(f"Making the base image from Debian {SUITE}"),
+        step(f"Building the base image from Debian {SUITE}"),
         tempfile.TemporaryDirectory(dir=cache, prefix=".base-") as work,
     ):
         tree = Path(work) / "tree"
@@ -54,7 +54,7 @@ def ensure() -> str:
         _slim(tree)
         context = Path(work) / "context"
         context.mkdir()
-        # Devices belong to who runs the image.
+        # The container runtime provides the devices.
         _run("tar", "--numeric-owner", "--exclude=./dev/*", "-C", str(tree), "-cf", str(context / "tree.tar"), ".")
         (context / "Dockerfile").write_text('FROM scratch\nADD tree.tar /\nCMD ["python3"]\n')
         buildah.build(context, dockerfile=context / "Dockerfile", tag=NAME)
@@ -65,7 +65,7 @@ def ensure() -> str:
 def _bootstrap(tree: Path) -> None:
     uris = [source.uri for source in apt.machine_sources() if source.suite == SUITE]
     if not uris:
-        raise ToolError(f"no source for Debian {SUITE} in /etc/apt; the base image is made from it")
+        raise ToolError(f"no source for Debian {SUITE} in /etc/apt, which the base image is built from")
     options = ("--mode=root", "--variant=minbase", f"--include={','.join(INCLUDE)}")
     _run("mmdebstrap", *options, SUITE, str(tree), uris[0])
 
@@ -80,5 +80,5 @@ def _slim(tree: Path) -> None:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise ToolError(f"{command[0]} failed:\n{told}")
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise ToolError(f"{command[0]} failed:\n{tail}")

@@ -1,4 +1,4 @@
-"""Builds an image when something that goes into it has changed, and keeps it as a docker-archive."""
+"""Builds an image if its inputs have changed, and caches it as a docker-archive."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def version() -> str:
 
 
 def name(image: str) -> str:
-    """The name of an image as manifests use it."""
+    """The name of an image in manifests."""
     return f"imageclassifier-{image}:{version()}"
 
 
 def inputs(image: str) -> list[Path]:
-    """Files that go into an image, relative to the repository; what `.dockerignore` lets through for it."""
+    """An image's input files, relative to the repository: those that `.dockerignore` allows."""
     fixed = [f"Dockerfile.{image}", ".dockerignore", "pyproject.toml", f"requirements/{image}.txt"]
     found = [Path(path) for path in fixed if (REPOSITORY / path).is_file()]
     return found + sorted(_sources(REPOSITORY / image / f"imageclassifier_{image}"))
@@ -49,7 +49,7 @@ def _sources(package: Path) -> Iterator[Path]:
 
 
 def key(image: str) -> str:
-    """Changes when anything that goes into the image does."""
+    """A digest that changes whenever an input of the image does."""
     digest = hashlib.sha256(base.recipe().encode())
     for path in inputs(image):
         content = (REPOSITORY / path).read_bytes()
@@ -59,16 +59,16 @@ def key(image: str) -> str:
 
 def ensure(image: str) -> Path:
     """The image as a docker-archive."""
-    wanted = cache_dir() / "images" / f"{image}-{version()}-{key(image)}.tar"
-    if not wanted.exists():
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(wanted.parent / ".lock", "building images"):
-            if not wanted.exists():
-                _build(image, wanted)
-    return wanted
+    archive = cache_dir() / "images" / f"{image}-{version()}-{key(image)}.tar"
+    if not archive.exists():
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(archive.parent / ".lock", "building images"):
+            if not archive.exists():
+                _build(image, archive)
+    return archive
 
 
-def _build(image: str, wanted: Path) -> None:
+def _build(image: str, archive: Path) -> None:
     apt.install(buildah.PACKAGES)
     base_image = base.ensure()
     folder = wheels.ensure(image)
@@ -81,9 +81,9 @@ def _build(image: str, wanted: Path) -> None:
         tag = f"docker.io/library/{name(image)}"
         dockerfile = context / f"Dockerfile.{image}"
         buildah.build(context, dockerfile=dockerfile, tag=tag, arguments={"BASE_IMAGE": base_image})
-        buildah.save(tag, wanted, name=name(image))
-    _forget_old(image)
-    say(f"{name(image)}: {wanted.stat().st_size / 1e6:.0f} MB, {base.NAME} included")
+        buildah.save(tag, archive, name=name(image))
+    _delete_old(image)
+    say(f"{name(image)}: {archive.stat().st_size / 1e6:.0f} MB, {base.NAME} included")
 
 
 def _fill(context: Path, image: str, wheel_folder: Path) -> None:
@@ -93,11 +93,11 @@ def _fill(context: Path, image: str, wheel_folder: Path) -> None:
     shutil.copytree(wheel_folder, context / "wheels", copy_function=os.link)
 
 
-def _forget_old(image: str) -> None:
+def _delete_old(image: str) -> None:
     archives = sorted((cache_dir() / "images").glob(f"{image}-*.tar"), key=lambda path: path.stat().st_mtime)
     for archive in archives[:-_KEEP]:
         archive.unlink()
-    # Layers that no image has any more also are what the next build begins from, so they go only now and then.
+    # Unused layers can still serve the next build as cache, so they are pruned only when there are many.
     if len(buildah.run("images", "--all", "--quiet").split()) > _KEEP_LAYERS:
         buildah.run("rmi", "--prune", "--force")
 

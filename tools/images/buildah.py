@@ -1,4 +1,4 @@
-"""Runs buildah on a storage of its own, apart from the images of whoever uses the machine."""
+"""Runs buildah with its own storage, separate from other images on the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ["buildah"]
 
 
 def run(*arguments: str) -> str:
-    """Run buildah for what it prints; the end of its output is in the error."""
+    """Run buildah and return its output. Raises ToolError with the end of its output."""
     home = cache_dir() / "buildah"
     home.mkdir(parents=True, exist_ok=True)
     policy = home / "policy.json"
@@ -30,13 +30,13 @@ def run(*arguments: str) -> str:
         check=False,
     )
     if done.returncode != 0:
-        told = "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
-        raise ToolError(f"buildah {arguments[0]} failed:\n{told}")
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
+        raise ToolError(f"buildah {arguments[0]} failed:\n{tail}")
     return done.stdout
 
 
 def policy_options() -> list[str]:
-    """Options that make buildah ask no file of the machine's about signatures."""
+    """Options that make buildah ignore the machine's signature policy."""
     return ["--signature-policy", str(cache_dir() / "buildah" / "policy.json")]
 
 
@@ -50,7 +50,7 @@ def has(image: str) -> bool:
 
 
 def build(context: Path, *, dockerfile: Path, tag: str, arguments: dict[str, str] | None = None) -> None:
-    """Build a Dockerfile; layers that have not changed are taken from the storage."""
+    """Build a Dockerfile; unchanged layers come from the storage."""
     values = [f"--build-arg={name}={value}" for name, value in (arguments or {}).items()]
     run(
         "build",
@@ -68,7 +68,7 @@ def build(context: Path, *, dockerfile: Path, tag: str, arguments: dict[str, str
 
 
 def save(image: str, archive: Path, *, name: str) -> None:
-    """Write an image as a docker-archive, whole or not at all."""
+    """Write an image as a docker-archive, atomically."""
     staged = archive.with_suffix(".new")
     staged.unlink(missing_ok=True)
     run("push", "--quiet", *policy_options(), image, f"docker-archive:{staged}:{name}")

@@ -1,4 +1,4 @@
-"""The images' command line: build them, and on request load them into the local cluster or push them."""
+"""The images' command line: builds them, and optionally loads them into the local cluster or pushes them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build what changed; the exit status is 1 where that could not be done."""
-    parser = argparse.ArgumentParser(prog="python -m tools.images", description="The project's images")
+    """Build what changed; the exit status is 1 if that failed."""
+    parser = argparse.ArgumentParser(prog="python -m tools.images", description="Build the project's images")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("build", help="build what changed and print the archives' paths")
     command.add_argument("--only", choices=build.IMAGES, help="one image instead of both")
     command.add_argument("--load", action="store_true", help="also load them into the local cluster")
     command.add_argument("--push", action="store_true", help="also push them to --registry")
     command.add_argument("--registry", default="", help="for example registry.example.org/team")
-    command.add_argument("--insecure", action="store_true", help="the registry speaks plain HTTP")
+    command.add_argument("--insecure", action="store_true", help="the registry uses plain HTTP")
     options = parser.parse_args(arguments)
     if options.push != bool(options.registry):
         parser.error("--push and --registry go together")

@@ -1,4 +1,4 @@
-"""Fetches the wheels of a lock file on the host, so that the build itself needs no network."""
+"""Downloads the wheels of a lock file on the host, so that the build itself needs no network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tools.paths import REPOSITORY, cache_dir
 from tools.steps import step
 
 BUILD_BACKEND = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
-"""What builds the project itself; locked among the development requirements."""
+"""The packages that build the project; locked with the development requirements."""
 
 PYTHON = "3.11"
-"""The base image's; the Python that runs here may be a newer one."""
+"""The base image's version; the Python that runs this may be newer."""
 
 
 def ensure(image: str) -> Path:
@@ -33,11 +33,11 @@ def ensure(image: str) -> Path:
         step(f"Fetching the wheels of the {image} image"),
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as work,
     ):
-        wanted = Path(work) / "backend.txt"
-        wanted.write_text(backend)
+        backend_lock = Path(work) / "backend.txt"
+        backend_lock.write_text(backend)
         staged = Path(work) / "wheels"
         _download(lock, staged)
-        _download(wanted, staged)
+        _download(backend_lock, staged)
         for old in folder.parent.glob(f"{image}-*"):
             shutil.rmtree(old)
         staged.rename(folder)

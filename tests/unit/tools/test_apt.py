@@ -1,4 +1,4 @@
-"""The machine's own sources decide where the base image comes from."""
+"""The base image is built from the machine's own APT sources."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Components: main
     ]
 
 
-def test_a_key_written_into_a_source_is_left_to_the_machines_keyring() -> None:
+def test_an_inline_key_is_ignored_in_favour_of_the_default_keyring() -> None:
     text = (
         "Types: deb\nURIs: http://a.example\nSuites: bookworm\nComponents: main\nSigned-By:\n -----BEGIN\n abc\n"
     )

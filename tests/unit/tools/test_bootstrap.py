@@ -1,4 +1,4 @@
-"""The first step on a machine: a Python that can make virtual environments, and no work that is done already."""
+"""The set-up finds a Python that can create virtual environments, and skips what is done already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine that has no Python but those that a test puts on it."""
+    """A machine with only the Pythons that a test adds."""
     monkeypatch.setattr(bootstrap, "DEBIAN_PYTHON", tmp_path / "debian-python")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 1000)
@@ -37,7 +37,7 @@ def test_debians_own_python_comes_first(machine: Path) -> None:
     assert bootstrap.find_python() == str(machine / "debian-python")
 
 
-def test_another_python_serves_where_debians_cannot_make_environments(machine: Path) -> None:
+def test_another_python_is_used_if_debians_cannot_create_environments(machine: Path) -> None:
     _python(machine / "debian-python", can_make_environments=False)
     _python(machine / "python3.12", can_make_environments=True)
     assert bootstrap.find_python() == str(machine / "python3.12")
@@ -53,7 +53,7 @@ def test_as_root_debians_python_is_completed(machine: Path, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("machine")
-def test_without_any_python_that_can_it_says_what_to_install() -> None:
+def test_without_a_suitable_python_the_error_says_what_to_install() -> None:
     with pytest.raises(ToolError, match=r"install Debian's python3\.11-venv"):
         bootstrap.find_python()
 
@@ -82,7 +82,7 @@ def test_the_project_is_installed_again_after_the_locked_packages_which_remove_i
     monkeypatch.setattr(bootstrap, "VENV", environment)
     monkeypatch.setattr(bootstrap, "LOCK", lock)
     ran: list[list[str]] = []
-    monkeypatch.setattr(bootstrap, "_watched", ran.append)
+    monkeypatch.setattr(bootstrap, "_run_with_progress", ran.append)
     monkeypatch.setattr(bootstrap, "_run", lambda command, _: ran.append(command))
     for text in ("uv==1\n", "uv==2\n", "uv==2\n"):
         lock.write_text(text)
@@ -93,7 +93,7 @@ def test_the_project_is_installed_again_after_the_locked_packages_which_remove_i
     assert steps == ["sync", "project", "sync", "project"]
 
 
-def test_it_needs_nothing_but_the_standard_library() -> None:
+def test_it_needs_only_the_standard_library() -> None:
     start = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import tools.bootstrap"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", start], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

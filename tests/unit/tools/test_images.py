@@ -1,4 +1,4 @@
-"""An image is built again when something that goes into it has changed, and nothing else goes into it."""
+"""An image is built again if one of its inputs has changed, and has no other inputs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tools.images.wheels import BUILD_BACKEND, select
 from tools.paths import REPOSITORY
 
 
-def test_the_entries_of_a_lock_file_are_taken_with_their_hashes() -> None:
+def test_entries_of_a_lock_file_are_selected_with_their_hashes() -> None:
     wanted = "bb==2 ; python_version < '4' \\\n    --hash=sha256:2\n    --hash=sha256:3\n"
     assert select(f"aa==1 \\\n    --hash=sha256:1\n{wanted}cc==3\n", ("bb",)) == wanted
 
 
-def test_the_build_backend_is_fetched_with_all_that_it_needs() -> None:
+def test_the_build_backend_is_downloaded_with_its_dependencies() -> None:
     needed = {"hatchling"}
     for requirement in importlib.metadata.requires("hatchling") or []:
         if "python_version <" not in requirement:
@@ -29,7 +29,7 @@ def test_the_build_backend_is_fetched_with_all_that_it_needs() -> None:
 
 
 @pytest.mark.parametrize("image", build.IMAGES)
-def test_everything_that_goes_into_an_image_passes_the_dockerignore(image: str) -> None:
+def test_every_input_of_an_image_is_allowed_by_dockerignore(image: str) -> None:
     rules = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     allowed = [rule[1:] for rule in rules]
     for path in build.inputs(image):
@@ -40,7 +40,7 @@ def test_everything_that_goes_into_an_image_passes_the_dockerignore(image: str) 
 
 
 @pytest.mark.parametrize(("image", "other"), [("runtime", "operator"), ("operator", "runtime")])
-def test_an_image_has_nothing_of_the_other_one(image: str, other: str) -> None:
+def test_an_image_has_no_files_of_the_other_one(image: str, other: str) -> None:
     paths = [str(path) for path in build.inputs(image)]
     assert f"Dockerfile.{image}" in paths
     assert f"requirements/{image}.txt" in paths

@@ -1,4 +1,4 @@
-"""The summary of a test run says what passed, what failed and what was left out."""
+"""The summary of a test run lists what passed, failed and was skipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _refuse() -> None:
     raise ToolError("port 6443 is taken")
 
 
-def test_a_part_that_cannot_run_here_is_skipped_and_named() -> None:
+def test_a_part_that_cannot_run_here_is_skipped_and_listed() -> None:
     part = Part("e2e", [], obstacle=lambda: "needs root")
     run(part, skip_is_failure=False)
     text = summary([part])
@@ -30,7 +30,7 @@ def test_a_skipped_part_is_a_failure_in_ci() -> None:
     assert "RESULT: failed: e2e (" in summary([part])
 
 
-def test_a_part_whose_preparation_fails_says_why_and_runs_nothing() -> None:
+def test_a_part_with_a_failed_preparation_reports_it_and_runs_nothing() -> None:
     part = Part("e2e", [("no-such-program",)], prepare=_refuse)
     run(part, skip_is_failure=False)
     assert part.result == "FAILED"
@@ -44,22 +44,22 @@ def test_all_commands_of_a_part_run_and_each_failure_is_noted() -> None:
     assert part.notes == ["python -c raise SystemExit(3) failed", "python -c 1/0 failed"]
 
 
-def test_a_part_takes_back_what_its_failed_preparation_began() -> None:
-    taken_back: list[str] = []
-    part = Part("e2e", [], prepare=_refuse, finish=lambda: taken_back.append("cluster"))
+def test_a_part_cleans_up_after_a_failed_preparation() -> None:
+    cleaned_up: list[str] = []
+    part = Part("e2e", [], prepare=_refuse, finish=lambda: cleaned_up.append("cluster"))
     run(part, skip_is_failure=False)
     assert part.result == "FAILED"
-    assert taken_back == ["cluster"]
+    assert cleaned_up == ["cluster"]
 
 
-def test_a_part_that_cannot_be_taken_back_has_failed() -> None:
+def test_a_part_with_a_failed_clean_up_has_failed() -> None:
     part = Part("e2e", [], finish=_refuse)
     run(part, skip_is_failure=False)
     assert part.result == "FAILED"
     assert part.notes == ["port 6443 is taken"]
 
 
-def test_a_cluster_that_is_named_in_half_fails_the_scenarios_and_is_never_guessed(
+def test_an_incomplete_cluster_name_fails_the_scenarios(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("E2E_CONTEXT", "mine")
