@@ -1,4 +1,4 @@
-"""The ImageClassifier API as typed values: what a spec says, and what is wrong with one."""
+"""The ImageClassifier API as typed values, and its validation."""
 
 from imageclassifier_operator.api.catalogue import CatalogueError, parse_catalogue
 from imageclassifier_operator.api.config import CatalogueEntry, OperatorConfig

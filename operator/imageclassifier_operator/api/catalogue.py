@@ -1,4 +1,4 @@
-"""The model catalogue: which models specs may name, where their bytes are, and which bytes they are.
+"""The model catalogue: the models that specs may name, with their addresses and digests.
 
 A YAML mapping from a name to `uris` (mirrors of the same bytes, tried in order) and `sha256` (of a file, or of
 a folder's sorted `sha256sum` lines).

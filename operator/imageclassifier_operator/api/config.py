@@ -1,4 +1,4 @@
-"""The operator's own configuration, as values: which images it deploys, and the model catalogue."""
+"""The operator's configuration: the image that it deploys, and the model catalogue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CatalogueEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorConfig:
-    """What an installation sets once for every ImageClassifier that it serves."""
+    """Settings of an installation that apply to every ImageClassifier."""
 
     runtime_image: str
     image_pull_policy: str = "IfNotPresent"

@@ -1,4 +1,4 @@
-"""The terms that `v1alpha1.py` is written in: parts, fields with bounds, and rules in both CEL and Python."""
+"""The building blocks of `v1alpha1.py`: parts, fields with bounds, and rules in both CEL and Python."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from imageclassifier_operator.api.quantity import parse_quantity
 
 FORM = "x-form"
-"""In a node's JSON schema, what it takes in words. The reference page shows it; it is no part of the CRD."""
+"""A JSON schema key: the allowed values in words. It is for the reference page, and not part of the CRD."""
 
 _CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9.]+?)(?:\.startsWith\b|(?![A-Za-z0-9.]))")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What the fields of a part must be, compared with each other.
+    """A condition across fields of a part.
 
-    The API server evaluates `cel` and answers with `message`. The operator evaluates `holds`, for objects that
-    were stored under an older CRD, and reports `detail`, in which the part is `self`, at `field` of the part. A
-    rule without `cel` is the operator's alone.
+    The API server evaluates `cel` and reports `message`. The operator evaluates `holds`, for objects that were
+    stored under an older CRD, and reports `detail`, formatted with the part as `self`, for `field` of the part. A
+    rule without `cel` is checked only by the operator.
     """
 
     message: str
@@ -36,14 +36,14 @@ class Rule:
     holds: Callable[[Any], bool]
 
     def problem(self, part: Part) -> str:
-        """Return what the operator reports of a part that breaks this rule."""
+        """Return the operator's message for a part that breaks this rule."""
         return self.detail.format(self=part)
 
 
 def rule(
     *, message: str, detail: str = "", field: str = "", cel: str | None = None, reads: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Any], bool]], Rule]:
-    """Declare the method below as a rule; `reads` are the fields that it reads, which CEL says itself."""
+    """Declare the decorated method as a rule; `reads` are the fields that it reads, by default those in `cel`."""
 
     def declare(holds: Callable[[Any], bool]) -> Rule:
         return Rule(
@@ -59,13 +59,13 @@ def rule(
 
 
 def _read_by(cel: str) -> tuple[str, ...]:
-    """Return the fields that an expression reads; an object that it only looks into is not one of them."""
+    """Return the fields that an expression reads, without the objects that contain them."""
     paths = set(_CEL_FIELD.findall(cel))
     return tuple(sorted(path for path in paths if not any(other.startswith(f"{path}.") for other in paths)))
 
 
 class Part(BaseModel):
-    """A part of the API. Its docstring, and the one below each field, are the descriptions in the CRD."""
+    """A part of the API. Its docstring and those below its fields are the descriptions in the CRD."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -79,7 +79,7 @@ class Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_stored(cls, raw: Any) -> Any:
-        """Take a null for an absent field, and 2.0 for 2: JSON has one kind of number."""
+        """Treat null as an absent field, and 2.0 as 2, since JSON has a single number type."""
         if not isinstance(raw, Mapping):
             return raw
         return {
@@ -90,18 +90,18 @@ class Part(BaseModel):
 
     @classmethod
     def rules(cls) -> Iterator[Rule]:
-        """Yield the rules that are declared in this part."""
+        """Yield the rules of this part."""
         return (value for value in vars(cls).values() if isinstance(value, Rule))
 
     @classmethod
     def api_names(cls) -> dict[str, str]:
-        """Return the API's name of each field by its name here."""
+        """Return the API's field names by their Python names."""
         return {name: cast("str", field.validation_alias) for name, field in cls.model_fields.items()}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of `kubectl get`, or of `kubectl get -o wide` alone."""
+    """A column of `kubectl get`, or only of `kubectl get -o wide`."""
 
     name: str
     json_path: str
@@ -112,9 +112,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Text:
-    """The bounds of a string. With `words`, which say what it must be, the problem of another is these words.
+    """The bounds of a string. `words` describe what it must be, and are the error message of an invalid one.
 
-    The value is never part of a problem, as it may have a password in it.
+    The message never contains the value, which may hold a password.
     """
 
     most: int
@@ -137,7 +137,7 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """An int-or-string field with a Kubernetes quantity: as written, or as a number of bytes if `in_bytes`."""
+    """An int-or-string field with a Kubernetes quantity, kept as written, or as a number if `in_bytes`."""
 
     least: int
     most: int
@@ -147,7 +147,7 @@ class Quantity:
     in_bytes: bool = False
 
     def read(self, value: Any) -> str | int:
-        """Return the value of the field. Raises ValueError if it is not such a quantity."""
+        """Return the value of the field. Raises ValueError if it is not valid."""
         number = parse_quantity(value)
         if number <= 0:
             raise ValueError(f"must be greater than 0, is {value}")
@@ -185,7 +185,7 @@ def _in_binary(number: int) -> str:
 
 
 def integer(least: int, most: int | None = None, *, size: str = "int32") -> Any:
-    """Return the bounds of an integer, which the API server keeps in this size."""
+    """Return the bounds of an integer; `size` is its OpenAPI format."""
     return Field(ge=least, le=most, strict=True, json_schema_extra={"format": size})
 
 
@@ -198,5 +198,5 @@ def items(most: int, *, least: int | None = None, merged_as: str, keys: tuple[st
 
 
 def problem(text: str) -> PydanticCustomError:
-    """Return the error of a field, whose message is this text as it is."""
+    """Return the error of a field with this text as its message."""
     return PydanticCustomError("problem", "{text}", {"text": text})

@@ -1,4 +1,4 @@
-"""Writes the files that come from `v1alpha1.py`: the CRD and its reference page."""
+"""Generates the CRD and its reference page from `v1alpha1.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WIDTH = 115
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every value out: kubectl takes anchors, people do not."""
+    """Writes no anchors, which are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

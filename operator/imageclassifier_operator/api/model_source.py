@@ -1,4 +1,4 @@
-"""Where the model of a spec comes from: resolved against the catalogue, or the spec's own address."""
+"""Resolves the model of a spec: to the catalogue's addresses, or to the spec's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_NAME = 63
 
 
 class UnknownModelError(ValueError):
-    """A name that the catalogue does not have."""
+    """A name that is not in the catalogue."""
 
 
 class ModelSource(Model):
@@ -28,12 +28,12 @@ class ModelSource(Model):
 
     @property
     def scheme(self) -> str:
-        """Return what kind of source it is: http, https, s3, hf, pvc, bundled."""
+        """Return the scheme of the source: http, https, s3, hf, pvc, bundled."""
         return self.uris[0].partition(":")[0]
 
     @property
     def claim(self) -> str | None:
-        """Return the PersistentVolumeClaim that has to be mounted, None if the model is not in one."""
+        """Return the PersistentVolumeClaim to mount, None if the model is not in one."""
         return self.uris[0].partition("://")[2].partition("/")[0] if self.scheme == "pvc" else None
 
 
@@ -44,7 +44,7 @@ class Spec(ImageClassifierSpec):
 
 
 def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
-    """Return where a model comes from.
+    """Return the source of a model.
 
     Raises:
         UnknownModelError: the catalogue has no such model.
@@ -61,14 +61,14 @@ def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
 
 
 def model_name(uri: str) -> str:
-    """Return the last part of the path, without its suffix: what answers and `kubectl get` call the model."""
+    """Return the model's name in responses and `kubectl get`: the last part of the path, without its suffix."""
     scheme, _, rest = uri.partition("://")
     if scheme in {"http", "https"}:
-        path, otherwise = urlsplit(uri).path, "model"
+        path, fallback = urlsplit(uri).path, "model"
     elif scheme == "hf":
         repository, _, path = rest.partition("/")[2].partition("/")
-        otherwise = repository.partition("@")[0]
+        fallback = repository.partition("@")[0]
     else:
-        otherwise, _, path = rest.partition("/")
-    last = path.rstrip("/").rpartition("/")[2].removesuffix(".onnx") or otherwise
+        fallback, _, path = rest.partition("/")
+    last = path.rstrip("/").rpartition("/")[2].removesuffix(".onnx") or fallback
     return _NOT_IN_NAMES.sub("-", last)[:_LONGEST_NAME].strip("-.") or "model"

@@ -29,14 +29,14 @@ _SUFFIX = {
 
 
 class QuantityError(ValueError):
-    """A text that is no Kubernetes quantity."""
+    """A text that is not a Kubernetes quantity."""
 
 
 def parse_quantity(value: str | int) -> Decimal:
-    """Return the number that a quantity such as `100m`, `1.5Gi`, `2e3` or `7` stands for.
+    """Return the value of a quantity such as `100m`, `1.5Gi`, `2e3` or `7`.
 
     Raises:
-        QuantityError: the text has no such form.
+        QuantityError: the text is not a quantity.
     """
     match = _FORM.match(str(value).strip())
     if match is None:

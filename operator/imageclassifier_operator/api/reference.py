@@ -1,4 +1,4 @@
-"""The reference page of the API, for people who write an ImageClassifier. `make generate` writes it."""
+"""Generates the reference page of the API, for users who write an ImageClassifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the parts of the API to the CustomResourceDefinition. Only `make generate` and tests run this."""
+"""Builds the CustomResourceDefinition from the parts of the API. Used only by `make generate` and tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imageclassifier_operator.api import v1alpha1
 from imageclassifier_operator.api.declaration import FORM, Column, Part
 
 OPERATOR_RULES = "x-operator-rules"
-"""In a node's JSON schema, the messages of the rules that the operator alone checks; no part of the CRD."""
+"""A JSON schema key: the messages of rules that only the operator checks. It is not part of the CRD."""
 
 _KEYS = (
     "description",
@@ -41,7 +41,7 @@ _KEYS = (
     "additionalProperties",
     "items",
 )
-"""The keys of a node in the order in which they are written; others are pydantic's own and left out."""
+"""The keys of a node in output order; pydantic's other keys are omitted."""
 
 
 def definition() -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """Return the structural schema of an object, with what only the reference page shows."""
+    """Return the structural schema of an object, including keys that are only for the reference page."""
     document = v1alpha1.Resource.model_json_schema(schema_generator=_Described)
     node: dict[str, Any] = _structural(document, document["$defs"])
     built_in = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
@@ -99,7 +99,7 @@ def schema() -> dict[str, Any]:
 
 
 class _Described(GenerateJsonSchema):
-    """Adds to each part what pydantic does not know: the docstrings of its fields, and its rules for CEL."""
+    """Adds to each part the docstrings of its fields, and its rules, which pydantic does not include."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         part: type[Part] = schema["cls"]
@@ -115,7 +115,7 @@ class _Described(GenerateJsonSchema):
 
 
 def _field_docs(part: type[Part]) -> dict[str, str]:
-    """Return the docstrings below the fields of a part, and of those that it inherits."""
+    """Return the docstrings below the fields of a part, also of inherited ones."""
     found: dict[str, str] = {}
     for base in reversed([base for base in part.__mro__ if issubclass(base, Part) and base is not Part]):
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
@@ -132,7 +132,7 @@ def _folded(words: str) -> str:
 
 
 def _structural(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return a node as a CRD has it: no references, no null, `{}` as the default of an object."""
+    """Return a node in a CRD's form: no references, no null, `{}` as the default of an object."""
     for choice in node.get("anyOf", [node]):
         if choice.get("type") != "null":
             node = {**choice, **node}

@@ -1,10 +1,10 @@
-"""The API `imageclassifier.dev/v1alpha1`, stated once.
+"""The single definition of the API `imageclassifier.dev/v1alpha1`.
 
-From these parts come the CRD and its reference page (`make generate`), and the operator's own validation. The
+The CRD and its reference page are generated from it (`make generate`), and the operator validates with it. The
 docstring of a part or below a field is its description, a default is the schema's default, and every rule has the
-CEL expression for the API server and the operator's check of the same.
+CEL expression for the API server and the operator's equivalent check.
 
-An API server also evaluates a CEL rule on the `default: {}` of its node, before nested defaults are filled in, and
+An API server also evaluates a CEL rule on the `default: {}` of its node, before nested defaults are set, and
 rejects the whole CRD if that fails. So every field that a rule reads is guarded with has(), even with a default.
 """
 
@@ -58,10 +58,10 @@ PRINTER_COLUMNS = (
 DEFAULT_PRECISION: Final = "FP32"
 
 SERVER_BASE_BYTES = 160 * 1024**2
-"""What the server itself takes (interpreter, libraries, model, buffers): its own tests hold it to that."""
+"""Memory of the server itself (interpreter, libraries, model, buffers); its own tests check this limit."""
 
 DECODE_BYTES_PER_PIXEL = 8
-"""The most that decoding one pixel takes at its peak, over all formats and colour modes."""
+"""The maximum peak memory for decoding one pixel, over all formats and colour modes."""
 
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL_KEY = re.compile(rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
@@ -385,7 +385,7 @@ class ResourceLimits(Part):
 
 
 def _request_within_limit(resource: str) -> Rule:
-    """Return the rule for a resource; what is not a quantity is the error of its own field."""
+    """Return the rule for a resource; an invalid quantity is reported for its own field."""
     request, limit = f"self.requests.{resource}", f"self.limits.{resource}"
     cel = (
         f"!has(self.requests) || !has({request}) || !isQuantity(string({request})) || "
@@ -559,7 +559,7 @@ class RateLimit(Part):
 
 
 def _network(written: Any) -> Any:
-    """Refuse what is not a network, which CEL can tell only since 1.31."""
+    """Reject a value that is not a network, which CEL can check only since 1.31."""
     if not isinstance(written, str):
         return written
     try:
@@ -673,7 +673,7 @@ class ImageClassifierSpec(Part):
 
     @property
     def memory_words(self) -> tuple[str, str]:
-        """Return what the problem below says about the cache, if there is one."""
+        """Return the part of the message below about the cache, if there is one."""
         return ("", "") if self.cache is None else (", alongside the cache,", ", or spec.cache.maxBytes")
 
     @rule(

@@ -1,7 +1,7 @@
-"""From a live object to a typed spec, or to the whole list of what is wrong with it.
+"""Parses a live object to a typed spec, or reports all problems of it.
 
-The API server checks all of this before anything is stored, except what CEL cannot say. It is checked here again
-for objects that were stored under an older CRD.
+The API server checks the same before it stores an object, except what CEL cannot express. The checks are repeated
+here for objects that were stored under an older CRD.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TEXTS = {
     "too_long": "must have {max_length} or fewer entries",
     "value_error": "{error}",
 }
-"""What a problem says, by pydantic's type of error; others are in the words that the API declares."""
+"""Messages by pydantic's error type; other errors have messages declared in the API."""
 
 
 class InvalidSpecError(ValueError):
@@ -98,7 +98,7 @@ def parse(live: Mapping[str, Any], *, config: OperatorConfig) -> ImageClassifier
 
 
 def _read(raw: Any) -> tuple[ImageClassifierSpec, list[_Problem], list[Path]]:
-    """Return a spec and the problems of its fields; those are dropped, so that the rest can be checked."""
+    """Return a spec and the problems of its fields; invalid fields are dropped, so the rest can be checked."""
     problems: list[_Problem] = []
     dropped: list[Path] = []
     while True:
@@ -127,7 +127,7 @@ def _problem(error: ErrorDetails) -> _Problem:
 
 
 def _droppable(error: ErrorDetails) -> Path:
-    """Return what to leave out, so that the rest can be read: a field, or the list or the object that it is in."""
+    """Return the path to drop, so that the rest can be read: a field, or the list or object that it is in."""
     path = error["loc"][:-1] if error["type"] == "missing" or error["loc"][-1:] == ("[key]",) else error["loc"]
     return path[: next((index for index, part in enumerate(path) if isinstance(part, int)), len(path))]
 
@@ -154,5 +154,5 @@ def _broken_rules(part: Part, path: Path, dropped: list[Path]) -> Iterator[_Prob
 
 
 def _touches(path: Path, dropped: list[Path]) -> bool:
-    """Return whether a field, one around it or one in it was dropped."""
+    """Return whether a field, one that contains it or one in it was dropped."""
     return any(path[: len(other)] == other[: len(path)] for other in dropped)
