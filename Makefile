@@ -2,13 +2,13 @@
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# One clock for all the programs that a target calls.
+# The start time, shared by all programs that a target runs.
 ifndef IMAGECLASSIFIER_STARTED
 IMAGECLASSIFIER_STARTED := $(shell date +%s.%N)
 endif
 export IMAGECLASSIFIER_STARTED
 
-# Any Python can begin; it then finds the one that .venv is made with.
+# Any Python can start the set-up, which then finds the one for .venv.
 PYTHON ?= $(or $(wildcard /usr/bin/python3.11),$(shell command -v python3 || echo python3))
 RUN := .venv/bin/python -m
 # More options for pytest: make unit PYTEST="-k drain -x"
@@ -19,9 +19,9 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo demo-down
-demo: setup ## Serve a classifier on a real Kubernetes, from nothing to an answer
+demo: setup ## Start a real Kubernetes, install the operator and classify a photograph
 	@$(RUN) e2e.demo
-demo-down: setup ## Stop the demo and leave nothing of it behind
+demo-down: setup ## Stop the demo and clean up
 	@$(RUN) e2e.demo --down
 
 .PHONY: test lint unit browser integration e2e
@@ -29,7 +29,7 @@ test: setup ## Run all checks: lint, unit, browser, integration, e2e
 	@$(RUN) tools.run_tests --pytest="$(PYTEST)"
 lint: setup ## Check format, style, types and import layers
 	@$(RUN) tools.run_tests lint
-unit: setup ## Run the tests that need nothing but Python
+unit: setup ## Run the tests that need only Python
 	@$(RUN) tools.run_tests unit --pytest="$(PYTEST)"
 browser: setup ## Run the tests of the page, in a headless Chromium
 	@$(RUN) tools.run_tests browser --pytest="$(PYTEST)"
@@ -41,7 +41,7 @@ e2e: setup ## Run the scenarios against a real cluster
 # More options for the benchmark: make bench-runtime BENCH="--quick", or "--memory-curve 100000 --assert"
 BENCH ?=
 .PHONY: bench-runtime
-bench-runtime: setup ## Measure the model server: its limit, itself, and a tutorial's app, in turn
+bench-runtime: setup ## Measure the model server against the machine's limit and a tutorial's app
 	@$(RUN) runtime.bench $(BENCH)
 
 # More options for the stress tests: make stress STRESS="--count 2000 --keep build/stress"
@@ -53,29 +53,29 @@ stress: setup ## Send the worst and mutated images to a server inside a memory l
 # More options for the measurements: make acceptance ACCEPTANCE="--model FOLDER"
 ACCEPTANCE ?=
 .PHONY: acceptance
-acceptance: setup ## Measure agreement of the protocols, drain and cache, each against its bar
+acceptance: setup ## Measure agreement of the protocols, drain and cache against their bars
 	@$(RUN) tests.acceptance $(ACCEPTANCE)
 
 .PHONY: images cluster-up cluster-down kubeconfig
-images: setup ## Build the two images, where something in them changed
+images: setup ## Build the two images, if their inputs changed
 	@$(RUN) tools.images build
-cluster-up: setup ## Start the local Kubernetes, or what of it does not run
+cluster-up: setup ## Start the components of the local Kubernetes that are not running
 	@$(RUN) e2e.cluster up
-cluster-down: setup ## Stop the local Kubernetes and take back all it changed
+cluster-down: setup ## Stop the local Kubernetes and revert its changes to the machine
 	@$(RUN) e2e.cluster down
 kubeconfig: ## Print the path of the local cluster's kubeconfig
 	@$(PYTHON) -c 'from e2e.cluster.paths import kubeconfig_path; print(kubeconfig_path())'
 
 .PHONY: setup lock generate fmt update-golden
-setup: ## Make .venv, or bring it to what the lock file says
+setup: ## Create .venv, or update it to the lock file
 	@$(PYTHON) -m tools.bootstrap
-lock: setup ## Write the lock files anew from pyproject.toml
+lock: setup ## Regenerate the lock files from pyproject.toml
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
-generate: setup ## Write the CRD, the API reference and the table of settings from the code
+generate: setup ## Generate the CRD, the API reference and the table of settings
 	@$(RUN) imageclassifier_operator.api.generate crds
 	@$(RUN) imageclassifier_runtime.settings.reference runtime/README.md
-fmt: setup ## Format the code and mend what can be mended
+fmt: setup ## Format the code and fix what ruff can fix
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
-update-golden: setup ## Write the golden files anew
+update-golden: setup ## Regenerate the golden files
 	@.venv/bin/pytest tests/golden --update-golden

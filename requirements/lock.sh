@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the lock files anew from pyproject.toml: hashes, and no registry's address.
+# Regenerates the lock files from pyproject.toml: with hashes, without a registry's address.
 set -eu
 cd "$(dirname "$0")/.."
 compile() {
