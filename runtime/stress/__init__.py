@@ -1,1 +1,1 @@
-"""Tries to make a real server give a wrong answer or leave its memory limit."""
+"""Tries to make a real server respond wrongly or exceed its memory limit."""

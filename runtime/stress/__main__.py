@@ -34,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--count", type=int, default=20_000, help="how many mutated images (default: 20000)")
+    add("--count", type=int, default=20_000, help="number of mutated images (default: 20000)")
     add("--seed", type=int, default=1, help="image N of a seed always has the same bytes (default: 1)")
     add("--first", type=int, default=0, help="the number of the first mutated image (default: 0)")
-    add("--keep", type=Path, metavar="FOLDER", help="write the mutated images that got a wrong answer there")
+    add("--keep", type=Path, metavar="FOLDER", help="write mutated images with a wrong response there")
     add("--rounds", type=int, default=1, help="how often each client sends each of the worst images (default: 1)")
     add("--memory-mib", type=int, default=512, help="the memory limit (default: 512)")
     options = parser.parse_args(arguments)
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, options: argparse.Namespace) -> int:
-    """Run one in a process of its own: both fork, which is only safe before any thread runs."""
+    """Run one in a separate process: both fork, which is only safe before any thread runs."""
     say(f"=== {name}")
     given = [(option, getattr(options, option)) for option in _OPTIONS[name]]
     flags = [f"--{option.replace('_', '-')}={value}" for option, value in given if value is not None]

@@ -1,4 +1,4 @@
-"""Send mutated images to a real server inside a memory limit, and see that nothing but a right answer comes back.
+"""Send mutated images to a real server inside a memory limit, and check every response.
 
     python -m runtime.stress.fuzz --count 20000 [--seed 1] [--first 0] [--memory-mib 512] [--keep FOLDER]
 
@@ -28,13 +28,13 @@ _REFUSALS = {400, 413, 415}
 
 
 class Sender:
-    """One client on a kept connection."""
+    """One client with a keep-alive connection."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def send(self, sent: Mutant) -> tuple[int, str]:
-        """Return the status, and what is wrong with the answer ("" where it is right)."""
+        """Return the status, and what is wrong with the response ("" if nothing)."""
         try:
             self._connection.request("POST", "/api/v1/classify", sent.data, {"Content-Type": sent.content_type})
             response = self._connection.getresponse()
@@ -59,8 +59,8 @@ def _fault(status: int, body: bytes, headers: http.client.HTTPMessage) -> str:
     return "" if document.get("status") == status and document.get("detail") else f"no detail: {body[:200]!r}"
 
 
-def storm(port: int, options: argparse.Namespace) -> tuple[collections.Counter[int], list[str]]:
-    """Send all the images from a few clients; return the statuses and what was wrong."""
+def send_all(port: int, options: argparse.Namespace) -> tuple[collections.Counter[int], list[str]]:
+    """Send all images from a few clients; return the statuses and the faults."""
     sound, last = seeds(), options.first + options.count
     counts: collections.Counter[int] = collections.Counter()
     faults: list[str] = []
@@ -96,7 +96,7 @@ def _keep(folder: Path | None, sent: Mutant) -> None:
 
 
 def main() -> int:
-    """Run the storm and report."""
+    """Send the images and print a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -108,7 +108,7 @@ def main() -> int:
     group = Group(f"imageclassifier-fuzz-{os.getpid()}", options.memory_mib * _MIB, options.cpus)
     try:
         with server(group, None, {}) as (process, port):
-            counts, faults = storm(port, options)
+            counts, faults = send_all(port, options)
             alive = process.poll() is None
             seen = group.report()
     finally:

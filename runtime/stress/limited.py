@@ -1,4 +1,4 @@
-"""Run the server in a container-sized cgroup under the worst images, to see that it stays inside and answers.
+"""Run the server in a container-sized cgroup under the worst images, and check its memory and responses.
 
     python -m runtime.stress.limited --memory-mib 512 --cpus 0.5 [--model FOLDER] [--rounds 2]
 
@@ -56,7 +56,7 @@ class Group:
             (folder / "cgroup.procs").write_text(str(os.getpid()))
 
     def report(self) -> dict[str, int]:
-        """Return the peak in bytes, how often the limit was met, and how often the kernel killed."""
+        """Return the peak in bytes, and the numbers of limit hits and OOM kills."""
         memory = self._folders[0]
         if self.unified:
             events = dict(line.split() for line in (memory / "memory.events").read_text().splitlines())
@@ -70,7 +70,7 @@ class Group:
         }
 
     def remove(self) -> None:
-        """Remove the group, once its processes are gone."""
+        """Remove the group once its processes have exited."""
         for folder in self._folders:
             for _ in range(50):
                 with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ def _watch_log(log: Iterator[str], faults: list[str]) -> None:
 
 
 def post(port: int, case: Case) -> tuple[int, bool, float]:
-    """Send one case; return the status (0 for a failed connection), whether Retry-After was there, and seconds."""
+    """Send one case; return the status (0 for a failed connection), whether it had Retry-After, and seconds."""
     started = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
@@ -148,8 +148,8 @@ def post(port: int, case: Case) -> tuple[int, bool, float]:
         connection.close()
 
 
-def storm(port: int, wanted: list[Case], *, clients: int, rounds: int) -> list[tuple[Case, int, bool, float]]:
-    """Let every client send every case `rounds` times, each beginning elsewhere, all at once."""
+def send_all(port: int, wanted: list[Case], *, clients: int, rounds: int) -> list[tuple[Case, int, bool, float]]:
+    """Send every case `rounds` times from every client, concurrently, each starting with another case."""
     results: list[tuple[Case, int, bool, float]] = []
     barrier = threading.Barrier(clients)
 
@@ -178,7 +178,7 @@ _liveness: list[float] = []
 
 
 def judge(name: str, results: list[tuple[Case, int, bool, float]]) -> bool:
-    """Print a summary and return whether every answer was right."""
+    """Print a summary and return whether every response was correct."""
     counts = collections.Counter(status for _, status, _, _ in results)
     wrong = [
         f"{case.name}: {status}"
@@ -198,7 +198,7 @@ def judge(name: str, results: list[tuple[Case, int, bool, float]]) -> bool:
 
 
 def main() -> int:
-    """Run both storms and report."""
+    """Send the largest and the small cases and print a report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory-mib", type=int, default=512)
     parser.add_argument("--cpus", type=float, default=0.5)
@@ -224,7 +224,7 @@ def main() -> int:
             print("  after start", {key: value for key, value in group.report().items() if key == "peak"})
             for name, wanted in (("largest", big), ("largest, padded", padded), ("small", small)):
                 clients = options.clients if name != "small" else 8
-                good &= judge(name, storm(port, wanted, clients=clients, rounds=options.rounds))
+                good &= judge(name, send_all(port, wanted, clients=clients, rounds=options.rounds))
                 seen = group.report()
                 print(
                     f"    peak {seen['peak'] / _MIB:.0f} MiB, limit met {seen['limit_met']}, "

@@ -1,4 +1,4 @@
-"""Broken images by the thousand: files of every format, changed by chance in ways that know how each is built.
+"""Generates broken images: files of every format, mutated at random with knowledge of their structure.
 
 Number i of seed s is the same bytes on every machine with the same Pillow, so that a failure can be had again.
 """
@@ -22,14 +22,14 @@ _MOST_CHANGES = 5
 
 
 class Seed(NamedTuple):
-    """A sound file of a format."""
+    """A valid file of a format."""
 
     kind: str
     data: bytes
 
 
 class Mutant(NamedTuple):
-    """A changed file, and what its sender says that it is."""
+    """A mutated file, and its declared content type."""
 
     name: str
     content_type: str
@@ -37,7 +37,7 @@ class Mutant(NamedTuple):
 
 
 def seeds() -> list[Seed]:
-    """Return small sound files: every format in every mode and layout that Pillow writes."""
+    """Return small valid files: every format in every mode and layout that Pillow writes."""
     exif = Image.Exif()
     exif[274] = 6
     frames = [picture("P"), picture("P", (32, 20))]
@@ -66,7 +66,7 @@ def seeds() -> list[Seed]:
 
 
 def mutant(seed: int, number: int, sound: list[Seed]) -> Mutant:
-    """Return the broken image of this number."""
+    """Return the mutated image of this number."""
     draw = random.Random(f"{seed}/{number}")  # noqa: S311 - repeatable, not secret
     origin = draw.choice(sound)
     data = bytearray(origin.data)
@@ -89,7 +89,7 @@ def _bits(draw: random.Random, data: bytearray, _: list[Seed]) -> bytearray:
 def _number(draw: random.Random, data: bytearray, _: list[Seed]) -> bytearray:
     layout = draw.choice("<>") + draw.choice("BHI")
     value = draw.choice(_NUMBERS) & (256 ** struct.calcsize(layout) - 1)
-    # Headers are where numbers matter.
+    # Most numbers that matter are in headers.
     at = draw.randrange(min(len(data), draw.choice((64, 1024, 1 << 30))) + 1)
     data[at : at + struct.calcsize(layout)] = struct.pack(layout, value)
     return data
@@ -143,7 +143,7 @@ def _shuffled(draw: random.Random, parts: list[bytes]) -> list[bytes]:
 
 
 def _jpeg(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
-    """Work on whole segments, the length of a changed one made right half of the time."""
+    """Mutate whole segments; half of the time, the length of a changed one is corrected."""
     parts, position = [bytes(data[:2])], 2
     while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != 0xDA:
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
@@ -163,7 +163,7 @@ def _jpeg(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
 
 
 def _png(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
-    """Work on whole chunks; checksums are right but for one in five, so that the content is looked at."""
+    """Mutate whole chunks; four of five checksums are right, so that decoders read the content."""
     chunks, position = [], 8
     while position + 12 <= len(data):
         size = int.from_bytes(data[position : position + 4], "big")
@@ -182,7 +182,7 @@ def _png(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
 
 
 def _inflated(draw: random.Random, payload: bytes, sound: list[Seed]) -> bytes:
-    """Change pixels below the compression."""
+    """Mutate the decompressed pixels."""
     try:
         raw = bytearray(zlib.decompress(payload))
     except zlib.error:
@@ -194,7 +194,7 @@ def _inflated(draw: random.Random, payload: bytes, sound: list[Seed]) -> bytes:
 
 
 def _webp(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
-    """Work on whole RIFF chunks, the size of the whole made right half of the time."""
+    """Mutate whole RIFF chunks; half of the time, the total size is corrected."""
     chunks, position = [], 12
     while position + 8 <= len(data):
         size = int.from_bytes(data[position + 4 : position + 8], "little")
@@ -213,7 +213,7 @@ def _webp(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
 
 
 def _head(draw: random.Random, data: bytearray, sound: list[Seed]) -> bytearray:
-    """Change numbers of the first bytes, where GIF and BMP keep sizes, depths, offsets and flags."""
+    """Mutate numbers in the first bytes, where GIF and BMP have sizes, depths, offsets and flags."""
     for _ in range(draw.randint(1, 4)):
         head = _number(draw, data[:54], sound)
         data[: min(54, len(data))] = head

@@ -1,1 +1,1 @@
-"""Exists so that the bundled model can be made again: data, network, training, export, evaluation."""
+"""Rebuilds the bundled model: data, network, training, export, evaluation."""

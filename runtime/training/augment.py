@@ -1,4 +1,4 @@
-"""Makes each epoch's pictures differ: shift, mirror, cut out. Whole batches at a time, on pixels in memory."""
+"""Augments each epoch's images: shift, mirror, cutout. Whole batches at a time, on pixels in memory."""
 
 import torch
 from torch import Tensor
@@ -18,14 +18,14 @@ def padded(pixels: Tensor) -> Tensor:
 
 
 def normalised(pixels: Tensor) -> Tensor:
-    """Bytes to what the network takes, in the memory layout it is fast in."""
+    """Convert bytes to the network's input, in channels-last layout."""
     mean = torch.tensor(MEAN).view(1, 3, 1, 1)
     std = torch.tensor(STD).view(1, 3, 1, 1)
     return ((pixels.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def batch(pixels: Tensor, rows: Tensor, *, size: int, holes: bool, generator: torch.Generator) -> Tensor:
-    """The given rows of padded pixels, each shifted, mirrored and perhaps holed by chance, as size x size."""
+    """The given rows of padded pixels, each randomly shifted, mirrored and optionally cut out, as size x size."""
     side = pixels.shape[-1] - 2 * PADDING
     windows = pixels.unfold(2, side, 1).unfold(3, side, 1)  # [n, 3, shifts, shifts, side, side], no copy
     shift = torch.randint(0, 2 * PADDING + 1, (2, len(rows)), generator=generator)
@@ -40,7 +40,7 @@ def batch(pixels: Tensor, rows: Tensor, *, size: int, holes: bool, generator: to
 
 
 def _holed(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures with a square of the mean colour somewhere."""
+    """Pictures with a random square of the mean colour."""
     side = pictures.shape[-1]
     centre = torch.randint(0, side, (2, len(pictures), 1), generator=generator)
     along = torch.arange(side).view(1, 1, -1) - centre + HOLE // 2

@@ -14,12 +14,12 @@ SIDE = 32
 
 
 class DatasetError(ValueError):
-    """The archive is not laid out as it should be."""
+    """The archive does not have the expected layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One picture as it lies in the archive."""
+    """One picture as stored in the archive."""
 
     split: str
     name: str
@@ -36,7 +36,7 @@ def label_of(name: str) -> tuple[str, int]:
 
 
 def read_examples(archive: Path, split: str) -> list[Example]:
-    """All pictures of one split, in the order of their names, whatever order the archive has."""
+    """All pictures of one split, sorted by name."""
     examples = []
     with tarfile.open(archive) as tar:
         for member in tar:
@@ -49,7 +49,7 @@ def read_examples(archive: Path, split: str) -> list[Example]:
             assert content is not None
             examples.append(Example(split=found, name=member.name, label=label, jpeg=content.read()))
     if not examples:
-        raise DatasetError(f"{archive} has no picture under {split}/")
+        raise DatasetError(f"{archive} has no pictures under {split}/")
     return sorted(examples, key=lambda example: example.name)
 
 

@@ -31,13 +31,13 @@ PATH = "/api/v1/classify?top_k=1"
 ATTEMPTS = 20
 
 
-class AnswerError(RuntimeError):
+class ResponseError(RuntimeError):
     """The server did not classify a picture."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A JPEG file and what is on it."""
+    """A JPEG file and its class."""
 
     name: str
     wanted: str
@@ -46,7 +46,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """How many pictures of each class there were, how many were named right, and what was said instead."""
+    """The numbers of pictures and of correct ones by class, and the confusions."""
 
     total: Counter[str]
     right: Counter[str]
@@ -54,11 +54,11 @@ class Report:
 
     @property
     def top1(self) -> float:
-        """The share of right answers."""
+        """The share of correct predictions."""
         return self.right.total() / self.total.total()
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as text lines."""
         names = sorted(self.total)
         rows = [
             f"{name:12} {self.right[name]:5} of {self.total[name]:5}  {self.right[name] / self.total[name]:7.2%}"
@@ -71,7 +71,7 @@ class Report:
 
 
 def count(answers: Iterable[tuple[str, str]]) -> Report:
-    """Count pairs of the class that is on a picture and the class that was answered."""
+    """Count pairs of true and predicted class."""
     total: Counter[str] = Counter()
     right: Counter[str] = Counter()
     confused: Counter[tuple[str, str]] = Counter()
@@ -82,12 +82,12 @@ def count(answers: Iterable[tuple[str, str]]) -> Report:
         else:
             confused[wanted, found] += 1
     if not total:
-        raise DatasetError("there is no picture to measure with")
+        raise DatasetError("there are no pictures to evaluate")
     return Report(total=total, right=right, confused=confused)
 
 
 def read_pictures(source: Path) -> list[Picture]:
-    """The test split of an archive, or a folder's <class>/*.jpg, in the order of their names."""
+    """The test split of an archive, or a folder's <class>/*.jpg, sorted by name."""
     if source.is_dir():
         files = sorted(path for path in source.glob("*/*") if path.suffix.lower() in {".jpg", ".jpeg"})
         found = [Picture(name=str(path), wanted=path.parent.name, jpeg=path.read_bytes()) for path in files]
@@ -100,7 +100,7 @@ def read_pictures(source: Path) -> list[Picture]:
 
 
 def sample(pictures: Sequence[Picture], size: int | None, seed: int) -> list[Picture]:
-    """So many of the pictures, the same ones for the same seed; all of them for None."""
+    """A random sample of that size, the same for the same seed; all pictures if `size` is None."""
     return list(pictures) if size is None else random.Random(seed).sample(list(pictures), size)  # noqa: S311
 
 
@@ -137,9 +137,9 @@ def _post(connection: http.client.HTTPConnection, path: str, jpeg: bytes) -> str
         if response.status == http.HTTPStatus.OK:
             return str(json.loads(body)["predictions"][0]["class_name"])
         if response.status != http.HTTPStatus.SERVICE_UNAVAILABLE:
-            raise AnswerError(f"{response.status}: {body[:500]!r}")
+            raise ResponseError(f"{response.status}: {body[:500]!r}")
         time.sleep(float(response.headers.get("Retry-After", "1")))
-    raise AnswerError(f"still busy after {ATTEMPTS} attempts")
+    raise ResponseError(f"still busy after {ATTEMPTS} attempts")
 
 
 def main() -> None:
@@ -149,10 +149,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=BUNDLED, help="model folder (default: the bundled one)")
     parser.add_argument("--precision", choices=("FP32", "INT8", "Auto"), default="FP32", help="which graph of it")
     parser.add_argument("--url", help="measure this server instead, for example http://127.0.0.1:8080")
-    parser.add_argument("--threads", type=int, default=4, help="pictures under way at once")
-    parser.add_argument("--sample", type=int, help="only so many pictures, drawn by --seed")
+    parser.add_argument("--threads", type=int, default=4, help="concurrent requests")
+    parser.add_argument("--sample", type=int, help="evaluate a random sample of that many pictures")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--at-least", type=float, default=0.0, help="exit 1 when top-1 is below this, 0 to 1")
+    parser.add_argument("--at-least", type=float, default=0.0, help="exit with 1 if top-1 is below this, 0 to 1")
     arguments = parser.parse_args()
     pictures = sample(read_pictures(arguments.pictures), arguments.sample, arguments.seed)
     classify = from_server(arguments.url) if arguments.url else from_folder(arguments.model, arguments.precision)

@@ -1,4 +1,4 @@
-"""Turns what training left into a model folder: `python -m training.export --run FOLDER --out FOLDER`.
+"""Exports a training run to a model folder: `python -m training.export --run FOLDER --out FOLDER`.
 
 The graph is written node by node rather than traced: it is small, the batch norms are folded into the
 convolutions, and the same weights give the same bytes. It holds the network as it was at the end of each cycle of
@@ -27,38 +27,38 @@ from training.network import HEAD_CHANNELS, ConvNorm, InvertedResidual, MobileNe
 OPSET = 17
 IR_VERSION = 8
 MAX_BYTES = 5_000_000
-# What half precision of the weights may change in a score.
+# The maximum change of a score by half-precision weights.
 TOLERANCE = 0.01
 BILINEAR = 2
 
 
 class Graph:
-    """Nodes and weights as they are added; every node's output is named by its count."""
+    """A graph under construction; every node's output is named by its number."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
     def weight(self, name: str, value: Tensor) -> str:
-        """Add a small weight; its name."""
+        """Add a small weight and return its name."""
         array = np.ascontiguousarray(value.detach().numpy().astype(np.float32))
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
     def kernel(self, name: str, value: Tensor) -> str:
-        """Add a large weight, in half precision, and what makes it single precision; the latter's name."""
+        """Add a large weight in half precision with a cast to single precision, and return the cast's output."""
         array = np.ascontiguousarray(value.detach().numpy().astype(np.float16))
         self.weights.append(numpy_helper.from_array(array, name))
         return self.node("Cast", [name], to=TensorProto.FLOAT)
 
     def node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        """Add a node; the name of its output."""
+        """Add a node and return the name of its output."""
         name = f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
     def numbers(self, name: str, values: list[int]) -> str:
-        """Add whole numbers that a node takes as an input; their name."""
+        """Add an integer input of a node and return its name."""
         self.weights.append(numpy_helper.from_array(np.array(values, dtype=np.int64), name))
         return name
 
@@ -83,12 +83,12 @@ class Graph:
         return self.node("Gemm", [value, weight, bias], transB=1)
 
     def mirrored(self, value: str) -> str:
-        """Add what turns left and right round."""
+        """Add a horizontal flip."""
         last, beyond_first = self.numbers("last", [-1]), self.numbers("beyond_first", [np.iinfo(np.int64).min])
         return self.node("Slice", [value, last, beyond_first, self.numbers("columns", [3]), last])
 
     def convolution(self, block: ConvNorm, value: str) -> str:
-        """Add a convolution with its batch norm inside, and the ReLU6 where it has one."""
+        """Add a convolution with folded batch norm, and its ReLU6 if it has one."""
         layer = block[0]
         assert isinstance(layer, nn.Conv2d)
         weight, bias = folded(block)
@@ -130,7 +130,7 @@ def to_onnx(networks: Sequence[MobileNetV2]) -> onnx.ModelProto:
 
 
 def preprocessing() -> dict[str, object]:
-    """preprocessor_config.json: a photograph's short side becomes 32 pixels, and the middle is looked at."""
+    """preprocessor_config.json: a photograph's short side becomes 32 pixels, then a centre crop."""
     return {
         "do_resize": True,
         "size": {"shortest_edge": SIDE},
@@ -146,7 +146,7 @@ def preprocessing() -> dict[str, object]:
 
 
 def difference(networks: Sequence[MobileNetV2], graph: bytes) -> float:
-    """How far the logits of the graph are from the networks', at most, on made-up pictures."""
+    """The maximum difference between the logits of the graph and of the networks, on random pictures."""
     pictures = torch.randn(64, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         views = (pictures, pictures.flip(3))
@@ -167,7 +167,9 @@ def network_of(checkpoint: Path) -> MobileNetV2:
 def main() -> None:
     """Read the arguments and write the folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="what training wrote: one cycle-N.pt a cycle")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of the training run, with one cycle-N.pt a cycle"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
     snapshots = sorted(arguments.run.glob("cycle-*.pt"))

@@ -1,4 +1,4 @@
-"""Batch norm with ReLU6 as one layer for training: `fused.cpp`, compiled at its first use (g++, ninja)."""
+"""Batch norm with ReLU6 as one layer for training: `fused.cpp`, compiled at first use (g++, ninja)."""
 
 from functools import cache
 from pathlib import Path
@@ -39,13 +39,13 @@ class _Fused(torch.autograd.Function):  # type: ignore[misc, unused-ignore]
 
 
 def norm_relu6(norm: nn.BatchNorm2d, pictures: Tensor, *, relu: bool) -> Tensor:
-    """What norm and then, if asked for, ReLU6 do in training; bfloat16 [n, c, h, w], channels last."""
+    """Batch norm and optionally ReLU6 in training; bfloat16 [n, c, h, w], channels last."""
     out: Tensor = _Fused.apply(pictures, norm, relu, norm.weight, norm.bias)
     return out
 
 
 def check() -> None:
-    """Compare with torch's own two layers in single precision; raises RuntimeError where they are apart."""
+    """Compare with torch's own two layers in single precision; raises RuntimeError if they differ."""
     generator = torch.Generator().manual_seed(0)
     pictures, gradient = (
         torch.randn(8, 24, 6, 6, generator=generator).contiguous(memory_format=torch.channels_last).bfloat16()
@@ -68,7 +68,7 @@ def check() -> None:
     for name, ours, theirs in zip(names, *found, strict=True):
         apart = float((ours - theirs).abs().max() / theirs.abs().max())
         if not apart < 0.01:
-            raise RuntimeError(f"fused.cpp's {name} is {apart:.1%} apart from torch's own: do not train with it")
+            raise RuntimeError(f"fused.cpp's {name} differs by {apart:.1%} from torch's own: do not train with it")
 
 
 def _statistics(norm: nn.BatchNorm2d) -> list[Tensor]:

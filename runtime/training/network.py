@@ -74,7 +74,7 @@ class ConvNorm(nn.Sequential):  # type: ignore[misc, unused-ignore]
 
 
 class InvertedResidual(nn.Module):  # type: ignore[misc, unused-ignore]
-    """Widen (1x1), filter each channel (3x3), narrow (1x1); a shortcut where the shape stays."""
+    """Widen (1x1), filter each channel (3x3), narrow (1x1); with a shortcut if the shape is unchanged."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, expand: int) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def folded(block: ConvNorm) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution that does what convolution and batch norm do at inference."""
+    """Weight and bias of the convolution with folded batch norm, for inference."""
     convolution, norm = block[0], block[1]
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)

@@ -1,4 +1,4 @@
-"""Trains the bundled model from nothing: `python -m training.train --data cifar10-jpeg.tar.xz --out build`.
+"""Trains the bundled model from scratch: `python -m training.train --data cifar10-jpeg.tar.xz --out build`.
 
 Several single-threaded processes each work on a part of every batch and average their gradients: on a busy
 machine that is faster and steadier than threads that wait for each other after every layer. The result
@@ -26,7 +26,7 @@ from training.network import MobileNetV2
 
 @dataclass(frozen=True, kw_only=True)
 class Cycle:
-    """The learning rate once up and down; small pictures and holes come in its first epochs only."""
+    """One cycle of the learning rate; small pictures and cutout are used only in its first epochs."""
 
     epochs: int
     peak_rate: float
@@ -36,7 +36,7 @@ class Cycle:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """All that decides what comes out. The second cycle is a warm restart (Loshchilov and Hutter, 2017)."""
+    """All settings that determine the result. The second cycle is a warm restart (Loshchilov and Hutter, 2017)."""
 
     seed: int = 20260
     cycles: tuple[Cycle, ...] = (
@@ -57,12 +57,12 @@ class Recipe:
 
     @property
     def cycle_ends(self) -> list[int]:
-        """How many epochs are done at the end of each cycle."""
+        """The number of finished epochs at the end of each cycle."""
         return list(accumulate(cycle.epochs for cycle in self.cycles))
 
     @property
     def epochs(self) -> int:
-        """Of all cycles together."""
+        """The number of epochs of all cycles."""
         return self.cycle_ends[-1]
 
     def cycle_of(self, epoch: int) -> tuple[Cycle, int]:
@@ -75,14 +75,14 @@ class Recipe:
 
 
 def rate_at(cycle: Cycle, progress: float, *, warmup: float) -> float:
-    """The learning rate after this part (0 to 1) of a cycle: straight up, then straight down to nothing."""
+    """The learning rate after this part (0 to 1) of a cycle: linearly up, then linearly down to 0."""
     if progress < warmup:
         return cycle.peak_rate * (0.05 + 0.95 * progress / warmup)
     return cycle.peak_rate * (1 - progress) / (1 - warmup)
 
 
 def generator_for(recipe: Recipe, *, epoch: int, rank: int) -> torch.Generator:
-    """Random numbers of its own for each epoch and process, so that a resumed run repeats a whole one."""
+    """A separate generator for each epoch and process, so that a resumed run equals an uninterrupted one."""
     sequence = np.random.SeedSequence([recipe.seed, epoch, rank])
     return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
 
@@ -109,7 +109,7 @@ class Trainer:
         )
 
     def step(self, pictures: Tensor, labels: Tensor, *, rate: float) -> float:
-        """One update of the weights; the loss of this process's part."""
+        """Update the weights once; returns the loss of this process's part."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
@@ -122,14 +122,14 @@ class Trainer:
         return float(loss.item())
 
     def follow(self, step: int) -> None:
-        """Let the running average of the weights follow them; faster at the start, where it is worth little."""
+        """Update the running average of the weights; faster at the start of training."""
         decay = min(self.recipe.average_decay, (1 + step) / (10 + step)) ** self.recipe.average_every
         with torch.no_grad():
             for kept, now in zip(floats(self.average), floats(self.network), strict=True):
                 kept.lerp_(now, 1 - decay)
 
     def epoch(self, number: int, pixels: Tensor, labels: Tensor) -> float:
-        """Go once through the data; the mean loss."""
+        """Train one epoch; returns the mean loss."""
         recipe = self.recipe
         order = torch.randperm(len(labels), generator=generator_for(recipe, epoch=number, rank=recipe.processes))
         generator = generator_for(recipe, epoch=number, rank=self.rank)
@@ -160,7 +160,7 @@ class Trainer:
         return total / steps
 
     def top1(self, pictures: Tensor, labels: Tensor) -> float:
-        """The averaged network's share of right answers."""
+        """The averaged network's share of correct predictions."""
         self.average.eval()
         with torch.inference_mode():
             right = sum(
@@ -170,7 +170,7 @@ class Trainer:
         return right / len(labels)
 
     def save(self, path: Path, *, epochs_done: int) -> None:
-        """Write all that is needed to go on; whole or not at all."""
+        """Write a checkpoint, atomically."""
         state = {
             "recipe": asdict(self.recipe),
             "epochs_done": epochs_done,
@@ -183,7 +183,7 @@ class Trainer:
         unfinished.replace(path)
 
     def resume(self, path: Path) -> int:
-        """Take up what save wrote; the number of epochs done."""
+        """Load a checkpoint; returns the number of finished epochs."""
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -207,12 +207,12 @@ def shared_mean(tensors: list[Tensor]) -> None:
 
 
 def say(line: str) -> None:
-    """One line of progress."""
+    """Print one progress line."""
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor]) -> None:
-    """What each process does."""
+    """Train in one process."""
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.distributed.init_process_group(
@@ -228,7 +228,7 @@ def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor
             trainer.save(checkpoint, epochs_done=number + 1)
             if number + 1 in recipe.cycle_ends:
                 trainer.save(out / f"cycle-{recipe.cycle_ends.index(number + 1) + 1}.pt", epochs_done=number + 1)
-            # For the log only: no choice is made by it, and the last epoch's weights are what is exported.
+            # Only for the log: nothing depends on it, and the last epoch's weights are exported.
             score = trainer.top1(data["glance_pixels"], data["glance_labels"])
             took = time.monotonic() - started
             left = took * (recipe.epochs - number - 1)
@@ -241,7 +241,7 @@ def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor
 
 
 def load(archive: Path) -> dict[str, Tensor]:
-    """The training pictures, padded, and a fifth of the test pictures for a glance at the progress."""
+    """The training pictures, padded, and a fifth of the test pictures to monitor progress."""
     pixels, labels = decoded(read_examples(archive, "train"))
     glance_pixels, glance_labels = decoded(read_examples(archive, "test")[::5])
     data = {
@@ -254,13 +254,11 @@ def load(archive: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Read the arguments, train, leave checkpoint.pt, recipe.json and a cycle-N.pt for each cycle."""
+    """Read the arguments, train, and write checkpoint.pt, recipe.json and a cycle-N.pt for each cycle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the archive of JPEGs")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoint.pt; taken up again if there"
-    )
-    parser.add_argument("--stop-after", type=int, help="leave off after so many epochs, to go on another time")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint.pt; resumed if it exists")
+    parser.add_argument("--stop-after", type=int, help="stop after that many epochs, to resume later")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
     arguments = parser.parse_args()
     recipe = Recipe(seed=arguments.seed)

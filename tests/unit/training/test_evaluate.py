@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from training.dataset import DatasetError
-from training.evaluate import AnswerError, Picture, count, from_server, read_pictures, sample
+from training.evaluate import Picture, ResponseError, count, from_server, read_pictures, sample
 
 
 def pictures(number: int) -> list[Picture]:
@@ -111,7 +111,7 @@ def test_a_busy_server_is_asked_again() -> None:
 
 
 def test_a_refusal_is_an_error_that_shows_the_answer() -> None:
-    with server([(415, b"no image")]) as (url, _), pytest.raises(AnswerError, match=r"415.*no image"):
+    with server([(415, b"no image")]) as (url, _), pytest.raises(ResponseError, match=r"415.*no image"):
         from_server(url)(b"jpeg")
 
 
