@@ -1,1 +1,1 @@
-"""Measures the server against the limit of the same cores and against what a tutorial would write."""
+"""Measures the server against the limit of the same cores and against a tutorial-style app."""

@@ -29,7 +29,7 @@ _PACKAGES = ("onnxruntime", "pillow", "numpy", "uvicorn", "fastapi")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and report; 1 where --assert and a bar was missed, 2 where it could not be measured."""
+    """Measure and report; returns 1 if a bar was missed with --assert, 2 if the measurement failed."""
     command = _parser().parse_args(arguments)
     return run(lambda work: _compare_batches(command, work) if command.batching else _compare(command, work))
 
@@ -73,8 +73,8 @@ def _bench(command: argparse.Namespace, work: Path) -> measure.Bench:
     for precision in options.precisions:
         if precision not in prepared.precisions:
             say(
-                f"{precision} left out: {prepared.model} holds no {workload.GRAPHS[precision]}. "
-                "Make a folder that does with `imageclassifier quantize`, and give it with --model"
+                f"skipping {precision}: {prepared.model} has no {workload.GRAPHS[precision]}. "
+                "Create a folder that has one with `imageclassifier quantize`, and pass it with --model"
             )
     found = results.Results(facts=_facts(options, prepared, quick=command.quick))
     say(found.facts["workload"])
@@ -95,9 +95,7 @@ def _facts(options: Options, prepared: workload.Workload, *, quick: bool) -> dic
     threads = cgroup.thread_count()
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     body = "pictures in a form" if options.form else "ours gets the raw body, the baseline a form"
-    shared = (
-        "the load generator has CPUs of its own" if options.generator_cpus else "load generator on the same CPUs"
-    )
+    shared = "load generator on its own CPUs" if options.generator_cpus else "load generator on the same CPUs"
     return {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "workload": prepared.describe(),
@@ -124,7 +122,7 @@ def _processor() -> str:
 
 
 def _report(found: results.Results, out: Path, *, judged: bool) -> int:
-    # matplotlib is loaded only now: before, its pages would have been shared with the servers'.
+    # matplotlib is imported only now: earlier, the servers would have shared pages with it.
     from runtime.bench import plot  # noqa: PLC0415
 
     print(f"\n{table.render(found)}\n")
@@ -138,7 +136,7 @@ def _report(found: results.Results, out: Path, *, judged: bool) -> int:
     print("\n" + "\n".join(bar.line() for bar in all_bars))
     missed = sum(bar.verdict == "MISSED" for bar in all_bars)
     unknown = sum(bar.verdict == "not judged" for bar in all_bars)
-    quick = " (a quick run: too short to go by)" if found.facts.get("quick") else ""
+    quick = " (a quick run: too short to be meaningful)" if found.facts.get("quick") else ""
     print(f"\n{len(all_bars) - missed - unknown} held, {missed} missed, {unknown} not judged{quick}")
     return 1 if missed else 0
 
@@ -150,42 +148,53 @@ def _parser() -> argparse.ArgumentParser:
     add("--precision", dest="precisions", type=_precisions, metavar="LIST", help="FP32, INT8 or both: FP32,INT8")
     add("--clients", type=_numbers, metavar="LIST", help="for example 1,8,50,200")
     add("--rounds", type=_positive, metavar="N", help="slices of each target under each load (default: 7)")
-    add("--seconds", type=_seconds, metavar="S", help="of one slice (default: 6)")
-    add("--warmup", type=_seconds, metavar="S", help="before each slice, not counted (default: 1)")
-    add("--quick", action="store_true", help="a short run that shows that all works; its figures mean little")
+    add("--seconds", type=_seconds, metavar="S", help="length of a slice (default: 6)")
+    add("--warmup", type=_seconds, metavar="S", help="warm-up before each slice (default: 1)")
+    add(
+        "--quick", action="store_true", help="a short run to see that everything works; figures are not meaningful"
+    )
     add("--starts", type=_positive, metavar="N", help="starts of each server (default: 5)")
     add("--memory-seconds", type=_seconds, metavar="S", help="load before memory is read (default: 10)")
-    add("--memory-curve", type=_positive, metavar="REQUESTS", help="also follow memory over so many requests")
-    add("--body", choices=("form", "raw"), help="how our server is sent pictures (default: form, as the baseline)")
+    add("--memory-curve", type=_positive, metavar="REQUESTS", help="also measure memory over that many requests")
+    add("--body", choices=("form", "raw"), help="request body for our server (default: form, as for the baseline)")
     add(
-        "--baseline", dest="baseline_style", choices=("best", "async", "sync"), help="its endpoint (default: best)"
+        "--baseline",
+        dest="baseline_style",
+        choices=("best", "async", "sync"),
+        help="the baseline's endpoint (default: best)",
     )
     add(
         "--batching",
         type=_batch_sizes,
         metavar="LIST",
-        help="instead of all this, compare our server with these batch sizes, for example 1,4,8,16",
+        help="only compare our server with these batch sizes, for example 1,4,8,16",
     )
     add("--impatient", action="store_true", default=None, help="clients do not wait for Retry-After")
     add("--cpus", type=_numbers, metavar="LIST", help="run everything on these CPUs, for example 0,1")
-    add("--generator-cpus", type=_numbers, metavar="LIST", help="and the load generator on these instead")
-    add("--out", type=Path, default=_OUT, metavar="FOLDER", help="for results.json and results.png (build/bench)")
-    add("--report", type=Path, metavar="FILE", help="measure nothing: show a results.json again")
-    add("--assert", dest="judge", action="store_true", help="judge by the bars; status 1 where one is missed")
+    add("--generator-cpus", type=_numbers, metavar="LIST", help="run the load generator on these CPUs instead")
+    add(
+        "--out",
+        type=Path,
+        default=_OUT,
+        metavar="FOLDER",
+        help="folder of results.json and results.png (build/bench)",
+    )
+    add("--report", type=Path, metavar="FILE", help="measure nothing, show this results.json")
+    add("--assert", dest="judge", action="store_true", help="check the bars; exit status 1 if one is missed")
     return parser
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     numbers = tuple(sorted({int(part) for part in text.split(",")}))
     if not numbers or numbers[0] < 0 or numbers[-1] > 10_000:
-        raise argparse.ArgumentTypeError(f"not a list of whole numbers up to 10000: {text!r}")
+        raise argparse.ArgumentTypeError(f"not a list of integers up to 10000: {text!r}")
     return numbers
 
 
 def _batch_sizes(text: str) -> tuple[int, ...]:
     numbers = _numbers(text)
     if not 1 <= numbers[0] <= numbers[-1] <= 64:
-        raise argparse.ArgumentTypeError(f"not a list of whole numbers from 1 to 64: {text!r}")
+        raise argparse.ArgumentTypeError(f"not a list of integers from 1 to 64: {text!r}")
     return numbers
 
 

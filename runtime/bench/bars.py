@@ -1,4 +1,4 @@
-"""The bars: what must hold of a run, and which of it did not, by how much."""
+"""The bars that a run must pass, and which ones it missed by how much."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAIN, _CROWD = (8, 50), 200
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One comparison; `value` is None where the run did not measure it."""
+    """One comparison; `value` is None if the run did not measure it."""
 
     text: str
     value: float | None
@@ -42,18 +42,18 @@ class Bar:
         return "held" if held else "MISSED"
 
     def line(self) -> str:
-        """Return one line for people."""
-        wanted = f"{'at most' if self.at_most else 'at least'} {self.bound:g}{self.unit}"
+        """Return the verdict as one line."""
+        required = f"{'at most' if self.at_most else 'at least'} {self.bound:g}{self.unit}"
         if self.value is None:
-            return f"{self.verdict:<11} {self.text}: wanted {wanted}"
+            return f"{self.verdict:<11} {self.text}: required: {required}"
         by = f", missed by {abs(self.value - self.bound):.3g}{self.unit}" if self.verdict == "MISSED" else ""
-        return f"{self.verdict:<11} {self.text}: {self.value:.3g}{self.unit}, wanted {wanted}{by}"
+        return f"{self.verdict:<11} {self.text}: {self.value:.3g}{self.unit}, required: {required}{by}"
 
 
 def judge(results: Results) -> list[Bar]:
-    """Return every bar, for the precisions that were measured and those that were asked for."""
-    wanted = results.facts.get("precisions_asked") or results.precisions()
-    return [bar for precision in wanted for bar in _of_precision(results, precision)]
+    """Return every bar, for the requested precisions, by default the measured ones."""
+    precisions = results.facts.get("precisions_asked") or results.precisions()
+    return [bar for precision in precisions for bar in _of_precision(results, precision)]
 
 
 def _of_precision(results: Results, precision: str) -> Iterator[Bar]:
@@ -62,7 +62,7 @@ def _of_precision(results: Results, precision: str) -> Iterator[Bar]:
     for clients in (50, _CROWD):
         slices = results.select(SERVER, precision, clients)
         yield Bar(
-            text=f"{precision}, {clients} clients: p99 / own p50",
+            text=f"{precision}, {clients} clients: p99 / its p50",
             value=_median([entry.p99 / entry.p50 for entry in slices if entry.p50]),
             bound=TAIL,
             at_most=True,
@@ -87,7 +87,7 @@ def _throughput(results: Results, precision: str, clients: int) -> Iterator[Bar]
         at_most=False,
     )
     yield Bar(
-        text=f"{where}: CPU per answer / limit's",
+        text=f"{where}: CPU per response / limit's",
         value=_ratio(results, server, limit, clients, lambda entry: entry.cpu_per_thousand),
         bound=CPU_OF_LIMIT,
         at_most=True,
@@ -109,7 +109,7 @@ def _errors(results: Results, precision: str) -> Iterator[Bar]:
             for entry in slices
         ]
         yield Bar(
-            text=f"{precision}, {clients} clients: answers other than {' and '.join(sorted(allowed))}",
+            text=f"{precision}, {clients} clients: responses other than {' and '.join(sorted(allowed))}",
             value=float(sum(wrong)) if slices else None,
             bound=0,
             at_most=True,
@@ -129,7 +129,7 @@ def _alone(results: Results, precision: str) -> Iterator[Bar]:
         unit=" MB",
     )
     yield Bar(
-        text=f"{precision}: start to first answer, above the bare import",
+        text=f"{precision}: start to first response, minus the bare import",
         value=above,
         bound=START_SECONDS,
         at_most=True,
@@ -137,7 +137,7 @@ def _alone(results: Results, precision: str) -> Iterator[Bar]:
     )
     curve = next((entry for entry in results.curves if entry.precision == precision), None)
     yield Bar(
-        text=f"{precision}: PSS at the end / early on, over {CURVE_ANSWERS} answers",
+        text=f"{precision}: PSS at the end / early on, over {CURVE_ANSWERS} responses",
         value=growth(curve) if curve and curve.points[-1][0] >= CURVE_ANSWERS else None,
         bound=CURVE_GROWTH,
         at_most=True,
@@ -145,7 +145,7 @@ def _alone(results: Results, precision: str) -> Iterator[Bar]:
 
 
 def growth(curve: Curve) -> float | None:
-    """Return the median of the last fifth of the points over that of the second fifth; None of too few points."""
+    """Return the median of the last fifth of the points divided by that of the second; None if too few points."""
     sizes = [size for _, size in curve.points]
     fifth = len(sizes) // 5
     early, late = _median(sizes[fifth : 2 * fifth]), _median(sizes[len(sizes) - fifth :] if fifth else [])

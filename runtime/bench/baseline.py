@@ -1,10 +1,10 @@
-"""The baseline: a classifier behind FastAPI as tutorials write it, correct and with every default left as it is.
+"""The baseline: a classifier with FastAPI as in tutorials, correct and with all defaults.
 
     BENCH_MODEL_DIR=FOLDER uvicorn runtime.bench.baseline:app
 
 `UploadFile`, Pillow to open, convert, resize and crop, NumPy to normalise, one ONNX Runtime session, one uvicorn
-worker. Tutorials write the endpoint with `async def` or with `def`; both are here, and the quicker is compared.
-Nothing in it is made slow on purpose, and nothing of `imageclassifier_runtime` is used.
+worker. Tutorials write the endpoint with `async def` or with `def`; both exist here; the faster one is compared.
+Nothing in it is slow on purpose, and it uses nothing of `imageclassifier_runtime`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def preprocess(image: Image.Image) -> Any:
 
 
 def classify(data: bytes) -> dict[str, Any]:
-    """Return the five likeliest classes."""
+    """Return the five most likely classes."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     logits = session.run(None, {input_name: preprocess(image)})[0][0]
     exponentials = np.exp(logits - np.max(logits))

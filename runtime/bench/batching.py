@@ -1,4 +1,4 @@
-"""Whether batches gain anything here: our server with several batch sizes in alternating slices, and a verdict."""
+"""Measures whether batching improves throughput: several batch sizes in alternating slices, and a verdict."""
 
 from __future__ import annotations
 
@@ -30,44 +30,44 @@ _HEAD = (
     "CPU s/1000",
     "PSS MB",
 )
-# What a gain in images a second has to be at the least, in every round, before it is called one.
+# The minimum gain in images a second, in every round.
 _GAIN = 1.03
-# And how much longer one client alone may wait for it, at the median.
+# The maximum increase of p50 with the fewest clients.
 _WAIT = 1.05
 
 
-def sizes_of(wanted: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the sizes to compare: those that are wanted and 1, which all others are compared with."""
-    return tuple(sorted({1, *wanted}))
+def sizes_of(requested: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes to compare: the requested ones and 1, the reference of all ratios."""
+    return tuple(sorted({1, *requested}))
 
 
 def run(bench: Bench, sizes: tuple[int, ...]) -> None:
     """Fill the bench's results with a slice of each size under each load, round after round; raises BenchError."""
     options, found = bench.options, bench.results
-    everyone = [Target(name(size), precision) for precision in bench.workload.precisions for size in sizes]
-    total = options.rounds * len(options.clients) * len(everyone)
+    targets = [Target(name(size), precision) for precision in bench.workload.precisions for size in sizes]
+    total = options.rounds * len(options.clients) * len(targets)
     progress = Progress()
     with ExitStack() as stack:
         running = {}
-        for target in everyone:
+        for target in targets:
             kind = servers.ours(bench.workload, target.precision, {"MAX_BATCH_SIZE": target.name.split()[1]})
             running[target] = stack.enter_context(servers.Server(kind, bench.logs))
         for clients in options.clients:
             for number in range(options.rounds):
-                for target in order(everyone, number):
+                for target in order(targets, number):
                     entry = slice_of(target, clients, number, bench.load(running[target], clients))
                     found.slices.append(entry)
                     progress.show(
                         f"slice {len(found.slices)} of {total}: {target.name} {target.precision}, "
                         f"{clients} clients: {entry.throughput:.1f}/s, p50 {entry.p50:.0f} ms"
                     )
-        found.footprints += [_footprint(target, running[target].pid) for target in everyone]
+        found.footprints += [_footprint(target, running[target].pid) for target in targets]
     progress.close()
-    say("all servers were up at once: their PSS counts what they share by parts")
+    say("all servers ran at the same time: their PSS divides the pages that they share")
 
 
 def name(size: int) -> str:
-    """Return what slices of this size are called in the record."""
+    """Return the target name of this size in the results."""
     return f"batch {size}"
 
 
@@ -84,9 +84,9 @@ def render(results: Results, sizes: tuple[int, ...]) -> str:
 
 
 def verdict(results: Results, precision: str, sizes: tuple[int, ...]) -> str:
-    """Return in words which size is right here: 1, unless a larger one gains in every round and costs no latency.
+    """Return the recommended size in words: 1, unless a larger one gains in every round without added latency.
 
-    The smallest of those within the noise of the best is named, because a batch takes memory.
+    Of sizes within the noise of the best, the smallest is recommended, because a batch takes memory.
     """
     clients = results.clients()
     most, fewest = clients[-1], clients[0]
@@ -105,7 +105,7 @@ def verdict(results: Results, precision: str, sizes: tuple[int, ...]) -> str:
     size = min(size for size, gain in gains.items() if gain.high >= best)
     return (
         f"{precision}: a batch size of {size} gains: {gains[size].median:.2f} ({gains[size].low:.2f}-"
-        f"{gains[size].high:.2f}) times the images/s of single ones at {most} clients."
+        f"{gains[size].high:.2f}) times the images/s of size 1 at {most} clients."
     )
 
 

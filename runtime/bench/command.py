@@ -1,4 +1,4 @@
-"""How a measurement runs and ends: a folder for the run, and 2 with the cause where it cannot be done."""
+"""Runs a measurement in a temporary folder; a BenchError is printed and gives exit status 2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(measure: Callable[[Path], int]) -> int:
-    """Return the exit status of `measure`, which is given an empty folder that is removed after it."""
+    """Return the exit status of `measure`, which gets an empty temporary folder."""
     try:
         with tempfile.TemporaryDirectory(prefix="imageclassifier-bench-") as work:
             return measure(Path(work))

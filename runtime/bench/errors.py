@@ -1,7 +1,7 @@
-"""What keeps a benchmark from being run or finished."""
+"""The error of a benchmark that cannot run or finish."""
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """A cause that a person can act on; its text is shown alone."""
+    """The message names a cause that the user can fix; it is printed without a traceback."""

@@ -1,4 +1,4 @@
-"""What the driver gives its two working processes, and what they give back; plain JSON both ways."""
+"""Jobs for the driver's two kinds of worker processes, and their results, as plain JSON."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadJob:
-    """What to send, to whom, and when to stop: after `seconds`, or `max_answers` with status 200.
+    """Pictures to send to a server until `seconds` have passed, or `max_answers` had status 200.
 
-    Times in seconds; the first `warmup` ones do not count. `form` sends the picture in a form, else as the body.
+    Times in seconds; the first `warmup` seconds do not count. `form` sends the picture in a form, else as body.
     """
 
     port: int
@@ -28,10 +28,10 @@ class LoadJob:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Load:
-    """What was seen inside the window. Latencies in milliseconds, of status 200 alone.
+    """The result of the measured window. Latencies in milliseconds, only of status 200.
 
-    `statuses` counts answers by status, and what was no answer as `reset`, `refused`, `timeout` or `malformed`.
-    `unfinished` requests were still without an answer when waiting for them ended, long after the window.
+    `statuses` counts responses by status, and failures as `reset`, `refused`, `timeout` or `malformed`.
+    `unfinished` requests had no response within the timeout after the window.
     """
 
     seconds: float
@@ -60,7 +60,7 @@ class LimitJob:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What was done inside the window; latencies in milliseconds."""
+    """The result of the measured window; latencies in milliseconds."""
 
     seconds: float
     answers: int

@@ -1,10 +1,10 @@
-"""The in-process limit: from JPEG bytes to the top five in a plain loop of threads, with the runtime's own stages.
+"""The in-process limit: from JPEG bytes to the top five classes in a loop of threads, with the runtime's stages.
 
     python -m runtime.bench.limit < job.json > result.json
 
-No HTTP, no queue, no event loop, no log: what the server's own decode, preprocess and session functions could do
-on these cores if serving were free. Several loops share a session that uses one thread for each call; one loop
-alone has a session that uses all the threads there are.
+Without HTTP, queue, event loop or log: the rate of the server's decode, preprocess and session functions on these
+cores if serving cost nothing. Several loops share a session with one thread for each call; a single loop has a
+session that uses all threads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def run(job: LimitJob) -> Limit:
-    """Do one job in this process."""
+    """Run one job in this process."""
     classify = classifier(job)
     pictures = [file.read_bytes() for file in sorted(Path(job.pictures).glob("*.jpg"))]
     stop = threading.Event()
@@ -71,15 +71,15 @@ def run(job: LimitJob) -> Limit:
 
 
 def classifier(job: LimitJob) -> Callable[[bytes], object]:
-    """Return the function from JPEG bytes to the five likeliest classes, made of the runtime's stages alone."""
+    """Return a function from JPEG bytes to the five most likely classes, made only of the runtime's stages."""
     malloc.configure(arenas=2)  # as `serve` does
     model = model_folder.load(Path(job.folder))
-    how = model.preprocessing
-    session = open_session(Path(job.graph), input_size=how.crop[0], threads=job.session_threads)
+    preprocessing = model.preprocessing
+    session = open_session(Path(job.graph), input_size=preprocessing.crop[0], threads=job.session_threads)
 
     def classify(data: bytes) -> object:
         header = image_headers.read(data)
-        scores = session.run(preprocess(decode(header), header.orientation, how))[0]
+        scores = session.run(preprocess(decode(header), header.orientation, preprocessing))[0]
         return top(scores, model.labels, 5, logits=not session.gives_probabilities)
 
     return classify

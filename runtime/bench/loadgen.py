@@ -1,13 +1,13 @@
-"""The load generator: N clients in a closed loop, each with one connection kept alive, in a process of its own.
+"""The load generator: N clients in a closed loop, each with one keep-alive connection, in a separate process.
 
     python -m runtime.bench.loadgen < job.json > result.json
 
-Closed loop: a client sends its next request when it has its answer, so latencies are those that one of N such
-clients sees. They say nothing of clients that arrive whether or not the server keeps up. A client that is told 503
-waits as long as Retry-After says, as a decent one does; `impatient` ones come again at once.
+Closed loop: a client sends its next request after a response, so latencies are those of one of N such clients, not
+of clients that arrive whether or not the server keeps up. A client that gets 503 waits for Retry-After;
+`impatient` ones retry immediately.
 
-It shares the server's CPUs. Like one on another machine it pushes no thread of a server off them: it waits for its
-turn, and what it waits is part of the latencies.
+It shares the server's CPUs. Like one on another machine, it does not preempt the server's threads: it waits for a
+CPU, and that wait is part of the latencies.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RECONNECT_SECONDS = 0.1
 
 
 class Connection(asyncio.Protocol):
-    """One connection of a client; a client that has left it behind no longer hears of it."""
+    """One connection of a client; it ignores events once the client has replaced it."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -43,19 +43,19 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Send at once."""
+        """Send the first request."""
         self.transport = transport
         self._client.connection = self
         self._client.send()
 
     def data_received(self, data: bytes) -> None:
-        """Hand an answer on once it is whole."""
+        """Pass a response to the client once it is complete."""
         if self._client.connection is not self:
             return
         self._buffer += data
         try:
             head = wire.parse_head(self._buffer)
-        except wire.AnswerError:
+        except wire.ResponseError:
             self._client.failed("malformed")
             return
         if head is not None and len(self._buffer) >= head.end:
@@ -63,13 +63,13 @@ class Connection(asyncio.Protocol):
             self._client.answered(head)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Tell the client, if it is still its connection."""
+        """Notify the client, if this is still its connection."""
         if self._client.connection is self:
             self._client.lost()
 
 
 class Client:
-    """One client: one request under way at a time."""
+    """One client, with one request in flight at a time."""
 
     def __init__(self, run: Run, number: int) -> None:
         self._run = run
@@ -78,7 +78,7 @@ class Client:
         self.sent_at = 0.0
 
     def send(self) -> None:
-        """Send the next picture, on a new connection where there is none."""
+        """Send the next picture, on a new connection if there is none."""
         run = self._run
         transport = self.connection.transport if self.connection is not None else None
         if run.stopping:
@@ -93,7 +93,7 @@ class Client:
             transport.write(data)
 
     def answered(self, head: wire.Head) -> None:
-        """Count an answer and go on, after the wait that it asks for."""
+        """Count a response and send the next request, after Retry-After if given."""
         now = time.perf_counter()
         began, self.sent_at = self.sent_at, 0.0
         if not began:
@@ -108,27 +108,27 @@ class Client:
             self.send()
 
     def lost(self) -> None:
-        """A connection that ends while a request is under way is an error; between requests it is not."""
+        """Count a connection that closes during a request as an error; between requests it is not one."""
         self.connection = None
         if self.sent_at:
             self.failed("reset")
 
     def failed(self, kind: str) -> None:
-        """Count what was no answer, and begin again on a new connection."""
+        """Count a failed request, and retry on a new connection."""
         self.sent_at = 0.0
         self._run.record(kind, 0.0)
         self.close()
         self._run.loop.call_later(_RECONNECT_SECONDS, self.send)
 
     def close(self) -> None:
-        """End the connection, if there is one."""
+        """Close the connection, if there is one."""
         connection, self.connection = self.connection, None
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
 
 
 class Run:
-    """All clients of one job, and what they count."""
+    """All clients of one job, and their counters."""
 
     def __init__(self, job: LoadJob, requests: list[bytes]) -> None:
         self.job = job
@@ -145,14 +145,14 @@ class Run:
         self._marks: list[tuple[float, float, float]] = []
 
     async def go(self) -> Load:
-        """Send until the window ends, wait for what is under way, and return what was counted."""
+        """Send until the window ends, wait for requests in flight, and return the result."""
         job = self.job
         for client in self._clients:
             self.connect(client)
         self.loop.call_later(job.warmup, self._begin)
         self.loop.call_later(1.0, self._watch)
         await self._ended.wait()
-        self._see_whether_idle()
+        self._check_idle()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), job.timeout)
         unfinished = sum(bool(client.sent_at) for client in self._clients)
@@ -177,7 +177,7 @@ class Run:
     def record(self, status: str, seconds: float) -> None:
         """Count one outcome, if it falls into the window."""
         if self.stopping:
-            self._see_whether_idle()
+            self._check_idle()
         if not self._measuring:
             return
         self._statuses[status] += 1
@@ -186,14 +186,14 @@ class Run:
             if len(self._latencies) >= self.job.max_answers:
                 self._end()
 
-    def _see_whether_idle(self) -> None:
+    def _check_idle(self) -> None:
         if not any(client.sent_at for client in self._clients):
             self._idle.set()
 
     def _begin(self) -> None:
         self._measuring = True
         self._mark()
-        # From here, not from the start: on a busy machine this may come late, and the window is to stay whole.
+        # Scheduled here, not at the start: on a busy machine this may run late, and must not shorten the window.
         self.loop.call_later(self.job.seconds, self._end)
 
     def _end(self) -> None:
@@ -230,22 +230,22 @@ class Run:
 
 
 async def run(job: LoadJob, requests: list[bytes]) -> Load:
-    """Do one job in this process."""
+    """Run one job in this process."""
     return await Run(job, requests).go()
 
 
 def main() -> None:
-    """Read the job, do it, write the result."""
+    """Read a job, run it, write its result."""
     job = LoadJob(**json.load(sys.stdin))
     if job.cpus:
         os.sched_setaffinity(0, job.cpus)
-    with contextlib.suppress(OSError, AttributeError):  # a sandbox may refuse it, and only Linux has it
+    with contextlib.suppress(OSError, AttributeError):  # a sandbox may deny it, and only Linux has it
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     try:
         requests = wire.requests(job.path, Path(job.pictures), form=job.form)
     except BenchError as error:
         raise SystemExit(str(error)) from None
-    # Bounded in time and in count, and makes no cycles worth collecting.
+    # The run is short and creates few reference cycles.
     gc.disable()
     print(json.dumps(dataclasses.asdict(uvloop.run(run(job, requests)))))
 

@@ -1,4 +1,4 @@
-"""The run: every server alone first, then all in alternating slices, then the memory curve."""
+"""Runs the measurement: each server alone first, then all in alternating slices, then the memory curve."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CURVE_POINTS = 50
 _SMALLEST_PORTION = 60
 _NO_BOUND = 1_000_000_000
 _CEILING_SECONDS = 3.0
-# Between the load and the look at the memory, the same for all: what is handed back after a load counts as such.
+# Between the load and the memory reading, so that memory released after a load is not counted.
 _REST_SECONDS = 1.0
-# What a portion of the curve may take; its end is a number of answers, not a time.
+# Timeout of a portion of the curve, which ends after a number of responses.
 _PORTION_SECONDS = 600.0
 _GRACE_SECONDS = 180.0
-# What our server and the baseline import from others.
+# The third-party imports of our server and of the baseline.
 SERVER_IMPORTS = (
     *("onnxruntime", "numpy", "PIL.Image", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
     *("PIL.PngImagePlugin", "PIL.WebPImagePlugin", "prometheus_client", "fastapi", "starlette.responses"),
@@ -45,7 +45,7 @@ BASELINE_IMPORTS = (
 
 
 class Bench:
-    """One run over one workload; `results` grows while it runs."""
+    """One run over one workload, which fills `results`."""
 
     def __init__(self, workload: Workload, options: Options, results: Results, work: Path) -> None:
         self.workload = workload
@@ -65,24 +65,24 @@ class Bench:
                 self._curve(precision)
 
     def _style_and_ceiling(self) -> str:
-        """Find the generator's ceiling, and which way of writing the baseline's endpoint is the quicker."""
+        """Measure the generator's ceiling, and find the faster of the baseline's endpoints."""
         with servers.Server(servers.null(), self.logs) as server:
             load = self.load(server, MAIN_CLIENTS, seconds=min(_CEILING_SECONDS, self.options.seconds))
         self.results.ceiling = slice_of(Target("null", "-"), MAIN_CLIENTS, 0, load)
         ceiling = self.results.ceiling.throughput
-        say(f"load generator's ceiling: {ceiling:.0f} requests/s to a server that does nothing")
+        say(f"load generator's ceiling: {ceiling:.0f} requests/s to a null server")
         if self.options.baseline_style != "best":
             self.results.facts["baseline_style"] = self.options.baseline_style
             return self.options.baseline_style
         rates = {}
         for style in ("async", "sync"):
             with servers.Server(servers.baseline(self.workload, style=style), self.logs) as server:
-                server.ask(self._picture)
+                server.classify(self._picture)
                 load = self.load(server, MAIN_CLIENTS)
                 rates[style] = load.answers / load.seconds
         best = max(rates, key=lambda style: rates[style])
-        said = ", ".join(f"{style} def {rate:.0f}/s" for style, rate in rates.items())
-        say(f"baseline's endpoint: {said}; compared with: {best} def")
+        measured = ", ".join(f"{style} def {rate:.0f}/s" for style, rate in rates.items())
+        say(f"baseline's endpoint: {measured}; comparing with {best} def")
         self.results.facts["baseline_style"] = best
         return best
 
@@ -92,16 +92,16 @@ class Bench:
         return servers.baseline(self.workload, style=style)
 
     def _footprints(self, style: str) -> None:
-        """Measure each server alone on the machine: pages that two of them share would count by halves."""
+        """Measure each server while no other runs: PSS would divide the pages that two of them share."""
         for target in targets(self.workload.precisions):
             if target.name == LIMIT:
                 continue
             starts, imports = [], []
-            self._import_seconds(target.name)  # from then on the files are in memory for both
+            self._import_seconds(target.name)  # fills the page cache for both
             for attempt in range(self.options.starts):
                 imports.append(self._import_seconds(target.name))
                 with servers.Server(self._kind(target, style), self.logs) as server:
-                    server.ask(self._picture)
+                    server.classify(self._picture)
                     starts.append(time.perf_counter() - server.started_at)
                     if attempt < self.options.starts - 1:
                         continue
@@ -119,8 +119,8 @@ class Bench:
             )
             self.results.footprints.append(entry)
             say(
-                f"{target.name} {target.precision} alone: {min(starts):.2f} s to the first answer, "
-                f"{memory.pss / 1e6:.0f} MB PSS after {load.answers} answers"
+                f"{target.name} {target.precision} alone: {min(starts):.2f} s to the first response, "
+                f"{memory.pss / 1e6:.0f} MB PSS after {load.answers} responses"
             )
 
     def _import_seconds(self, target: str) -> float:
@@ -134,21 +134,21 @@ class Bench:
         return time.perf_counter() - began
 
     def _slices(self, style: str) -> None:
-        """Run every target in turn, round after round; the servers stay up and idle between their turns."""
-        everyone = targets(self.workload.precisions)
+        """Run every target in turn, round after round; servers keep running idle between their turns."""
+        all_targets = targets(self.workload.precisions)
         options = self.options
-        total = options.rounds * len(options.clients) * len(everyone)
+        total = options.rounds * len(options.clients) * len(all_targets)
         progress = Progress()
         with ExitStack() as stack:
             running = {
                 target: stack.enter_context(servers.Server(self._kind(target, style), self.logs))
-                for target in everyone
+                for target in all_targets
                 if target.name != LIMIT
             }
-            self._compare_answers(running)
+            self._compare_classes(running)
             for clients in options.clients:
                 for number in range(options.rounds):
-                    for target in order(everyone, number):
+                    for target in order(all_targets, number):
                         entry = self._slice(target, running.get(target), clients, number)
                         self.results.slices.append(entry)
                         done = len(self.results.slices)
@@ -177,42 +177,42 @@ class Bench:
             generator_cpu_seconds=0.0,
         )
 
-    def _compare_answers(self, running: dict[Target, servers.Server]) -> None:
-        """See whether the servers name the pictures as the baseline does, so that none is quick by being wrong."""
+    def _compare_classes(self, running: dict[Target, servers.Server]) -> None:
+        """Check that the servers return the baseline's classes, so that none is fast but wrong."""
         pictures = [file.read_bytes() for file in sorted(self.workload.pictures.glob("*.jpg"))]
         top1 = {
-            target: [server.ask(picture)[0]["class_id"] for picture in pictures]
+            target: [server.classify(picture)[0]["class_id"] for picture in pictures]
             for target, server in running.items()
         }
-        wanted = next(answers for target, answers in top1.items() if target.name == BASELINE)
+        expected = next(answers for target, answers in top1.items() if target.name == BASELINE)
         for target, answers in top1.items():
             if target.name == BASELINE:
                 continue
-            said = running[target].get("/api/v1/model/info").get("precision")
-            if said != target.precision:
-                raise BenchError(f"the server was asked for {target.precision} but serves {said}")
-            same = sum(one == other for one, other in zip(answers, wanted, strict=True))
+            served = running[target].get("/api/v1/model/info").get("precision")
+            if served != target.precision:
+                raise BenchError(f"the server was asked for {target.precision} but serves {served}")
+            same = sum(one == other for one, other in zip(answers, expected, strict=True))
             self.results.agreements.append(
-                Agreement(target=target.name, precision=target.precision, same=same, pictures=len(wanted))
+                Agreement(target=target.name, precision=target.precision, same=same, pictures=len(expected))
             )
-            say(f"{target.name} {target.precision} gives {same} of {len(wanted)} pictures the baseline's class")
+            say(f"{target.name} {target.precision} gives {same} of {len(expected)} pictures the baseline's class")
 
     def _curve(self, precision: str) -> None:
-        """Follow one server's memory, alone on the machine, over many requests."""
-        wanted = self.options.memory_curve
-        portion = max(_SMALLEST_PORTION, wanted // _CURVE_POINTS)
+        """Measure one server's memory over many requests, while no other runs."""
+        total = self.options.memory_curve
+        portion = max(_SMALLEST_PORTION, total // _CURVE_POINTS)
         points, answers = [], 0
         progress = Progress()
         with servers.Server(servers.ours(self.workload, precision), self.logs) as server:
             self.load(server, MAIN_CLIENTS)
             points.append((0, procfs.memory(server.pid).pss))
-            while answers < wanted:
+            while answers < total:
                 load = self.load(server, MAIN_CLIENTS, seconds=_PORTION_SECONDS, warmup=0.0, max_answers=portion)
                 if not load.answers:
-                    raise BenchError(f"no answers any more after {answers}\n{server.log_tail()}")
+                    raise BenchError(f"no more responses after {answers}\n{server.log_tail()}")
                 answers += load.answers
                 points.append((answers, procfs.memory(server.pid).pss))
-                progress.show(f"memory curve {precision}: {answers} of {wanted}, {points[-1][1] / 1e6:.1f} MB")
+                progress.show(f"memory curve {precision}: {answers} of {total}, {points[-1][1] / 1e6:.1f} MB")
         progress.close()
         self.results.curves.append(Curve(precision=precision, points=points))
 
@@ -225,7 +225,7 @@ class Bench:
         warmup: float | None = None,
         max_answers: int = _NO_BOUND,
     ) -> Load:
-        """Put so many clients on a server and return what they saw; raises BenchError."""
+        """Run a load with that many clients on a server and return its result; raises BenchError."""
         options = self.options
         job = LoadJob(
             port=server.port,
@@ -279,6 +279,6 @@ def slice_of(target: Target, clients: int, number: int, load: Load) -> Slice:
 
 
 def _job(module: str, job: LoadJob | LimitJob) -> dict[str, Any]:
-    """Run one job in a process of its own and return what it found out."""
-    given = json.dumps(dataclasses.asdict(job))
-    return run_module(module, [], seconds=job.seconds + _GRACE_SECONDS, given=given)
+    """Run one job in a separate process and return its result."""
+    stdin = json.dumps(dataclasses.asdict(job))
+    return run_module(module, [], seconds=job.seconds + _GRACE_SECONDS, stdin=stdin)

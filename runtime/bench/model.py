@@ -1,8 +1,8 @@
-"""Writes the model folder of a run: a copy with the labels and the preprocessing that the server would add.
+"""Writes the model folder of a run: a copy, completed with the server's default labels and preprocessing.
 
     python -m runtime.bench.model OUT [FILE_OR_FOLDER]
 
-So the baseline reads the same two files, and the server's own folder stays as it was.
+So the baseline reads the same two files, and the source folder is unchanged.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ def write(out: Path, source: Path | None) -> str:
     if source is None:
         source = model_folder.bundled(model_folder.BUNDLED_NAME)
         if source is None:
-            raise BenchError("this build has no bundled model: name one with --model")
+            raise BenchError("this build has no bundled model: pass one with --model")
     workload.copy_folder(source, out)
     model = model_folder.load(out)
-    how = model.preprocessing
-    if how.shortest_edge is None or how.resample != 2:
-        raise BenchError("the baseline knows only a short side, bilinear, and a centre crop")
-    (out / model_folder.CONFIG).write_text(how.to_json())
+    preprocessing = model.preprocessing
+    if preprocessing.shortest_edge is None or preprocessing.resample != 2:
+        raise BenchError("the baseline supports only shortest_edge, bilinear resampling and a centre crop")
+    (out / model_folder.CONFIG).write_text(preprocessing.to_json())
     (out / model_folder.LABELS).write_text("".join(f"{label}\n" for label in model.labels))
     return source.stem if source.is_file() else source.name
 
 
 def main() -> None:
-    """Do it, and say which model it is, as JSON."""
+    """Write the folder and print the model's name as JSON."""
     out, *source = (Path(argument) for argument in sys.argv[1:])
     try:
         print(json.dumps({"name": write(out, source[0] if source else None)}))

@@ -1,4 +1,4 @@
-"""A server that reads requests whole and does nothing with them: its rate is the load generator's ceiling."""
+"""A server that only reads requests and responds: its rate is the load generator's ceiling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LENGTH = b"\r\nContent-Length: "
 
 
 class Null(asyncio.Protocol):
-    """Counts the bytes of each request and answers when they are all there."""
+    """Responds to each request once all its bytes have arrived."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -26,7 +26,7 @@ class Null(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer at the end of a request; the load generator never sends a second one before that."""
+        """Respond at the end of a request; the load generator does not pipeline requests."""
         if not self._missing:
             self._head += data
             end = self._head.find(b"\r\n\r\n")
@@ -43,7 +43,7 @@ class Null(asyncio.Protocol):
 
 
 async def serve() -> None:
-    """Listen on a free loopback port, say which, and serve until killed."""
+    """Listen on a free loopback port, print it, and serve until killed."""
     server = await asyncio.get_running_loop().create_server(Null, "127.0.0.1", 0)
     print(json.dumps({"message": "Serving", "port": server.sockets[0].getsockname()[1]}), flush=True)
     async with server:

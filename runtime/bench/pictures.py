@@ -1,8 +1,8 @@
-"""Fills a folder with JPEG files of one size: photographs where there are some, else pictures that are made here.
+"""Fills a folder with JPEG files of one size: photographs if there are any, else generated pictures.
 
     python -m runtime.bench.pictures OUT [--photographs FOLDER]
 
-A process of its own, because the driver is to share no library with the servers whose memory it measures.
+It runs in a separate process, because the driver must not share a library with the servers that it measures.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageFilter, JpegImagePlugin
 
 SIZE = (500, 375)
-MADE = 48
+GENERATED = 48
 
 
 def choose(photographs: Path, out: Path) -> int:
@@ -31,8 +31,8 @@ def choose(photographs: Path, out: Path) -> int:
     return count
 
 
-def make(out: Path, count: int = MADE) -> int:
-    """Write pictures as costly to decode as photographs: soft shapes and fine grain, about 100 KB each."""
+def make(out: Path, count: int = GENERATED) -> int:
+    """Write pictures that cost as much to decode as photographs: soft shapes and fine grain, about 100 KB each."""
     random = np.random.default_rng(0)
     for number in range(count):
         coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -44,14 +44,14 @@ def make(out: Path, count: int = MADE) -> int:
 
 
 def main() -> None:
-    """Fill the folder and say with what, as JSON."""
+    """Fill the folder and print its facts as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--photographs", type=Path)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = choose(options.photographs, options.out) if options.photographs else 0
-    kind = "photographs" if chosen else "made pictures"
+    kind = "photographs" if chosen else "generated pictures"
     count = chosen or make(options.out)
     size = sum(file.stat().st_size for file in options.out.glob("*.jpg")) // count
     print(json.dumps({"kind": kind, "count": count, "width": SIZE[0], "height": SIZE[1], "mean_bytes": size}))

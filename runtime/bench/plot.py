@@ -1,4 +1,4 @@
-"""The results as one picture: throughput and latency by clients, CPU, memory and start, and the memory curve.
+"""Draws the results as a picture: throughput and latency by clients, CPU, memory and start, memory curve.
 
 Only the step that draws imports this module: matplotlib must not be loaded while servers are measured.
 """
@@ -64,7 +64,7 @@ def draw(results: Results, path: Path) -> None:
     _latency(_axes(figure.add_subplot(places[1, 3:]), latency), results)
     _cpu(_axes(figure.add_subplot(places[2, :2])), results)
     _memory(_axes(figure.add_subplot(places[2, 2:4]), "Memory after the load, PSS in MB"), results)
-    _start(_axes(figure.add_subplot(places[2, 4:]), "Start to first answer in s"), results)
+    _start(_axes(figure.add_subplot(places[2, 4:]), "Start to first response in s"), results)
     if results.curves:
         _curves(_axes(figure.add_subplot(places[3, :])), results)
     figure.savefig(path, format="png")
@@ -172,13 +172,13 @@ def _dumbbell(axes: Axes, x: float, values: list[float], colour: str) -> None:
 
 
 def _short(value: float) -> str:
-    """Return three digits, but never an exponent."""
+    """Return three significant digits, without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _cpu(axes: Axes, results: Results) -> None:
     clients = MAIN_CLIENTS if MAIN_CLIENTS in results.clients() else results.clients()[-1]
-    axes.set_title(f"CPU seconds per 1,000 answers, {clients} clients", loc="left", fontsize=11, color=_INK)
+    axes.set_title(f"CPU seconds per 1,000 responses, {clients} clients", loc="left", fontsize=11, color=_INK)
     entries = [
         (key, _over_slices(results, key, clients, lambda entry: entry.cpu_per_thousand)) for key in _keys(results)
     ]
@@ -202,7 +202,7 @@ def _start(axes: Axes, results: Results) -> None:
 def _single(
     axes: Axes, results: Results, values: Callable[[Footprint], tuple[float, ...]], bounds: dict[str, float]
 ) -> None:
-    """Draw one bar for each server, with the line that ours has to stay under."""
+    """Draw one bar for each server, with the line of the bar that ours must pass."""
     keys = _keys(results, limit=False)
     measured = [(key, results.footprint(*key)) for key in keys]
     entries: _Bars = [(key, spread(values(found)) if found is not None else None) for key, found in measured]
@@ -217,7 +217,7 @@ def _single(
 
 def _curves(axes: Axes, results: Results) -> None:
     most = max(curve.points[-1][0] for curve in results.curves)
-    title = f"Memory of our server over {most:,} answers, PSS in MB"
+    title = f"Memory of our server over {most:,} responses, PSS in MB"
     axes.set_title(title, loc="left", fontsize=11, color=_INK)
     for curve in results.curves:
         answers, sizes = zip(*((answers, size / 1e6) for answers, size in curve.points), strict=True)

@@ -1,4 +1,4 @@
-"""What Linux knows of a process: CPU seconds from `/proc/PID/stat`, memory from `/proc/PID/smaps_rollup`."""
+"""Resources of a Linux process: CPU seconds from `/proc/PID/stat`, memory from `/proc/PID/smaps_rollup`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runtime.bench.errors import BenchError
 
 
 class Memory(NamedTuple):
-    """In bytes. In `pss` a page that several processes share counts by its share, in `rss` in full."""
+    """In bytes. `pss` divides shared pages among their processes, `rss` counts them in full."""
 
     pss: int
     rss: int
@@ -23,12 +23,12 @@ def parse_stat(text: str, *, ticks_per_second: int) -> float:
     """
     fields = text.rpartition(")")[2].split()
     if len(fields) < 13:
-        raise BenchError(f"this is no line of /proc/PID/stat: {text[:80]!r}")
+        raise BenchError(f"not a line of /proc/PID/stat: {text[:80]!r}")
     return (int(fields[11]) + int(fields[12])) / ticks_per_second
 
 
 def parse_smaps_rollup(text: str) -> Memory:
-    """Return what the summary of all mappings says; see proc_pid_smaps(5)."""
+    """Parse the summary of all mappings; see proc_pid_smaps(5)."""
     sizes = {}
     for line in text.splitlines():
         name, separator, rest = line.partition(":")
@@ -41,12 +41,12 @@ def parse_smaps_rollup(text: str) -> Memory:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds that a process has taken so far; raises BenchError where it is gone."""
+    """Return the CPU seconds that a process has used; raises BenchError if it is gone."""
     return parse_stat(_read(pid, "stat"), ticks_per_second=os.sysconf("SC_CLK_TCK"))
 
 
 def memory(pid: int) -> Memory:
-    """Return the memory of a process now; raises BenchError where it is gone or may not be read."""
+    """Return the memory of a process now; raises BenchError if it is gone or cannot be read."""
     return parse_smaps_rollup(_read(pid, "smaps_rollup"))
 
 
@@ -54,4 +54,4 @@ def _read(pid: int, name: str) -> str:
     try:
         return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise BenchError(f"process {pid} cannot be looked at: {error}") from error
+        raise BenchError(f"cannot read the status of process {pid}: {error}") from error

@@ -1,4 +1,4 @@
-"""What a run has measured: plain records, written to and read from `results.json`."""
+"""The results of a run: plain records, written to and read from `results.json`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT, SERVER, BASELINE = "limit", "server", "baseline"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Slice:
-    """One target under one load for some seconds. Latencies in milliseconds, of status 200 alone.
+    """One target under one load for some seconds. Latencies in milliseconds, only of status 200.
 
     `cpu_seconds` is the target's own, `generator_cpu_seconds` that of the load generator beside it.
     """
@@ -37,23 +37,23 @@ class Slice:
 
     @property
     def throughput(self) -> float:
-        """Answers with status 200 a second."""
+        """Responses with status 200 a second."""
         return self.answers / self.seconds
 
     @property
     def cpu_per_thousand(self) -> float:
-        """CPU seconds of the target per 1,000 answers with status 200; NaN of no answer."""
+        """CPU seconds of the target per 1,000 responses with status 200; NaN without any."""
         return 1000 * self.cpu_seconds / self.answers if self.answers else math.nan
 
     @property
     def generator_cpu_per_thousand(self) -> float:
-        """CPU seconds of the load generator per 1,000 answers; NaN of no answer."""
+        """CPU seconds of the load generator per 1,000 responses; NaN without any."""
         return 1000 * self.generator_cpu_seconds / self.answers if self.answers else math.nan
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """One server alone: seconds from its start to its first answer and of the bare import, bytes after a load."""
+    """One server alone: seconds to the first response and of the bare import, memory in bytes after a load."""
 
     target: str
     precision: str
@@ -66,7 +66,7 @@ class Footprint:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Memory of one server over many requests: (answers so far, PSS in bytes), the first after a warm-up."""
+    """Memory of one server over many requests: (responses so far, PSS in bytes), the first after a warm-up."""
 
     precision: str
     points: list[tuple[int, int]]
@@ -74,7 +74,7 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How many pictures a target names as the baseline does, of how many."""
+    """The number of pictures with the baseline's class, and of all pictures."""
 
     target: str
     precision: str
@@ -84,7 +84,7 @@ class Agreement:
 
 @dataclasses.dataclass(kw_only=True)
 class Results:
-    """Everything of one run."""
+    """All results of one run."""
 
     facts: dict[str, Any]
     slices: list[Slice] = dataclasses.field(default_factory=list)
@@ -94,17 +94,17 @@ class Results:
     ceiling: Slice | None = None
 
     def precisions(self) -> list[str]:
-        """The precisions that our server was measured in, in order."""
+        """The measured precisions of our server, in order."""
         return list(dict.fromkeys(entry.precision for entry in self.slices if entry.target == SERVER))
 
     def clients(self) -> list[int]:
-        """The numbers of clients, rising."""
+        """The numbers of clients, ascending."""
         return sorted({entry.clients for entry in self.slices})
 
     def select(self, target: str, precision: str, clients: int) -> list[Slice]:
         """All slices of one target under one load, by round."""
-        wanted = (target, precision, clients)
-        found = [entry for entry in self.slices if (entry.target, entry.precision, entry.clients) == wanted]
+        selected = (target, precision, clients)
+        found = [entry for entry in self.slices if (entry.target, entry.precision, entry.clients) == selected]
         return sorted(found, key=lambda entry: entry.round)
 
     def by_round(
@@ -119,12 +119,12 @@ class Results:
         return next(found, None)
 
     def write(self, path: Path) -> None:
-        """Write everything as JSON; what is not a number becomes null."""
+        """Write everything as JSON; NaN becomes null."""
         path.write_text(json.dumps(_without_nan(dataclasses.asdict(self)), indent=1) + "\n")
 
 
 def read(path: Path) -> Results:
-    """Read what `Results.write` wrote."""
+    """Read a file written by `Results.write`."""
     document = json.loads(path.read_text())
     ceiling = document["ceiling"]
     return Results(

@@ -1,4 +1,4 @@
-"""Starts, asks and stops the servers, as anyone would; each is one process on a free loopback port."""
+"""Starts and stops the servers and sends them requests; each is one process on a free loopback port."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 _START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
 _ASK_SECONDS = 120.0
-# Ours and the null server's log line; uvicorn's own.
+# The log line of our server and the null server, or uvicorn's.
 _PORT = re.compile(r'"Serving".*"port": ?(\d+)|running on http://127\.0\.0\.1:(\d+)')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How to run one server, and where it takes a picture."""
+    """The command of a server, and its path for pictures."""
 
     name: str
     command: tuple[str, ...]
@@ -43,7 +43,7 @@ class Kind:
 
 
 def ours(workload: Workload, precision: str, settings: Mapping[str, str] | None = None) -> Kind:
-    """`imageclassifier serve` with default settings but for `settings`, environment variables without prefix."""
+    """`imageclassifier serve` with default settings except `settings`, environment variables without prefix."""
     program = Path(sys.executable).with_name("imageclassifier")
     return Kind(
         name=" ".join(("server", precision, *(settings or {}).values())),
@@ -76,7 +76,7 @@ def null() -> Kind:
 
 
 class Server:
-    """A running server; leaving the `with` stops it. `started_at` is just before the process was made."""
+    """A running server, as a context manager. `started_at` is just before its process was created."""
 
     def __init__(self, kind: Kind, logs: Path) -> None:
         self.kind = kind
@@ -102,12 +102,12 @@ class Server:
     ) -> None:
         self.stop()
 
-    def ask(self, picture: bytes) -> list[dict[str, Any]]:
-        """Send one picture and return its predictions; raises BenchError for anything but five of them."""
+    def classify(self, picture: bytes) -> list[dict[str, Any]]:
+        """Send one picture and return its predictions; raises BenchError unless there are five."""
         document = self.post_form(self.kind.path, picture)
         predictions: list[dict[str, Any]] = document.get("predictions") or []
         if len(predictions) != 5 or not {"class_id", "probability"} <= set(predictions[0]):
-            raise BenchError(f"{self.kind.name} gave no five predictions: {str(document)[:300]}")
+            raise BenchError(f"{self.kind.name} did not return five predictions: {str(document)[:300]}")
         return predictions
 
     def get(self, path: str) -> dict[str, Any]:
@@ -115,11 +115,11 @@ class Server:
         return self._document("GET", path)
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
-        """Return the JSON document that answers a body; raises BenchError."""
+        """Post a body and return the JSON response; raises BenchError."""
         return self._document("POST", path, body, headers)
 
     def post_form(self, path: str, picture: bytes) -> dict[str, Any]:
-        """Return the JSON document that answers a form with one picture; raises BenchError."""
+        """Post a form with one picture and return the JSON response; raises BenchError."""
         head, _, body = wire.request(path, picture, form=True).partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode("ascii").split("\r\n")[1:])
         return self.post(path, body, headers)
@@ -133,28 +133,28 @@ class Server:
             response = connection.getresponse()
             text = response.read()
             if response.status != HTTPStatus.OK:
-                raise BenchError(f"{self.kind.name} answered {response.status} to {path}: {text[:300]!r}")
+                raise BenchError(f"{self.kind.name} responded {response.status} to {path}: {text[:300]!r}")
             document: dict[str, Any] = json.loads(text)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise BenchError(f"{self.kind.name} did not answer: {error!r}\n{self.log_tail()}") from error
+            raise BenchError(f"{self.kind.name} did not respond: {error!r}\n{self.log_tail()}") from error
         finally:
             connection.close()
         return document
 
     def check_alive(self) -> None:
-        """Raise BenchError where the process has ended."""
+        """Raise BenchError if the process has exited."""
         if self._process.poll() is not None:
-            raise BenchError(f"{self.kind.name} ended with {self._process.returncode}\n{self.log_tail()}")
+            raise BenchError(f"{self.kind.name} exited with {self._process.returncode}\n{self.log_tail()}")
 
     def wait(self, seconds: float) -> int:
-        """Return the status with which the process ends by itself; raises BenchError where it does not."""
+        """Wait for the process to exit and return its status; raises BenchError on timeout."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise BenchError(f"{self.kind.name} did not end in {seconds:g} s\n{self.log_tail()}") from None
+            raise BenchError(f"{self.kind.name} did not exit in {seconds:g} s\n{self.log_tail()}") from None
 
     def stop(self) -> None:
-        """End the process: asked first (SIGINT skips the drain of ours), then made to."""
+        """Stop the process with SIGINT, which skips our drain, then kill it if it does not exit."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -164,7 +164,7 @@ class Server:
                 self._process.wait()
 
     def log_tail(self) -> str:
-        """Return the end of what the process has written."""
+        """Return the end of the process's output."""
         return self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
     def _wait_for_port(self) -> int:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Spread(NamedTuple):
-    """The median over slices, and the least and the most."""
+    """Median, minimum and maximum over slices."""
 
     median: float
     low: float
@@ -18,7 +18,7 @@ class Spread(NamedTuple):
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return the nearest-rank percentile of values in rising order; NaN of none.
+    """Return the nearest-rank percentile of ascending values; NaN if there are none.
 
     The nearest rank is a value that was measured: at least `percent` per cent of all are at most as large.
     """
@@ -29,7 +29,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Return median and range, or None of no values; values that are not numbers are left out."""
+    """Return median and range, or None without values; NaN values are ignored."""
     ordered = sorted(value for value in values if not math.isnan(value))
     if not ordered:
         return None
@@ -39,5 +39,5 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def ratios(above: dict[int, float], below: dict[int, float]) -> list[float]:
-    """Divide round by round: what ran beside each other is compared, whatever else the machine did then."""
+    """Divide the values of each round, so that other load on the machine affects both."""
     return [above[number] / below[number] for number in sorted(above) if below.get(number)]

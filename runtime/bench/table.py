@@ -21,19 +21,21 @@ _NONE = "-"
 
 
 def render(results: Results) -> str:
-    """Return all tables; medians over slices, for rates and ratios with the range (the record has all of it)."""
+    """Return all tables; medians over slices, for rates and ratios with the range (all values: results.json)."""
     facts = results.facts
     parts = [f"{facts['workload']}\n{facts['machine']}; {facts['how']}"]
     if results.slices:
         parts.append(aligned([_HEAD, *_rows(results)]))
     if results.footprints:
-        parts.append(aligned([("alone", "first answer s", "bare import s", "PSS MB", "RSS MB"), *_alone(results)]))
+        parts.append(
+            aligned([("alone", "first response s", "bare import s", "PSS MB", "RSS MB"), *_alone(results)])
+        )
     parts += _notes(results)
     return "\n\n".join(parts)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns, the first two to the left, numbers to the right, with a line below the head."""
+    """Return aligned columns, the first two left, numbers right, with a line below the head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -106,16 +108,16 @@ def _notes(results: Results) -> list[str]:
     notes = []
     if results.ceiling is not None:
         notes.append(
-            f"Load generator: {results.ceiling.throughput:.0f} requests/s to a server that does nothing, at "
+            f"Load generator: {results.ceiling.throughput:.0f} requests/s to a null server, at "
             f"{results.ceiling.generator_cpu_per_thousand:.3f} CPU s per 1,000."
         )
     for entry in results.agreements:
         name = f"{entry.target} {entry.precision.lower()}"
-        notes.append(f"{name} gives {entry.same} of {entry.pictures} pictures the baseline's class.")
+        notes.append(f"{name}: {entry.same} of {entry.pictures} pictures have the baseline's class.")
     for curve in results.curves:
         sizes = [size / 1e6 for _, size in curve.points]
         notes.append(
-            f"Memory {curve.precision.lower()} over {curve.points[-1][0]} answers: {sizes[0]:.1f} MB at first, "
+            f"Memory {curve.precision.lower()} over {curve.points[-1][0]} responses: {sizes[0]:.1f} MB at first, "
             f"{sizes[-1]:.1f} MB at last, {max(sizes):.1f} MB at most."
         )
     return ["\n".join(notes)] if notes else []

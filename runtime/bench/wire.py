@@ -1,4 +1,4 @@
-"""The bytes on the wire: requests made once beforehand, and just as much of an answer's head as is needed."""
+"""HTTP/1.1 bytes: prebuilt requests, and a minimal parser of response heads."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BOUNDARY = b"imageclassifier-bench-7MA4YWxkTrZu0gW"
 _END = b"\r\n\r\n"
 
 
-class AnswerError(Exception):
-    """An answer that HTTP/1.1 with a Content-Length does not allow."""
+class ResponseError(Exception):
+    """A response that is not HTTP/1.1 with a Content-Length."""
 
 
 class Head(NamedTuple):
-    """Where an answer ends (offset of the first byte after it), and what its head says."""
+    """Where a response ends (offset of the first byte after it), and its head's fields."""
 
     end: int
     status: int
@@ -53,7 +53,7 @@ def request(path: str, image: bytes, *, form: bool) -> bytes:
 
 
 def requests(path: str, pictures: Path, *, form: bool) -> list[bytes]:
-    """Return one request for each JPEG file of a folder, by name; raises BenchError where there is none."""
+    """Return one request for each JPEG file of a folder, by name; raises BenchError if there is none."""
     files = sorted(pictures.glob("*.jpg"))
     if not files:
         raise BenchError(f"no *.jpg in {pictures}")
@@ -61,21 +61,21 @@ def requests(path: str, pictures: Path, *, form: bool) -> list[bytes]:
 
 
 def parse_head(data: bytes | bytearray) -> Head | None:
-    """Read the head of an answer that begins `data`, or return None where it is not there yet.
+    """Parse the response head at the start of `data`, or return None if it is incomplete.
 
-    The body need not be there. Raises AnswerError for what this client does not take.
+    The body need not be there. Raises ResponseError for what this client does not take.
     """
     end = data.find(_END)
     if end < 0:
         if len(data) > 65_536:
-            raise AnswerError("the head has more than 64 KiB")
+            raise ResponseError("the head has more than 64 KiB")
         return None
     head = bytes(data[: end + 2]).lower()
     if not head.startswith(b"http/1.1 ") or not head[9:12].isdigit():
-        raise AnswerError(f"no HTTP/1.1 answer: {head[:40]!r}")
+        raise ResponseError(f"not an HTTP/1.1 response: {head[:40]!r}")
     length = _field(head, b"content-length")
     if length is None or not length.isdigit():
-        raise AnswerError("an answer without a Content-Length")
+        raise ResponseError("a response without Content-Length")
     retry = _field(head, b"retry-after")
     return Head(
         end=end + len(_END) + int(length),

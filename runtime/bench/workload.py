@@ -1,4 +1,4 @@
-"""What is served and what is sent: a complete model folder and a folder of JPEG files, both for this run alone."""
+"""The workload of a run: its own copies of a complete model folder and of a folder of JPEG files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SECONDS = 600
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A model folder with labels and preprocessing, the precisions it holds, and the pictures."""
+    """A model folder with labels and preprocessing, its precisions, and the pictures."""
 
     folder: Path
     pictures: Path
@@ -37,7 +37,7 @@ class Workload:
         return self.folder / GRAPHS[precision]
 
     def describe(self) -> str:
-        """Return one line for people."""
+        """Return a description in one line."""
         facts = self.picture_facts
         return (
             f"{self.model} ({', '.join(self.precisions)}); {facts['count']} {facts['kind']}, "
@@ -46,10 +46,12 @@ class Workload:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command be told another model and other photographs."""
-    helped = "model folder or ONNX file (default: ImageNet's, or the bundled)"
-    parser.add_argument("--model", type=Path, metavar="PATH", help=helped)
-    parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="its 500x375 JPEG files are sent")
+    """Add the options for another model and other photographs."""
+    model_help = "model folder or ONNX file (default: ImageNet's, or the bundled)"
+    parser.add_argument("--model", type=Path, metavar="PATH", help=model_help)
+    parser.add_argument(
+        "--photographs", type=Path, metavar="FOLDER", help="folder whose 500x375 JPEG files are sent"
+    )
 
 
 def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted: tuple[str, ...]) -> Workload:
@@ -65,7 +67,7 @@ def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted:
     )["name"]
     folder = work / "model"
     if photographs is not None and not photographs.is_dir():
-        raise BenchError(f"{photographs} is no folder of photographs")
+        raise BenchError(f"{photographs} is not a folder")
     if photographs is None and PHOTOGRAPHS.is_dir():
         photographs = PHOTOGRAPHS
     pictures = work / "pictures"
@@ -76,7 +78,7 @@ def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted:
     )
     held = tuple(precision for precision in wanted if (folder / GRAPHS[precision]).is_file())
     if not held:
-        raise BenchError(f"{source or 'the bundled model'} holds none of {', '.join(wanted)}")
+        raise BenchError(f"{source or 'the bundled model'} has none of {', '.join(wanted)}")
     return Workload(folder=folder, pictures=pictures, precisions=held, model=name, picture_facts=facts)
 
 

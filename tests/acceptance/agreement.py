@@ -57,7 +57,7 @@ class Asker:
     def ways(self) -> dict[str, Callable[[Photograph], int | str]]:
         """Return what can be asked, by its name in the table."""
         return {
-            "native, form": lambda it: int(self._server.ask(it.data)[0]["class_id"]),
+            "native, form": lambda it: int(self._server.classify(it.data)[0]["class_id"]),
             "native, raw body": self._raw,
             "native, batch": self._batch,
             "v2, BYTES in JSON": self._v2_json,

@@ -64,7 +64,7 @@ class CacheBench:
     def slice(self, clients: int, *, under_load: bool) -> Hits:
         """Measure `clients` that get hits; raises BenchError where they did not."""
         for file in sorted((self._work / "hot").iterdir()):
-            self._server.ask(file.read_bytes())
+            self._server.classify(file.read_bytes())
         before = self._counted()
         with ThreadPoolExecutor(1) as beside:
             # begins earlier and ends later than what is measured
@@ -102,7 +102,7 @@ class CacheBench:
         self._server.check_alive()
         limit = job.seconds + job.warmup + job.timeout + _GRACE_SECONDS
         given = json.dumps(dataclasses.asdict(job))
-        return Load(**run_module("runtime.bench.loadgen", [], given=given, seconds=limit))
+        return Load(**run_module("runtime.bench.loadgen", [], stdin=given, seconds=limit))
 
     def _counted(self) -> dict[str, float]:
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=30)

@@ -92,7 +92,7 @@ class Clients:
                 sent = time.monotonic()
                 head = await _ask(*streams, self._requests[position % len(self._requests)])
                 outcome, closes = str(head.status), head.closes
-            except (OSError, EOFError, wire.AnswerError) as error:
+            except (OSError, EOFError, wire.ResponseError) as error:
                 outcome, closes = type(error).__name__, True
             refused = streams is None
             # the door is closed once the drain is over, and that is how a client learns to go elsewhere

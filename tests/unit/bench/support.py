@@ -35,7 +35,7 @@ def good_results(precisions: tuple[str, ...] = ("FP32",), rounds: int = 3) -> Re
     """A run that holds every bar with room to spare."""
     results = Results(
         facts={
-            "workload": "a model (FP32); 3 made pictures, 500x375 JPEG, 100 KB each",
+            "workload": "a model (FP32); 3 generated pictures, 500x375 JPEG, 100 KB each",
             "machine": "a processor, 2 CPUs, Python 3",
             "how": "3 slices of 1 s, form, load generator on the same CPUs",
             "rounds": rounds,

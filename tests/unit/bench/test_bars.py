@@ -32,23 +32,23 @@ def test_a_good_run_holds_every_bar() -> None:
     ("worsen", "wanted"),
     [
         (lambda run: change(run, 50, answers=84, cpu_seconds=0.84), "FP32, 50 clients: images/s / limit's"),
-        (lambda run: change(run, 8, cpu_seconds=1.2), "FP32, 8 clients: CPU per answer / limit's"),
+        (lambda run: change(run, 8, cpu_seconds=1.2), "FP32, 8 clients: CPU per response / limit's"),
         (
             lambda run: change(run, 8, "baseline", answers=90),
             "FP32, 8 clients: images/s / baseline's",
         ),
-        (lambda run: change(run, 50, p99=13.1), "FP32, 50 clients: p99 / own p50"),
-        (lambda run: change(run, 200, p99=13.1), "FP32, 200 clients: p99 / own p50"),
+        (lambda run: change(run, 50, p99=13.1), "FP32, 50 clients: p99 / its p50"),
+        (lambda run: change(run, 200, p99=13.1), "FP32, 200 clients: p99 / its p50"),
         (lambda run: change(run, 1, p50=15.1, p99=16.0), "FP32, 1 client: p50 / baseline's"),
         (
             lambda run: change(run, 50, statuses={"200": 99, "503": 1}),
-            "FP32, 50 clients: answers other than 200",
+            "FP32, 50 clients: responses other than 200",
         ),
         (
             lambda run: change(run, 200, statuses={"200": 99, "reset": 1}),
-            "FP32, 200 clients: answers other than 200 and 503",
+            "FP32, 200 clients: responses other than 200 and 503",
         ),
-        (lambda run: change(run, 8, unfinished=1), "FP32, 8 clients: answers other than 200"),
+        (lambda run: change(run, 8, unfinished=1), "FP32, 8 clients: responses other than 200"),
     ],
 )
 def test_a_run_that_is_worse_in_one_thing_misses_that_bar_alone(
@@ -65,7 +65,7 @@ def test_clients_that_are_shed_with_503_at_200_are_no_error() -> None:
     ("values", "wanted"),
     [
         ({"pss": 180_100_000}, "FP32: PSS after the load"),
-        ({"starts": [1.01, 1.02]}, "FP32: start to first answer, above the bare import"),
+        ({"starts": [1.01, 1.02]}, "FP32: start to first response, minus the bare import"),
     ],
 )
 def test_a_server_that_is_large_or_slow_to_start_misses_that_bar_alone(
@@ -87,7 +87,7 @@ def test_memory_that_grows_misses_its_bar() -> None:
     results.curves = [
         Curve(precision="FP32", points=[(n * 10_000, 120_000_000 + n * 1_000_000) for n in range(11)])
     ]
-    assert missed(results) == ["FP32: PSS at the end / early on, over 100000 answers"]
+    assert missed(results) == ["FP32: PSS at the end / early on, over 100000 responses"]
 
 
 def test_what_was_not_measured_is_said_and_is_neither_held_nor_missed() -> None:
@@ -95,11 +95,11 @@ def test_what_was_not_measured_is_said_and_is_neither_held_nor_missed() -> None:
     results.facts["precisions_asked"] = ["FP32", "INT8"]
     results.curves = [Curve(precision="FP32", points=[(0, 1), (500, 1)])]
     lines = [bar.line() for bar in bars.judge(results) if bar.verdict == "not judged"]
-    assert any("INT8, 50 clients: images/s / limit's: wanted at least 0.85" in line for line in lines)
+    assert any("INT8, 50 clients: images/s / limit's: required: at least 0.85" in line for line in lines)
     assert any("FP32: PSS at the end" in line for line in lines)
     assert missed(results) == []
 
 
 def test_a_missed_bar_says_by_how_much() -> None:
     bar = bars.Bar(text="x", value=0.8, bound=0.85, at_most=False)
-    assert bar.line() == "MISSED      x: 0.8, wanted at least 0.85, missed by 0.05"
+    assert bar.line() == "MISSED      x: 0.8, required: at least 0.85, missed by 0.05"

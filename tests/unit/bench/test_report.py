@@ -30,8 +30,8 @@ def test_the_table_gives_median_and_range_of_rates_and_of_ratios() -> None:
     assert "91.0 (90.0-92.0)" in row
     assert "0.91 (0.90-0.92)" in row
     assert "1.52 (1.50-1.53)" in row
-    assert "20000 requests/s to a server that does nothing" in text
-    assert "server fp32 gives 63 of 63 pictures the baseline" in text
+    assert "20000 requests/s to a null server" in text
+    assert "server fp32: 63 of 63 pictures have the baseline's class" in text
 
 
 def test_what_was_not_200_is_counted_by_status() -> None:

@@ -54,5 +54,5 @@ def test_a_head_that_is_not_all_there_is_waited_for() -> None:
     ids=["chunked", "no HTTP", "endless"],
 )
 def test_what_cannot_be_counted_is_refused(data: bytes) -> None:
-    with pytest.raises(wire.AnswerError):
+    with pytest.raises(wire.ResponseError):
         wire.parse_head(data)
