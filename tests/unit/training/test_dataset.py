@@ -53,7 +53,7 @@ def test_one_split_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
 
 def test_an_archive_without_the_split_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "data.tar.xz", {"train/cat/1.jpg": b"x"})
-    with pytest.raises(DatasetError, match="no picture under test/"):
+    with pytest.raises(DatasetError, match="no pictures under test/"):
         read_examples(path, "test")
 
 

@@ -108,8 +108,8 @@ def test_an_ipv6_host_is_counted_by_its_64() -> None:
     [
         ("10.0.0.1/8", "host bits"),
         ("pets", "does not appear"),
-        ("0.0.0.0/0", "everyone"),
-        ("10.0.0.0/8 ::/0", "everyone"),
+        ("0.0.0.0/0", "trusts every client"),
+        ("10.0.0.0/8 ::/0", "trusts every client"),
     ],
 )
 def test_invalid_and_all_encompassing_networks_are_rejected(text: str, expected: str) -> None:
