@@ -103,7 +103,8 @@ def test_kubectl_scale_scales(bench: Bench, api: Api) -> None:
 def test_a_removed_part_of_the_spec_is_removed_from_the_child(bench: Bench, api: Api) -> None:
     api.apply(classifier(service={"type": "NodePort", "port": 8080}))
     eventually(lambda: port_of(api).get("nodePort"), what="a node port")
-    api.run("replace", "-f", "-", stdin=json.dumps(classifier()))
+    # The operator may write the status between kubectl's read and write, which is a conflict.
+    eventually(lambda: api.run("replace", "-f", "-", stdin=json.dumps(classifier())), what="a replaced object")
     eventually(lambda: "nodePort" not in port_of(api) and port_of(api)["port"] == 80, what="no node port")
 
 

@@ -123,16 +123,17 @@ class Text:
     words: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = core_schema.str_schema(
-            min_length=self.least, max_length=self.most, pattern=self.pattern, strict=True
-        )
+        # The API server's \s is ASCII alone, pydantic's has all of Unicode's spaces. All of ours are in brackets.
+        pattern = None if self.pattern is None else self.pattern.replace(r"\s", r"\t\n\f\r ")
+        schema = core_schema.str_schema(min_length=self.least, max_length=self.most, pattern=pattern, strict=True)
         if not self.words:
             return schema
         message = f"must be {self.words}"
         return core_schema.custom_error_schema(schema, custom_error_type="text", custom_error_message=message)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), **({FORM: self.words} if self.words else {})}
+        pattern = {} if self.pattern is None else {"pattern": self.pattern}
+        return {**handler(schema), **pattern, **({FORM: self.words} if self.words else {})}
 
 
 @dataclass(frozen=True, kw_only=True)

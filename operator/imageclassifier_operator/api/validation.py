@@ -29,6 +29,7 @@ _TEXTS = {
     **dict.fromkeys(["model_type", "dict_type", "mapping_type"], "must be an object"),
     **dict.fromkeys(["int_type", "int_from_float"], "must be an integer"),
     "tuple_type": "must be a list",
+    **dict.fromkeys(["string_type", "string_unicode"], "must be a string"),
     "missing": "{field} is required",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}, is {input}",
@@ -38,6 +39,8 @@ _TEXTS = {
     "value_error": "{error}",
 }
 """Messages by pydantic's error type; other errors have messages declared in the API."""
+
+_LONGEST_VALUE = 40
 
 
 class InvalidSpecError(ValueError):
@@ -105,14 +108,28 @@ def _read(raw: Any) -> tuple[ImageClassifierSpec, list[_Problem], list[Path]]:
         try:
             return ImageClassifierSpec.model_validate(raw, by_alias=True, by_name=False), problems, dropped
         except ValidationError as error:
-            errors = error.errors(include_url=False)
+            errors = _causes(error.errors(include_url=False))
         if not dropped:
             problems = [_problem(found) for found in errors]
             raw = copy.deepcopy(raw)
+        earlier = set(dropped)
         for found in errors:
             path = _droppable(found)
+            while path in earlier:  # to drop it changed nothing
+                path = path[:-1]
             raw = _without(raw, path)
             dropped.append(path)
+
+
+def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors without those that only follow from another one."""
+
+    def follows(error: ErrorDetails) -> bool:
+        path = error["loc"]
+        within = any(len(other["loc"]) > len(path) and other["loc"][: len(path)] == path for other in errors)
+        return error["type"] == "default_factory_not_called" or (error["type"] == "too_short" and within)
+
+    return [error for error in errors if not follows(error)]
 
 
 def _problem(error: ErrorDetails) -> _Problem:
@@ -122,7 +139,7 @@ def _problem(error: ErrorDetails) -> _Problem:
     elif path and path[-1] == "[key]":
         path = path[:-2]
     text = _TEXTS.get(error["type"], error["msg"])
-    values = {**error.get("ctx", {}), "input": error["input"], "field": field}
+    values = {**error.get("ctx", {}), "input": str(error["input"])[:_LONGEST_VALUE], "field": field}
     return _Problem(path=path, text=text.format(**values) if error["type"] in _TEXTS else text)
 
 

@@ -338,3 +338,35 @@ def test_names_of_python_are_no_fields_of_the_api() -> None:
 
 def test_an_empty_address_for_traces_switches_them_off() -> None:
     assert _parse({"tracing": {"otlpEndpoint": ""}}).spec.tracing is None
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\x0b"])
+def test_what_only_unicode_calls_a_space_may_be_in_an_address_as_in_the_schema(space: str) -> None:
+    uri = f"https://models.example.org/a{space}b"
+    assert _parse({"model": {"uri": uri, "sha256": "a" * 64}}).spec.model.uris == (uri,)
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({"autoscaling": {"minReplicas": 0}}, "spec.autoscaling.minReplicas: must be at least 1, is 0"),
+        (
+            {
+                "autoscaling": {
+                    "behavior": {"scaleUp": {"policies": [{"type": "Cores", "value": 1, "periodSeconds": 1}]}}
+                }
+            },
+            "spec.autoscaling.behavior.scaleUp.policies[0].type: must be 'Pods' or 'Percent'",
+        ),
+        ({"replicas": 10**300}, f"spec.replicas: must be at most 1000, is 1{'0' * 39}"),
+        ({"model": {"precision": "\ud800"}}, "spec.model.precision: must be a string"),
+    ],
+    ids=["default", "entries", "digits", "surrogate"],
+)
+def test_one_mistake_is_one_problem(spec: Any, problem: str) -> None:
+    assert _problems(spec) == [problem]
+
+
+def test_a_name_that_cannot_be_written_in_a_path_ends_the_reading() -> None:
+    (problem,) = _problems({"monitoring": {"labels": {"\ud800": "x"}}, "replicas": 1})
+    assert problem.startswith("spec.monitoring.labels")
