@@ -28,10 +28,10 @@ spec: {{{{}}}}
 `samples/valid` has examples, `samples/invalid` common mistakes with their errors, and `kubectl explain ic.spec`
 prints the descriptions below. Each object of the API has a section with its fields:
 
-- A field without a default is unset unless it is given.
+- A field without a default stays unset if you do not set it.
 - A quantity is an integer or a string with a suffix, such as `500m`, `512Mi` or `1Gi`.
-- A list says how server-side apply merges it: as one value (atomic), entry by entry (set), or by a key (map).
-- The rules of an object compare its fields. Each is listed by the message of the error if it is broken.
+- The type of a list shows how server-side apply merges it: as one value (atomic), by entry (set), or by key (map).
+- The rules of an object compare its fields. Each is listed with the error message for an object that breaks it.
 """
 
 
@@ -51,7 +51,7 @@ def _section(path: str, node: Mapping[str, Any]) -> str:
         for name, field in node["properties"].items()
     ]
     rules = [rule["message"] for rule in node.get("x-kubernetes-validations", ())]
-    rules += [f"{message} (checked by the operator alone)" for message in node.get(OPERATOR_RULES, ())]
+    rules += [f"{message} (checked only by the operator)" for message in node.get(OPERATOR_RULES, ())]
     if rules:
         parts += ["", "Rules:", "", *(f"- {rule}" for rule in rules)]
     inner = [_section(inner_path, field) for inner_path, field in _objects(path, node)]

@@ -1,8 +1,8 @@
 """The single definition of the API `imageclassifier.dev/v1alpha1`.
 
 The CRD and its reference page are generated from it (`make generate`), and the operator validates with it. The
-docstring of a part or below a field is its description, a default is the schema's default, and every rule has the
-CEL expression for the API server and the operator's equivalent check.
+docstring of a class, or below a field, is the description in the CRD. A default is the schema's default. Every
+rule has the CEL expression for the API server and the operator's equivalent check.
 
 An API server also evaluates a CEL rule on the `default: {}` of its node, before nested defaults are set, and
 rejects the whole CRD if that fails. So every field that a rule reads is guarded with has(), even with a default.
@@ -45,20 +45,20 @@ SUBRESOURCES: Mapping[str, Any] = {
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
 PRINTER_COLUMNS = (
-    Column("Ready", f"{_READY}.status", "Whether the newest generation serves with all its replicas."),
-    Column("Reason", f"{_READY}.reason", "Why, in one word."),
-    Column("Model", ".status.model.name", "The model that serves."),
-    Column("Replicas", ".status.readySummary", "Ready replicas out of the desired ones."),
-    Column("URL", ".status.url", "The address inside the cluster."),
+    Column("Ready", f"{_READY}.status", "Whether all replicas of the newest generation are ready."),
+    Column("Reason", f"{_READY}.reason", "The reason for Ready, in one word."),
+    Column("Model", ".status.model.name", "The name of the served model."),
+    Column("Replicas", ".status.readySummary", "Ready and desired replicas."),
+    Column("URL", ".status.url", "The URL of the Service inside the cluster."),
     Column("Age", ".metadata.creationTimestamp", type="date"),
-    Column("Precision", ".status.model.precision", "The numbers that the model computes with.", wide=True),
+    Column("Precision", ".status.model.precision", "The precision of the served model.", wide=True),
     Column("Image", ".status.image", "The image of the server.", wide=True),
 )
 
 DEFAULT_PRECISION: Final = "FP32"
 
 SERVER_BASE_BYTES = 160 * 1024**2
-"""Memory of the server itself (interpreter, libraries, model, buffers); its own tests check this limit."""
+"""Memory of the server itself (interpreter, libraries, model, buffers); the runtime's tests check this limit."""
 
 DECODE_BYTES_PER_PIXEL = 8
 """The maximum peak memory for decoding one pixel, over all formats and colour modes."""
@@ -181,11 +181,11 @@ class S3Store(Part):
     the path, unless addressing says otherwise."""
 
     region: Region = "us-east-1"
-    """Region of the bucket, which requests are signed for."""
+    """Region of the bucket; requests are signed for it."""
 
     addressing: Literal["Auto", "Path", "Virtual"] = "Auto"
-    """Where a request names the bucket: in the path (Path), or in the host name (Virtual). Auto uses the host name
-    for AWS and the path for an endpoint."""
+    """Where requests have the bucket's name: in the path (Path), or in the host name (Virtual). Auto uses the host
+    name for AWS and the path for an endpoint."""
 
 
 class Model(Part):
@@ -207,13 +207,13 @@ class Model(Part):
     Each pod fetches the model before it starts, in this namespace. Requires sha256."""
 
     sha256: Digest | None = None
-    """Digest that the bytes behind uri must have; other bytes are refused. For a file, it is what sha256sum
-    prints. For a folder, it is what this command prints, with the files that the folder has: sha256sum labels.txt
-    model.int8.onnx model.onnx preprocessor_config.json quantization.json | sha256sum"""
+    """Digest that the content of uri must have; other content is rejected. For a file, it is what sha256sum
+    prints. For a folder, it is what this command prints, with those of the files that the folder has: sha256sum
+    labels.txt model.int8.onnx model.onnx preprocessor_config.json quantization.json | sha256sum"""
 
     credentials_secret_ref: SecretRef | None = None
-    """Secret in this namespace with the credentials of the source. Only the step that fetches the model gets its
-    keys, and only those of the uri's scheme. For s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and
+    """Secret in this namespace with the credentials of the source. Only the init container that fetches the model
+    gets them, and only those of the uri's scheme. For s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and
     AWS_SESSION_TOKEN if there is one. For hf: HF_TOKEN. For http and https: HTTP_BEARER_TOKEN, or HTTP_USERNAME
     and HTTP_PASSWORD."""
 
@@ -222,7 +222,7 @@ class Model(Part):
     precision: Literal["FP32", "INT8", "Auto"] = DEFAULT_PRECISION
     """Which graph of the model is served: the one in FP32 or the one in INT8. INT8 is an error if the model has no
     INT8 graph that was measured and accepted (see imageclassifier quantize). Auto uses INT8 if the model has it,
-    else FP32, the same in every pod. status.model.precision shows which one serves."""
+    else FP32, the same in every pod. status.model.precision shows which one is served."""
 
     @property
     def credentials_secret(self) -> str | None:
@@ -279,7 +279,7 @@ class Policy(Part):
     """The largest change."""
 
     period_seconds: Annotated[int, integer(1, 1800)]
-    """The period that the change is limited in."""
+    """Length of the period in seconds."""
 
 
 Window = Annotated[int, integer(0, 3600)]
@@ -320,8 +320,8 @@ class ScaleDown(ScalingRules):
 class Behavior(Part):
     """How fast the number of pods may change, in the terms of HorizontalPodAutoscaler.
 
-    By default it grows at once, by the larger of 100 percent and 4 pods every 15 seconds, and shrinks after 300
-    seconds of lower load.
+    By default it grows immediately, by 100 percent or by 4 pods every 15 seconds, whichever is more, and shrinks
+    after 300 seconds of lower load.
     """
 
     scale_up: ScaleUp = ScaleUp()
@@ -331,7 +331,7 @@ class Behavior(Part):
 class Autoscaling(Part):
     """Autoscaling lets a HorizontalPodAutoscaler set the number of pods.
 
-    It is off if absent, and on if present, also if empty ({}). Without any target, it aims at 70 percent of the
+    It is off if absent, and on if present, even if empty ({}). Without any target, it aims at 70 percent of the
     CPU request.
     """
 
@@ -349,8 +349,8 @@ class Autoscaling(Part):
         validation_alias="targetCPUUtilization",
         default_factory=lambda given: 70 if given.get("target_memory_utilization") is None else None,
     )
-    """Average CPU use of the pods, in percent of their request. 70 if no target is given; with a memory target
-    alone, CPU is not considered."""
+    """Average CPU use of the pods, in percent of their request. The default is 70 if no target is given; with only
+    a memory target, CPU is not considered."""
 
     behavior: Behavior = Behavior()
 
@@ -428,21 +428,21 @@ class Limits(Part):
     """
 
     max_image_bytes: Annotated[int, _size(1024, 1024**3)] = Field(default="10Mi", validate_default=True)
-    """The largest request body that is read, in bytes (10Mi). Larger ones are answered with 413."""
+    """The largest request body that is read, in bytes (10Mi). Larger ones are rejected with 413."""
 
     max_image_pixels: Annotated[int, integer(1024, 200_000_000, size="int64")] = 25_000_000
-    """The largest image that is decoded, width times height. Larger ones are answered with 413."""
+    """The largest image that is decoded, width times height. Larger ones are rejected with 413."""
 
     max_queue_size: Annotated[int, integer(1, 10_000)] = 64
-    """How many requests may wait. Further ones are answered with 503."""
+    """How many requests may wait. Further ones are rejected with 503."""
 
 
 class Batching(Part):
     """Batching runs images of several requests through the model together.
 
-    It is off by default: if one image keeps a core busy, nothing is gained. It takes memory that the rule of
-    limits does not count, for a MobileNetV2 of 224 pixels about 10 MiB for each image of a batch, for each thread
-    and once more.
+    It is off by default: if one image keeps a core busy, batching gains nothing. It takes memory that the rule in
+    limits does not include: for a MobileNetV2 of 224 pixels about 10 MiB for each image of a batch, for each
+    thread and once more.
     """
 
     max_batch_size: Annotated[int, integer(1, 64)] = 1
@@ -450,14 +450,14 @@ class Batching(Part):
     limits.maxQueueSize."""
 
     max_queue_delay_milliseconds: Annotated[int, integer(0, 1000)] = 2
-    """How long an image that is ready waits for others that have arrived but are not ready. A single image never
+    """How long a prepared image waits for other images that are still being prepared. A single image never
     waits."""
 
 
 class RedisStore(Part):
-    """Redis keeps results too, for all servers of a model, and keeps them when servers are replaced.
+    """Redis also caches results, for all servers of a model, and keeps them when servers are replaced.
 
-    No image is refused because of it; if Redis is unreachable or slow, the image is classified.
+    No request fails because of it: if Redis is unreachable or slow, the image is classified.
     """
 
     url: RedisUrl
@@ -478,20 +478,21 @@ class RedisStore(Part):
 
 
 class Cache(Part):
-    """Cache answers an image that was classified before from memory, found by a digest of its bytes.
+    """Cache keeps results, so that an image that was classified before needs no inference.
 
-    It is off if absent, and on if present, also if empty ({}).
+    Images are identified by a digest of their bytes. The cache is off if absent, and on if present, even if empty
+    ({}).
     """
 
     max_bytes: Annotated[int, _size(1024**2, 16 * 1024**3)] = Field(default="16Mi", validate_default=True)
-    """The most that each server keeps, in bytes (16Mi). A result takes about 0.4 KB and 4 bytes a class. It is
-    part of the memory limit, see limits."""
+    """Size of the cache in each server, in bytes (16Mi). A result takes about 0.4 KB and 4 bytes per class. The
+    memory limit must include it, see limits."""
 
     redis: RedisStore | None = None
 
 
 class Service(Part):
-    """Service is the one address of all pods."""
+    """Service configures the Service that is the common address of all pods."""
 
     type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     """Type of the Service, as in Kubernetes."""
@@ -509,7 +510,7 @@ def _label_key(key: str) -> str:
 
 
 class Monitoring(Part):
-    """Monitoring says whether and how Prometheus discovers the pods."""
+    """Monitoring configures whether and how Prometheus discovers the pods."""
 
     service_monitor: Literal["Auto", "Enabled", "Disabled"] = "Auto"
     """Whether to create a ServiceMonitor for the Prometheus operator: if the cluster has that kind (Auto), always
@@ -519,15 +520,15 @@ class Monitoring(Part):
     """How often the metrics are scraped, in seconds, minutes or hours (15s, 1m)."""
 
     labels: Annotated[Mapping[Annotated[str, AfterValidator(_label_key)], LabelValue], Field(max_length=32)] = {}
-    """Additional labels of the ServiceMonitor, such as those that a Prometheus selects by. Keys that begin with
+    """Additional labels of the ServiceMonitor, such as those that your Prometheus selects. Keys that begin with
     app.kubernetes.io/ are reserved for the operator."""
 
 
 class Tracing(Part):
-    """Tracing is where the servers send traces of their requests. If absent, they send none."""
+    """Tracing configures where the servers send traces of their requests. If absent, they send none."""
 
     endpoint: OtlpEndpoint = Field(validation_alias="otlpEndpoint")
-    """Address of an OTLP receiver that takes HTTP, such as an OpenTelemetry collector: http(s)://host[:port],
+    """Address of an OTLP receiver that supports HTTP, such as an OpenTelemetry collector: http(s)://host[:port],
     usually port 4318. /v1/traces is appended to it. If empty, no traces are sent."""
 
     sampling_percent: Annotated[int, integer(0, 100)] = 1
@@ -545,10 +546,10 @@ class Tracing(Part):
 
 
 class RateLimit(Part):
-    """RateLimit bounds what each client may send to each pod, so three pods accept three times as much.
+    """RateLimit limits the requests of each client to each pod, so three pods accept three times as many.
 
-    A client is an entry of the Secret with the API keys or, without keys, an address. Requests beyond it are
-    answered with 429.
+    A client is an entry of the Secret with the API keys or, without keys, an address. Requests above the limit are
+    rejected with 429.
     """
 
     requests_per_second: Annotated[int, integer(1, 100_000)]
@@ -582,21 +583,21 @@ Network = Annotated[
 
 
 class Security(Part):
-    """Security says which requests are accepted, and how often.
+    """Security configures which requests are accepted, and at which rate.
 
-    Health, readiness and metrics are always accepted, without a key and without a limit.
+    Requests for health, readiness and metrics are always accepted, without a key and without a limit.
     """
 
     api_keys_secret_ref: SecretRef | None = None
     """Secret in this namespace with the API keys. If given, every request needs one. Each entry of the Secret is
-    one client; its value is a key of 16 to 256 characters, or several, one a line. Servers pick up a change of the
-    Secret without a restart."""
+    one client; its value is a key of 16 to 256 characters, or several, one per line. A change of the Secret
+    applies without a restart of the servers."""
 
     rate_limit: RateLimit | None = None
 
     trusted_proxies: Annotated[tuple[Network, ...], items(64, merged_as="set")] = ()
     """Networks (10.0.0.0/8, fd00::/8) of proxies whose X-Forwarded-For and Forwarded headers are trusted to name
-    the client. A network of all addresses, such as 0.0.0.0/0, is refused."""
+    the client. A network of all addresses, such as 0.0.0.0/0, is rejected."""
 
     @property
     def api_keys_secret(self) -> str | None:
@@ -605,7 +606,7 @@ class Security(Part):
 
 
 class Rollout(Part):
-    """Rollout is how pods are replaced when something about them changes."""
+    """Rollout configures how pods are replaced when their template changes."""
 
     max_surge: Replicas = 1
     """How many pods may exist above the desired number."""
@@ -630,8 +631,8 @@ class ImageClassifierSpec(Part):
     model: Model = Model()
 
     replicas: Replicas = 1
-    """Number of pods if autoscaling is absent. With autoscaling the HorizontalPodAutoscaler decides, and this
-    number is kept but not used."""
+    """Number of pods if autoscaling is absent. With autoscaling, the HorizontalPodAutoscaler sets the number of
+    pods, and this field is kept but not used."""
 
     autoscaling: Autoscaling | None = None
     resources: Resources = Resources()
@@ -701,7 +702,7 @@ class Condition(Part):
     """The generation of the spec that this condition is about."""
 
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    """When status changed last."""
+    """When the status of the condition last changed."""
 
     reason: Word
     """The reason, in one word in CamelCase."""
@@ -711,19 +712,19 @@ class Condition(Part):
 
 
 class ModelStatus(Part):
-    """The model that serves, as the pods reported it."""
+    """The served model, as reported by the pods."""
 
     name: Annotated[str, Text(253)] | None = None
-    """Its name, from the catalogue or from the address."""
+    """Name of the model, from the catalogue or from the uri."""
 
     sha256: Annotated[str, Text(64)] | None = None
-    """Its digest."""
+    """Digest of the model."""
 
     precision: Annotated[str, Text(32)] | None = None
-    """The numbers that it computes with, such as FP32."""
+    """Precision of the served graph, such as FP32."""
 
     classes: Annotated[int, integer(0)] | None = None
-    """The number of its classes."""
+    """Number of classes of the model."""
 
 
 class ImageClassifierStatus(Part):
@@ -734,7 +735,7 @@ class ImageClassifierStatus(Part):
 
     conditions: Annotated[tuple[Condition, ...], items(32, merged_as="map", keys=("type",))] | None = None
     """Conditions of the object. Ready is the summary; Available, Progressing and Stalled (True only when user
-    action is required) give details; AutoscalingReady and MonitoringReady are about these optional parts."""
+    action is required) give details; AutoscalingReady and MonitoringReady report the optional parts."""
 
     replicas: Annotated[int, integer(0)] | None = None
     """The number of pods."""
@@ -743,13 +744,13 @@ class ImageClassifierStatus(Part):
     """The number of pods that are ready."""
 
     ready_summary: Annotated[str, Text(32)] | None = None
-    """Ready pods out of the desired ones, as 2/2."""
+    """Ready and desired pods, such as 2/2."""
 
     selector: Annotated[str, Text(1024)] | None = None
     """The label selector of the pods, for kubectl scale and autoscalers."""
 
     url: Annotated[str, Text(1024)] | None = None
-    """The address of the Service inside the cluster."""
+    """The URL of the Service inside the cluster."""
 
     image: Annotated[str, Text(1024)] | None = None
     """The image of the server."""

@@ -49,4 +49,4 @@ def test_a_row_of_the_reference_page_has_type_default_and_what_is_allowed() -> N
         "| `lastTransitionTime` | string | required | date-time | When",
     ):
         assert f"\n{row}" in page
-    assert "(checked by the operator alone)" in page
+    assert "(checked only by the operator)" in page
