@@ -14,8 +14,8 @@ import httpx
 from e2e import audit
 from e2e.install import OPERATOR_USER, wait_operator
 from e2e.kube import open_kube
-from e2e.measure.answer import apply_to_answer
-from e2e.measure.rest import SPECS, at_rest
+from e2e.measure.first_response import times_to_first_response
+from e2e.measure.rest import SPECS, count_requests_at_rest
 from e2e.target import target_from
 from tools.errors import ToolError
 
@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure one figure and print it; the exit status is 1 if that failed."""
     parser = argparse.ArgumentParser(prog="python -m e2e.measure", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="FIGURE")
-    answer = commands.add_parser("apply-to-answer", help="seconds from kubectl apply to the first 200")
-    answer.add_argument("--runs", type=int, default=5)
-    answer.set_defaults(run=_answer)
+    first = commands.add_parser("first-response", help="seconds from kubectl apply to the first 200")
+    first.add_argument("--runs", type=int, default=5, help="number of objects, one after the other (5)")
+    first.set_defaults(run=_first_response)
     rest = commands.add_parser("rest", help="requests to the API server while nothing changes")
-    rest.add_argument("--seconds", type=float, default=300)
+    rest.add_argument("--seconds", type=float, default=300, help="how long to count requests (300)")
     rest.set_defaults(run=_rest)
     options = parser.parse_args(arguments)
     try:
@@ -47,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _answer(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
-    durations = apply_to_answer(kube, namespace=namespace, runs=options.runs)
+def _first_response(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
+    durations = times_to_first_response(kube, namespace=namespace, runs=options.runs)
     print("from kubectl apply to the first 200:", ", ".join(f"{seconds:.1f} s" for seconds in durations))
     print(f"median {statistics.median(durations):.1f} s")
 
 
 def _rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
-    counted = at_rest(kube, namespace=namespace, seconds=options.seconds)
+    counted = count_requests_at_rest(kube, namespace=namespace, seconds=options.seconds)
     print(audit.table(counted))
     written = audit.writes(counted, OPERATOR_USER).total()
     print(f"{len(SPECS)} objects, {options.seconds:.0f} s at rest: {written} writes by {OPERATOR_USER}")

@@ -1,4 +1,4 @@
-"""Counts requests to the API server while nothing changes: the operator must write nothing then."""
+"""Counts requests to the API server while nothing changes; the operator must not write anything then."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SPECS: tuple[Mapping[str, Any], ...] = (
         },
     },
 )
-"""Objects that together have every kind of child."""
+"""Specs of objects that together have every kind of child."""
 
 _SETTLE_SECONDS = 5.0
 
 
-def at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.RequestKey]:
+def count_requests_at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.RequestKey]:
     """Create the objects, wait until all are Ready, then count every request for `seconds`."""
     log = kube.target.audit_log
     if log is None:
@@ -44,18 +44,19 @@ def at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.Requ
         kube.apply(manifest(name, namespace=namespace, spec=spec))
     for name in names:
         wait_ready(kube, name, namespace=namespace)
-        # A new pod has no metrics for up to a minute; once it has, the status changes again.
-        wait_for(kube, name, namespace=namespace, what="an active autoscaler", probe=_autoscales, seconds=120)
+        # A new pod has no metrics for up to a minute; when it has, the status changes again.
+        wait_for(kube, name, namespace=namespace, what="an active autoscaler", probe=_scaling_settled, seconds=120)
     _wait_until_settled(kube, namespace)
-    began = audit.position(log)
+    start = audit.position(log)
     time.sleep(seconds)
-    counted = audit.count(audit.lines_since(log, began))
+    counted = audit.count(audit.lines_since(log, start))
     for name in names:
         delete(kube, name, namespace=namespace)
     return counted
 
 
-def _autoscales(live: Object) -> bool:
+def _scaling_settled(live: Object) -> bool:
+    """Whether the autoscaler is active, or not requested."""
     found = condition(live, "AutoscalingReady")
     return found.get("status") == "True" or found.get("reason") == "NotRequested"
 

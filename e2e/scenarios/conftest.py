@@ -14,7 +14,7 @@ from e2e.cluster.controlplane import ADMIN
 from e2e.diagnostics import dump
 from e2e.install import NAMESPACE, OPERATOR, OPERATOR_USER, install, install_service_monitor_crd, provide_images
 from e2e.kube import open_kube
-from e2e.measure.answer import PHOTOGRAPH
+from e2e.measure.first_response import PHOTOGRAPH
 from e2e.target import target_from
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from e2e import model_store
 from e2e.classifiers import condition, manifest, wait_endpoint, wait_ready, wait_reason, wait_response
-from e2e.measure.answer import PHOTOGRAPH
+from e2e.measure.first_response import PHOTOGRAPH
 from e2e.waiting import until
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ PHOTOGRAPH = Path(__file__).parents[1] / "demo" / "cat.jpg"
 MAX_MEDIAN_SECONDS = 15.0
 
 
-def apply_to_answer(
+def times_to_first_response(
     kube: Kube, *, namespace: str, runs: int, spec: Mapping[str, Any] | None = None
 ) -> list[float]:
-    """The seconds of each run, measured from before kubectl starts; images are on the node already."""
+    """The seconds of each run, measured from the start of kubectl; the images must be on the node already."""
     image = PHOTOGRAPH.read_bytes()
     durations = []
     for number in range(runs):
