@@ -42,7 +42,7 @@ def lines_since(log: Path, since: LogPosition) -> Iterator[str]:
     files = sorted(log.parent.glob(f"{log.stem}*{log.suffix}"), key=lambda path: path.stat().st_mtime)
     first = next((index for index, path in enumerate(files) if path.stat().st_ino == since.inode), None)
     if first is None:
-        raise ValueError(f"{log} was rotated so often that lines since the position are gone")
+        raise ValueError(f"{log} was rotated so often that some lines since the position were deleted")
     for path in files[first:]:
         with path.open(encoding="utf-8") as file:
             if path.stat().st_ino == since.inode:
@@ -51,7 +51,7 @@ def lines_since(log: Path, since: LogPosition) -> Iterator[str]:
 
 
 def count(lines: Iterable[str]) -> Counter[RequestKey]:
-    """Requests by user, verb and resource; a watch counts once, although it is logged at start and end."""
+    """Requests by user, verb and resource. A watch, which is logged at its start and at its end, counts once."""
     counted: Counter[RequestKey] = Counter()
     seen: set[str] = set()
     for line in lines:

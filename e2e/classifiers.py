@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KIND = {"apiVersion": "imageclassifier.dev/v1alpha1", "kind": "ImageClassifier"}
 CHILDREN = tuple(child.resource.plural for child in table.CHILDREN)
-"""The plural resource names of all possible children."""
+"""The plural resource names of all children, including optional ones."""
 
 CLASSIFY = "/api/v1/classify"
 
@@ -63,7 +63,7 @@ def wait_for(
     def actual() -> str:
         return ready_summary(kube.get("imageclassifiers", name, namespace=namespace))
 
-    return until(accepted, seconds=seconds, what=f"{namespace}/{name}: {what}", otherwise=actual)
+    return until(accepted, seconds=seconds, what=f"{namespace}/{name}: {what}", describe=actual)
 
 
 def wait_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 90) -> Object:
@@ -79,15 +79,15 @@ def wait_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 90) ->
 
 
 def wait_reason(
-    kube: Kube, name: str, reason: str, *, namespace: str, says: str = "", seconds: float = 60
+    kube: Kube, name: str, reason: str, *, namespace: str, containing: str = "", seconds: float = 60
 ) -> Object:
-    """Wait until Ready has this reason for the latest generation, with `says` in its message."""
+    """Wait until Ready has this reason for the latest generation, and `containing` in its message."""
 
     def matches(live: Object) -> bool:
         ready = current_condition(live)
-        return ready.get("reason") == reason and says in ready.get("message", "")
+        return ready.get("reason") == reason and containing in ready.get("message", "")
 
-    what = f"{reason} with {says!r}" if says else reason
+    what = f"{reason} with {containing!r}" if containing else reason
     return wait_for(kube, name, namespace=namespace, what=what, probe=matches, seconds=seconds)
 
 
@@ -120,7 +120,7 @@ def restarts(kube: Kube, name: str, *, namespace: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """How this machine reaches a Service: by its cluster IP, or through the API server's proxy."""
+    """How this machine connects to a Service: by its cluster IP, or through the API server's proxy."""
 
     url: str
     socket: Path | None = None
@@ -184,7 +184,7 @@ def wait_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_
 
     with endpoint.client(seconds=5) as client:
         return until(
-            responded, seconds=seconds, what=f"a 200 from {endpoint.url}", every=0.05, otherwise=lambda: last
+            responded, seconds=seconds, what=f"a 200 from {endpoint.url}", every=0.05, describe=lambda: last
         )
 
 
@@ -192,9 +192,9 @@ def delete(kube: Kube, name: str, *, namespace: str, seconds: float = 60) -> Non
     """Delete an ImageClassifier and wait until only terminating pods are left of it."""
     kube.delete("imageclassifiers", name, namespace=namespace)
 
-    def gone() -> bool:
+    def deleted() -> bool:
         selector = f"app.kubernetes.io/instance={name}"
         left = any(kube.list(kind, namespace=namespace, selector=selector) for kind in CHILDREN)
         return not left and not pods(kube, name, namespace=namespace)
 
-    until(gone, seconds=seconds, what=f"all children of {name} to be deleted", every=0.2)
+    until(deleted, seconds=seconds, what=f"all children of {name} to be deleted", every=0.2)

@@ -1,4 +1,4 @@
-"""Collects what helps to find out why a scenario failed."""
+"""Collects objects, events and logs that help to find out why a scenario failed."""
 
 from __future__ import annotations
 

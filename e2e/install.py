@@ -1,4 +1,4 @@
-"""Installs the operator in a cluster: images, CRD, manifests; what is installed already is left unchanged."""
+"""Installs the operator in a cluster: images, CRD and manifests. What is installed already is not changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPERATOR = "imageclassifier-operator"
 OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:{OPERATOR}"
 SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
 TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
-"""Marks our trimmed ServiceMonitor CRD, so that the Prometheus operator's own is never deleted."""
+"""The label of our trimmed ServiceMonitor CRD, so that the Prometheus operator's own is never deleted."""
 
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
@@ -114,7 +114,7 @@ def wait_operator(kube: Kube, *, seconds: float = 90) -> None:
         seconds=seconds,
         what="the operator to be ready",
         every=0.2,
-        otherwise=lambda: _container_states(kube),
+        describe=lambda: _container_states(kube),
     )
 
 

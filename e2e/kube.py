@@ -1,4 +1,4 @@
-"""A client of one cluster: kubectl for user commands, the API for frequent requests."""
+"""A client of one cluster: runs kubectl for commands that users type, and uses the API for frequent requests."""
 
 from __future__ import annotations
 
@@ -116,6 +116,6 @@ def _wait_for_proxy(
         return response.is_success
 
     try:
-        until(responds, seconds=20, what=f"the API server of {target.context}", every=0.05, otherwise=lambda: last)
+        until(responds, seconds=20, what=f"the API server of {target.context}", every=0.05, describe=lambda: last)
     except WaitTimeoutError as error:
         raise ClusterError(str(error)) from error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report:
-    """The durations of requests responseed with 200, and the failures: everything else."""
+    """The durations of requests with status 200, and the failures, which are all other requests."""
 
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Report:
     def __str__(self) -> str:
         """Summarize in one line."""
         if not self.seconds:
-            return f"{self.sent} requests, none responseed"
+            return f"{self.sent} requests, none with status 200"
         ordered = sorted(self.seconds)
         p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
         return (

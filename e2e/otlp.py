@@ -44,9 +44,9 @@ class Span:
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """Listens once created, and responds once `serve_forever` runs.
+    """Listens as soon as it is created, and responds while `serve_forever` runs.
 
-    `fault`, if set, responds instead: it is called with the handler after the body was read.
+    If `fault` is set, it sends the response: it is called with the handler, after the body was read.
     """
 
     daemon_threads = True
@@ -65,7 +65,7 @@ class Receiver(http.server.ThreadingHTTPServer):
         """The URL to post batches to."""
         return f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
 
-    def take(self, headers: dict[str, str], body: bytes) -> None:
+    def store(self, headers: dict[str, str], body: bytes) -> None:
         """Store a batch."""
         with self.changed:
             self.headers.append(headers)
@@ -75,13 +75,13 @@ class Receiver(http.server.ThreadingHTTPServer):
             self.changed.notify_all()
 
     def wait(self, count: int, seconds: float = 20) -> list[Span]:
-        """Return the spans once there are that many, or those received until the timeout."""
+        """Wait until that many spans were received, or until the timeout; return all received spans."""
         with self.changed:
             self.changed.wait_for(lambda: len(self.spans) >= count, seconds)
             return list(self.spans)
 
-    def wait_asked(self, count: int = 1, seconds: float = 20) -> bool:
-        """Return whether that many batches arrived in time, accepted or not."""
+    def wait_batches(self, count: int = 1, seconds: float = 20) -> bool:
+        """Wait for that many batches, accepted or not; return whether they arrived before the timeout."""
         with self.changed:
             return self.changed.wait_for(lambda: len(self.bodies) >= count, seconds)
 
@@ -97,20 +97,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         if self.path != "/v1/traces" or self.headers["Content-Type"] != PROTOBUF:
-            self.answer(404, "text/plain", b"not here")
+            self.respond(404, "text/plain", b"not found")
             return
-        self.server.take(dict(self.headers), body)
+        self.server.store(dict(self.headers), body)
         if self.server.fault is not None:
             self.server.fault(self)
             return
-        self.answer(200, PROTOBUF, ExportTraceServiceResponse().SerializeToString())
+        self.respond(200, PROTOBUF, ExportTraceServiceResponse().SerializeToString())
 
     def do_GET(self) -> None:
         """Return the received spans."""
         spans = [dataclasses.asdict(span) for span in self.server.wait(0)]
-        self.answer(200, "application/json", json.dumps(spans).encode())
+        self.respond(200, "application/json", json.dumps(spans).encode())
 
-    def answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+    def respond(self, status: int, kind: str, body: bytes, **headers: str) -> None:
         """Send a complete response."""
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():

@@ -1,4 +1,4 @@
-"""Selects the target cluster: the local or kind cluster, or the one named by the environment, never another."""
+"""Selects the target cluster: the one that the environment names, else the local or the kind cluster."""
 
 from __future__ import annotations
 

@@ -70,5 +70,5 @@ def wait_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool]
         received[:] = json.loads(kube.kubectl(*arguments))
         return probe(received)
 
-    until(accepted, seconds=60, what=what, every=1, otherwise=lambda: f"{len(received)} spans received")
+    until(accepted, seconds=60, what=what, every=1, describe=lambda: f"{len(received)} spans received")
     return received

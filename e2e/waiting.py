@@ -23,11 +23,11 @@ def until(
     seconds: float,
     what: str,
     every: float = 0.1,
-    otherwise: Callable[[], str] = lambda: "",
+    describe: Callable[[], str] = lambda: "",
 ) -> T:
     """Return the first result of `probe` that is neither None nor False.
 
-    `otherwise` describes the actual state, for the error.
+    `describe` returns the actual state as text, for the error.
 
     Raises:
         WaitTimeoutError: no result within `seconds`.
@@ -38,7 +38,7 @@ def until(
         if found is not None and found is not False:
             return found
         if time.monotonic() > deadline:
-            actual = otherwise()
+            actual = describe()
             raise WaitTimeoutError(
                 f"timed out after {seconds:.0f} s waiting for {what}{f'; now: {actual}' if actual else ''}"
             )

@@ -39,7 +39,7 @@ class ApiError(ClusterError):
 
 
 class ServerWarningError(ClusterError):
-    """The API server or kubectl warned, for example of a deprecated API: no test may depend on one."""
+    """The API server or kubectl sent a warning, for example about a deprecated API, which no test may use."""
 
 
 class WatchError(ClusterError):
@@ -58,7 +58,7 @@ def reject_warning(text: str) -> None:
 
 
 class Api:
-    """An API server, through an HTTP client that authenticates. Thread-safe.
+    """A connection to an API server, by an HTTP client that authenticates. Thread-safe.
 
     `on_warning` is called with the text of each warning of the API server.
     """

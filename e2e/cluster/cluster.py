@@ -64,13 +64,13 @@ class Cluster:
         self.kubeconfig = self.state / "kubeconfig"
         self.processes = Processes(self.state)
 
-    def dead(self) -> list[str]:
+    def stopped(self) -> list[str]:
         """Components that are not running."""
         return [name for name in COMPONENTS if not self.processes.alive(name)]
 
     def is_up(self) -> bool:
         """Whether every component runs and the API server is ready."""
-        return not self.dead() and self.kubeconfig.exists() and connect(self.kubeconfig).ready()
+        return not self.stopped() and self.kubeconfig.exists() and connect(self.kubeconfig).ready()
 
     def up(self) -> None:
         """Start what is not running; return once pods can be scheduled and DNS names resolve."""
@@ -87,7 +87,7 @@ class Cluster:
                 if not started_before:
                     self._stop()
                 raise
-            starting = self.dead()
+            starting = self.stopped()
             if starting:
                 say(f"Starting the local cluster: {', '.join(starting)}")
             self._start(paths)
@@ -101,7 +101,7 @@ class Cluster:
             logs = [str(folder) for folder in leftovers.POD_LOGS if folder.exists()]
             before.write_text(json.dumps({"pod_logs": logs}))
         network.up(self.state / "sysctl.json")
-        for name in set(preflight.PORTS) & set(self.dead()):
+        for name in set(preflight.PORTS) & set(self.stopped()):
             preflight.check_port(name)
 
     def _start(self, paths: Mapping[str, Path]) -> None:
@@ -137,7 +137,8 @@ class Cluster:
         api = connect(self.kubeconfig)
         self._wait_for("kubelet", "the node to be Ready", lambda: _node_ready(api))
         service = SETTINGS.service_address
-        self._wait_for("kube-proxy", "the API server's Service to answer", lambda: _connects(service, 443))
+        what = "the API server's Service to accept connections"
+        self._wait_for("kube-proxy", what, lambda: _connects(service, 443))
         # CoreDNS is an endpoint of its Service once it knows every Service.
         self._wait_for("kubelet", "names of Services to resolve", lambda: _connects(network.DNS_ADDRESS, 53))
         self._wait_for("kube-controller-manager", "the default ServiceAccount", lambda: _account_exists(api))

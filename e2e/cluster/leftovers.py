@@ -1,4 +1,4 @@
-"""Finds what is left of the cluster on the machine, and removes what stopping its processes leaves behind."""
+"""Finds what is left of the cluster on the machine, and removes what is left after its processes have stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PROGRAMS = ("etcd", "kube-", "kubelet", "containerd")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
-"""Where kubelet links pods' logs, independent of its settings."""
+"""The folders in which kubelet creates links to pods' logs, independent of its settings."""
 
 
 def find(state: Path) -> list[str]:
@@ -35,7 +35,7 @@ def find(state: Path) -> list[str]:
 
 
 def _is_ours(command: str) -> bool:
-    """Whether a command line is a component's, and not, for example, a `tail` of its log."""
+    """Whether a command line is that of a component, and not, for example, of a `tail` of its log."""
     program = Path(command.split(maxsplit=1)[0]).name
     return program.startswith(_PROGRAMS)
 
@@ -79,7 +79,7 @@ def _shim_flag(state: Path) -> str:
 def remove_cgroups() -> None:
     """Remove kubelet's cgroups; they are empty once their processes have exited."""
 
-    def gone() -> bool:
+    def removed() -> bool:
         for top in _pod_cgroups():
             for folder, _, _ in os.walk(top, topdown=False):
                 try:
@@ -88,7 +88,7 @@ def remove_cgroups() -> None:
                     continue
         return not _pod_cgroups()
 
-    wait_until(gone, seconds=10, what="kubelet's cgroups to be empty")
+    wait_until(removed, seconds=10, what="kubelet's cgroups to be empty")
 
 
 def remove_files(state: Path, *, pod_logs: bool) -> None:

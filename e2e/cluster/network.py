@@ -19,7 +19,7 @@ POD_RANGE = "10.88.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 DOMAIN = "cluster.local"
-REJECT_CHAIN, ACCEPT_CHAIN = "IMAGECLASSIFIER-FENCE", "IMAGECLASSIFIER-GATE"
+REJECT_CHAIN, ACCEPT_CHAIN = "IMAGECLASSIFIER-REJECT", "IMAGECLASSIFIER-ACCEPT"
 OWN_CHAIN = re.compile(r"^(KUBE-|CNI-|IMAGECLASSIFIER-)")
 """Chains of kube-proxy and kubelet, of the CNI plugins, and of this file."""
 
@@ -76,7 +76,7 @@ def foreign_routes() -> list[str]:
 
 
 def up(saved: Path) -> None:
-    """Create the bridge and route both ranges to it, before anything can send to them."""
+    """Create the bridge and route both ranges to it, before any traffic can be sent to them."""
     if not saved.exists():
         saved.write_text(json.dumps(_read_sysctls(), indent=1))
     if not bridge_exists():

@@ -1,4 +1,4 @@
-"""Starts daemons that outlive the command, and stops exactly those, never another process with a reused id."""
+"""Starts daemons that outlive the command, and stops only them, never another process that got the same id."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Record:
 
 
 def start_time(pid: int) -> int | None:
-    """The kernel's start time of a process in clock ticks, or None if it is gone or a zombie."""
+    """The kernel's start time of a process in clock ticks, or None if it does not exist or is a zombie."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Builds image files byte by byte that no image library would write."""
+"""Builds image files, byte by byte, that no image library would write."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def exif(orientation: int, *, order: str = "<", kind: int = 3, prefix: bytes = b
 
 
 def overlapping_fields(fields: int, size: int, *, prefix: bytes = b"Exif\0\0") -> bytes:
-    """Return a TIFF block whose fields all point to the same `size` bytes: a naive reader needs their product."""
+    """Return a TIFF block whose fields all point to the same `size` bytes; naive readers copy these for each."""
     table = b"".join(struct.pack("<HHLL", (0x9000 + index) & 0xFFFF, 7, size, 8) for index in range(fields))
     block = b"II" + struct.pack("<HLH", 42, 8, fields) + table + b"\0\0\0\0"
     return prefix + block.ljust(size + 8, b"\0")

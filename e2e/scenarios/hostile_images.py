@@ -1,7 +1,8 @@
 """Broken, hostile and unusual images, each with its correct statuses; the same bytes on every run.
 
-`cases()` has about 260 small requests, most of a few hundred bytes. `largest()` has a few as large as allowed,
-in the modes that cost a decoder most. A busy server may respond with 503 and Retry-After to any of them.
+`cases()` has about 260 small requests, most of a few hundred bytes. `largest()` has a few of the largest allowed
+size, in the modes for which decoders need most memory. A busy server may respond to any of them with 503 and
+Retry-After.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class Case:
 
 def cases() -> list[Case]:
     """Return every small case; names are unique."""
-    groups = (odd_but_valid, truncated, flipped, wrong_types, hostile_png, hostile_jpeg, hostile_others, forms)
+    groups = (unusual_but_valid, truncated, flipped, wrong_types, hostile_png, hostile_jpeg, hostile_others, forms)
     found = [case for group in groups for case in group()]
     assert len({case.name for case in found}) == len(found)
     return found
 
 
 def largest(*, pixels: int = 25_000_000, max_bytes: int = 10 * 1024 * 1024) -> list[Case]:
-    """Return images with as many pixels as allowed. 413 is right if the memory limit rules the mode out."""
+    """Return images with as many pixels as allowed. 413 is correct if the memory limit is too low for the mode."""
     side = int(pixels**0.5)
     ramp = Image.linear_gradient("L").resize((side, side))
     colour = Image.merge("RGB", (ramp, ramp.rotate(90), ramp.rotate(180)))
@@ -92,7 +93,7 @@ def seeds() -> dict[str, bytes]:
     }
 
 
-def odd_but_valid() -> Iterator[Case]:
+def unusual_but_valid() -> Iterator[Case]:
     """Yield unusual images that must be classified."""
     picture, encoded = make.picture, make.encoded
     frames = [picture(), picture().rotate(90)]

@@ -1,4 +1,4 @@
-"""Switching autoscaling on and off never removes ready replicas that are still desired."""
+"""When autoscaling is switched on or off, no ready replica that is still desired is removed."""
 
 from __future__ import annotations
 

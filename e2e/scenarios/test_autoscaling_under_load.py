@@ -1,4 +1,4 @@
-"""Pods scale up under load and down after it, without a lost request."""
+"""Under load, the number of pods grows, and it shrinks after the load; no request fails."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_REPLICAS = 3
 _PER_SECOND = 20.0
-"""Enough for three pods, each with 50m of CPU, and so little that a busy machine answers all while pods start."""
+"""High enough for three pods, each with 50m of CPU, and low enough that no request fails on a busy machine."""
 _UP_SECONDS, _DOWN_SECONDS = 180, 240
 _POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
 

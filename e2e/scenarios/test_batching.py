@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 _CONCURRENT = 32
-# A batch adds fp32 values in another order: the last bits differ.
+# In a batch, fp32 values are added in another order, so the last bits differ.
 _TOLERANCE = 1e-4
 
 
@@ -38,9 +38,9 @@ def test_concurrent_images_share_inferences(kube: Kube, namespace: str, photogra
     assert _sizes(endpoints["plain"]) == (0, 0)
 
     def batched() -> bool:
-        for answer in asyncio.run(_send_concurrently(endpoints["batched"], photograph)):
-            assert _classes(answer) == _classes(expected[0])
-            for one, other in zip(answer["predictions"], expected[0]["predictions"], strict=True):
+        for result in asyncio.run(_send_concurrently(endpoints["batched"], photograph)):
+            assert _top_class(result) == _top_class(expected[0])
+            for one, other in zip(result["predictions"], expected[0]["predictions"], strict=True):
                 assert one["probability"] == pytest.approx(other["probability"], abs=_TOLERANCE)
         batches, inputs = _sizes(endpoints["batched"])
         return inputs >= _CONCURRENT and batches < inputs
@@ -65,13 +65,13 @@ async def _send_concurrently(endpoint: Endpoint, image: bytes) -> list[dict[str,
         tasks = [
             group.create_task(client.post(CLASSIFY, content=image, headers=headers)) for _ in range(_CONCURRENT)
         ]
-    answers = [task.result() for task in tasks]
-    assert {answer.status_code for answer in answers} == {httpx.codes.OK}
-    return [answer.json() for answer in answers]
+    responses = [task.result() for task in tasks]
+    assert {response.status_code for response in responses} == {httpx.codes.OK}
+    return [response.json() for response in responses]
 
 
-def _classes(answer: dict[str, Any]) -> int:
-    found: int = answer["predictions"][0]["class_id"]
+def _top_class(result: dict[str, Any]) -> int:
+    found: int = result["predictions"][0]["class_id"]
     return found
 
 

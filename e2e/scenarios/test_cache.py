@@ -1,4 +1,4 @@
-"""Cached results survive pods in a Redis in the cluster; without Redis, requests still succeed."""
+"""A Redis in the cluster keeps cached results when pods are replaced; without it, requests still succeed."""
 
 from __future__ import annotations
 
@@ -68,14 +68,16 @@ def test_a_server_caches_results_in_memory(kube: Kube, namespace: str, photograp
         assert _cache_requests(client)["hit"] >= 1
 
 
-def test_results_survive_pods_in_redis_and_requests_succeed_without_it(
+def test_redis_keeps_results_when_pods_are_replaced_and_requests_succeed_without_it(
     kube: Kube, images: Mapping[str, str], namespace: str, photograph: bytes
 ) -> None:
     if not kube.target.local:
         pytest.skip("copies a program from this machine into the cluster")
     cache = {"redis": {"url": redis_store.url(namespace), "credentialsSecretRef": {"name": redis_store.SECRET}}}
     kube.apply(manifest("pets", namespace=namespace, spec={"cache": cache}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", says=redis_store.SECRET, namespace=namespace)
+    live = wait_reason(
+        kube, "pets", "CreateContainerConfigError", containing=redis_store.SECRET, namespace=namespace
+    )
     assert "password for spec.cache.redis.credentialsSecretRef" in condition(live, "Ready")["message"]
 
     metadata = {"name": redis_store.SECRET, "namespace": namespace}
@@ -91,7 +93,7 @@ def test_results_survive_pods_in_redis_and_requests_succeed_without_it(
     first = wait_response(endpoint, photograph)
     assert _wait_hit(endpoint, photograph).json()["predictions"] == first["predictions"]
 
-    # replace the pod by one whose memory does not have the photograph
+    # replace the pod; the cache of the new one is empty
     before = {pod["metadata"]["name"] for pod in pods(kube, "pets", namespace=namespace)}
     changed = {"cache": cache, "limits": {"maxQueueSize": 65}}
     kube.apply(manifest("pets", namespace=namespace, spec=changed))

@@ -1,4 +1,4 @@
-"""Changes of the spec fail no request, and manual changes of children are reverted."""
+"""No request fails when the spec changes, and manual changes of children are reverted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _summary_is(kube: Kube, namespace: str, desired: str) -> bool:
     return bool(live["status"]["readySummary"] == desired)
 
 
-def test_a_rollout_fails_no_request(
+def test_no_request_fails_during_a_rollout(
     kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"replicas": 2}))
@@ -84,13 +84,13 @@ def test_manual_deletes_and_edits_are_reverted(
     wait_ready(kube, "pets", namespace=namespace)
     inside = f"--namespace={namespace}"
 
-    gone: Object = kube.get("services", "pets", namespace=namespace) or {}
+    deleted: Object = kube.get("services", "pets", namespace=namespace) or {}
     kube.kubectl("delete", "service", "pets", inside)
     began = time.monotonic()
     until(
         lambda: (
-            (kube.get("services", "pets", namespace=namespace) or gone)["metadata"]["uid"]
-            != gone["metadata"]["uid"]
+            (kube.get("services", "pets", namespace=namespace) or deleted)["metadata"]["uid"]
+            != deleted["metadata"]["uid"]
         ),
         seconds=REVERT_SECONDS,
         what="the Service to be recreated",

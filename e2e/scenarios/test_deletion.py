@@ -1,4 +1,4 @@
-"""Children are deleted with their owner, with or without the operator; other objects are never changed."""
+"""Children are deleted with their owner, even if no operator runs; other objects are never changed."""
 
 from __future__ import annotations
 

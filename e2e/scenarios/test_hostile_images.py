@@ -1,4 +1,4 @@
-"""No request causes a 5xx other than 503, restarts the server or exceeds the memory limit."""
+"""No request causes a 5xx other than 503, a restart of the server, or memory use above its limit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_hostile_images_never_crash_a_pod(
 
     sequential = asyncio.run(_send(endpoint, small, clients=1))
     figure(f"hostile images, one at a time: {_summary(sequential)}")
-    # The largest come in a row, so that as many of them as possible are processed at the same time.
+    # The largest are sent one after the other, so that as many as possible are processed at the same time.
     concurrent = asyncio.run(
         _send(endpoint, [*large * (CLIENTS // len(large) + 1), *small, *large], clients=CLIENTS)
     )
@@ -67,7 +67,7 @@ def test_hostile_images_never_crash_a_pod(
 
     wrong = [line for results in (sequential, concurrent) for line in results[1]]
     assert not wrong, wrong[:20]
-    # With a single client, 503 is never right.
+    # With a single client, no response may be a 503.
     assert not sequential[0][BUSY]
     assert restarts(kube, "pets", namespace=namespace) == 0
     memory = _memory(kube, namespace)

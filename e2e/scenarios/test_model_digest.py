@@ -36,5 +36,5 @@ def test_a_wrong_digest_is_rejected_and_reported_and_the_right_one_serves(
     live = wait_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == right
     assert condition(live, "Stalled")["status"] == "False"
-    answer = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
-    assert answer["model"]["sha256"] == right
+    result = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    assert result["model"]["sha256"] == right

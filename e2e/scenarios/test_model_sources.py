@@ -33,7 +33,7 @@ def test_a_bucket_serves_once_its_secret_exists(kube: Kube, namespace: str, stor
 
     model["credentialsSecretRef"] = {"name": "model-store"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", says="model-store", namespace=namespace)
+    live = wait_reason(kube, "pets", "CreateContainerConfigError", containing="model-store", namespace=namespace)
     assert condition(live, "Stalled")["status"] == "True"
 
     keys = {"AWS_ACCESS_KEY_ID": model_store.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}
@@ -41,8 +41,8 @@ def test_a_bucket_serves_once_its_secret_exists(kube: Kube, namespace: str, stor
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys})
     live = wait_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == right
-    answer = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
-    assert answer["model"]["sha256"] == right
+    result = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    assert result["model"]["sha256"] == right
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert "AWS_" not in str(pod["spec"]["containers"])
     assert "e2e-secret-value" not in kube.kubectl(
@@ -92,5 +92,5 @@ def test_a_claim_serves_once_it_exists(kube: Kube, namespace: str, volume: Path,
     metadata = {"name": "models", "namespace": namespace}
     kube.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
     wait_ready(kube, "pets", namespace=namespace)
-    answer = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
-    assert answer["model"]["sha256"] == right
+    result = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    assert result["model"]["sha256"] == right

@@ -26,7 +26,7 @@ def removable_crd(kube: Kube) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("removable_crd")
-def test_a_service_monitor_follows_its_crd(kube: Kube, namespace: str) -> None:
+def test_the_service_monitor_exists_only_while_its_crd_does(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
     wait_ready(kube, "pets", namespace=namespace)
     monitor = kube.get("servicemonitors", "pets", namespace=namespace) or {}

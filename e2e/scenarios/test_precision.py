@@ -77,7 +77,7 @@ def _wait_served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, 
         return info["precision"], info["graph_sha256"]
 
     until(
-        lambda: served() == expected, seconds=30, what=f"{expected} to be served", otherwise=lambda: str(served())
+        lambda: served() == expected, seconds=30, what=f"{expected} to be served", describe=lambda: str(served())
     )
     status: Object = live["status"]["model"]
     return status

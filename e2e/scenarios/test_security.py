@@ -1,4 +1,4 @@
-"""API keys from a Secret, changed while the pod runs, and a rate limit that exempts the probes."""
+"""API keys from a Secret that changes while the pod runs, and a rate limit that does not apply to probes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def wait_status(
         last = f"{response.status_code} {response.text[:300]}"
         return response if response.status_code == status else None
 
-    return until(responded, seconds=seconds, what=f"a {status}", every=0.5, otherwise=lambda: last)
+    return until(responded, seconds=seconds, what=f"a {status}", every=0.5, describe=lambda: last)
 
 
 def test_keys_are_required_and_change_without_a_restart(kube: Kube, namespace: str, photograph: bytes) -> None:
@@ -99,7 +99,7 @@ def test_a_rate_limit_rejects_the_client_and_never_the_probes(
     wait_status(endpoint, photograph, None, 200)
 
     def batch_accepted() -> bool:
-        """Send a batch; each image counts, so that the client then has to wait for half a minute."""
+        """Send a batch. Each of its images counts, so the client has to wait for half a minute afterwards."""
         with endpoint.client() as client:
             files = [("file", ("cat.jpg", photograph)) for _ in range(32)]
             return client.post(f"{CLASSIFY}/batch", files=files).status_code == httpx.codes.OK

@@ -1,4 +1,4 @@
-"""One object becomes a served model that users can inspect with kubectl."""
+"""An object serves a model, and users can inspect it with kubectl."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: by
     assert status["readySummary"] == "1/1"
     assert status["url"] == f"http://pets.{namespace}.svc"
     assert status["model"]["classes"] == 10
-    answer = wait_response(wait_endpoint(kube, pets, namespace=namespace), photograph)
-    assert len(answer["predictions"]) == 5
-    assert answer["model"] == {key: status["model"][key] for key in ("name", "sha256")}
+    result = wait_response(wait_endpoint(kube, pets, namespace=namespace), photograph)
+    assert len(result["predictions"]) == 5
+    assert result["model"] == {key: status["model"][key] for key in ("name", "sha256")}
     owned = children(kube, live["metadata"]["uid"], namespace=namespace)
     assert set(owned) == set(CHILDREN) - {"horizontalpodautoscalers"}
     assert condition(live, "MonitoringReady")["status"] == "True"

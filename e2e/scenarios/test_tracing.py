@@ -1,4 +1,4 @@
-"""Spans of a pod reach a receiver in the cluster, named after the object; without a receiver it serves, too."""
+"""A pod sends spans, named after the object, to a receiver in the cluster; it also serves without a receiver."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_spans_of_a_request_reach_the_receiver(
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
     wait_ready(kube, "pets", namespace=namespace)
     endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_response(endpoint, photograph)  # has no parent, so that it is never sampled
+    wait_response(endpoint, photograph)  # has no parent, so it is never sampled
     headers = {"Content-Type": "image/jpeg", "traceparent": f"00-{_TRACE_ID}-{_PARENT_ID}-01"}
     with endpoint.client() as client:
         assert client.post(CLASSIFY, content=photograph, headers=headers).status_code == httpx.codes.OK
@@ -77,7 +77,7 @@ def test_a_missing_receiver_does_not_prevent_serving(kube: Kube, namespace: str,
 def test_headers_come_from_a_secret_once_it_exists(kube: Kube, namespace: str) -> None:
     tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "headersSecretRef": {"name": "receiver"}}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", says="receiver", namespace=namespace)
+    live = wait_reason(kube, "pets", "CreateContainerConfigError", containing="receiver", namespace=namespace)
     assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in condition(live, "Ready")["message"]
 
     metadata = {"name": "receiver", "namespace": namespace}

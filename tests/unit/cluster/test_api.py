@@ -28,7 +28,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+    def _respond(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name, value)
@@ -38,24 +38,24 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         user = dict(pair[0] for pair in self.connection.getpeercert()["subject"])["commonName"]
         path, _, query = self.path.partition("?")
-        self.server.asked.append((user, path, query))
+        self.server.requests.append((user, path, query))
         match path:
             case "/readyz":
-                self._answer(self.server.readiness, b"ok")
+                self._respond(self.server.readiness, b"ok")
             case "/api/v1/nodes/a":
-                self._answer(200, json.dumps(_NODE).encode(), Warning='299 - "old version"')
+                self._respond(200, json.dumps(_NODE).encode(), Warning='299 - "old version"')
             case "/api/v1/nodes":
-                self._answer(200, json.dumps({"items": [_NODE]}).encode())
+                self._respond(200, json.dumps({"items": [_NODE]}).encode())
             case "/api/v1/pods":
-                self._answer(403, json.dumps({"kind": "Status", "message": "may not list pods"}).encode())
+                self._respond(403, json.dumps({"kind": "Status", "message": "may not list pods"}).encode())
             case "/api/v1/events":
-                self._answer(500, b"a plain text\n")
+                self._respond(500, b"a plain text\n")
             case _:
-                self._answer(404, json.dumps({"message": "not found"}).encode())
+                self._respond(404, json.dumps({"message": "not found"}).encode())
 
     def do_PATCH(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self._answer(200, json.dumps({"type": self.headers["Content-Type"], "patch": body}).encode())
+        self._respond(200, json.dumps({"type": self.headers["Content-Type"], "patch": body}).encode())
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the standard library
         pass
@@ -66,7 +66,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[tuple[str, str, str]] = []
+        self.requests: list[tuple[str, str, str]] = []
         self.readiness = 200
         self.authority = Authority(folder, "ca")
         certificate = self.authority.issue("server", user="server", hosts=["127.0.0.1"])
@@ -109,7 +109,7 @@ def test_it_authenticates_with_its_kubeconfigs_certificate_and_ignores_proxy_set
     api = connect(kubeconfig)
     assert api.ready()
     assert api.list("nodes", selector="a=b") == [_NODE]
-    assert server.asked == [("me", "/readyz", ""), ("me", "/api/v1/nodes", "labelSelector=a%3Db")]
+    assert server.requests == [("me", "/readyz", ""), ("me", "/api/v1/nodes", "labelSelector=a%3Db")]
 
 
 def test_it_closes_its_connections(server: _Server, kubeconfig: Path) -> None:
@@ -121,7 +121,7 @@ def test_it_closes_its_connections(server: _Server, kubeconfig: Path) -> None:
     until(lambda: threading.active_count() == before, seconds=10, what="the server's connections to be closed")
     del api
     gc.collect()  # an open socket would be a ResourceWarning, which is an error here
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 def test_an_unready_or_unreachable_server_is_not_ready(server: _Server, kubeconfig: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_server_certificate_of_another_ca_is_rejected(server: _Server, tmp_pat
     with pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED") as caught:
         connect(path).list("nodes")
     assert caught.value.code == 0
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_not_found_is_none_and_other_errors_have_the_servers_message(

@@ -65,5 +65,5 @@ def test_containerd_keeps_everything_in_the_clusters_folder() -> None:
 def test_the_log_of_every_component_can_be_requested(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["logs", "--help"])
-    told = capsys.readouterr().out
-    assert all(component in told for component in COMPONENTS)
+    output = capsys.readouterr().out
+    assert all(component in output for component in COMPONENTS)

@@ -14,13 +14,13 @@ def test_columns_are_aligned_and_the_last_is_not_padded() -> None:
 
 
 def test_predictions_are_one_a_line_without_trailing_blanks() -> None:
-    answer = {
+    result = {
         "predictions": [
             {"class_id": 3, "class_name": "cat", "probability": 0.9},
             {"class_id": 5, "class_name": "dog", "probability": 0.001},
         ]
     }
-    lines = predictions(answer).splitlines()
+    lines = predictions(result).splitlines()
     assert lines == [f"  1.  cat   90.00%  {'█' * 27}", "  2.  dog    0.10%"]
 
 

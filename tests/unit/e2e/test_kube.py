@@ -56,8 +56,8 @@ def test_a_failure_of_kubectl_is_an_error_with_its_text(kubectl: Callable[[str],
         kubectl_output(["get", "ic"], options=[])
 
 
-def _kube(answer: httpx.Response) -> Kube:
-    transport = httpx.MockTransport(lambda _: answer)
+def _kube(response: httpx.Response) -> Kube:
+    transport = httpx.MockTransport(lambda _: response)
     return Kube(target_from({}), Path("unused"), httpx.Client(base_url="http://a", transport=transport))
 
 

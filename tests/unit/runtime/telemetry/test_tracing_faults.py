@@ -59,15 +59,15 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def failing(handler: Handler) -> None:
-    handler.answer(500, "text/plain", b"no")
+    handler.respond(500, "text/plain", b"no")
 
 
 def another_page(handler: Handler) -> None:
-    handler.answer(200, "text/html", b"<html>a page of something else</html>")
+    handler.respond(200, "text/html", b"<html>a page of something else</html>")
 
 
 def garbage(handler: Handler) -> None:
-    handler.answer(200, "application/x-protobuf", b"\xff" * 100)
+    handler.respond(200, "application/x-protobuf", b"\xff" * 100)
 
 
 def no_http(handler: Handler) -> None:
@@ -95,7 +95,7 @@ async def test_a_wrong_answer_costs_the_spans_and_nothing_else(
     server = make_server(tracing=settings_of(receiver.url))
     with caplog.at_level(logging.INFO):
         await classify(server, 3)
-        assert receiver.wait_asked()
+        assert receiver.wait_batches()
         finish(server)
     assert value(server, "exported") == 0
     assert dropped(server, "undelivered") + dropped(server, "shutdown") == 3 * SPANS
@@ -108,7 +108,7 @@ def test_a_listener_that_speaks_no_http_is_told_as_such(
     receiver.fault = no_http
     state = make_state(tracing=settings_of(receiver.url))
     end_a_span(state)
-    assert receiver.wait_asked()
+    assert receiver.wait_batches()
     state.tracing.close()
     assert state.metrics.registry.get_sample_value("imageclassifier_trace_spans_exported_total") == 0
     assert messages(caplog) == ["Traces do not arrive"]
@@ -133,11 +133,11 @@ async def test_https_to_a_receiver_without_tls_is_a_failure_like_any_other(
 async def test_what_was_measured_while_the_receiver_was_away_arrives_when_it_is_back(
     make_server: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    receiver.fault = lambda handler: handler.answer(503, "text/plain", b"", **{"Retry-After": "1"})
+    receiver.fault = lambda handler: handler.respond(503, "text/plain", b"", **{"Retry-After": "1"})
     server = make_server(tracing=settings_of(receiver.url))
     with caplog.at_level(logging.INFO):
         await classify(server)
-        assert receiver.wait_asked()
+        assert receiver.wait_batches()
         receiver.fault = None
         assert len(receiver.wait(SPANS)) == SPANS
         finish(server)
@@ -181,7 +181,7 @@ async def test_a_full_queue_drops_and_says_so_once(
     settings = settings_of(stuck.url, max_queue_size=10, max_batch_size=5, timeout_seconds=30, flush_seconds=0.2)
     server = make_server(tracing=settings)
     await classify(server)
-    assert stuck.wait_asked()
+    assert stuck.wait_batches()
     await classify(server, 5)
     assert dropped(server, "queue-full") > 0
     assert messages(caplog).count("Spans are dropped: the queue is full") == 1
@@ -193,7 +193,7 @@ async def test_a_stuck_receiver_holds_up_the_end_no_longer_than_it_may(
 ) -> None:
     server = make_server(tracing=settings_of(stuck.url, timeout_seconds=60, flush_seconds=0.3))
     await classify(server)
-    assert stuck.wait_asked()
+    assert stuck.wait_batches()
     assert finish(server) < 5
 
 
@@ -211,14 +211,14 @@ async def test_a_receiver_that_drips_is_cut_at_the_deadline(
     receiver.fault = drip
     server = make_server(tracing=settings_of(receiver.url, timeout_seconds=0.3))
     await classify(server)
-    assert receiver.wait_asked(2)  # a second attempt, so the first one has ended
+    assert receiver.wait_batches(2)  # a second attempt, so the first one has ended
     finish(server)
     (record, *_) = [record for record in caplog.records if record.message == "Traces do not arrive"]
     assert record.fields["cause"] == "no answer within 0.3 s"  # type: ignore[attr-defined]
 
 
 async def test_a_redirect_is_not_followed(make_server: Callable[..., Running], receiver: Receiver) -> None:
-    receiver.fault = lambda handler: handler.answer(307, "text/plain", b"", Location=receiver.url)
+    receiver.fault = lambda handler: handler.respond(307, "text/plain", b"", Location=receiver.url)
     server = make_server(tracing=settings_of(receiver.url, headers={"api-key": "s3cret"}, delay_seconds=30))
     await classify(server)
     finish(server)
@@ -244,7 +244,7 @@ async def test_spans_that_the_receiver_refuses_are_counted(
     make_server: Callable[..., Running], receiver: Receiver
 ) -> None:
     # ExportTraceServiceResponse{partial_success{rejected_spans: 2}}
-    receiver.fault = lambda handler: handler.answer(200, "application/x-protobuf", b"\x0a\x02\x08\x02")
+    receiver.fault = lambda handler: handler.respond(200, "application/x-protobuf", b"\x0a\x02\x08\x02")
     server = make_server(tracing=settings_of(receiver.url, delay_seconds=30))
     await classify(server)
     finish(server)
