@@ -1,4 +1,4 @@
-"""A model store in the cluster, over HTTP and S3, filled through `kubectl exec`: no registry, no host path."""
+"""A model store in the cluster, over HTTP and S3; files are copied into it with `kubectl exec`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 NAME = "model-store"
 BUNDLED = "cifar10-mobilenet-v2"
 S3_BUCKET = "private"
-"""S3 clients see top-level folders as buckets; this one requires a request signed with the key below. Signatures
-themselves are verified by the unit tests."""
+"""For S3 clients, top-level folders are buckets. This one requires requests with the access key below; the store
+does not verify signatures, which unit tests do."""
 
 S3_ACCESS_KEY = "E2EMODELSTORE"
 _SERVE = f"""
@@ -30,13 +30,13 @@ if bundled.is_dir():
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        bucket, _, asked = self.path.partition("?")
+        bucket, _, query = self.path.partition("?")
         signed = "Credential={S3_ACCESS_KEY}/" in self.headers.get("Authorization", "")
         if bucket.startswith("/{S3_BUCKET}") and not signed:
             return self.send_error(403)
-        if "list-type=2" not in asked:
+        if "list-type=2" not in query:
             return super().do_GET()
-        prefix = urllib.parse.parse_qs(asked).get("prefix", [""])[0]
+        prefix = urllib.parse.parse_qs(query).get("prefix", [""])[0]
         folder = pathlib.Path("/models" + bucket) / prefix
         names = [path.name for path in folder.iterdir() if path.is_file()]
         keys = "".join(f"<Contents><Key>{{prefix}}{{name}}</Key></Contents>" for name in names)
@@ -84,7 +84,7 @@ _POD = RuntimePod(
 
 
 def url(namespace: str, file: str) -> str:
-    """The URL of a file in the store, for pods; a folder's ends in a slash."""
+    """The URL of a file or folder in the store, for pods; that of a folder ends in a slash."""
     return f"http://{NAME}.{namespace}.svc/{file}"
 
 
@@ -107,10 +107,9 @@ def put(kube: Kube, namespace: str, file: Path, *, folder: str = "") -> str:
     """Copy a file into the store, or into a folder of it, unless it is there already; returns its sha256."""
     expected = file_sha256(file)
     name = f"{folder}/{file.name}" if folder else file.name
-    if _run(kube, namespace, _DIGEST, name) != expected:
-        arguments = _exec(namespace, _RECEIVE, name)
-        kube.kubectl(*arguments, stdin=file.read_bytes())
-        stored = _run(kube, namespace, _DIGEST, name)
+    if _POD.run_python(kube, namespace, _DIGEST, name).strip() != expected:
+        _POD.run_python(kube, namespace, _RECEIVE, name, stdin=file.read_bytes())
+        stored = _POD.run_python(kube, namespace, _DIGEST, name).strip()
         if stored != expected:
             raise RuntimeError(f"{name} was stored with sha256 {stored}, not {expected}")
     return expected
@@ -118,15 +117,7 @@ def put(kube: Kube, namespace: str, file: Path, *, folder: str = "") -> str:
 
 def bundled_digest(kube: Kube, namespace: str) -> str:
     """The digest of the bundled model's folder in the store."""
-    digest = _run(kube, namespace, _FOLDER_DIGEST, BUNDLED)
+    digest = _POD.run_python(kube, namespace, _FOLDER_DIGEST, BUNDLED).strip()
     if not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise RuntimeError(f"the store did not report a digest but {digest!r}")
+        raise RuntimeError(f"the store reported {digest!r} instead of a digest")
     return digest
-
-
-def _run(kube: Kube, namespace: str, program: str, *arguments: str) -> str:
-    return kube.kubectl(*_exec(namespace, program, *arguments)).strip()
-
-
-def _exec(namespace: str, program: str, *arguments: str) -> list[str]:
-    return ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", program, *arguments]

@@ -1,4 +1,4 @@
-"""A Redis in the cluster without its own image: Debian's program, copied into a pod by `kubectl exec`."""
+"""A Redis in the cluster, without its own image: Debian's program is copied into a pod with `kubectl exec`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "redis"
 SECRET = "redis-login"  # noqa: S105 - its name
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name
 _PROGRAM = "redis-check-rdb"  # also the server, if argv[0] is redis-server
-# The image has these, from the same Debian release.
+# The runtime image has these libraries, from the same Debian release.
 _GLIBC = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+")
 _RUN = f"""
 import os, pathlib, time
@@ -76,8 +76,7 @@ def start(kube: Kube, namespace: str) -> None:
         return any(pod["status"].get("phase") == "Running" for pod in found)
 
     until(running, seconds=60, what="the pod of Redis to run")
-    arguments = ["exec", "-i", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", _RECEIVE]
-    kube.kubectl(*arguments, stdin=archive())
+    _POD.run_python(kube, namespace, _RECEIVE, stdin=archive())
     wait_ready(kube, namespace, NAME, what="Redis")
 
 

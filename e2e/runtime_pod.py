@@ -60,6 +60,15 @@ class RuntimePod:
         }
         return [deployment, service]
 
+    def run_python(
+        self, kube: Kube, namespace: str, program: str, *arguments: str, stdin: bytes | None = None
+    ) -> str:
+        """Run a Python program in the pod with `kubectl exec`, and return its output."""
+        interactive = [] if stdin is None else ["-i"]
+        target = [f"--namespace={namespace}", f"deploy/{self.name}"]
+        command = [PYTHON, "-c", program, *arguments]
+        return kube.kubectl("exec", *interactive, *target, "--", *command, stdin=stdin)
+
     def _pod(self, image: str) -> Object:
         writable = "emptyDir" in self.volume
         user: Object = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532}

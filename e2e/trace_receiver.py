@@ -66,8 +66,7 @@ def wait_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool]
     received: list[Object] = []
 
     def accepted() -> bool:
-        arguments = ["exec", f"--namespace={namespace}", f"deploy/{NAME}", "--", PYTHON, "-c", _READ]
-        received[:] = json.loads(kube.kubectl(*arguments))
+        received[:] = json.loads(_POD.run_python(kube, namespace, _READ))
         return probe(received)
 
     until(accepted, seconds=60, what=what, every=1, describe=lambda: f"{len(received)} spans received")
