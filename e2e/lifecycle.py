@@ -36,16 +36,22 @@ def exists(target: Target) -> bool:
 
 
 def bring_up(target: Target) -> None:
-    """Start the components that are not running. Raises ToolError."""
+    """Start the cluster; for the local one, first build what it needs, in parallel. Raises ToolError."""
     if target.local:
         prepare.prepare()
+    start(target)
+
+
+def start(target: Target) -> None:
+    """Start the components that are not running. Raises ToolError."""
+    if target.local:
         Cluster().up()
     elif target.kind:
         kind.up()
 
 
 def take_down(target: Target) -> None:
-    """Stop it and clean up; the user's own cluster is left alone."""
+    """Stop the cluster and clean up; the user's own cluster is not changed."""
     if target.local:
         Cluster().down()
     elif target.kind:

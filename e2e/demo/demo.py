@@ -73,14 +73,14 @@ def take_down(target: Target) -> None:
 
 
 def shared_folder() -> Path | None:
-    """The optional folder of models and photographs next to the checkout."""
+    """The folder with the second model and its photograph, None if it does not have both."""
     given = os.environ.get("IMAGECLASSIFIER_SHARED")
     folder = Path(given) if given else REPOSITORY.parent / "shared"
     return folder if (folder / MODEL).is_file() and (folder / CAT).is_file() else None
 
 
 class Demo:
-    """The steps, in order; each skips what is done already."""
+    """Runs the steps in order; each skips what is done already."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -95,7 +95,7 @@ class Demo:
                 prepare()
         if self.target.local or self.target.kind:
             with step("The cluster"):
-                lifecycle.bring_up(self.target)
+                lifecycle.start(self.target)
         else:
             say(f"Using the context {self.target.context} of {self.target.kubeconfig}")
         with step("The images"):
@@ -105,23 +105,23 @@ class Demo:
                 install_service_monitor_crd(kube)
                 install(kube, images)
             with step("The object pets"):
-                self._declare(kube)
+                self._apply_pets(kube)
             if self.shared:
                 with step("The object imagenet, its model from a store in the cluster"):
-                    self._declare_imagenet(kube, self.shared, images["runtime"])
+                    self._apply_imagenet(kube, self.shared, images["runtime"])
             with step("Ready"):
                 self._wait(kube)
             results = self._classify(kube)
-            self._show(kube, results)
+            self._print(kube, results)
 
     def _names(self) -> list[str]:
         return ["pets", IMAGENET] if self.shared else ["pets"]
 
-    def _declare(self, kube: Kube) -> None:
+    def _apply_pets(self, kube: Kube) -> None:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         kube.apply(namespace, yaml.safe_load((FOLDER / "pets.yaml").read_text()))
 
-    def _declare_imagenet(self, kube: Kube, shared: Path, image: str) -> None:
+    def _apply_imagenet(self, kube: Kube, shared: Path, image: str) -> None:
         kube.apply(*model_store.manifests(NAMESPACE, image))
         model_store.wait_store(kube, NAMESPACE)
         digest = model_store.put(kube, NAMESPACE, shared / MODEL)
@@ -152,7 +152,7 @@ class Demo:
                 results.append((name, photograph, wait_response(endpoint, photograph.read_bytes())))
         return results
 
-    def _show(self, kube: Kube, results: Sequence[tuple[str, Path, Object]]) -> None:
+    def _print(self, kube: Kube, results: Sequence[tuple[str, Path, Object]]) -> None:
         print(f"\n$ kubectl get imageclassifiers -A\n{kube.kubectl('get', 'imageclassifiers', '-A')}")
         for name, photograph, result in results:
             url = f"http://{name}.{NAMESPACE}.svc/api/v1/classify"
