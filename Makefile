@@ -47,7 +47,7 @@ bench-runtime: setup ## Measure the model server against the machine's limit and
 # More options for the stress tests: make stress STRESS="--count 2000 --keep build/stress"
 STRESS ?=
 .PHONY: stress
-stress: setup ## Send the worst and mutated images to a server inside a memory limit; needs root
+stress: setup ## Send the largest, malformed and mutated images to a server with a memory limit; needs root
 	@$(RUN) runtime.stress $(STRESS)
 
 # More options for the measurements: make acceptance ACCEPTANCE="--model FOLDER"

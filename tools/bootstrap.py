@@ -1,6 +1,6 @@
-"""Creates the virtual environment that all other commands run in; needs only Debian's Python.
+"""Creates the virtual environment in which all other commands run.
 
-Any Python runs it, before anything is installed, so it uses only the standard library.
+Any Python can run this file, before anything is installed, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROJECT = REPOSITORY / "pyproject.toml"
 DEBIAN_PYTHON = Path("/usr/bin/python3.11")
 _OTHER_PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14", "python3")
 _PROGRAMS = ("kubectl", "pytest", "python", "uv")
-"""Programs that other commands start: if one is missing, the packages are installed again."""
+"""Programs that other commands run; if one is missing, the packages are installed again."""
 _PIP = ("-m", "pip", "--disable-pip-version-check", "install")
 
 
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _stamp(name: str, file: Path) -> Path:
-    """An empty file in the environment whose name has the digest of what was installed."""
+    """An empty file in the environment; its name has the digest of the file that was installed from."""
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     return VENV / f".installed-{name}-{digest}"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BIN = REPOSITORY / ".venv" / "bin"
 _BROWSER = "chromium"
 _NO_CLUSTER = 3
-"""What `e2e.lifecycle exists` returns if there is no cluster."""
+"""The exit status of `e2e.lifecycle exists` if there is no cluster."""
 _LINTERS = (
     ("ruff", "format", "--check", "."),
     ("ruff", "check", "."),
@@ -37,7 +37,7 @@ _LINTERS = (
 
 @dataclass
 class Part:
-    """One part of the checks: its commands, preparation and clean-up, and why it cannot run here, if so."""
+    """One part of the checks, with its preparation and clean-up; `obstacle` returns why it cannot run here."""
 
     name: str
     commands: Sequence[Sequence[str]]
@@ -54,7 +54,7 @@ def parts(extra: Sequence[str]) -> list[Part]:
     return [
         Part("lint", _LINTERS),
         Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_install_redis),
-        Part("browser", [("pytest", "tests/browser", *extra)], prepare=_browser, obstacle=_no_browser),
+        Part("browser", [("pytest", "tests/browser", *extra)], prepare=_install_browser, obstacle=_no_browser),
         Part(
             "integration",
             [("pytest", "tests/integration", *extra)],
@@ -71,7 +71,7 @@ def _no_browser() -> str:
     return f"{_BROWSER} is not installed: install Debian's package of that name as root"
 
 
-def _browser() -> None:
+def _install_browser() -> None:
     if not shutil.which(_BROWSER):
         apt.install([_BROWSER, "fonts-liberation"])
 
@@ -83,7 +83,7 @@ def _no_api_server() -> str:
 
 
 def _build_programs() -> None:
-    # Also the scenarios' programs: they share packages with these, and the build cache is not kept.
+    # Also those of the scenarios: they share packages with these, and the build cache is deleted afterwards.
     _module("e2e.cluster", "build")
 
 
