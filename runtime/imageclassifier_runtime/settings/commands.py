@@ -33,7 +33,7 @@ def _model_dir(default: Path | None, **more: Any) -> Any:
 
 
 def _model_name() -> Any:
-    return fields.text(None, "name in answers and metrics", shown="from the URI or the folder", flag=True)
+    return fields.text(None, "name in responses and metrics", shown="from the URI or the folder", flag=True)
 
 
 def _precision() -> Any:
