@@ -1,4 +1,4 @@
-// Command pause holds a pod's namespaces open: it waits, buries orphans and ends when asked to.
+// Command pause keeps a pod's namespaces open. It reaps orphaned processes, and exits on SIGINT or SIGTERM.
 package main
 
 import (
