@@ -1,7 +1,7 @@
-"""The model catalogue: the models that specs may name, with their addresses and digests.
+"""The model catalogue: the models that a spec can refer to by name, with their URIs and digests.
 
-A YAML mapping from a name to `uris` (mirrors of the same bytes, tried in order) and `sha256` (of a file, or of
-a folder's sorted `sha256sum` lines).
+It is a YAML mapping from the name of a model to `uris` (mirrors of the same bytes, tried in order) and `sha256`
+(the digest of the file; for a folder, the digest of the sorted lines that `sha256sum` prints for its files).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _FIELDS = {"uris", "sha256"}
 
 
 class CatalogueError(ValueError):
-    """A catalogue that cannot be used; the message has every problem, one a line."""
+    """A catalogue that cannot be used. The message has all problems, each on its own line."""
 
 
 def parse_catalogue(text: str) -> dict[str, CatalogueEntry]:
     """Return the entries of a catalogue by their names.
 
     Raises:
-        CatalogueError: with every problem found.
+        CatalogueError: the text has problems; the error lists all of them.
     """
     try:
         document = yaml.safe_load(text)

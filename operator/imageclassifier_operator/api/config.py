@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
-    """A model that specs may name: mirrors of the same bytes, and their digest."""
+    """A model that a spec can refer to by name: the URIs of mirrors of the same bytes, and their digest."""
 
     uris: tuple[str, ...]
     sha256: str
@@ -19,7 +19,7 @@ class CatalogueEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorConfig:
-    """Settings of an installation that apply to every ImageClassifier."""
+    """The settings of one installation of the operator. They apply to every ImageClassifier."""
 
     runtime_image: str
     image_pull_policy: str = "IfNotPresent"

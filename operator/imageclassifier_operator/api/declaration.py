@@ -13,8 +13,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from imageclassifier_operator.api.quantity import parse_quantity
 
-FORM = "x-form"
-"""A JSON schema key: the allowed values in words. It is for the reference page, and not part of the CRD."""
+ALLOWED_VALUES = "x-allowed-values"
+"""A key of our JSON schema: the allowed values, in words, for the reference page. The CRD does not have it."""
 
 _CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9.]+?)(?:\.startsWith\b|(?![A-Za-z0-9.]))")
 
@@ -23,9 +23,9 @@ _CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9.]+?)(?:\.startsWith\b|(?![A-Za-z0-
 class Rule:
     """A condition across fields of a part.
 
-    The API server evaluates `cel` and reports `message`. The operator evaluates `holds`, for objects that were
-    stored under an older CRD, and reports `detail`, formatted with the part as `self`, for `field` of the part. A
-    rule without `cel` is checked only by the operator.
+    The API server evaluates `cel`, and reports `message`. The operator evaluates `holds`, since an object may have
+    been stored under an older CRD, and reports `detail` for `field`, a field of the part. In `detail`, `{self}` is
+    the part. `reads` are the fields that the rule reads. A rule without `cel` is checked only by the operator.
     """
 
     message: str
@@ -43,7 +43,7 @@ class Rule:
 def rule(
     *, message: str, detail: str = "", field: str = "", cel: str | None = None, reads: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Any], bool]], Rule]:
-    """Declare the decorated method as a rule; `reads` are the fields that it reads, by default those in `cel`."""
+    """Return a decorator that makes a method a rule. With `cel`, the fields that it reads are found in `cel`."""
 
     def declare(holds: Callable[[Any], bool]) -> Rule:
         return Rule(
@@ -59,13 +59,16 @@ def rule(
 
 
 def _read_by(cel: str) -> tuple[str, ...]:
-    """Return the fields that an expression reads, without the objects that contain them."""
+    """Return the paths of the fields that a CEL expression reads, without those of objects that contain them."""
     paths = set(_CEL_FIELD.findall(cel))
     return tuple(sorted(path for path in paths if not any(other.startswith(f"{path}.") for other in paths)))
 
 
 class Part(BaseModel):
-    """A part of the API. Its docstring and those below its fields are the descriptions in the CRD."""
+    """An object in the API, such as the spec or one of its sections.
+
+    Its docstring, and those below its fields, are the descriptions in the CRD.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -79,7 +82,7 @@ class Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_stored(cls, raw: Any) -> Any:
-        """Treat null as an absent field, and 2.0 as 2, since JSON has a single number type."""
+        """Treat a null value as an absent field, and 2.0 as 2, since JSON has only one type of number."""
         if not isinstance(raw, Mapping):
             return raw
         return {
@@ -90,12 +93,12 @@ class Part(BaseModel):
 
     @classmethod
     def rules(cls) -> Iterator[Rule]:
-        """Yield the rules of this part."""
+        """Return the rules of this part."""
         return (value for value in vars(cls).values() if isinstance(value, Rule))
 
     @classmethod
     def api_names(cls) -> dict[str, str]:
-        """Return the API's field names by their Python names."""
+        """Return the name of each field in the API, by its name in Python."""
         return {name: cast("str", field.validation_alias) for name, field in cls.model_fields.items()}
 
 
@@ -112,57 +115,68 @@ class Column:
 
 @dataclass(frozen=True)
 class Text:
-    """The bounds of a string. `words` describe what it must be, and are the error message of an invalid one.
+    """The bounds of a string. If it is invalid, the error message is "must be", followed by `expected`.
 
-    The message never contains the value, which may hold a password.
+    The message never contains the value, which may contain a password.
     """
 
-    most: int
-    least: int | None = None
+    max_length: int
+    min_length: int | None = None
     pattern: str | None = None
-    words: str = ""
+    expected: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        # The API server's \s is ASCII alone, pydantic's has all of Unicode's spaces. All of ours are in brackets.
+        # In the API server, \s matches only ASCII spaces; in pydantic, it matches all spaces of Unicode. Our
+        # patterns use \s only inside brackets, so it can be replaced by the ASCII spaces.
         pattern = None if self.pattern is None else self.pattern.replace(r"\s", r"\t\n\f\r ")
-        schema = core_schema.str_schema(min_length=self.least, max_length=self.most, pattern=pattern, strict=True)
-        if not self.words:
+        schema = core_schema.str_schema(
+            min_length=self.min_length, max_length=self.max_length, pattern=pattern, strict=True
+        )
+        if not self.expected:
             return schema
-        message = f"must be {self.words}"
+        message = f"must be {self.expected}"
         return core_schema.custom_error_schema(schema, custom_error_type="text", custom_error_message=message)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         pattern = {} if self.pattern is None else {"pattern": self.pattern}
-        return {**handler(schema), **pattern, **({FORM: self.words} if self.words else {})}
+        return {**handler(schema), **pattern, **({ALLOWED_VALUES: self.expected} if self.expected else {})}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """An int-or-string field with a Kubernetes quantity, kept as written, or as a number if `in_bytes`."""
+    """An int-or-string field with a Kubernetes quantity.
 
-    least: int
-    most: int
-    longest: int
+    Its value is kept as it is written. With `in_bytes`, its value is a number of bytes, and the minimum and
+    maximum are checked for strings too.
+    """
+
+    minimum: int
+    maximum: int
+    max_length: int
     pattern: str
-    words: str
+    expected: str
     in_bytes: bool = False
 
     def read(self, value: Any) -> str | int:
-        """Return the value of the field. Raises ValueError if it is not valid."""
+        """Return the value of the field. Raises `ValueError` if it is not valid."""
         number = parse_quantity(value)
         if number <= 0:
             raise ValueError(f"must be greater than 0, is {value}")
-        if self.in_bytes and not self.least <= number <= self.most:
-            raise ValueError(f"must be between {_in_binary(self.least)} and {_in_binary(self.most)}, is {value}")
+        if self.in_bytes and not self.minimum <= number <= self.maximum:
+            bounds = f"{_format_bytes(self.minimum)} and {_format_bytes(self.maximum)}"
+            raise ValueError(f"must be between {bounds}, is {value}")
         if (
             isinstance(value, float)
-            or len(str(value)) > self.longest
+            or len(str(value)) > self.max_length
             or not re.fullmatch(self.pattern, str(value))
         ):
-            raise ValueError(f"must be {self.words}, is {value}")
-        if isinstance(value, int) and value > self.most:
-            raise ValueError(f"must be at most {self.most}, is {value}")
+            raise ValueError(f"must be {self.expected}, is {value}")
+        if isinstance(value, int) and value > self.maximum:
+            raise ValueError(f"must be at most {self.maximum}, is {value}")
         return int(number) if self.in_bytes else str(value)
+
+    def _range(self) -> str:
+        return f"{_format_bytes(self.minimum)} to {_format_bytes(self.maximum)}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -170,34 +184,34 @@ class Quantity:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {
             "x-kubernetes-int-or-string": True,
-            "minimum": self.least,
-            "maximum": self.most,
-            "maxLength": self.longest,
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "maxLength": self.max_length,
             "pattern": self.pattern,
-            FORM: f"{_in_binary(self.least)} to {_in_binary(self.most)}" if self.in_bytes else self.words,
+            ALLOWED_VALUES: self._range() if self.in_bytes else self.expected,
         }
 
 
-def _in_binary(number: int) -> str:
+def _format_bytes(number: int) -> str:
     for power, suffix in ((3, "Gi"), (2, "Mi"), (1, "Ki")):
         if number % 1024**power == 0:
             return f"{number // 1024**power}{suffix}"
     return str(number)
 
 
-def integer(least: int, most: int | None = None, *, size: str = "int32") -> Any:
-    """Return the bounds of an integer; `size` is its OpenAPI format."""
-    return Field(ge=least, le=most, strict=True, json_schema_extra={"format": size})
+def integer(minimum: int, maximum: int | None = None, *, openapi_format: str = "int32") -> Any:
+    """Return the bounds of an integer, and its OpenAPI format."""
+    return Field(ge=minimum, le=maximum, strict=True, json_schema_extra={"format": openapi_format})
 
 
-def items(most: int, *, least: int | None = None, merged_as: str, keys: tuple[str, ...] = ()) -> Any:
-    """Return the bounds of a list, and how server-side apply merges it: atomic, set or map (by keys)."""
-    extra: dict[str, Any] = {"x-kubernetes-list-type": merged_as}
+def items(max_items: int, *, min_items: int | None = None, list_type: str, keys: tuple[str, ...] = ()) -> Any:
+    """Return the bounds of a list, and how server-side apply merges it: atomic, set or map (then by `keys`)."""
+    extra: dict[str, Any] = {"x-kubernetes-list-type": list_type}
     if keys:
         extra["x-kubernetes-list-map-keys"] = list(keys)
-    return Field(min_length=least, max_length=most, json_schema_extra=extra)
+    return Field(min_length=min_items, max_length=max_items, json_schema_extra=extra)
 
 
-def problem(text: str) -> PydanticCustomError:
-    """Return the error of a field with this text as its message."""
+def field_error(text: str) -> PydanticCustomError:
+    """Return the error to raise for an invalid field, with this text as its message."""
     return PydanticCustomError("problem", "{text}", {"text": text})

@@ -1,4 +1,4 @@
-"""Resolves the model of a spec: to the catalogue's addresses, or to the spec's own."""
+"""Resolves `spec.model` to URIs and a digest: those of a catalogue entry, or those in the spec."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api.config import OperatorConfig
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST_NAME = 63
+_MAX_NAME_LENGTH = 63
 
 
 class UnknownModelError(ValueError):
-    """A name that is not in the catalogue."""
+    """The catalogue has no model of this name."""
 
 
 class ModelSource(Model):
@@ -28,12 +28,12 @@ class ModelSource(Model):
 
     @property
     def scheme(self) -> str:
-        """Return the scheme of the source: http, https, s3, hf, pvc, bundled."""
+        """Return the scheme of the URIs: http, https, s3, hf, pvc or bundled."""
         return self.uris[0].partition(":")[0]
 
     @property
     def claim(self) -> str | None:
-        """Return the PersistentVolumeClaim to mount, None if the model is not in one."""
+        """Return the name of the PersistentVolumeClaim with the model, or None if the model is not in a claim."""
         return self.uris[0].partition("://")[2].partition("/")[0] if self.scheme == "pvc" else None
 
 
@@ -44,14 +44,14 @@ class Spec(ImageClassifierSpec):
 
 
 def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
-    """Return the source of a model.
+    """Return the source of a model: that of the spec's uri or, without a uri, that of a catalogue entry.
 
     Raises:
         UnknownModelError: the catalogue has no such model.
     """
     if model.uri is not None:
-        own = {"name": model_name(model.uri), "uris": (model.uri,), "sha256": (model.sha256 or "").lower()}
-        return ModelSource(**{**dict(model), **own})
+        resolved = {"name": model_name(model.uri), "uris": (model.uri,), "sha256": (model.sha256 or "").lower()}
+        return ModelSource(**{**dict(model), **resolved})
     name = model.name or config.default_model
     entry = config.catalogue.get(name)
     if entry is None:
@@ -61,7 +61,10 @@ def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
 
 
 def model_name(uri: str) -> str:
-    """Return the model's name in responses and `kubectl get`: the last part of the path, without its suffix."""
+    """Return the name of a model without a catalogue entry: the last part of its path, without the suffix .onnx.
+
+    Responses and `kubectl get` show this name.
+    """
     scheme, _, rest = uri.partition("://")
     if scheme in {"http", "https"}:
         path, fallback = urlsplit(uri).path, "model"
@@ -71,4 +74,4 @@ def model_name(uri: str) -> str:
     else:
         fallback, _, path = rest.partition("/")
     last = path.rstrip("/").rpartition("/")[2].removesuffix(".onnx") or fallback
-    return _NOT_IN_NAMES.sub("-", last)[:_LONGEST_NAME].strip("-.") or "model"
+    return _NOT_IN_NAMES.sub("-", last)[:_MAX_NAME_LENGTH].strip("-.") or "model"

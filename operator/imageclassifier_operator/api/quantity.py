@@ -1,4 +1,4 @@
-"""Kubernetes quantities as exact numbers.
+"""Parses Kubernetes quantities to exact numbers.
 
 Source: apimachinery `pkg/api/resource/quantity.go` (decimal and binary suffixes, decimal exponents).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-_FORM = re.compile(r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i))?$")
+_QUANTITY = re.compile(r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i))?$")
 _SUFFIX = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -38,7 +38,7 @@ def parse_quantity(value: str | int) -> Decimal:
     Raises:
         QuantityError: the text is not a quantity.
     """
-    match = _FORM.match(str(value).strip())
+    match = _QUANTITY.match(str(value).strip())
     if match is None:
         raise QuantityError(f"{value!r} is not a quantity such as 500m, 0.5, 256Mi or 1Gi")
     number, exponent, suffix = match.groups()

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import v1alpha1
-from imageclassifier_operator.api.declaration import FORM
+from imageclassifier_operator.api.declaration import ALLOWED_VALUES
 from imageclassifier_operator.api.schema import OPERATOR_RULES, schema
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def page() -> str:
 
 
 def _section(path: str, node: Mapping[str, Any]) -> str:
-    """Return the section of an object, followed by those of the objects in it."""
+    """Return the section of an object, followed by the sections of the objects in its fields."""
     parts = [f"## `{path}`", "", node["description"], ""]
     parts += ["| field | type | default | allowed | description |", "| --- | --- | --- | --- | --- |"]
     parts += [
@@ -105,20 +105,20 @@ def _anchor(path: str) -> str:
 def _allowed(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
-    if FORM in field:
-        return str(field[FORM])
+    if ALLOWED_VALUES in field:
+        return str(field[ALLOWED_VALUES])
     if "format" in field and "minimum" not in field:
         return str(field["format"])
-    for least, most, unit in (
+    for min_key, max_key, unit in (
         ("minimum", "maximum", ""),
         ("minLength", "maxLength", " characters"),
         ("minItems", "maxItems", " entries"),
         ("", "maxProperties", " entries"),
     ):
-        if least in field and most in field:
-            return f"{field[least]} to {field[most]}{unit}"
-        if most in field:
-            return f"at most {field[most]}{unit}"
-        if least in field:
-            return f"at least {field[least]}{unit}"
+        if min_key in field and max_key in field:
+            return f"{field[min_key]} to {field[max_key]}{unit}"
+        if max_key in field:
+            return f"at most {field[max_key]}{unit}"
+        if min_key in field:
+            return f"at least {field[min_key]}{unit}"
     return ""

@@ -11,14 +11,14 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from imageclassifier_operator.api import v1alpha1
-from imageclassifier_operator.api.declaration import FORM, Column, Part
+from imageclassifier_operator.api.declaration import ALLOWED_VALUES, Column, Part
 
 OPERATOR_RULES = "x-operator-rules"
-"""A JSON schema key: the messages of rules that only the operator checks. It is not part of the CRD."""
+"""A key of our JSON schema: the messages of rules that only the operator checks. The CRD does not have it."""
 
-_KEYS = (
+_OUTPUT_KEYS = (
     "description",
-    FORM,
+    ALLOWED_VALUES,
     "type",
     "format",
     "enum",
@@ -41,7 +41,7 @@ _KEYS = (
     "additionalProperties",
     "items",
 )
-"""The keys of a node in output order; pydantic's other keys are omitted."""
+"""The keys of a node in the order of the output. Other keys, which pydantic adds, are omitted."""
 
 
 def definition() -> dict[str, Any]:
@@ -73,7 +73,7 @@ def definition() -> dict[str, Any]:
                     "storage": True,
                     "subresources": dict(v1alpha1.SUBRESOURCES),
                     "additionalPrinterColumns": [_column(column) for column in v1alpha1.PRINTER_COLUMNS],
-                    "schema": {"openAPIV3Schema": _for_kubernetes(schema())},
+                    "schema": {"openAPIV3Schema": _without_own_keys(schema())},
                 }
             ],
         },
@@ -91,70 +91,71 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """Return the structural schema of an object, including keys that are only for the reference page."""
-    document = v1alpha1.Resource.model_json_schema(schema_generator=_Described)
-    node: dict[str, Any] = _structural(document, document["$defs"])
+    """Return the structural schema of an ImageClassifier, with the keys that are only for the reference page."""
+    document = v1alpha1.Resource.model_json_schema(schema_generator=_DescribedSchema)
+    node: dict[str, Any] = _structural_schema(document, document["$defs"])
     built_in = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
     return {**node, "properties": {**built_in, **node["properties"]}}
 
 
-class _Described(GenerateJsonSchema):
-    """Adds to each part the docstrings of its fields, and its rules, which pydantic does not include."""
+class _DescribedSchema(GenerateJsonSchema):
+    """Adds what pydantic leaves out of the schema of a part: its rules, and the docstrings of its fields."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         part: type[Part] = schema["cls"]
         node = super().model_schema(schema)
-        node["description"] = _folded(inspect.getdoc(part) or "")
+        node["description"] = _one_line(inspect.getdoc(part) or "")
         for name, description in _field_docs(part).items():
             node["properties"][part.api_names()[name]]["description"] = description
         rules = list(part.rules())
-        for_cel = [{"rule": rule.cel, "message": rule.message} for rule in rules if rule.cel is not None]
-        others = [rule.message for rule in rules if rule.cel is None]
-        added = {"x-kubernetes-validations": for_cel, OPERATOR_RULES: others}
-        return {**node, **{key: found for key, found in added.items() if found}}
+        with_cel = [{"rule": rule.cel, "message": rule.message} for rule in rules if rule.cel is not None]
+        without_cel = [rule.message for rule in rules if rule.cel is None]
+        added = {"x-kubernetes-validations": with_cel, OPERATOR_RULES: without_cel}
+        return {**node, **{key: value for key, value in added.items() if value}}
 
 
 def _field_docs(part: type[Part]) -> dict[str, str]:
-    """Return the docstrings below the fields of a part, also of inherited ones."""
-    found: dict[str, str] = {}
+    """Return the docstring below each field of a part; inherited fields are included."""
+    docs: dict[str, str] = {}
     for base in reversed([base for base in part.__mro__ if issubclass(base, Part) and base is not Part]):
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(tree, ast.ClassDef)
         for field, below in itertools.pairwise(tree.body):
             match field, below:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
-                    found[name] = _folded(words)
-    return found
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    docs[name] = _one_line(text)
+    return docs
 
 
-def _folded(words: str) -> str:
-    return " ".join(words.split())
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
-def _structural(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return a node in a CRD's form: no references, no null, `{}` as the default of an object."""
-    for choice in node.get("anyOf", [node]):
-        if choice.get("type") != "null":
-            node = {**choice, **node}
+def _structural_schema(node: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return a node as a CRD needs it: without references and null, and with `{}` as the default of an object."""
+    for alternative in node.get("anyOf", [node]):
+        if alternative.get("type") != "null":
+            node = {**alternative, **node}
     if "$ref" in node:
         node = {**definitions[node["$ref"].removeprefix("#/$defs/")], **node}
-    found = {key: node[key] for key in _KEYS if key in node}
-    if "properties" in found:
-        found["properties"] = {
-            name: _structural(inner, definitions) for name, inner in found["properties"].items()
+    result = {key: node[key] for key in _OUTPUT_KEYS if key in node}
+    if "properties" in result:
+        result["properties"] = {
+            name: _structural_schema(inner, definitions) for name, inner in result["properties"].items()
         }
-    for key in {"items", "additionalProperties"} & found.keys():
-        found[key] = _structural(found[key], definitions)
-    if found.get("default") is None:
-        found.pop("default", None)
-    elif "properties" in found:
-        found["default"] = {}
-    return found
+    for key in {"items", "additionalProperties"} & result.keys():
+        result[key] = _structural_schema(result[key], definitions)
+    if result.get("default") is None:
+        result.pop("default", None)
+    elif "properties" in result:
+        result["default"] = {}
+    return result
 
 
-def _for_kubernetes(node: Any) -> Any:
+def _without_own_keys(node: Any) -> Any:
     if isinstance(node, list):
-        return [_for_kubernetes(inner) for inner in node]
+        return [_without_own_keys(inner) for inner in node]
     if not isinstance(node, dict):
         return node
-    return {key: _for_kubernetes(inner) for key, inner in node.items() if key not in {FORM, OPERATOR_RULES}}
+    own_keys = {ALLOWED_VALUES, OPERATOR_RULES}
+    return {key: _without_own_keys(inner) for key, inner in node.items() if key not in own_keys}

@@ -1,11 +1,12 @@
 """The single definition of the API `imageclassifier.dev/v1alpha1`.
 
 The CRD and its reference page are generated from it (`make generate`), and the operator validates with it. The
-docstring of a class, or below a field, is the description in the CRD. A default is the schema's default. Every
-rule has the CEL expression for the API server and the operator's equivalent check.
+docstring of a class, or below a field, is the description in the CRD, and a field's default is the default in the
+CRD. A rule has the CEL expression for the API server, and an equivalent check for the operator.
 
-An API server also evaluates a CEL rule on the `default: {}` of its node, before nested defaults are set, and
-rejects the whole CRD if that fails. So every field that a rule reads is guarded with has(), even with a default.
+If an object has `default: {}`, the API server evaluates the object's CEL rules on `{}` too, before it sets the
+defaults of the fields, and rejects the whole CRD if an expression fails. So the rules check with has() that a
+field exists before they read it, even if the field has a default.
 """
 
 import ipaddress
@@ -21,9 +22,9 @@ from imageclassifier_operator.api.declaration import (
     Quantity,
     Rule,
     Text,
+    field_error,
     integer,
     items,
-    problem,
     rule,
 )
 from imageclassifier_operator.api.quantity import parse_quantity
@@ -61,88 +62,93 @@ SERVER_BASE_BYTES = 160 * 1024**2
 """Memory of the server itself (interpreter, libraries, model, buffers); the runtime's tests check this limit."""
 
 DECODE_BYTES_PER_PIXEL = 8
-"""The maximum peak memory for decoding one pixel, over all formats and colour modes."""
+"""The peak memory for each pixel of an image that is decoded, in the format and colour mode that need the most."""
 
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL_KEY = re.compile(rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
-_OWN_LABELS = "app.kubernetes.io/"
+_RESERVED_LABEL_PREFIX = "app.kubernetes.io/"
 
 Replicas = Annotated[int, integer(0, 1000)]
 Percent = Annotated[int, integer(1, 10_000)]
-Generation = Annotated[int, integer(0, size="int64")]
-Word = Annotated[str, Text(1024, least=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
+Generation = Annotated[int, integer(0, openapi_format="int64")]
+Word = Annotated[str, Text(1024, min_length=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
 Cores = Annotated[
     str,
     Quantity(
-        least=1,
-        most=1024,
-        longest=16,
+        minimum=1,
+        maximum=1024,
+        max_length=16,
         pattern=r"^([0-9]+(\.[0-9]{1,3})?|[0-9]+m)$",
-        words='a number of cores such as 2, 500m or "0.5"',
+        expected='a number of cores such as 2, 500m or "0.5"',
     ),
 ]
 Memory = Annotated[
     str,
     Quantity(
-        least=1,
-        most=16 * 1024**4,
-        longest=20,
+        minimum=1,
+        maximum=16 * 1024**4,
+        max_length=20,
         pattern=r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$",
-        words='a number of bytes such as 512Mi, 1Gi or "1.5Gi"',
+        expected='a number of bytes such as 512Mi, 1Gi or "1.5Gi"',
     ),
 ]
 SecretName = Annotated[
-    str, Text(253, least=1, pattern=f"^{_DNS_NAME}$", words="the name of a Secret in this namespace")
+    str, Text(253, min_length=1, pattern=f"^{_DNS_NAME}$", expected="the name of a Secret in this namespace")
 ]
 CatalogueName = Annotated[
     str,
     Text(
         63,
-        least=1,
+        min_length=1,
         pattern="^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$",
-        words="a name of at most 63 lower-case letters, digits, '.', '_' and '-'",
+        expected="a name of at most 63 lower-case letters, digits, '.', '_' and '-'",
     ),
 ]
 ModelUri = Annotated[
     str,
     Text(
         2048,
-        least=9,
+        min_length=9,
         pattern=r"^(https?://[^\s/?#@]+(/[^\s]*)?|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]*"
         r"|hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}@[0-9a-f]{40}(/[^\s]*)?"
         rf"|pvc://{_DNS_NAME}(/[^\s]*)?)$",
-        words="http(s)://host/path, s3://bucket/key, hf://owner/repo@commit/path or pvc://claim/path, "
+        expected="http(s)://host/path, s3://bucket/key, hf://owner/repo@commit/path or pvc://claim/path, "
         "without user and password",
     ),
 ]
-Digest = Annotated[str, Text(64, pattern="^[0-9a-fA-F]{64}$", words="a SHA-256 digest of 64 hexadecimal digits")]
+Digest = Annotated[
+    str, Text(64, pattern="^[0-9a-fA-F]{64}$", expected="a SHA-256 digest of 64 hexadecimal digits")
+]
 S3Endpoint = Annotated[
-    str, Text(512, least=8, pattern=r"^https?://[^\s/?#@]+$", words="http(s)://host[:port], without a path")
+    str,
+    Text(512, min_length=8, pattern=r"^https?://[^\s/?#@]+$", expected="http(s)://host[:port], without a path"),
 ]
 Region = Annotated[
     str,
-    Text(63, least=1, pattern="^[a-z0-9-]+$", words="at most 63 lower-case letters, digits and hyphens"),
+    Text(63, min_length=1, pattern="^[a-z0-9-]+$", expected="at most 63 lower-case letters, digits and hyphens"),
 ]
 RedisUrl = Annotated[
     str,
     Text(
         512,
-        least=9,
+        min_length=9,
         pattern=r"^rediss?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
         r"(:[0-9]{1,5})?(/[0-9]{1,5})?$",
-        words="redis://host[:port][/number] or rediss://…, without user and password",
+        expected="redis://host[:port][/number] or rediss://…, without user and password",
     ),
 ]
 Interval = Annotated[
     str,
-    Text(5, least=2, pattern="^[1-9][0-9]{0,3}[smh]$", words="seconds, minutes or hours such as 15s or 1m"),
+    Text(
+        5, min_length=2, pattern="^[1-9][0-9]{0,3}[smh]$", expected="seconds, minutes or hours such as 15s or 1m"
+    ),
 ]
 LabelValue = Annotated[
     str,
     Text(
         63,
         pattern="^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$",
-        words="a label value of at most 63 letters, digits, '.', '_' and '-'",
+        expected="a label value of at most 63 letters, digits, '.', '_' and '-'",
     ),
 ]
 OtlpEndpoint = Annotated[
@@ -150,16 +156,21 @@ OtlpEndpoint = Annotated[
     Text(
         1024,
         pattern=r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?)?$",
-        words="http(s)://host[:port][/path], without user and password",
+        expected="http(s)://host[:port][/path], without user and password",
     ),
 ]
 
 
-def _size(least: int, most: int) -> Quantity:
-    """Return the bounds of a number of bytes."""
-    pattern = r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|Ki|Mi|Gi)?$"
-    words = "a number of bytes such as 16Mi or 1Gi"
-    return Quantity(least=least, most=most, longest=16, pattern=pattern, words=words, in_bytes=True)
+def _size_in_bytes(minimum: int, maximum: int) -> Quantity:
+    """Return the bounds of a size, which is a quantity whose value is a number of bytes."""
+    return Quantity(
+        minimum=minimum,
+        maximum=maximum,
+        max_length=16,
+        pattern=r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|Ki|Mi|Gi)?$",
+        expected="a number of bytes such as 16Mi or 1Gi",
+        in_bytes=True,
+    )
 
 
 class SecretRef(Part):
@@ -169,7 +180,7 @@ class SecretRef(Part):
     """Name of the Secret."""
 
 
-def _name_of(secret: SecretRef | None) -> str | None:
+def _secret_name(secret: SecretRef | None) -> str | None:
     return None if secret is None else secret.name
 
 
@@ -227,7 +238,7 @@ class Model(Part):
     @property
     def credentials_secret(self) -> str | None:
         """Return the name of the Secret with credentials."""
-        return _name_of(self.credentials_secret_ref)
+        return _secret_name(self.credentials_secret_ref)
 
     @rule(message="give either name or uri, not both", cel="!(has(self.name) && has(self.uri))")
     def _one_source(self) -> bool:
@@ -283,7 +294,7 @@ class Policy(Part):
 
 
 Window = Annotated[int, integer(0, 3600)]
-Policies = Annotated[tuple[Policy, ...], items(8, least=1, merged_as="atomic")]
+Policies = Annotated[tuple[Policy, ...], items(8, min_items=1, list_type="atomic")]
 
 
 class ScalingRules(Part):
@@ -385,7 +396,10 @@ class ResourceLimits(Part):
 
 
 def _request_within_limit(resource: str) -> Rule:
-    """Return the rule for a resource; an invalid quantity is reported for its own field."""
+    """Return the rule that the request of a resource is at most its limit.
+
+    An invalid quantity does not break the rule: it is reported as a problem of its own field.
+    """
     request, limit = f"self.requests.{resource}", f"self.limits.{resource}"
     cel = (
         f"!has(self.requests) || !has({request}) || !isQuantity(string({request})) || "
@@ -400,8 +414,8 @@ def _request_within_limit(resource: str) -> Rule:
         cel=cel,
     )
     def within_limit(part: "Resources") -> bool:
-        asked, most = getattr(part.requests, resource), getattr(part.limits, resource)
-        return parse_quantity(asked) <= parse_quantity(most)
+        requested, maximum = getattr(part.requests, resource), getattr(part.limits, resource)
+        return parse_quantity(requested) <= parse_quantity(maximum)
 
     return within_limit
 
@@ -427,10 +441,10 @@ class Limits(Part):
     there is a cache, must fit into the memory limit.
     """
 
-    max_image_bytes: Annotated[int, _size(1024, 1024**3)] = Field(default="10Mi", validate_default=True)
+    max_image_bytes: Annotated[int, _size_in_bytes(1024, 1024**3)] = Field(default="10Mi", validate_default=True)
     """The largest request body that is read, in bytes (10Mi). Larger ones are rejected with 413."""
 
-    max_image_pixels: Annotated[int, integer(1024, 200_000_000, size="int64")] = 25_000_000
+    max_image_pixels: Annotated[int, integer(1024, 200_000_000, openapi_format="int64")] = 25_000_000
     """The largest image that is decoded, width times height. Larger ones are rejected with 413."""
 
     max_queue_size: Annotated[int, integer(1, 10_000)] = 64
@@ -473,8 +487,8 @@ class RedisStore(Part):
 
     @property
     def credentials_secret(self) -> str | None:
-        """Return the name of the Secret with the login."""
-        return _name_of(self.credentials_secret_ref)
+        """Return the name of the Secret with the user name and password."""
+        return _secret_name(self.credentials_secret_ref)
 
 
 class Cache(Part):
@@ -484,7 +498,7 @@ class Cache(Part):
     ({}).
     """
 
-    max_bytes: Annotated[int, _size(1024**2, 16 * 1024**3)] = Field(default="16Mi", validate_default=True)
+    max_bytes: Annotated[int, _size_in_bytes(1024**2, 16 * 1024**3)] = Field(default="16Mi", validate_default=True)
     """Size of the cache in each server, in bytes (16Mi). A result takes about 0.4 KB and 4 bytes per class. The
     memory limit must include it, see limits."""
 
@@ -501,12 +515,15 @@ class Service(Part):
     """Port that clients connect to."""
 
 
-def _label_key(key: str) -> str:
-    if key.startswith(_OWN_LABELS):
-        raise problem(f"{key} is reserved for the operator")
+def _check_label_key(key: str) -> str:
+    if key.startswith(_RESERVED_LABEL_PREFIX):
+        raise field_error(f"{key} is reserved for the operator")
     if not _LABEL_KEY.fullmatch(key):
-        raise problem(f"{key!r} is not a valid label key")
+        raise field_error(f"{key!r} is not a valid label key")
     return key
+
+
+LabelKey = Annotated[str, AfterValidator(_check_label_key)]
 
 
 class Monitoring(Part):
@@ -519,7 +536,7 @@ class Monitoring(Part):
     interval: Interval = "15s"
     """How often the metrics are scraped, in seconds, minutes or hours (15s, 1m)."""
 
-    labels: Annotated[Mapping[Annotated[str, AfterValidator(_label_key)], LabelValue], Field(max_length=32)] = {}
+    labels: Annotated[Mapping[LabelKey, LabelValue], Field(max_length=32)] = {}
     """Additional labels of the ServiceMonitor, such as those that your Prometheus selects. Keys that begin with
     app.kubernetes.io/ are reserved for the operator."""
 
@@ -542,7 +559,7 @@ class Tracing(Part):
     @property
     def headers_secret(self) -> str | None:
         """Return the name of the Secret with headers."""
-        return _name_of(self.headers_secret_ref)
+        return _secret_name(self.headers_secret_ref)
 
 
 class RateLimit(Part):
@@ -559,25 +576,30 @@ class RateLimit(Part):
     """Burst size: requests of one client that may arrive at the same time. Defaults to one second's worth."""
 
 
-def _network(written: Any) -> Any:
-    """Reject a value that is not a network, which CEL can check only since 1.31."""
-    if not isinstance(written, str):
-        return written
+def _check_network(value: Any) -> Any:
+    """Reject a value that is not a network. In CEL, this check is possible only since Kubernetes 1.31."""
+    if not isinstance(value, str):
+        return value
     try:
-        network = ipaddress.ip_network(written, strict=False)
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise problem(f"{written} is not a network; write one as 10.0.0.0/8 or fd00::/8") from None
+        raise field_error(f"{value} is not a network; write one as 10.0.0.0/8 or fd00::/8") from None
     if network.prefixlen == 0:
-        raise problem(f"{written} contains every address, so any client could pretend to be another")
-    if str(ipaddress.ip_interface(written).ip) != str(network.network_address):
-        raise problem(f"{written} is an address within a network; the network is {network}")
-    return written
+        raise field_error(f"{value} contains every address, so any client could pretend to be another")
+    if str(ipaddress.ip_interface(value).ip) != str(network.network_address):
+        raise field_error(f"{value} is an address within a network; the network is {network}")
+    return value
 
 
 Network = Annotated[
     str,
-    Text(43, least=4, pattern="^[0-9A-Fa-f:.]+/[0-9]{1,3}$", words="a network such as 10.0.0.0/8 or fd00::/8"),
-    BeforeValidator(_network),
+    Text(
+        43,
+        min_length=4,
+        pattern="^[0-9A-Fa-f:.]+/[0-9]{1,3}$",
+        expected="a network such as 10.0.0.0/8 or fd00::/8",
+    ),
+    BeforeValidator(_check_network),
     Field(description="A network as address/length."),
 ]
 
@@ -595,14 +617,14 @@ class Security(Part):
 
     rate_limit: RateLimit | None = None
 
-    trusted_proxies: Annotated[tuple[Network, ...], items(64, merged_as="set")] = ()
+    trusted_proxies: Annotated[tuple[Network, ...], items(64, list_type="set")] = ()
     """Networks (10.0.0.0/8, fd00::/8) of proxies whose X-Forwarded-For and Forwarded headers are trusted to name
     the client. A network of all addresses, such as 0.0.0.0/0, is rejected."""
 
     @property
     def api_keys_secret(self) -> str | None:
         """Return the name of the Secret with the API keys."""
-        return _name_of(self.api_keys_secret_ref)
+        return _secret_name(self.api_keys_secret_ref)
 
 
 class Rollout(Part):
@@ -663,26 +685,26 @@ class ImageClassifierSpec(Part):
 
     @property
     def needed_memory(self) -> int:
-        """Return the bytes that the server needs to decode the largest image that it accepts."""
+        """Return the bytes that the server needs, including the largest image that it accepts and the cache."""
         decoding = self.limits.max_image_bytes + DECODE_BYTES_PER_PIXEL * self.limits.max_image_pixels
         return SERVER_BASE_BYTES + decoding + (0 if self.cache is None else self.cache.max_bytes)
 
     @property
     def needed_mebibytes(self) -> int:
-        """Return the same in MiB, rounded up."""
+        """Return `needed_memory` in MiB, rounded up."""
         return -(-self.needed_memory // 1024**2)
 
     @property
-    def memory_words(self) -> tuple[str, str]:
-        """Return the part of the message below about the cache, if there is one."""
+    def cache_in_message(self) -> tuple[str, str]:
+        """Return the two texts about the cache for the error below; they are empty without a cache."""
         return ("", "") if self.cache is None else (", alongside the cache,", ", or spec.cache.maxBytes")
 
     @rule(
         message="the memory limit is less than the largest image and the cache need",
         field="limits",
-        detail="the largest image{self.memory_words[0]} needs {self.needed_mebibytes} MiB of memory, "
+        detail="the largest image{self.cache_in_message[0]} needs {self.needed_mebibytes} MiB of memory, "
         "spec.resources.limits.memory is {self.resources.limits.memory}; raise it to {self.needed_mebibytes}Mi "
-        "or lower maxImagePixels or maxImageBytes{self.memory_words[1]}",
+        "or lower maxImagePixels or maxImageBytes{self.cache_in_message[1]}",
         reads=("resources.limits.memory", "limits.maxImageBytes", "limits.maxImagePixels", "cache.maxBytes"),
     )
     def _image_fits_into_memory(self) -> bool:
@@ -692,7 +714,7 @@ class ImageClassifierSpec(Part):
 class Condition(Part):
     """A condition states that something is true, is false, or is not known."""
 
-    type: Annotated[str, Text(316, least=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
+    type: Annotated[str, Text(316, min_length=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
     """What the condition is about, in CamelCase."""
 
     status: Literal["True", "False", "Unknown"]
@@ -733,7 +755,7 @@ class ImageClassifierStatus(Part):
     observed_generation: Generation | None = None
     """The generation of the spec that this status is about."""
 
-    conditions: Annotated[tuple[Condition, ...], items(32, merged_as="map", keys=("type",))] | None = None
+    conditions: Annotated[tuple[Condition, ...], items(32, list_type="map", keys=("type",))] | None = None
     """Conditions of the object. Ready is the summary; Available, Progressing and Stalled (True only when user
     action is required) give details; AutoscalingReady and MonitoringReady report the optional parts."""
 

@@ -1,7 +1,7 @@
-"""Parses a live object to a typed spec, or reports all problems of it.
+"""Parses a live ImageClassifier to typed values, or reports all problems of its spec.
 
-The API server checks the same before it stores an object, except what CEL cannot express. The checks are repeated
-here for objects that were stored under an older CRD.
+The API server makes the same checks before it stores an object, except those that CEL cannot express. They are
+repeated here, since an object may have been stored under an older CRD.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Path = tuple[str | int, ...]
 
-_TEXTS = {
+_MESSAGES = {
     **dict.fromkeys(["model_type", "dict_type", "mapping_type"], "must be an object"),
     **dict.fromkeys(["int_type", "int_from_float"], "must be an integer"),
     "tuple_type": "must be a list",
@@ -38,13 +38,13 @@ _TEXTS = {
     "too_long": "must have {max_length} or fewer entries",
     "value_error": "{error}",
 }
-"""Messages by pydantic's error type; other errors have messages declared in the API."""
+"""The message for each of pydantic's error types. Errors of other types have their message from `v1alpha1.py`."""
 
-_LONGEST_VALUE = 40
+_MAX_VALUE_LENGTH = 40
 
 
 class InvalidSpecError(ValueError):
-    """A spec that cannot be served; `problems` are sentences, each naming its field."""
+    """A spec with problems. Each of `problems` is a message that starts with the path of its field."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -53,7 +53,7 @@ class InvalidSpecError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageClassifier:
-    """One object: its identity, and its valid spec."""
+    """A live ImageClassifier with a valid spec."""
 
     namespace: str
     name: str
@@ -73,10 +73,10 @@ class _Problem:
 
 
 def parse(live: Mapping[str, Any], *, config: OperatorConfig) -> ImageClassifier:
-    """Return the typed object behind a live ImageClassifier.
+    """Return a live ImageClassifier as typed values.
 
     Raises:
-        InvalidSpecError: with every problem, in the order of the spec's fields.
+        InvalidSpecError: the spec has problems; the error lists all of them, in the order of the spec's fields.
     """
     spec, problems, dropped = _read(live.get("spec") or {})
     problems += _broken_rules(spec, (), dropped)
@@ -84,7 +84,7 @@ def parse(live: Mapping[str, Any], *, config: OperatorConfig) -> ImageClassifier
     try:
         source = resolve(spec.model, config=config)
     except UnknownModelError as error:
-        if not _touches(("model", "name"), dropped):
+        if not _overlaps(("model", "name"), dropped):
             problems.append(_Problem(path=("model", "name"), text=str(error)))
     if problems or source is None:
         order = list(ImageClassifierSpec.api_names().values())
@@ -101,35 +101,38 @@ def parse(live: Mapping[str, Any], *, config: OperatorConfig) -> ImageClassifier
 
 
 def _read(raw: Any) -> tuple[ImageClassifierSpec, list[_Problem], list[Path]]:
-    """Return a spec and the problems of its fields; invalid fields are dropped, so the rest can be checked."""
+    """Return the spec without its invalid fields, their problems, and the paths that were dropped.
+
+    The invalid fields are dropped so that the rules on the other fields can still be checked.
+    """
     problems: list[_Problem] = []
     dropped: list[Path] = []
     while True:
         try:
             return ImageClassifierSpec.model_validate(raw, by_alias=True, by_name=False), problems, dropped
         except ValidationError as error:
-            errors = _causes(error.errors(include_url=False))
+            errors = _without_consequences(error.errors(include_url=False))
         if not dropped:
             problems = [_problem(found) for found in errors]
             raw = copy.deepcopy(raw)
         earlier = set(dropped)
         for found in errors:
-            path = _droppable(found)
-            while path in earlier:  # to drop it changed nothing
+            path = _path_to_drop(found)
+            while path in earlier:  # the error is still there without this path, so drop what contains it
                 path = path[:-1]
-            raw = _without(raw, path)
+            raw = _drop(raw, path)
             dropped.append(path)
 
 
-def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Return the errors without those that only follow from another one."""
+def _without_consequences(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the errors, without those that are only consequences of other errors."""
 
-    def follows(error: ErrorDetails) -> bool:
+    def is_consequence(error: ErrorDetails) -> bool:
         path = error["loc"]
         within = any(len(other["loc"]) > len(path) and other["loc"][: len(path)] == path for other in errors)
         return error["type"] == "default_factory_not_called" or (error["type"] == "too_short" and within)
 
-    return [error for error in errors if not follows(error)]
+    return [error for error in errors if not is_consequence(error)]
 
 
 def _problem(error: ErrorDetails) -> _Problem:
@@ -138,18 +141,19 @@ def _problem(error: ErrorDetails) -> _Problem:
         path, field = path[:-1], str(path[-1])
     elif path and path[-1] == "[key]":
         path = path[:-2]
-    text = _TEXTS.get(error["type"], error["msg"])
-    values = {**error.get("ctx", {}), "input": str(error["input"])[:_LONGEST_VALUE], "field": field}
-    return _Problem(path=path, text=text.format(**values) if error["type"] in _TEXTS else text)
+    text = _MESSAGES.get(error["type"], error["msg"])
+    values = {**error.get("ctx", {}), "input": str(error["input"])[:_MAX_VALUE_LENGTH], "field": field}
+    return _Problem(path=path, text=text.format(**values) if error["type"] in _MESSAGES else text)
 
 
-def _droppable(error: ErrorDetails) -> Path:
-    """Return the path to drop, so that the rest can be read: a field, or the list or object that it is in."""
+def _path_to_drop(error: ErrorDetails) -> Path:
+    """Return the path to drop so that the rest can be read: the field, or the list or object that contains it."""
     path = error["loc"][:-1] if error["type"] == "missing" or error["loc"][-1:] == ("[key]",) else error["loc"]
     return path[: next((index for index, part in enumerate(path) if isinstance(part, int)), len(path))]
 
 
-def _without(raw: Any, path: Path) -> Any:
+def _drop(raw: Any, path: Path) -> Any:
+    """Delete the value at a path, and return what is left: an empty object if the path is empty."""
     if not path:
         return {}
     part = raw
@@ -165,11 +169,11 @@ def _broken_rules(part: Part, path: Path, dropped: list[Path]) -> Iterator[_Prob
         if isinstance(inner, Part):
             yield from _broken_rules(inner, (*path, api_name), dropped)
     for rule in part.rules():
-        known = not any(_touches((*path, *read.split(".")), dropped) for read in rule.reads)
+        known = not any(_overlaps((*path, *read.split(".")), dropped) for read in rule.reads)
         if known and not rule.holds(part):
             yield _Problem(path=(*path, *rule.field.split(".")) if rule.field else path, text=rule.problem(part))
 
 
-def _touches(path: Path, dropped: list[Path]) -> bool:
-    """Return whether a field, one that contains it or one in it was dropped."""
+def _overlaps(path: Path, dropped: list[Path]) -> bool:
+    """Return whether one of the dropped paths is this path, or contains it, or is contained in it."""
     return any(path[: len(other)] == other[: len(path)] for other in dropped)
