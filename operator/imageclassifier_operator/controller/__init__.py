@@ -1,4 +1,4 @@
-"""The control loop: the work queue, the watches of the children, and the resync."""
+"""Decides when an object is reconciled: the work queue, the watches of the children, and the resync."""
 
 from imageclassifier_operator.controller.controller import Controller
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue

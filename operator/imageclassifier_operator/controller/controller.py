@@ -34,11 +34,14 @@ logger = logging.getLogger(__name__)
 
 
 class StaleWatchError(RuntimeError):
-    """kopf's watch no longer reports changes; only a restart of the process repairs it."""
+    """kopf's watch no longer reports changes. Only a restart of the process fixes that."""
 
 
 class Controller:
-    """One per process. Handlers call `handle_event`; `run` returns after `stop`, or raises."""
+    """Runs the workers, the watches and the resync of one process.
+
+    The kopf handlers call `handle_event`. `run` returns after `stop` was called, and raises if a part fails.
+    """
 
     def __init__(
         self, cluster: Cluster, *, config: OperatorConfig, namespaces: Sequence[str | None], metrics: Metrics
@@ -50,7 +53,7 @@ class Controller:
         self._queue = WorkQueue()
         self._overrides = Overrides()
         self._versions: dict[Key, str] = {}
-        self._by_child: dict[Key, Key] = {}
+        self._owner_by_child: dict[Key, Key] = {}
         self._missing_events: dict[Key, tuple[str | None, float]] = {}
         self._capabilities: Capabilities | None = None
         self._parts: asyncio.Task[None] | None = None
@@ -67,24 +70,24 @@ class Controller:
         child = Key(key.namespace, child_name(key.name))
         if deleted:
             self._versions.pop(key, None)
-            self._by_child.pop(child, None)
+            self._owner_by_child.pop(child, None)
         else:
             self._versions[key] = resource_version
-            self._by_child[child] = key
+            self._owner_by_child[child] = key
         self._queue.notify(key)
 
     def wake(self, key: Key) -> None:
-        """Make an object due by its own name or that of its children; a pod has only the latter."""
-        self._queue.notify(key if key in self._versions else self._by_child.get(key, key))
+        """Make an object due. The key has the name of the object or, if a pod changed, that of its children."""
+        self._queue.notify(key if key in self._versions else self._owner_by_child.get(key, key))
 
     def stop(self) -> None:
-        """Stop `run`; the next process completes an interrupted reconcile."""
+        """Stop `run`. A reconcile can be interrupted: the next process does it again."""
         self._stopping = True
         if self._parts is not None:
             self._parts.cancel()
 
     async def run(self) -> None:
-        """Reconcile until stopped; the failure of any part stops all of them, and the process."""
+        """Reconcile until stopped. If a part fails, all parts are stopped, and the error is raised."""
         self._parts = asyncio.create_task(self._run_parts(), name="controller")
         try:
             await self._parts
@@ -138,12 +141,12 @@ class Controller:
                 overrides=self._overrides,
             )
         except KubeError as error:
-            wait = self._queue.failed(key, at_least=min(error.retry_after, 60.0))
+            wait = self._queue.failed(key, min_wait=min(error.retry_after, 60.0))
             self._metrics.reconciles.labels(result="error").inc()
             logger.warning(
                 "Reconcile failed: %s/%s: %s; retrying in %.1f s", key.namespace, key.name, error.message, wait
             )
-        except Exception:  # a bug triggered by one object must not stop the others
+        except Exception:  # a bug that one object triggers must not stop the reconciles of the others
             wait = self._queue.failed(key)
             self._metrics.reconciles.labels(result="bug").inc()
             logger.exception(
@@ -152,7 +155,7 @@ class Controller:
         else:
             self._metrics.reconciles.labels(result=outcome.result).inc()
             self._metrics.last_success.set_to_current_time()
-            if outcome.again:  # with backoff, so that a persistent conflict causes no busy loop
+            if outcome.again:  # retried with backoff, so that a persistent conflict causes no busy loop
                 self._queue.failed(key)
                 return
             self._queue.done(key)
@@ -176,7 +179,7 @@ class Controller:
                     self._queue.notify(key)
 
     async def _resync(self) -> None:
-        """Make every object due at intervals, and check that the watch still delivers events."""
+        """Make every object due at intervals, and check that kopf's watch still reports changes."""
         last = time.monotonic()
         while True:
             await asyncio.sleep(STALE_WATCH_SECONDS / 2)
@@ -191,6 +194,11 @@ class Controller:
                 last = time.monotonic()
 
     async def _check_watch(self, namespace: str | None, *, resync: bool) -> None:
+        """Compare a list of the objects with the versions in the events of kopf's watch.
+
+        Raises:
+            StaleWatchError: an event has been missing for too long.
+        """
         listing = await self._cluster.list(CLASSIFIERS, namespace=namespace, metadata_only=True)
         now = time.monotonic()
         missing: dict[Key, tuple[str | None, float]] = {}
@@ -204,7 +212,7 @@ class Controller:
                 continue
             self._queue.notify(key)  # its event may be late or lost
             before = self._missing_events.get(key)
-            # any event since the last check shows that the watch is alive, if behind
+            # If an event of this object has arrived since the last check, the watch works, and is only late.
             missing[key] = before if before is not None and before[0] == last_event else (last_event, now)
             if now - missing[key][1] >= STALE_WATCH_SECONDS:
                 raise StaleWatchError(

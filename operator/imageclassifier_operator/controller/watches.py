@@ -1,6 +1,7 @@
-"""List and watch of the children, by label and metadata only: each change makes the owner due.
+"""Watches the children: each change of a child makes its ImageClassifier due.
 
-kopf's watches have no selector and would hold every Deployment and Pod of the cluster in memory.
+Children are selected by label, and only their metadata is requested. kopf's watches are not used for them: they
+have no label selector, and would hold every Deployment and Pod of the cluster in memory.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from imageclassifier_operator.metrics import Metrics
 
 ABSENT_SECONDS = 30.0
-"""Interval between checks for an API that is not served."""
+"""Interval between checks whether an API is served that was not served before."""
 
-FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 30.0
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
 
 logger = logging.getLogger(__name__)
 
 
 class ChildWatch:
-    """Watches one kind until cancelled, or until an unexpected error."""
+    """Watches the children of one kind until it is cancelled, or until an unexpected error."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class ChildWatch:
         self._owners: dict[str, Key] = {}
 
     async def run(self) -> None:
-        """List, watch from there, and list again after any error of the watch."""
+        """List the children, and watch them from the version of the list. After an error, list them again."""
         failures = 0
         while True:
             try:
@@ -63,15 +64,15 @@ class ChildWatch:
                 failures += 1
                 level = logging.ERROR if isinstance(error, ForbiddenError) else logging.INFO
                 logger.log(level, "Restarting watch of %s: %s", self._resource.plural, error.message)
-                longest = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 8), LONGEST_RETRY_SECONDS)
-                await asyncio.sleep(random.uniform(0.5, 1.0) * longest)  # noqa: S311  jitter, not security
+                max_wait = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 8), MAX_RETRY_SECONDS)
+                await asyncio.sleep(random.uniform(0.5, 1.0) * max_wait)  # noqa: S311  jitter, not security
 
     async def _list(self) -> str:
         listing = await self._cluster.list(
             self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, metadata_only=True
         )
         owners = {item["metadata"]["uid"]: key for item in listing.items if (key := owner_key(item)) is not None}
-        for key in {*owners.values(), *self._owners.values()}:  # also of a child deleted meanwhile
+        for key in {*owners.values(), *self._owners.values()}:  # also owners of children that are gone
             self._notify(key)
         self._owners = owners
         self._up.set(1)
@@ -87,27 +88,28 @@ class ChildWatch:
                 if event.type != "BOOKMARK":
                     self._handle(event.type, event.object)
 
-    def _handle(self, kind: str, item: Mapping[str, Any]) -> None:
+    def _handle(self, event_type: str, item: Mapping[str, Any]) -> None:
         uid, key = item["metadata"]["uid"], owner_key(item)
-        known = self._owners.get(uid)
-        if kind == "DELETED":
+        known_key = self._owners.get(uid)
+        if event_type == "DELETED":
             self._owners.pop(uid, None)
         elif key is not None:
             self._owners[uid] = key
-        for waking in {key, known} - {None}:
-            self._notify(waking)  # type: ignore[arg-type]
+        for owner in {key, known_key} - {None}:
+            self._notify(owner)  # type: ignore[arg-type]
 
 
 def owner_key(item: Mapping[str, Any]) -> Key | None:
-    """Return the ImageClassifier that a child or pod belongs to, by its owner or its instance label.
+    """Return the key of the ImageClassifier that a child or pod belongs to.
 
-    The label holds the name of the children, which for a long or dotted name is not the object's own.
+    It comes from the owner reference or, for a pod, from the instance label. The label has the name of the
+    children, which differs from the name of the ImageClassifier if that is long or has dots.
     """
     metadata = item["metadata"]
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("kind") == KIND and owner.get("controller"):
             return Key(metadata["namespace"], owner["name"])
-    if metadata.get("ownerReferences"):  # a pod is owned by a ReplicaSet; its label names the ImageClassifier
+    if metadata.get("ownerReferences"):  # a pod, which is owned by a ReplicaSet
         name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
         return Key(metadata["namespace"], name) if name else None
     return None

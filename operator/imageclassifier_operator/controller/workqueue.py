@@ -1,4 +1,4 @@
-"""Objects that are due: one reconcile per object at a time, retries with backoff and jitter."""
+"""The queue of objects that are due: one reconcile per object at a time, retries with backoff and jitter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 60.0
+MAX_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +24,7 @@ class Key:
 
 
 class WorkQueue:
-    """Keys and the time at which each is due; the earliest time wins.
+    """Keys, each with the time at which it is due. If a key is notified twice, the earlier time counts.
 
     A key that is notified during its reconcile is due again afterwards, so that no change is missed.
     """
@@ -41,7 +41,7 @@ class WorkQueue:
         return len(self._due)
 
     def notify(self, key: Key, *, after: float = 0.0) -> None:
-        """Make a key due in `after` seconds, unless it is due earlier."""
+        """Make a key due in `after` seconds, unless it is due earlier already."""
         due = self._clock() + after
         if key in self._due and self._due[key] <= due:
             return
@@ -50,7 +50,7 @@ class WorkQueue:
         self._changed.set()
 
     async def take(self) -> Key:
-        """Wait for a key that is due and not being reconciled, and take it."""
+        """Wait for a key that is due and is not being reconciled, remove it from the queue, and return it."""
         while True:
             key, wait = self._next()
             if key is not None:
@@ -65,16 +65,16 @@ class WorkQueue:
                 continue
 
     def done(self, key: Key) -> None:
-        """Return a key after its reconcile succeeded."""
+        """Report that the reconcile of a key succeeded, so that the key can be taken again."""
         self._failures.pop(key, None)
         self._release(key)
 
-    def failed(self, key: Key, *, at_least: float = 0.0) -> float:
-        """Return a key after its reconcile failed; the result is the seconds until the retry."""
+    def failed(self, key: Key, *, min_wait: float = 0.0) -> float:
+        """Report that the reconcile of a key failed, make the key due later, and return the seconds until then."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        longest = min(FIRST_RETRY_SECONDS * 2.0 ** min(count, 16), LONGEST_RETRY_SECONDS)
-        wait = max(at_least, longest * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not security
+        max_wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(count, 16), MAX_RETRY_SECONDS)
+        wait = max(min_wait, max_wait * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not security
         self._release(key)
         self.notify(key, after=wait)
         return wait
@@ -86,12 +86,12 @@ class WorkQueue:
         self._changed.set()
 
     def _next(self) -> tuple[Key | None, float | None]:
-        """Return the next key, or the seconds until one is due (None: until the queue changes)."""
+        """Return the key that is due, or the seconds until one is due (None: not before the queue changes)."""
         now = self._clock()
         while self._heap:
             due, key = self._heap[0]
             if self._due.get(key) != due or key in self._running:
-                heapq.heappop(self._heap)  # outdated, or pushed again once its reconcile is done
+                heapq.heappop(self._heap)  # outdated, or its reconcile is running, after which it is pushed again
                 continue
             if due > now:
                 return None, due - now

@@ -1,4 +1,4 @@
-"""Access to the API server, through a small protocol, so that tests can inject faults."""
+"""Access to the API server. The operator uses the protocol `Cluster`, so that tests can inject faults."""
 
 from imageclassifier_operator.kube.errors import (
     ConflictError,

@@ -1,4 +1,4 @@
-"""Implements the protocol with the asyncio client of `kubernetes`, which has transport, TLS and credentials."""
+"""Implements `Cluster` with the asyncio client of the library `kubernetes`: transport, TLS and credentials."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from imageclassifier_operator.kube.errors import (
     KubeError,
     NotFoundError,
     UnreachableError,
-    error_of,
+    error_for_status,
 )
 from imageclassifier_operator.kube.protocol import Listing, WatchEvent
 from imageclassifier_operator.kube.warnings import WarningLog
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from imageclassifier_operator.kube.resources import Resource
 
-REQUEST_TIMEOUT = 30.0
+REQUEST_TIMEOUT_SECONDS = 30.0
 """Timeout of one request in seconds."""
 
 WATCH_SECONDS = (240, 300)
@@ -37,29 +37,29 @@ WATCH_SECONDS = (240, 300)
 
 USER_AGENT = f"imageclassifier-operator/{version('imageclassifier')}"
 
-WATCH_SILENCE = 90.0
-"""Seconds without data after which a watch is restarted; bookmarks arrive about once a minute."""
+WATCH_SILENCE_SECONDS = 90.0
+"""A watch is restarted if no data arrives for this time; bookmarks arrive about once a minute."""
 
-_TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
+_TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
 _JSON = "application/json"
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_JSON_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_JSON_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
 async def connect(*, kubeconfig: str | None, context: str | None) -> KubeClient:
-    """Return a client for a context of a kubeconfig, or for the pod's service account without one."""
+    """Return a client for a context of a kubeconfig or, without a kubeconfig, for the pod's service account."""
     configuration = Configuration()
     if kubeconfig is None:
         kube_config.load_incluster_config(client_configuration=configuration)
     else:
         await kube_config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
     configuration.connection_pool_maxsize = 64
-    configuration.retries = None  # the work queue retries; the transport never repeats a write
+    configuration.retries = None  # the transport must not repeat a write; the work queue retries the reconcile
     return KubeClient(ApiClient(configuration))
 
 
 class KubeClient:
-    """A `Cluster` over HTTP."""
+    """A `Cluster` that sends HTTP requests to an API server."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -68,7 +68,7 @@ class KubeClient:
 
     @property
     def configuration(self) -> Configuration:
-        """The address of the API server, and the credentials."""
+        """The address of the API server and the credentials."""
         configuration: Configuration = self._api.configuration
         return configuration
 
@@ -90,7 +90,7 @@ class KubeClient:
         self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
     ) -> Listing:
         query = {"labelSelector": selector} if selector else {}
-        accept = _METADATA_LIST if metadata_only else _JSON
+        accept = _JSON_METADATA_LIST if metadata_only else _JSON
         body = await self._json("GET", resource.path(namespace=namespace), query=query, accept=accept)
         return Listing(body.get("items") or [], body["metadata"]["resourceVersion"])
 
@@ -100,7 +100,8 @@ class KubeClient:
         metadata = manifest["metadata"]
         path = resource.path(namespace=metadata["namespace"], name=metadata["name"], subresource=subresource)
         query = {"fieldManager": manager, "force": "true"}
-        return await self._json("PATCH", path, query=query, body=manifest, content="application/apply-patch+yaml")
+        content_type = "application/apply-patch+yaml"
+        return await self._json("PATCH", path, query=query, body=manifest, content_type=content_type)
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
         await self._json("POST", resource.path(namespace=manifest["metadata"]["namespace"]), body=manifest)
@@ -135,13 +136,13 @@ class KubeClient:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         }
-        timeout = aiohttp.ClientTimeout(total=seconds + 30.0, sock_connect=10.0, sock_read=WATCH_SILENCE)
+        timeout = aiohttp.ClientTimeout(total=seconds + 30.0, sock_connect=10.0, sock_read=WATCH_SILENCE_SECONDS)
         path = f"{resource.path(namespace=namespace)}?{urlencode(query)}"
         try:
-            response = await self._send("GET", path, accept=_METADATA, timeout=timeout)
+            response = await self._send("GET", path, accept=_JSON_METADATA, timeout=timeout)
             try:
                 async for line in response.content:
-                    yield _event_of(json.loads(line))
+                    yield _parse_event(json.loads(line))
             finally:
                 response.close()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -155,16 +156,16 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         accept: str = _JSON,
-        content: str = _JSON,
+        content_type: str = _JSON,
     ) -> dict[str, Any]:
         url = f"{path}?{urlencode(query)}" if query else path
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT):
-                response = await self._send(method, url, body=body, accept=accept, content=content)
-                answer: dict[str, Any] = json.loads(await response.read())
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # or no JSON
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                response = await self._send(method, url, body=body, accept=accept, content_type=content_type)
+                result: dict[str, Any] = json.loads(await response.read())
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: not JSON
             raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
-        return answer
+        return result
 
     async def _send(
         self,
@@ -173,51 +174,51 @@ class KubeClient:
         *,
         body: Mapping[str, Any] | None = None,
         accept: str = _JSON,
-        content: str = _JSON,
+        content_type: str = _JSON,
         timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  passed to the transport
     ) -> aiohttp.ClientResponse:
-        method, full, headers, payload, posted = await self._api.param_serialize(
+        method, full_url, headers, payload, form = await self._api.param_serialize(
             method,
             url,
-            header_params={"Accept": accept, "Content-Type": content},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
         try:
-            answer = await self._api.call_api(method, full, headers, payload, posted, timeout)
-        except ApiException as error:  # raised by the transport itself, for an invalid URL for example
+            wrapped = await self._api.call_api(method, full_url, headers, payload, form, timeout)
+        except ApiException as error:  # raised before the request is sent, for example for an invalid URL
             raise KubeError(f"{method} {url}: {error.reason}", status=error.status or 0) from error
-        response: aiohttp.ClientResponse = answer.response
+        response: aiohttp.ClientResponse = wrapped.response
         request = f"{method} {url.partition('?')[0]}"
         self._warnings.log(response.headers.getall("Warning", []), request=request)
         if response.status >= 400:
-            raise await _error_from(method, url, response)
+            raise await _read_error(method, url, response)
         return response
 
 
-async def _error_from(method: str, url: str, response: aiohttp.ClientResponse) -> KubeError:
+async def _read_error(method: str, url: str, response: aiohttp.ClientResponse) -> KubeError:
     text = await response.text()
     try:
         status = json.loads(text)
     except ValueError:
         status = {}
     path = url.partition("?")[0]
-    return error_of(
+    return error_for_status(
         status=response.status,
         reason=status.get("reason") or response.reason or "",
         message=status.get("message") or f"{method} {path}: HTTP {response.status}",
-        retry_after=_seconds(response.headers.get("Retry-After")),
+        retry_after=_parse_retry_after(response.headers.get("Retry-After")),
     )
 
 
-def _seconds(value: str | None) -> float:
+def _parse_retry_after(value: str | None) -> float:
     return float(value) if value and value.isdigit() else 0.0
 
 
-def _event_of(line: dict[str, Any]) -> WatchEvent:
+def _parse_event(line: dict[str, Any]) -> WatchEvent:
     if line.get("type") != "ERROR":
         return WatchEvent(line["type"], line["object"])
     status = line.get("object") or {}
     code = int(status.get("code") or 0)
-    kind = GoneError if code == 410 else UnreachableError
-    raise kind(status.get("message") or "watch error", status=code, reason=status.get("reason") or "")
+    error_type = GoneError if code == 410 else UnreachableError
+    raise error_type(status.get("message") or "watch error", status=code, reason=status.get("reason") or "")

@@ -1,10 +1,10 @@
-"""Errors of the API server, as types."""
+"""One exception type for each kind of failed request to the API server, so that callers can tell them apart."""
 
 from __future__ import annotations
 
 
 class KubeError(Exception):
-    """A request that failed; `status` is the HTTP code (0: no response), `reason` that of the API."""
+    """A failed request. `status` is the HTTP status code (0: no response), `reason` the reason in the response."""
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
@@ -31,16 +31,16 @@ class GoneError(KubeError):
 
 
 class ForbiddenError(KubeError):
-    """401 or 403: RBAC, a quota, or a namespace that is terminating."""
+    """401 or 403: rejected because of RBAC, a quota, or a namespace that is terminating."""
 
 
 class RejectedError(KubeError):
     """Any other 4xx: the API server does not accept this request."""
 
 
-def error_of(*, status: int, reason: str, message: str, retry_after: float = 0.0) -> KubeError:
-    """Return the typed error for an HTTP status and the fields of a `metav1.Status`."""
-    kinds: dict[int, type[KubeError]] = {
+def error_for_status(*, status: int, reason: str, message: str, retry_after: float = 0.0) -> KubeError:
+    """Return the exception for an HTTP status code, with the fields of the `metav1.Status` in the response."""
+    types: dict[int, type[KubeError]] = {
         401: ForbiddenError,
         403: ForbiddenError,
         404: NotFoundError,
@@ -48,5 +48,5 @@ def error_of(*, status: int, reason: str, message: str, retry_after: float = 0.0
         410: GoneError,
         429: UnreachableError,
     }
-    kind = kinds.get(status, RejectedError if 400 <= status < 500 else UnreachableError)
-    return kind(message, status=status, reason=reason, retry_after=retry_after)
+    error_type = types.get(status, RejectedError if 400 <= status < 500 else UnreachableError)
+    return error_type(message, status=status, reason=reason, retry_after=retry_after)

@@ -21,29 +21,29 @@ class Listing:
 
 @dataclass(frozen=True)
 class WatchEvent:
-    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, and the object."""
+    """One event of a watch: its type (ADDED, MODIFIED, DELETED or BOOKMARK), and the object."""
 
     type: str
     object: dict[str, Any]
 
 
 class Cluster(Protocol):
-    """An API server. Every call can raise a `KubeError`; its type says how to react."""
+    """An API server. Every method can raise a `KubeError`."""
 
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
-        """Return a live object, None if it does not exist."""
+        """Return a live object, or None if it does not exist."""
 
     async def list(
         self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
     ) -> Listing:
-        """Return the objects of one namespace, or of all (None), that match a label selector."""
+        """Return the objects that match a label selector, in one namespace, or in all (None)."""
 
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:
-        """Apply a manifest by server-side apply, forced, and return the resulting object.
+        """Apply a manifest with server-side apply (`force: true`), and return the resulting object.
 
-        Raises `ConflictError` if the manifest has another `metadata.uid` than the live object.
+        Raises `ConflictError` if the manifest has a UID or resource version, and the live object has another one.
         """
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
@@ -53,9 +53,12 @@ class Cluster(Protocol):
         """Delete the object with this UID, if it still exists."""
 
     async def serves(self, resource: Resource) -> bool:
-        """Whether objects of this resource can be created at this version."""
+        """Whether the API server serves this resource in this version, and allows objects to be created."""
 
     def watch(
         self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Yield changes (metadata only) until the server closes the stream or stops sending."""
+        """Yield the changes, with the metadata of the objects, until the API server closes the watch.
+
+        Raises `UnreachableError` if it stops sending.
+        """

@@ -1,4 +1,4 @@
-"""The REST paths of kinds, and the kinds besides children that the operator reads and writes."""
+"""The REST paths of kinds, and the kinds that the operator uses and that are not children."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imageclassifier_operator.api import GROUP, KIND, PLURAL, VERSION
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind with its REST path."""
+    """A kind of object in the API, with its REST path."""
 
     group_version: str
     plural: str
@@ -18,7 +18,7 @@ class Resource:
     def path(
         self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None
     ) -> str:
-        """Return the path of an object, or of the list in one or all namespaces."""
+        """Return the path of an object or, without a name, of the list in one namespace or in all (None)."""
         root = "/api" if "/" not in self.group_version else "/apis"
         parts = [root, self.group_version]
         if namespace is not None:

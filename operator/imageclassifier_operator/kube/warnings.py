@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_LONGEST_TEXT = 500
-_MOST_TEXTS = 200
-"""Limit of distinct texts that are logged, since a server may put a time or a name into each."""
+_MAX_TEXT_LENGTH = 500
+_MAX_WARNINGS = 200
+"""How many distinct warnings are logged. The limit is needed since a warning may contain a time or a name."""
 
 _WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')
-"""`warn-code SP warn-agent SP warn-text`; several can stand in one header, separated by commas."""
+"""`warn-code SP warn-agent SP warn-text`. A header can have several warnings, separated by commas."""
 
 LOGGED = "Warning from the API server"
-"""How each of the log lines starts; integration tests and scenarios fail at one."""
+"""How each of these log lines starts. Integration tests and scenarios fail if the operator logs one."""
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ class WarningLog:
         self._logged: set[str] = set()
 
     def log(self, headers: Iterable[str], *, request: str) -> None:
-        """Log the new warnings of one response, with its request."""
+        """Log the warnings of one response that were not logged before, with the request."""
         for text in warning_texts(headers):
-            if text not in self._logged and len(self._logged) < _MOST_TEXTS:
+            if text not in self._logged and len(self._logged) < _MAX_WARNINGS:
                 self._logged.add(text)
                 logger.warning("%s for %s: %s", LOGGED, request, text)
 
@@ -42,6 +42,6 @@ class WarningLog:
 def warning_texts(headers: Iterable[str]) -> Iterator[str]:
     """Yield the text of every warning; a header in another format is yielded unchanged."""
     for header in headers:
-        found = _WARNING.findall(header)
-        for text in found or [header]:
-            yield re.sub(r"\\(.)", r"\1", text)[:_LONGEST_TEXT]
+        texts = _WARNING.findall(header)
+        for text in texts or [header]:
+            yield re.sub(r"\\(.)", r"\1", text)[:_MAX_TEXT_LENGTH]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from imageclassifier_operator.controller import Key, WorkQueue
-from imageclassifier_operator.controller.workqueue import LONGEST_RETRY_SECONDS
+from imageclassifier_operator.controller.workqueue import MAX_RETRY_SECONDS
 
 A, B = Key("ns", "a"), Key("ns", "b")
 
@@ -94,10 +94,10 @@ async def test_retries_back_off_up_to_a_limit_until_a_success() -> None:
         queue.notify(A)
         assert await taken(queue) == A
         waits.append(queue.failed(A))
-        clock.now += LONGEST_RETRY_SECONDS
+        clock.now += MAX_RETRY_SECONDS
     assert waits[0] <= 0.5
-    assert max(waits) <= LONGEST_RETRY_SECONDS
-    assert waits[-1] >= LONGEST_RETRY_SECONDS / 2
+    assert max(waits) <= MAX_RETRY_SECONDS
+    assert waits[-1] >= MAX_RETRY_SECONDS / 2
     assert await taken(queue) == A
     queue.done(A)
     queue.notify(A)
@@ -109,4 +109,4 @@ async def test_a_retry_waits_at_least_as_long_as_the_server_asked() -> None:
     queue = WorkQueue(clock=Clock())
     queue.notify(A)
     assert await taken(queue) == A
-    assert queue.failed(A, at_least=7) == pytest.approx(7)
+    assert queue.failed(A, min_wait=7) == pytest.approx(7)
