@@ -1,6 +1,6 @@
-"""What a spec asks for: one file per child, pure functions from `Params` to a manifest or None.
+"""Builds the manifests of the children: one file per child, a pure function from `Params` to a manifest or None.
 
-A manifest comes without `apiVersion` and `kind`: the child's row in `imageclassifier_operator.children` has them.
+These manifests have no `apiVersion` and `kind`: `imageclassifier_operator.children` adds them.
 """
 
 from imageclassifier_operator.manifests.params import Capabilities, Params

@@ -15,32 +15,36 @@ if TYPE_CHECKING:
 
 PORT = 8080
 MODEL_DIR = "/model"
-API = "/api/v1/health"
+_HEALTH_PATH = "/api/v1/health"
 
 
 def model_container(params: Params) -> dict[str, Any]:
-    """Return the init container, which fetches the model and verifies its digest."""
+    """Return the init container. It fetches the model and verifies its digest."""
     model = params.spec.model
     settings = {
         "MODEL_DIR": MODEL_DIR,
         "MODEL_NAME": model.name,
-        "MODEL_URI": " ".join(model.uris),
+        "MODEL_URI": " ".join(model.uris),  # mirrors, tried in this order
         "MODEL_SHA256": model.sha256,
         **source.settings(model),
-        **_precision(model),
+        **_precision_settings(model),
     }
-    container = _container("model", "fetch", params, settings=settings, model_read_only=False)
+    container = _container(params, name="model", command="fetch", settings=settings, model_read_only=False)
     container["env"] += source.secret_env(model)
     container["volumeMounts"] += source.mounts(model)
     return container
 
 
 def server_container(params: Params) -> dict[str, Any]:
-    """Return the server; it counts as started once it is warm, and is killed only if its event loop is blocked."""
+    """Return the server container.
+
+    The startup probe succeeds once the model is loaded and warmed up. The liveness probe fails only if the event
+    loop of the server is blocked; the kubelet then restarts the container.
+    """
     spec, limits = params.spec, params.spec.limits
     settings = {
         "MODEL_DIR": MODEL_DIR,
-        **_precision(spec.model),
+        **_precision_settings(spec.model),
         "PORT": str(PORT),
         "MAX_IMAGE_BYTES": str(limits.max_image_bytes),
         "MAX_IMAGE_PIXELS": str(limits.max_image_pixels),
@@ -48,24 +52,28 @@ def server_container(params: Params) -> dict[str, Any]:
         "DRAIN_SECONDS": str(spec.rollout.drain_seconds),
         **security.settings(spec.security),
         **cache.settings(spec.cache),
-        **_batching(spec.batching),
+        **_batching_settings(spec.batching),
     }
-    container = _container("server", "serve", params, settings=settings, model_read_only=True)
+    container = _container(params, name="server", command="serve", settings=settings, model_read_only=True)
     container["env"] += tracing.env(params.ic, container="server")
     container["env"] += cache.secret_env(spec.cache)
     container["volumeMounts"] += security.mounts(spec.security)
     return {
         **container,
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        # every second for two minutes, so that a pod is ready within a second of being warm
-        "startupProbe": _probe("ready", period=1, timeout=1, failures=120),
-        "readinessProbe": _probe("ready", period=2, timeout=2, failures=3),
-        "livenessProbe": _probe("live", period=10, timeout=5, failures=3),
+        # The server may take two minutes to start. A probe every second notices a ready server soon.
+        "startupProbe": _probe("ready", period_seconds=1, timeout_seconds=1, failure_threshold=120),
+        "readinessProbe": _probe("ready", period_seconds=2, timeout_seconds=2, failure_threshold=3),
+        "livenessProbe": _probe("live", period_seconds=10, timeout_seconds=5, failure_threshold=3),
     }
 
 
-def _batching(batching: Batching) -> dict[str, str]:
-    """Return nothing for batches of one, so that setting the default restarts no pod."""
+def _batching_settings(batching: Batching) -> dict[str, str]:
+    """Return the settings for batching.
+
+    They are omitted if the maximum batch size is 1, the default. So an upgrade from a version without batching, or
+    setting the default in the spec, does not restart the pods.
+    """
     if batching.max_batch_size == 1:
         return {}
     return {
@@ -75,7 +83,7 @@ def _batching(batching: Batching) -> dict[str, str]:
 
 
 def volumes(spec: Spec) -> list[dict[str, Any]]:
-    """Return the writable volumes, the claim that has the model, and the API keys."""
+    """Return the volumes of the pod: two writable ones, the claim with the model, the Secret with the API keys."""
     return [
         {"name": "model", "emptyDir": {"sizeLimit": "1Gi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
@@ -85,54 +93,58 @@ def volumes(spec: Spec) -> list[dict[str, Any]]:
 
 
 def _container(
-    name: str,
-    task: str,
     params: Params,
     *,
+    name: str,
+    command: str,
     settings: Mapping[str, str],
     model_read_only: bool,
 ) -> dict[str, Any]:
+    """Return a container with the fields that both have. It runs `command`, a command of the runtime image."""
     config, resources = params.config, params.spec.resources
     return {
         "name": name,
         "image": config.runtime_image,
         "imagePullPolicy": config.image_pull_policy,
-        "args": [task],
-        "env": [{"name": f"IMAGECLASSIFIER_{key}", "value": _literal(settings[key])} for key in settings],
-        # the same for both, so that the init container never raises the requests of the pod
+        "args": [command],
+        "env": [
+            {"name": f"IMAGECLASSIFIER_{setting}", "value": _escape_dollars(value)}
+            for setting, value in settings.items()
+        ],
+        # Both containers have the same resources, so the init container does not raise the pod's requests.
         "resources": {"requests": dict(resources.requests), "limits": dict(resources.limits)},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        # the last log lines, if the process wrote no message
+        # If the process fails without a termination message, the kubelet uses the last lines of its log.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            # false is omitted: the API server drops it, so it would always differ
+            # `readOnly: false` is omitted. The API server does not store it, so it would differ after each write.
             {"name": "model", "mountPath": MODEL_DIR, **({"readOnly": True} if model_read_only else {})},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
     }
 
 
-def _precision(model: ModelSource) -> dict[str, str]:
-    """Return the setting for both containers: the one that checks the model, and the one that serves it.
+def _precision_settings(model: ModelSource) -> dict[str, str]:
+    """Return the setting for the precision of the model, which both containers need.
 
-    The default is omitted, so that an upgrade to this version restarts no pod.
+    It is omitted for the default. So an upgrade from a version without this setting does not restart the pods.
     """
     return {} if model.precision == DEFAULT_PRECISION else {"PRECISION": model.precision}
 
 
-def _literal(value: str) -> str:
-    """Escape a value for the kubelet, which expands `$(NAME)` and turns `$$` into `$`."""
+def _escape_dollars(value: str) -> str:
+    """Escape the value of a variable: the kubelet expands `$(NAME)` in it, and replaces `$$` by `$`."""
     return value.replace("$", "$$")
 
 
-def _probe(what: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+def _probe(endpoint: str, *, period_seconds: int, timeout_seconds: int, failure_threshold: int) -> dict[str, Any]:
     return {
-        "httpGet": {"path": f"{API}/{what}", "port": "http", "scheme": "HTTP"},
-        "periodSeconds": period,
-        "timeoutSeconds": timeout,
-        "failureThreshold": failures,
+        "httpGet": {"path": f"{_HEALTH_PATH}/{endpoint}", "port": "http", "scheme": "HTTP"},
+        "periodSeconds": period_seconds,
+        "timeoutSeconds": timeout_seconds,
+        "failureThreshold": failure_threshold,
     }

@@ -1,7 +1,8 @@
-"""The pods and how they are replaced.
+"""The Deployment: the pod template, and how pods are replaced.
 
-Any change of the template restarts every pod of every ImageClassifier, even if only the operator is upgraded. So
-the template has only what is needed, and nothing that changes by itself, such as a version.
+A change of the pod template replaces all pods. If a new version of the operator builds another template, it
+replaces the pods of every ImageClassifier. So the template has only the fields that are needed, and no values that
+change by themselves, such as the operator's version.
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ from imageclassifier_operator.naming import child_name
 if TYPE_CHECKING:
     from imageclassifier_operator.manifests.params import Params
 
-USER = 65532
+_USER_ID = 65532
 PROGRESS_DEADLINE_SECONDS = 300
-"""Time to download an image and a model; a failure is reported earlier, by its cause."""
+"""How long a rollout may make no progress, for example while pods fetch the model. Known causes are reported
+earlier."""
 
 FINISH_SECONDS = 20
-"""Time for requests in flight after a pod has stopped accepting new ones."""
+"""Time to finish the requests in flight, after `drainSeconds` have passed and the pod accepts no new requests."""
 
 
 def build(params: Params) -> dict[str, Any]:
-    """Return the Deployment; `replicas` is omitted with autoscaling."""
+    """Return the Deployment. With autoscaling, `replicas` is omitted, since the autoscaler sets it."""
     name, spec = params.ic.name, params.spec
     rollout = spec.rollout
-    fixed = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
+    replicas = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
     return {
         "metadata": child_metadata(params.ic),
         "spec": {
-            **fixed,
+            **replicas,
             "revisionHistoryLimit": 2,
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "selector": {"matchLabels": selector_labels(name)},
@@ -53,13 +55,14 @@ def _pod(params: Params) -> dict[str, Any]:
         "terminationGracePeriodSeconds": params.spec.rollout.drain_seconds + FINISH_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
+            "runAsUser": _USER_ID,
+            "runAsGroup": _USER_ID,
+            "fsGroup": _USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [
-            _spread(params.ic.name, over) for over in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            _spread_constraint(params.ic.name, topology_key)
+            for topology_key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ],
         "initContainers": [model_container(params)],
         "containers": [server_container(params)],
@@ -67,11 +70,11 @@ def _pod(params: Params) -> dict[str, Any]:
     }
 
 
-def _spread(name: str, over: str) -> dict[str, Any]:
-    """Return a constraint that prefers spreading, and never keeps a pod from being scheduled."""
+def _spread_constraint(name: str, topology_key: str) -> dict[str, Any]:
+    """Return a preference to spread the pods. A pod that cannot be spread is scheduled anyway."""
     return {
         "maxSkew": 1,
-        "topologyKey": over,
+        "topologyKey": topology_key,
         "whenUnsatisfiable": "ScheduleAnyway",
         "labelSelector": {"matchLabels": selector_labels(name)},
     }

@@ -1,4 +1,4 @@
-"""The HorizontalPodAutoscaler, which sets the number of pods with autoscaling."""
+"""The HorizontalPodAutoscaler, which sets the number of pods if the spec requests autoscaling."""
 
 from __future__ import annotations
 

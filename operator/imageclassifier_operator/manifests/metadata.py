@@ -1,4 +1,4 @@
-"""The metadata that all children share: name, labels, owner reference."""
+"""The metadata that all children have in common: name, labels, owner reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def child_metadata(ic: ImageClassifier) -> dict[str, Any]:
-    """Return the metadata of a child; by the owner reference, the cluster deletes it with its owner."""
+    """Return the metadata of a child. The cluster deletes the child with its owner, by the owner reference."""
     return {
         "name": child_name(ic.name),
         "namespace": ic.namespace,

@@ -1,4 +1,4 @@
-"""The one value that every builder takes."""
+"""The parameter of the functions that build manifests."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """What the API server offers, as far as it changes what is built: which optional APIs it serves."""
+    """The optional APIs that the API server serves. A manifest can depend on them."""
 
     service_monitors: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """All that a manifest depends on: object, operator configuration, capabilities of the API server."""
+    """The input of every manifest: the ImageClassifier (`ic`), the operator's configuration, the capabilities."""
 
     ic: ImageClassifier
     config: OperatorConfig
@@ -26,5 +26,5 @@ class Params:
 
     @property
     def spec(self) -> Spec:
-        """The desired state of the object."""
+        """The desired state of the ImageClassifier."""
         return self.ic.spec

@@ -1,4 +1,4 @@
-"""The Service, the address of all pods."""
+"""The Service: one address for all pods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build(params: Params) -> dict[str, Any]:
-    """Return the Service; `protocol` is part of the merge key of `ports`."""
+    """Return the Service. `protocol` is given, since server-side apply identifies a port by port and protocol."""
     return {
         "metadata": child_metadata(params.ic),
         "spec": {

@@ -1,4 +1,4 @@
-"""The identity of the pods: a ServiceAccount of their own, without rights or token."""
+"""The ServiceAccount of the pods of one ImageClassifier. It has no permissions, and its token is not mounted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ServiceMonitor, by which the Prometheus operator finds the pods."""
+"""The ServiceMonitor, which the Prometheus operator uses to discover the pods."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def build(params: Params) -> dict[str, Any] | None:
-    """Return the ServiceMonitor, or None if it is disabled, or `Auto` and not served."""
+    """Return the ServiceMonitor, or None if it is `Disabled`, or `Auto` and the API server does not serve it."""
     monitoring = params.spec.monitoring
     if monitoring.service_monitor == "Disabled":
         return None
     if monitoring.service_monitor == "Auto" and not params.capabilities.service_monitors:
         return None
     metadata = child_metadata(params.ic)
-    # ours take precedence: the operator finds its children by them
+    # The operator's labels take precedence over those of the spec: it finds its children by them.
     metadata["labels"] = {**monitoring.labels, **metadata["labels"]}
     return {
         "metadata": metadata,

@@ -1,4 +1,4 @@
-"""What the init container needs for the source of the model: settings, keys of a Secret, a mounted claim.
+"""The source of the model: settings for the init container, variables from a Secret, and a claim as a volume.
 
 The operator never reads a Secret: the kubelet passes the keys to the init container, and not to the server.
 """
@@ -11,37 +11,37 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api import ModelSource
 
 VOLUMES_DIR = "/volumes"
-_VOLUME = "source"
-_HTTP = {"HTTP_BEARER_TOKEN": False, "HTTP_USERNAME": False, "HTTP_PASSWORD": False}
-_KEYS = {
+_VOLUME_NAME = "source"
+_HTTP_KEYS = {"HTTP_BEARER_TOKEN": False, "HTTP_USERNAME": False, "HTTP_PASSWORD": False}
+_SECRET_KEYS_BY_SCHEME = {
     "s3": {"AWS_ACCESS_KEY_ID": True, "AWS_SECRET_ACCESS_KEY": True, "AWS_SESSION_TOKEN": False},
     "hf": {"HF_TOKEN": True},
-    "http": _HTTP,
-    "https": _HTTP,
+    "http": _HTTP_KEYS,
+    "https": _HTTP_KEYS,
 }
-"""By scheme, the keys, and whether a Secret must have each: without a required key, a pod does not start."""
+"""The keys of the Secret for each scheme. True: the key is required, so a pod does not start without it."""
 
 
 def settings(model: ModelSource) -> dict[str, str]:
     """Return the settings of `fetch` for this source."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     if model.s3 is not None:
         endpoint = {"S3_ENDPOINT": model.s3.endpoint} if model.s3.endpoint else {}
-        found |= {**endpoint, "S3_REGION": model.s3.region, "S3_ADDRESSING": model.s3.addressing.lower()}
+        result |= {**endpoint, "S3_REGION": model.s3.region, "S3_ADDRESSING": model.s3.addressing.lower()}
     if model.credentials_secret is not None:
-        found["CREDENTIALS_SECRET"] = model.credentials_secret
-    return found
+        result["CREDENTIALS_SECRET"] = model.credentials_secret
+    return result
 
 
 def secret_env(model: ModelSource) -> list[dict[str, Any]]:
-    """Return the variables whose values come from the Secret: only those of this scheme."""
+    """Return the variables whose values come from the Secret, only for the keys of this model's scheme."""
     if model.credentials_secret is None:
         return []
     return [
         {
             "name": key,
             "valueFrom": {
-                # false is omitted: the API server drops it
+                # For a required key, `optional` is omitted: its default is false.
                 "secretKeyRef": {
                     "name": model.credentials_secret,
                     "key": key,
@@ -49,19 +49,19 @@ def secret_env(model: ModelSource) -> list[dict[str, Any]]:
                 }
             },
         }
-        for key, required in _KEYS.get(model.scheme, {}).items()
+        for key, required in _SECRET_KEYS_BY_SCHEME.get(model.scheme, {}).items()
     ]
 
 
 def mounts(model: ModelSource) -> list[dict[str, Any]]:
-    """Return the mount of the claim, for the init container only."""
+    """Return the mount of the claim. Only the init container has it."""
     if model.claim is None:
         return []
-    return [{"name": _VOLUME, "mountPath": f"{VOLUMES_DIR}/{model.claim}", "readOnly": True}]
+    return [{"name": _VOLUME_NAME, "mountPath": f"{VOLUMES_DIR}/{model.claim}", "readOnly": True}]
 
 
 def volumes(model: ModelSource) -> list[dict[str, Any]]:
-    """Return the claim as a volume, read-only, so that the kubelet does not change owners or modes in it."""
+    """Return the claim as a volume. It is read-only, so the kubelet does not change owners and modes of files."""
     if model.claim is None:
         return []
-    return [{"name": _VOLUME, "persistentVolumeClaim": {"claimName": model.claim, "readOnly": True}}]
+    return [{"name": _VOLUME_NAME, "persistentVolumeClaim": {"claimName": model.claim, "readOnly": True}}]

@@ -1,7 +1,8 @@
 """The server's settings for traces: the standard environment variables of OpenTelemetry.
 
-From the OpenTelemetry specification and its semantic conventions for Kubernetes: a service is an ImageClassifier,
-its namespace that of the object, an instance one container of one pod.
+They follow the OpenTelemetry specification and its semantic conventions for Kubernetes: the service name is the
+name of the ImageClassifier, the service namespace is its namespace, and a service instance is one container of one
+pod.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from imageclassifier_operator.naming import child_name
 if TYPE_CHECKING:
     from imageclassifier_operator.api import ImageClassifier
 
-HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
-_FROM_POD = {
+_HEADERS_KEY = "OTEL_EXPORTER_OTLP_HEADERS"
+_POD_FIELD_VARIABLES = {
     "OTEL_RESOURCE_ATTRIBUTES_POD_NAME": "metadata.name",
     "OTEL_RESOURCE_ATTRIBUTES_POD_UID": "metadata.uid",
     "OTEL_RESOURCE_ATTRIBUTES_NODE_NAME": "spec.nodeName",
@@ -23,31 +24,33 @@ _FROM_POD = {
 
 
 def env(ic: ImageClassifier, *, container: str) -> list[dict[str, Any]]:
-    """Return the variables of a container of this object, none without tracing."""
+    """Return the variables of one container; without tracing, there are none."""
     tracing = ic.spec.tracing
     if tracing is None:
         return []
-    found: list[dict[str, Any]] = [
+    result: list[dict[str, Any]] = [
         {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
-        for name, path in _FROM_POD.items()
+        for name, path in _POD_FIELD_VARIABLES.items()
     ]
-    # Names of Kubernetes objects need no percent-encoding, and contain no `$(NAME)` for the kubelet to expand.
+    # Names of Kubernetes objects need no percent-encoding, and contain no `$(NAME)` that the kubelet would expand.
+    attributes = _resource_attributes(ic, container)
     values = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": tracing.endpoint,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": str((Decimal(tracing.sampling_percent) / 100).normalize()),
         "OTEL_SERVICE_NAME": ic.name,
-        "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in _resource(ic, container).items()),
+        "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in attributes.items()),
     }
-    found += [{"name": name, "value": value} for name, value in values.items()]
+    result += [{"name": name, "value": value} for name, value in values.items()]
     if tracing.headers_secret is not None:
-        secret = {"name": tracing.headers_secret, "key": HEADERS}
-        found.append({"name": HEADERS, "valueFrom": {"secretKeyRef": secret}})
-    return found
+        secret = {"name": tracing.headers_secret, "key": _HEADERS_KEY}
+        result.append({"name": _HEADERS_KEY, "valueFrom": {"secretKeyRef": secret}})
+    return result
 
 
-def _resource(ic: ImageClassifier, container: str) -> dict[str, str]:
-    pod, uid, node = (f"$({name})" for name in _FROM_POD)
+def _resource_attributes(ic: ImageClassifier, container: str) -> dict[str, str]:
+    # The kubelet expands `$(NAME)` to the value of a variable that is defined before.
+    pod, uid, node = (f"$({name})" for name in _POD_FIELD_VARIABLES)
     return {
         "service.namespace": ic.namespace,
         "service.instance.id": f"{ic.namespace}.{pod}.{container}",
