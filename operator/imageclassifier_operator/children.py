@@ -1,6 +1,7 @@
-"""The children of an ImageClassifier: one row for each kind, from which all that is done for every child follows.
+"""The table of the children of an ImageClassifier: one row for each kind.
 
-A new child is a row here, its builder in `manifests`, a golden file, and its rule in `operator/deploy/rbac.yaml`.
+Apply order, pruning, watches, discovery and the conditions of children are derived from the table. To add a child,
+add a row here, its builder in `manifests`, a golden file, and its rule in `operator/deploy/rbac.yaml`.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 class Child:
     """One kind of child.
 
-    resource: its API.
-    build: returns its manifest without `apiVersion` and `kind`, which `resource` has.
-    optional: whether a spec can do without it; `build` then returns None, and the child is deleted.
-    capability: the field of `Capabilities` that says whether the API server serves it; None if every server does.
-    condition: the condition that reports it. It never takes `Ready` down; a child without one does.
+    resource: the API of this kind.
+    build: returns the manifest without `apiVersion` and `kind`, which come from `resource`.
+    optional: whether a spec can leave this child out; `build` then returns None, and an existing child is deleted.
+    capability: the field of `Capabilities` that says whether the API server serves this kind; None if all do.
+    condition: the condition that reports this child. A problem of the child is then not a reason for `Ready` to be
+        False, unless it is a name conflict; without a condition, it is.
     """
 
     resource: Resource
@@ -44,15 +46,15 @@ class Child:
 
     @property
     def kind(self) -> str:
-        """Its kind, by which live children, problems and conditions are filed."""
+        """The kind, which is the key of live children, problems and conditions."""
         return self.resource.kind
 
     def served(self, capabilities: Capabilities) -> bool:
-        """Whether the API server serves it."""
+        """Whether the API server serves this kind."""
         return self.capability is None or bool(getattr(capabilities, self.capability))
 
     def manifest(self, params: Params) -> dict[str, Any] | None:
-        """Return the whole manifest, None if the spec does without it."""
+        """Return the whole manifest, or None if the spec does not request this child."""
         built = self.build(params)
         if built is not None:
             return {"apiVersion": self.resource.group_version, "kind": self.kind, **built}
@@ -86,7 +88,7 @@ CHILDREN = (
 CONDITIONS: Mapping[str, Condition] = {
     child.kind: child.condition for child in CHILDREN if child.condition is not None
 }
-"""By kind, the conditions of the children that have one."""
+"""The conditions of children by the child's kind; children without a condition are not in it."""
 
 
 def build_all(params: Params) -> dict[Child, dict[str, Any]]:

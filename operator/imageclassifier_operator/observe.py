@@ -1,4 +1,4 @@
-"""Live reads of what the status of one ImageClassifier is computed from."""
+"""Reads the objects that the status of an ImageClassifier depends on: its Deployment, ReplicaSets and pods."""
 
 from __future__ import annotations
 
@@ -24,36 +24,41 @@ async def observe(
     name: str,
     uid: str,
     capabilities: Capabilities,
-    live: Mapping[str, Mapping[str, Any]],
+    live_children: Mapping[str, Mapping[str, Any]],
     problems: Sequence[Problem] = (),
     overridden: Sequence[OverriddenField] = (),
 ) -> Observation:
-    """Return the observed state; children that the caller has just read are taken from `live`, by kind."""
-    deployment = live.get(DEPLOYMENT.kind)
+    """Return the observed state.
+
+    `live_children` are the children that the caller has read already, by kind. If the Deployment is not one of
+    them, it is read here.
+    """
+    deployment = live_children.get(DEPLOYMENT.kind)
     if deployment is None:
         found = await cluster.get(DEPLOYMENT.resource, namespace=namespace, name=child_name(name))
-        deployment = found if found is not None and _owned_by(found, uid) else None
+        deployment = found if found is not None and _is_owned_by(found, uid) else None
     replica_sets: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
     if deployment is not None:
         selector = selector_text(name)
         try:
             listing = await cluster.list(REPLICA_SETS, namespace=namespace, selector=selector)
-            replica_sets = [item for item in listing.items if _owned_by(item, deployment["metadata"]["uid"])]
+            replica_sets = [item for item in listing.items if _is_owned_by(item, deployment["metadata"]["uid"])]
             pods = (await cluster.list(PODS, namespace=namespace, selector=selector)).items
-        except ForbiddenError as error:  # otherwise the status would stay that of an older generation
+        except ForbiddenError as error:
+            # Report the error in the status. If it were raised, no status would be written.
             problem = Problem(kind=PODS.kind, reason="Forbidden", message=f"Pods: {error.message}")
             problems = [*problems, problem]
     return Observation(
         deployment=deployment,
         replica_sets=replica_sets,
         pods=pods,
-        children=live,
+        children=live_children,
         unserved={child.kind for child in CHILDREN if not child.served(capabilities)},
         problems=problems,
         overridden=overridden,
     )
 
 
-def _owned_by(live: Mapping[str, Any], uid: str) -> bool:
-    return any(owner["uid"] == uid for owner in live["metadata"].get("ownerReferences") or [])
+def _is_owned_by(item: Mapping[str, Any], uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or [])

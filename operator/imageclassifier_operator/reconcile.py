@@ -1,4 +1,4 @@
-"""One reconcile of one ImageClassifier: from the observed state to the desired state."""
+"""One reconcile of one ImageClassifier: applies its children, and writes its status."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 STATUS_MANAGER = f"{MANAGER}-status"
 NOT_READY_SECONDS = 5.0
-"""Between reconciles of an object that is not Ready: a failure inside a pod causes no event of a child."""
+"""Time until an object that is not Ready is reconciled again: a failure in a pod may cause no watch event."""
 
 PROBLEM_SECONDS = 30.0
-"""Between reconciles while the API server rejects a child, which usually requires user action."""
+"""Time until an object with a rejected child is reconciled again; the child usually requires user action."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The result of a reconcile, and the seconds until the next one (None: at the next event).
+    """The result of a reconcile, and the seconds until the next one (None: only after an event or the resync).
 
-    `again` asks for another one immediately, with backoff if it keeps being asked for.
+    `again` requests another reconcile soon; the delay grows as long as each reconcile requests another one.
     """
 
     requeue_after: float | None
@@ -58,7 +58,7 @@ async def reconcile(
     overrides: Overrides,
     now: Callable[[], str] = _now,
 ) -> Outcome:
-    """Apply the children and report in the status. Raises `KubeError` if it has to be retried."""
+    """Apply the children, and write the status. Raises `KubeError` if the reconcile has to be retried."""
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
         overrides.forget((namespace, name))
@@ -68,7 +68,7 @@ async def reconcile(
         ic = parse(live, config=config)
     except InvalidSpecError as error:
         observed = await observe(
-            cluster, namespace=namespace, name=name, uid=uid, capabilities=capabilities, live={}
+            cluster, namespace=namespace, name=name, uid=uid, capabilities=capabilities, live_children={}
         )
         invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
@@ -81,7 +81,7 @@ async def reconcile(
         name=name,
         uid=uid,
         capabilities=capabilities,
-        live=applied.live,
+        live_children=applied.live_children,
         problems=applied.problems,
         overridden=applied.overridden,
     )
@@ -97,7 +97,7 @@ async def reconcile(
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:
-    """Apply the status if it differs, and write an Event if the status or reason of Ready changed."""
+    """Apply the status if it differs from the live one, and write an Event if Ready changed status or reason."""
     if difference({"status": status.fields}, live, manager=STATUS_MANAGER, subresource="status") is None:
         return
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}

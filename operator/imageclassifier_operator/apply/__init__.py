@@ -1,4 +1,4 @@
-"""From desired objects to the API server: compare, apply, hand over, prune. Writes only what differs."""
+"""Writes desired objects to the API server, only if they differ: compare, apply, hand over, prune."""
 
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER

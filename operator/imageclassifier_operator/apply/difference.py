@@ -1,8 +1,8 @@
-"""Whether and where a live object differs from the desired one, which is the reason to write it.
+"""Finds the fields in which a live object differs from the desired one. An object is written only if it differs.
 
 An object differs if a desired field has another value, or if our field manager owns a field that is no longer
-desired (server-side apply then removes it). Everything else belongs to others: server defaults, other managers,
-the user's own annotations.
+desired (server-side apply then removes it). All other fields are ignored, since they belong to others: defaults of
+the API server, fields of other managers, annotations of users.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "imagePullSecrets": (("name",),),
     "conditions": (("type",),),
 }
-"""The lists that the API merges by key (`x-kubernetes-list-map-keys`); every other list is compared whole."""
+"""The lists that the API server merges by key (`x-kubernetes-list-map-keys`), each with its possible keys.
+
+Other lists differ if their lengths do, or if items at the same position do.
+"""
 
 _QUANTITY_PARENTS = frozenset({"limits", "requests"})
 _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
@@ -37,7 +40,7 @@ _IDENTITY = frozenset({"name", "namespace", "uid"})
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A field that makes a write necessary; None means absent."""
+    """A field that makes a write necessary. A value of None means that the field is absent."""
 
     path: str
     desired: Any
@@ -47,7 +50,7 @@ class Difference:
 def difference(
     desired: Mapping[str, Any], live: Mapping[str, Any], *, manager: str, subresource: str | None = None
 ) -> str | None:
-    """Return the path of the first field that makes a write necessary, None if nothing does."""
+    """Return the path of the first field that makes a write necessary, or None if no field does."""
     first = next(differences(desired, live, manager=manager, subresource=subresource), None)
     return None if first is None else first.path
 
@@ -59,81 +62,83 @@ def differences(
     for part in desired:
         if part in {"apiVersion", "kind"}:
             continue
-        want, have = desired[part], live.get(part)
+        desired_part, live_part = desired[part], live.get(part)
         if part == "metadata":
-            want = {key: value for key, value in want.items() if key not in _IDENTITY}
-        yield from _differing(want, have, (part,))
-    for owned in _owned(live, manager, subresource):
+            desired_part = {key: value for key, value in desired_part.items() if key not in _IDENTITY}
+        yield from _compare(desired_part, live_part, (part,))
+    for owned in _owned_fields(live, manager, subresource):
         if not _is_desired(desired, owned):
             path = ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
             yield Difference(path=path, desired=None, observed=None)
 
 
 def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
-    """Whether a manager owns the plain field at `path` through server-side apply."""
-    return any(tuple(path) == found for found in _owned(live, manager))
+    """Whether a manager owns the field at `path` (which is in no list) through server-side apply."""
+    return any(tuple(path) == found for found in _owned_fields(live, manager))
 
 
-def _differing(want: Any, have: Any, path: tuple[str, ...]) -> Iterator[Difference]:
-    if isinstance(want, dict):
-        absent = have is None and not want  # the API server may omit an empty object
-        if not isinstance(have, dict) and not absent:
-            yield _difference(path, want, have)
+def _compare(desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[Difference]:
+    if isinstance(desired, dict):
+        absent = live is None and not desired  # the API server may omit an empty object
+        if not isinstance(live, dict) and not absent:
+            yield _difference(path, desired, live)
             return
-        for key, value in want.items():
-            yield from _differing(value, have.get(key), (*path, key))
-    elif isinstance(want, list):
-        yield from _list_differing(want, have or [], path)
-    elif not _equal(want, have, path):
-        yield _difference(path, want, have)
+        for key, value in desired.items():
+            yield from _compare(value, live.get(key), (*path, key))
+    elif isinstance(desired, list):
+        yield from _compare_lists(desired, live or [], path)
+    elif not _equal(desired, live, path):
+        yield _difference(path, desired, live)
 
 
-def _list_differing(want: list[Any], have: list[Any], path: tuple[str, ...]) -> Iterator[Difference]:
-    keys = _keys_of(path[-1], want)
+def _compare_lists(desired: list[Any], live: list[Any], path: tuple[str, ...]) -> Iterator[Difference]:
+    keys = _merge_keys(path[-1], desired)
     if keys is not None:
-        live = {_key(item, keys): item for item in have}
-        for item in want:
-            yield from _differing(item, live.get(_key(item, keys)), (*path, "/".join(_key(item, keys))))
-    elif len(want) != len(have):
-        yield _difference(path, want, have)
+        live_by_key = {_merge_key(item, keys): item for item in live}
+        for item in desired:
+            key = _merge_key(item, keys)
+            yield from _compare(item, live_by_key.get(key), (*path, "/".join(key)))
+    elif len(desired) != len(live):
+        yield _difference(path, desired, live)
     else:
-        for index, (one, other) in enumerate(zip(want, have, strict=True)):
-            yield from _differing(one, other, (*path, str(index)))
+        for index, (desired_item, live_item) in enumerate(zip(desired, live, strict=True)):
+            yield from _compare(desired_item, live_item, (*path, str(index)))
 
 
-def _difference(path: tuple[str, ...], want: Any, have: Any) -> Difference:
-    return Difference(path=".".join(path), desired=want, observed=have)
+def _difference(path: tuple[str, ...], desired: Any, live: Any) -> Difference:
+    return Difference(path=".".join(path), desired=desired, observed=live)
 
 
-def _keys_of(field: str, items: list[Any]) -> tuple[str, ...] | None:
+def _merge_keys(field: str, items: list[Any]) -> tuple[str, ...] | None:
     for keys in _LIST_KEYS.get(field, ()):
         if all(isinstance(item, dict) and all(key in item for key in keys) for item in items):
             return keys
     return None
 
 
-def _key(item: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+def _merge_key(item: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(item.get(key)) for key in keys)
 
 
-def _equal(want: Any, have: Any, path: tuple[str, ...]) -> bool:
-    if want == have:
-        return type(want) is type(have) or not isinstance(want, bool | None)
+def _equal(desired: Any, live: Any, path: tuple[str, ...]) -> bool:
+    if desired == live:
+        return type(desired) is type(live) or not isinstance(desired, bool | None)
     is_quantity = path[-1] in _QUANTITY_FIELDS or (len(path) > 1 and path[-2] in _QUANTITY_PARENTS)
-    if not is_quantity or have is None:
+    if not is_quantity or live is None:
         return False
     try:
-        return parse_quantity(want) == parse_quantity(have)
+        return parse_quantity(desired) == parse_quantity(live)
     except QuantityError:
         return False
 
 
-def _owned(
+def _owned_fields(
     live: Mapping[str, Any], manager: str, subresource: str | None = None
 ) -> Iterator[tuple[str | dict[str, Any], ...]]:
-    """Yield the leaves that a manager applied; a step is a field's name, or the key of a list's item.
+    """Yield the paths of the fields that a manager applied, without the objects that contain them.
 
-    The format is `metav1.FieldsV1`: `f:<field>`, `k:<item's key as JSON>`, `v:<item of a set>`, `.` for the item.
+    A step of a path is the name of a field, or the key of an item in a list. They come from `metav1.FieldsV1`:
+    `f:<name of a field>`, `k:<key of an item as JSON>`, `v:<item of a set>`, and `.` for the item itself.
     """
     for entry in live["metadata"].get("managedFields") or []:
         applied = entry.get("manager") == manager and entry.get("operation") == "Apply"
@@ -150,7 +155,7 @@ def _leaves(
     for key in steps:
         kind, _, name = key.partition(":")
         step: str | dict[str, Any] = json.loads(name) if kind == "k" else name
-        if kind == "v":  # sets that we apply are already compared by value
+        if kind == "v":  # an item of a set, and `_compare_lists` compares all items of it
             continue
         yield from _leaves(fields[key], (*path, step))
 
@@ -164,7 +169,7 @@ def _is_desired(desired: Any, path: Sequence[str | dict[str, Any]]) -> bool:
         elif isinstance(desired, dict):
             desired = desired.get(step)
         else:
-            return desired is not None  # we apply this part as a whole, the server lists its contents
+            return desired is not None  # the API server lists the contents of a field that we apply as a whole
         if desired is None:
             return False
     return True

@@ -1,9 +1,10 @@
-"""Who owns `spec.replicas` of a Deployment while a HorizontalPodAutoscaler scales it.
+"""Transfers `spec.replicas` of a Deployment to a HorizontalPodAutoscaler when autoscaling is switched on.
 
-A field that its last applier drops returns to its default, which for replicas is 1: dropping it when autoscaling
-is switched on would scale the Deployment down to one pod. So a second field manager first takes over the current
-count, once, and then the first one drops the field (Kubernetes, "Server-Side Apply", transferring ownership). The
-second manager never writes again; from then on the count belongs to the autoscaler.
+A field is reset to its default when the last manager that applied it drops it. For `replicas`, the default is 1:
+if the operator only dropped the field, the Deployment would be scaled down to one pod. So a second field manager
+first applies the current number, once. Then the first manager drops the field (see "Transferring ownership" in the
+Kubernetes documentation of server-side apply). The second manager never writes again; from then on, the autoscaler
+sets the number.
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ REPLICAS_MANAGER = "imageclassifier-operator-replicas"
 _REPLICAS = ("spec", "replicas")
 
 
-def created(desired: Mapping[str, Any], autoscaling: Autoscaling | None) -> dict[str, Any]:
-    """Return the Deployment to create: with autoscaling, it starts at `minReplicas` and not at 1."""
+def deployment_to_create(desired: Mapping[str, Any], autoscaling: Autoscaling | None) -> dict[str, Any]:
+    """Return the Deployment as it is created: with autoscaling, it starts with `minReplicas` pods, not with 1."""
     if autoscaling is None:
         return dict(desired)
     return {**desired, "spec": {**desired["spec"], "replicas": autoscaling.min_replicas}}
 
 
 def handover(live: Mapping[str, Any], autoscaling: Autoscaling | None, *, manager: str) -> dict[str, Any] | None:
-    """Return what the second manager has to apply before `manager` drops the field, None if nothing.
+    """Return what the second manager has to apply before `manager` drops the field, or None if nothing is needed.
 
-    The count is the current one within the autoscaler's bounds. A count of 0 is taken over too, since an
-    autoscaler ignores a Deployment that was scaled to zero. The resource version makes a race with it a conflict.
+    It applies the current number of replicas, within the bounds of the autoscaler. A Deployment with 0 replicas is
+    written even if `manager` does not own the field, since an autoscaler ignores such a Deployment. The resource
+    version is included, so that the write fails with a conflict if the autoscaler writes at the same time.
     """
     if autoscaling is None:
         return None

@@ -1,9 +1,9 @@
 """Remembers the fields that the API server overrides, so that they are not applied at every reconcile.
 
-A mutating admission policy or webhook sees a manifest after server-side apply and can change any field of it. The
-response then differs from what was applied, and so does every later read: without a record, each event would cause
-another write that changes nothing. The record is only an optimization: it is lost with the process, at the cost of
-one write for each overridden child.
+A mutating admission policy or webhook runs after the API server has merged an applied manifest, and can change any
+field of the result. The response then differs from the manifest, and so does every later read: without a record,
+each event would cause another write that changes nothing. The record is only an optimization: if the process
+restarts, it is lost, and each overridden child is written once more.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from imageclassifier_operator.apply.difference import Difference
 
 FIRST_PAUSE_SECONDS = 30.0
-LONGEST_PAUSE_SECONDS = 300.0
-"""Like the resync: the removal of a policy is noticed after this time at the latest."""
+MAX_PAUSE_SECONDS = 300.0
+"""The interval of the resync. The removal of a policy is noticed after this time at the latest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """What a write did not change: the UID of the live object, the desired object, the observed values."""
+    """The result of a write that left differences: the object, the desired object (digest), the observed values.
+
+    pause: the seconds without a write after it. due: when the next write may happen, by the clock.
+    """
 
     uid: str
     desired: str
@@ -36,7 +39,10 @@ class _Record:
 
 
 class Overrides:
-    """The children whose last write was overridden, by namespace and name of their owner and their own kind."""
+    """Records of the children whose last write was overridden.
+
+    The key of a record is the namespace and name of the ImageClassifier, and the kind of the child.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -49,9 +55,10 @@ class Overrides:
         desired: Mapping[str, Any],
         found: Sequence[Difference],
     ) -> float:
-        """Return the seconds for which a write would change nothing, 0 if it may change something.
+        """Return the seconds until a write is worthwhile, or 0 if it is now.
 
-        It changes nothing while the desired object is the same and the last write left each of the differences.
+        During the pause, no write is worthwhile if the desired object is the same as at the last write, and if the
+        last write left all of the differences that are found now.
         """
         record = self._records.get((*owner, desired["kind"]))
         if record is None or record.uid != live["metadata"]["uid"] or record.desired != _digest(desired):
@@ -63,25 +70,25 @@ class Overrides:
         owner: tuple[str, str],
         live: Mapping[str, Any],
         desired: Mapping[str, Any],
-        left: Sequence[Difference],
+        remaining: Sequence[Difference],
     ) -> bool:
-        """Record what still differs after a write, and return whether it includes a new field."""
+        """Record the differences that remain after a write, and return whether any of the fields is a new one."""
         key = (*owner, desired["kind"])
         last = self._records.pop(key, None)
-        if not left:
+        if not remaining:
             return False
-        uid, digest, observed = live["metadata"]["uid"], _digest(desired), _values(left)
+        uid, digest, observed = live["metadata"]["uid"], _digest(desired), _values(remaining)
         is_new, pause = True, FIRST_PAUSE_SECONDS
         if last is not None and (last.uid, last.desired) == (uid, digest):
-            # By path: a policy that sets another value at each write would otherwise cause a write each time.
+            # Only paths are compared: otherwise, a policy that sets another value each time would reset the pause.
             is_new = not _paths(observed) <= _paths(last.observed)
-            pause = pause if is_new else min(last.pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = pause if is_new else min(last.pause * 2, MAX_PAUSE_SECONDS)
         due = self._clock() + pause
         self._records[key] = _Record(uid=uid, desired=digest, observed=observed, pause=pause, due=due)
         return is_new
 
     def forget(self, owner: tuple[str, str]) -> None:
-        """Drop the records of a deleted owner's children."""
+        """Drop the records of the children of a deleted ImageClassifier."""
         for key in [key for key in self._records if key[:2] == owner]:
             del self._records[key]
 

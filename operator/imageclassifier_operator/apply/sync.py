@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import KIND
 from imageclassifier_operator.apply.difference import Difference, differences
-from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, created, handover
+from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, deployment_to_create, handover
 from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
 from imageclassifier_operator.kube import Cluster, ConflictError, KubeError, NotFoundError, UnreachableError
 from imageclassifier_operator.naming import child_name
-from imageclassifier_operator.status import OverriddenField, Problem, sentence_of
+from imageclassifier_operator.status import OverriddenField, Problem, override_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -30,12 +30,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Applied:
-    """The live children by kind after the pass, what went wrong, and whether another pass is due immediately.
+    """The result of `apply_children`: the live children by kind, and what went wrong.
 
-    `retry_after`: the seconds until an overridden field is applied again, None if no field is overridden.
+    again: whether the children have to be applied again soon.
+    retry_after: the seconds until an overridden field is applied again, or None if no field is overridden.
     """
 
-    live: dict[str, dict[str, Any]] = field(default_factory=dict)
+    live_children: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     overridden: list[OverriddenField] = field(default_factory=list)
     again: bool = False
@@ -50,30 +51,30 @@ async def apply_children(
     capabilities: Capabilities,
     overrides: Overrides,
 ) -> Applied:
-    """Prune the children that are not desired, then apply what differs, both in the order of the table.
+    """Prune the children that are not desired, then apply those that differ, both in the order of `CHILDREN`.
 
-    Pruning goes first, so that an autoscaler that is switched off does not change the replicas meanwhile.
+    Pruning goes first, so that an autoscaler that is switched off cannot change the replicas once more.
 
     Raises:
-        UnreachableError: the API server did not answer; the whole pass has to be repeated.
+        UnreachableError: the API server did not answer; all children have to be applied again.
     """
     applied = Applied()
     for child in CHILDREN:
         if child.optional and child not in desired and child.served(capabilities):
-            await _guarded(applied, child, _prune(cluster, ic, child.resource))
+            await _run_step(applied, child, _prune(cluster, ic, child.resource))
     for child, manifest in desired.items():
-        if child.served(capabilities):  # else its condition says so; it is created once its API is served
-            await _guarded(applied, child, _apply_child(cluster, ic, child, manifest, applied, overrides))
+        if child.served(capabilities):  # otherwise, its condition reports it, and it is created once it is served
+            await _run_step(applied, child, _apply_child(cluster, ic, child, manifest, applied, overrides))
     return applied
 
 
-async def _guarded(applied: Applied, child: Child, step: Awaitable[Problem | None]) -> None:
-    """Apply or prune one child, and record its problem instead of raising it."""
+async def _run_step(applied: Applied, child: Child, step: Awaitable[Problem | None]) -> None:
+    """Wait until one child is applied or pruned, and record a failure as a problem instead of raising it."""
     kind = child.kind
     try:
         problem = await step
     except UnreachableError as error:
-        if not _by_webhook(error):
+        if not _is_webhook_failure(error):
             raise
         problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, transient=True)
     except ConflictError as error:
@@ -88,15 +89,15 @@ async def _guarded(applied: Applied, child: Child, step: Awaitable[Problem | Non
         applied.problems.append(replace(problem, has_condition=child.condition is not None))
 
 
-def _by_webhook(error: KubeError) -> bool:
-    """Whether the API server answered, but could not call a webhook: that affects one child only."""
+def _is_webhook_failure(error: KubeError) -> bool:
+    """Whether the API server answered, but could not call a webhook. That affects only one child."""
     return error.status == 500 and "webhook" in error.message
 
 
 async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> None:
     name = child_name(ic.name)
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
-    if live is None or not _controlled(live, ic.uid):
+    if live is None or not _is_controlled_by(live, ic.uid):
         return
     if live["metadata"].get("deletionTimestamp") is None:
         logger.info("Deleting %s %s/%s: no longer requested", resource.kind, ic.namespace, name)
@@ -111,22 +112,22 @@ async def _apply_child(
     applied: Applied,
     overrides: Overrides,
 ) -> Problem | None:
-    """Apply one child if it differs, or return why it must not be written."""
+    """Apply one child if it differs, or return the problem because of which it must not be written."""
     resource, kind, name = child.resource, child.kind, desired["metadata"]["name"]
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
     if live is None and child.capability is not None and not await cluster.serves(resource):
-        return _crd_terminating(kind)
+        return _crd_terminating_problem(kind)
     if live is None:
         logger.info("Creating %s %s/%s", kind, ic.namespace, name)
-        body = created(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired
+        body = deployment_to_create(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired
         live = await cluster.apply(resource, body, manager=MANAGER)
         applied.again |= body != desired
         _record_overrides(applied, overrides, ic, body, live)
         return None
-    if not _controlled(live, ic.uid):
-        return _predecessors(live, ic, kind) or _name_conflict(live, kind)
+    if not _is_controlled_by(live, ic.uid):
+        return _deleted_owner_problem(live, ic, kind) or _name_conflict_problem(live, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
-        return _terminating(live, kind)
+        return _terminating_problem(live, kind)
     if child is DEPLOYMENT:
         takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
         if takeover is not None:
@@ -150,22 +151,22 @@ def _record_overrides(
     desired: Mapping[str, Any],
     live: dict[str, Any],
 ) -> None:
-    """Record the live child after a write, or if none was needed; what still differs is overridden."""
-    left = list(differences(desired, live, manager=MANAGER))
-    is_new = overrides.record(_owner(ic), live, desired, left)
-    _report_child(applied, desired["kind"], live, left, overrides.pause(_owner(ic), live, desired, left))
+    """Record a live child that was just written, or needs no write. Fields that still differ are overridden."""
+    kind, remaining = desired["kind"], list(differences(desired, live, manager=MANAGER))
+    is_new = overrides.record(_owner(ic), live, desired, remaining)
+    _report_child(applied, kind, live, remaining, overrides.pause(_owner(ic), live, desired, remaining))
     if is_new:
-        sentences = "; ".join(sentence_of(field) for field in applied.overridden if field.kind == desired["kind"])
-        logger.warning("%s/%s: %s", ic.namespace, desired["metadata"]["name"], sentences)
+        messages = "; ".join(override_message(field) for field in applied.overridden if field.kind == kind)
+        logger.warning("%s/%s: %s", ic.namespace, desired["metadata"]["name"], messages)
 
 
 def _report_child(
     applied: Applied, kind: str, live: dict[str, Any], overridden: Sequence[Difference], pause: float
 ) -> None:
-    applied.live[kind] = live
+    applied.live_children[kind] = live
     applied.overridden.extend(
-        OverriddenField(kind=kind, path=found.path, desired=found.desired, observed=found.observed)
-        for found in overridden
+        OverriddenField(kind=kind, path=each.path, desired=each.desired, observed=each.observed)
+        for each in overridden
     )
     if overridden:
         applied.retry_after = pause if applied.retry_after is None else min(pause, applied.retry_after)
@@ -176,32 +177,38 @@ def _owner(ic: ImageClassifier) -> tuple[str, str]:
 
 
 def _with_uid_precondition(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """Tie the write to the object that was read: another one of the same name is a conflict."""
+    """Return the manifest with the UID of the object that was read: a write to any other object is a conflict."""
     return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
 
 
-def _controlled(live: Mapping[str, Any], uid: str) -> bool:
+def _is_controlled_by(live: Mapping[str, Any], uid: str) -> bool:
     owners = live["metadata"].get("ownerReferences") or []
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
 
 
-def _terminating(live: Mapping[str, Any], kind: str) -> Problem:
-    """It can be recreated only once it is gone, which its watch reports."""
-    waits = ", ".join(live["metadata"].get("finalizers") or [])
+def _terminating_problem(live: Mapping[str, Any], kind: str) -> Problem:
+    """Return the problem of a child that is being deleted: it is recreated when its watch reports the deletion."""
+    finalizers = ", ".join(live["metadata"].get("finalizers") or [])
     message = f"{kind} {live['metadata']['name']} is being deleted and will be recreated"
-    if waits:
-        message += f"; waiting for its finalizers: {waits}"
+    if finalizers:
+        message += f"; waiting for its finalizers: {finalizers}"
     return Problem(kind=kind, reason="Terminating", message=message, transient=True)
 
 
-def _crd_terminating(kind: str) -> Problem:
-    """The API server would accept one now, but it would delay the deletion of the CRD for a minute."""
+def _crd_terminating_problem(kind: str) -> Problem:
+    """Return the problem of a child whose CRD is being deleted.
+
+    The API server would still accept the child, but that would delay the deletion of the CRD by a minute.
+    """
     message = f"The CRD of {kind} is being deleted"
     return Problem(kind=kind, reason="CRDTerminating", message=message, transient=True)
 
 
-def _predecessors(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Problem | None:
-    """A child of an earlier object of the same name is deleted by the cluster, since its owner is gone."""
+def _deleted_owner_problem(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Problem | None:
+    """Return the problem of a child whose owner is a deleted ImageClassifier of the same name, if it is one.
+
+    The cluster deletes such a child by itself.
+    """
     owners = live["metadata"].get("ownerReferences") or []
     if not any(o.get("controller") and (o["kind"], o["name"]) == (KIND, ic.name) for o in owners):
         return None
@@ -212,7 +219,8 @@ def _predecessors(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Pr
     return Problem(kind=kind, reason="Terminating", message=message, transient=True)
 
 
-def _name_conflict(live: Mapping[str, Any], kind: str) -> Problem:
+def _name_conflict_problem(live: Mapping[str, Any], kind: str) -> Problem:
+    """Return the problem of an object that has the name of a child, but another controller or none."""
     owners = live["metadata"].get("ownerReferences") or []
     owner = next((f"{o['kind']} {o['name']}" for o in owners if o.get("controller")), "no one")
     return Problem(

@@ -1,7 +1,7 @@
-"""From the observed state to the status: pure functions, an ordered chain of checks."""
+"""Computes the status from the observed state, with pure functions: an ordered chain of checks decides `Ready`."""
 
 from imageclassifier_operator.status.compute import compute, compute_invalid
-from imageclassifier_operator.status.overridden import sentence_of
+from imageclassifier_operator.status.overridden import override_message
 from imageclassifier_operator.status.types import (
     Condition,
     Observation,
@@ -20,5 +20,5 @@ __all__ = [
     "Status",
     "compute",
     "compute_invalid",
-    "sentence_of",
+    "override_message",
 ]

@@ -1,4 +1,4 @@
-"""Computes the whole status: conditions, counts, and the model that is served."""
+"""Computes the whole status: the conditions, the number of replicas, and the model that is served."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import service_url
-from imageclassifier_operator.status.overridden import appended
+from imageclassifier_operator.status.overridden import with_overridden_fields
 from imageclassifier_operator.status.pods import model_facts
-from imageclassifier_operator.status.rollout import desired_replicas, new_pods, ready
+from imageclassifier_operator.status.rollout import desired_replicas, new_pods, ready_verdict
 from imageclassifier_operator.status.types import Observation, Status, Verdict
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api import ImageClassifier
     from imageclassifier_operator.status.types import Condition
 
-_LONGEST_MESSAGE = 2000
-_LONGEST_REASON = 100
+_MAX_MESSAGE_LENGTH = 2000
+_MAX_REASON_LENGTH = 100
 
 
 def compute(
@@ -31,13 +31,15 @@ def compute(
     previous: Mapping[str, Any],
     now: str,
 ) -> Status:
-    """Return the status of a valid object.
+    """Return the status of an object whose spec is valid.
 
-    `conditions` are those of the children that have one, by kind; `previous` is the live status, `now` RFC 3339.
+    conditions: the conditions of children by the child's kind.
+    previous: the status before this reconcile, as it is on the API server.
+    now: the current time in RFC 3339 format.
     """
-    verdict = ready(observed)
+    verdict = ready_verdict(observed)
     summary = _summary(verdict, observed)
-    message = appended(verdict.message, observed.overridden, longest=_LONGEST_MESSAGE)
+    message = with_overridden_fields(verdict.message, observed.overridden, max_length=_MAX_MESSAGE_LENGTH)
     summary["Ready"] = replace(verdict, message=message)
     optional = {each.type: each.check(ic.spec, observed.child(kind)) for kind, each in conditions.items()}
     fields = {
@@ -65,7 +67,7 @@ def compute_invalid(
     conditions: Mapping[str, Condition],
     now: str,
 ) -> Status:
-    """Return the status of an object whose spec is invalid: its children are left unchanged."""
+    """Return the status of an object whose spec is invalid. The operator does not change its children."""
     previous = live.get("status") or {}
     metadata = live["metadata"]
     verdict = Verdict(status="False", reason="InvalidSpec", message="; ".join(problems), stalled=True)
@@ -103,6 +105,7 @@ def _image(deployment: Mapping[str, Any] | None) -> str | None:
 
 
 def _summary(verdict: Verdict, observed: Observation) -> dict[str, Verdict]:
+    """Return the four conditions about the whole object; all but Available follow from the verdict of Ready."""
     available = (observed.deployment or {}).get("status", {}).get("readyReplicas", 0)
     if available:
         message = f"{available} replica{'s are' if available > 1 else ' is'} ready"
@@ -114,31 +117,32 @@ def _summary(verdict: Verdict, observed: Observation) -> dict[str, Verdict]:
     return {
         "Ready": verdict,
         "Available": availability,
-        "Progressing": _flag(verdict) if verdict.progressing else no_rollout,
-        "Stalled": _flag(verdict) if verdict.stalled else no_action,
+        "Progressing": _same_reason(verdict) if verdict.progressing else no_rollout,
+        "Stalled": _same_reason(verdict) if verdict.stalled else no_action,
     }
 
 
-def _flag(verdict: Verdict) -> Verdict:
+def _same_reason(verdict: Verdict) -> Verdict:
+    """Return the verdict True with the reason and message of another one."""
     return Verdict(status="True", reason=verdict.reason, message=verdict.message)
 
 
 def _conditions(
     verdicts: Mapping[str, Verdict], *, previous: Mapping[str, Any], generation: int, now: str
 ) -> list[dict[str, Any]]:
-    """Return the conditions as the API takes them; `lastTransitionTime` changes only with `status`."""
+    """Return the conditions in the API's format; `lastTransitionTime` changes only when `status` changes."""
     before = {condition["type"]: condition for condition in previous.get("conditions") or []}
     conditions = []
-    for kind, verdict in verdicts.items():
-        last = before.get(kind, {})
-        same = last.get("status") == verdict.status and last.get("lastTransitionTime")
+    for condition_type, verdict in verdicts.items():
+        last = before.get(condition_type, {})
+        unchanged = last.get("status") == verdict.status and last.get("lastTransitionTime")
         conditions.append(
             {
-                "type": kind,
+                "type": condition_type,
                 "status": verdict.status,
                 "reason": _camel_case(verdict.reason),
-                "message": verdict.message[:_LONGEST_MESSAGE],
-                "lastTransitionTime": last["lastTransitionTime"] if same else now,
+                "message": verdict.message[:_MAX_MESSAGE_LENGTH],
+                "lastTransitionTime": last["lastTransitionTime"] if unchanged else now,
                 "observedGeneration": generation,
             }
         )
@@ -146,7 +150,7 @@ def _conditions(
 
 
 def _camel_case(reason: str) -> str:
-    """Return a reason in CamelCase, as the API requires; a pod or an admission webhook can report any text."""
+    """Return a reason in CamelCase, which the API requires. Reasons of pods and webhooks can be any text."""
     words = re.findall(r"[A-Za-z0-9]+", reason)
     word = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
-    return word[:_LONGEST_REASON] or "Unknown"
+    return word[:_MAX_REASON_LENGTH] or "Unknown"

@@ -1,4 +1,4 @@
-"""The conditions of the optional parts, autoscaling and monitoring; `Ready` does not depend on them."""
+"""The conditions of the optional children: autoscaling and monitoring. `Ready` does not depend on them."""
 
 from __future__ import annotations
 
@@ -15,55 +15,60 @@ if TYPE_CHECKING:
 
 
 def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
-    """Return AutoscalingReady: what the HorizontalPodAutoscaler reports, and whether memory alone keeps it up."""
+    """Return AutoscalingReady: what the HorizontalPodAutoscaler reports.
+
+    It also reports if the memory target alone keeps the number of replicas above the minimum.
+    """
     if spec.autoscaling is None:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
     if autoscaler.problem is not None:
-        return _problem(autoscaler.problem)
+        return _problem_verdict(autoscaler.problem)
     if autoscaler.live is None:
         return Verdict(status="False", reason="Pending", message="Creating the HorizontalPodAutoscaler")
     conditions = _conditions(autoscaler.live)
-    for kind in ("AbleToScale", "ScalingActive"):
-        condition = conditions.get(kind)
+    for condition_type in ("AbleToScale", "ScalingActive"):
+        condition = conditions.get(condition_type)
         if condition is None:
             message = "The HorizontalPodAutoscaler controller has not reported status yet"
             return Verdict(status="Unknown", reason="Pending", message=message)
         if condition["status"] != "True":
             return Verdict(
                 status="False",
-                reason=condition.get("reason") or kind,
-                message=condition.get("message") or kind,
+                reason=condition.get("reason") or condition_type,
+                message=condition.get("message") or condition_type,
             )
-    return _held_by_memory(autoscaler.live) or Verdict(
-        status="True", reason="Scaling", message=f"Desired replicas by metrics: {_count(autoscaler.live)}"
-    )
+    message = f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)}"
+    return _held_by_memory(autoscaler.live) or Verdict(status="True", reason="Scaling", message=message)
 
 
 def _held_by_memory(autoscaler: Mapping[str, Any]) -> Verdict | None:
-    """Memory use seldom falls with the load: report when it alone keeps the count above the minimum."""
+    """Return a verdict if the memory target alone keeps the number of replicas above the minimum.
+
+    It is reported since memory use seldom falls with the load, so the number would stay high.
+    """
     current = (autoscaler.get("status") or {}).get("currentReplicas", 0)
-    least = autoscaler["spec"].get("minReplicas", 1)
-    counts = {
-        name: math.ceil(current * used / target)
-        for name, target in _targets(autoscaler).items()
-        if (used := _used(autoscaler).get(name)) is not None
+    min_replicas = autoscaler["spec"].get("minReplicas", 1)
+    replicas_by_metric = {
+        metric: math.ceil(current * used / target)
+        for metric, target in _target_utilization(autoscaler).items()
+        if (used := _current_utilization(autoscaler).get(metric)) is not None
     }
-    memory = counts.get("memory", 0)
-    others = max((count for name, count in counts.items() if name != "memory"), default=0)
-    if memory <= max(others, least) or current <= least:
+    for_memory = replicas_by_metric.get("memory", 0)
+    for_others = max((count for metric, count in replicas_by_metric.items() if metric != "memory"), default=0)
+    if for_memory <= max(for_others, min_replicas) or current <= min_replicas:
         return None
     message = (
-        f"Memory alone keeps {_count(autoscaler)} replicas, and memory use seldom falls with the load: "
+        f"Memory alone keeps {_desired_replicas(autoscaler)} replicas, and memory use seldom falls with the load: "
         "raise spec.resources.requests.memory or drop targetMemoryUtilization"
     )
     return Verdict(status="True", reason="HeldByMemory", message=message)
 
 
-def _count(autoscaler: Mapping[str, Any]) -> int:
+def _desired_replicas(autoscaler: Mapping[str, Any]) -> int:
     return int((autoscaler.get("status") or {}).get("desiredReplicas", 0))
 
 
-def _targets(autoscaler: Mapping[str, Any]) -> dict[str, int]:
+def _target_utilization(autoscaler: Mapping[str, Any]) -> dict[str, int]:
     return {
         metric["resource"]["name"]: metric["resource"]["target"]["averageUtilization"]
         for metric in autoscaler["spec"].get("metrics") or []
@@ -71,7 +76,7 @@ def _targets(autoscaler: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _used(autoscaler: Mapping[str, Any]) -> dict[str, int | None]:
+def _current_utilization(autoscaler: Mapping[str, Any]) -> dict[str, int | None]:
     return {
         metric["resource"]["name"]: metric["resource"]["current"].get("averageUtilization")
         for metric in (autoscaler.get("status") or {}).get("currentMetrics") or []
@@ -80,7 +85,7 @@ def _used(autoscaler: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def monitoring_ready(spec: Spec, monitor: ObservedChild) -> Verdict:
-    """Return MonitoringReady: whether Prometheus finds the pods by a ServiceMonitor."""
+    """Return MonitoringReady: whether a ServiceMonitor, by which Prometheus discovers the pods, is applied."""
     if spec.monitoring.service_monitor == "Disabled":
         return Verdict(status="False", reason="NotRequested", message="spec.monitoring.serviceMonitor is Disabled")
     if not monitor.served:
@@ -90,13 +95,13 @@ def monitoring_ready(spec: Spec, monitor: ObservedChild) -> Verdict:
         )
         return Verdict(status="False", reason="CRDNotInstalled", message=message)
     if monitor.problem is not None:
-        return _problem(monitor.problem)
+        return _problem_verdict(monitor.problem)
     if monitor.live is None:
         return Verdict(status="False", reason="Pending", message="Creating the ServiceMonitor")
     return Verdict(status="True", reason="ServiceMonitorApplied", message="The ServiceMonitor is applied")
 
 
-def _problem(problem: Problem) -> Verdict:
+def _problem_verdict(problem: Problem) -> Verdict:
     return Verdict(status="False", reason=problem.reason, message=problem.message)
 
 

@@ -1,4 +1,4 @@
-"""Reports the fields of children that the API server sets to another value than the applied one."""
+"""Messages about overridden fields: the operator applied one value, and the API server stored another."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ if TYPE_CHECKING:
 
     from imageclassifier_operator.status.types import OverriddenField
 
-_MOST_FIELDS = 3
-_LONGEST_VALUE = 80
-_LONGEST_PATH = 200
+_MAX_FIELDS = 3
+_MAX_VALUE_LENGTH = 80
+_MAX_PATH_LENGTH = 200
 
 
-def sentence_of(field: OverriddenField) -> str:
-    """Return the sentence about one field."""
+def override_message(field: OverriddenField) -> str:
+    """Return the message about one field, with its desired and its observed value."""
     return (
-        f"{field.kind} {field.path[:_LONGEST_PATH]} is overridden by the API server (an admission policy or "
-        f"webhook): desired {_text(field.desired)}, observed {_text(field.observed)}"
+        f"{field.kind} {field.path[:_MAX_PATH_LENGTH]} is overridden by the API server (an admission policy or "
+        f"webhook): desired {_format_value(field.desired)}, observed {_format_value(field.observed)}"
     )
 
 
-def appended(message: str, overridden: Sequence[OverriddenField], *, longest: int) -> str:
-    """Return a message followed by the overridden fields, at most `longest` characters."""
-    sentences = [sentence_of(field) for field in overridden[:_MOST_FIELDS]]
-    if len(overridden) > _MOST_FIELDS:
-        sentences.append(f"{len(overridden) - _MOST_FIELDS} more fields are overridden")
-    if not sentences:
-        return message[:longest]
-    suffix = "; ".join(["", *sentences])
-    return message[: max(0, longest - len(suffix))] + suffix
+def with_overridden_fields(message: str, overridden: Sequence[OverriddenField], *, max_length: int) -> str:
+    """Return the message of a condition, followed by messages about the overridden fields.
+
+    The message of the condition is cut, so that the result has at most `max_length` characters.
+    """
+    additions = [override_message(field) for field in overridden[:_MAX_FIELDS]]
+    more = len(overridden) - _MAX_FIELDS
+    if more > 0:
+        additions.append(f"{more} more {'field is' if more == 1 else 'fields are'} overridden")
+    suffix = "".join(f"; {addition}" for addition in additions)
+    return message[: max(0, max_length - len(suffix))] + suffix
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
+    """Return a value as text: a string as it is, `none` if absent, other values and the empty string as JSON."""
     if value is None:
         return "none"
     text = value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"

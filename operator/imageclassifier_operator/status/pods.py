@@ -1,4 +1,4 @@
-"""Why a pod does not serve: the cause that the pod reports, with the remedy."""
+"""Finds out why pods do not serve: the cause that a pod reports, and what to do about it (the remedy)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ if TYPE_CHECKING:
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-_KEYS_REMEDY = "spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys of its source"
-_SECRETS_REMEDY = (
+_MODEL_CREDENTIALS_REMEDY = (
+    "spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys of its source"
+)
+_SERVER_CREDENTIALS_REMEDY = (
     "create it in this namespace, with the key that the field requires: password for "
     "spec.cache.redis.credentialsSecretRef, OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef"
 )
-# The kubelet has not synced an object that may exist.
+# The kubelet reports this until it has read the Secret or ConfigMap, which may exist.
 _NOT_SYNCED = re.compile(r"failed to sync (secret|configmap) cache\b")
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _IMAGE_REMEDY = "check the image's name, and that the nodes can pull it"
 
-_MODEL_REMEDIES = {
+_REMEDIES = {
     "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source",
     "ModelNotFound": "check spec.model",
     "ModelAccessDenied": "check the Secret of spec.model.credentialsSecretRef, and what its keys may read",
@@ -34,14 +36,15 @@ _MODEL_REMEDIES = {
     "ApiKeysInvalid": "put API keys into the Secret of spec.security.apiKeysSecretRef, in this namespace",
     "SettingsInvalid": "correct the field of spec, or the key of the Secret, that sets this value",
 }
-"""By reason of a termination message; that of ModelPrecisionMissing has the remedy in its message."""
+"""The remedy for each reason in a termination message. ModelPrecisionMissing has its remedy in its message."""
 
-_TRANSIENT = frozenset({"ModelUnreachable"})
+_TRANSIENT_REASONS = frozenset({"ModelUnreachable"})
+"""Reasons that usually pass without user action."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why a pod does not serve; a lower `rank` is closer to the root cause."""
+    """Why a pod does not serve. The lower the `rank`, the closer the cause is to the root cause."""
 
     rank: int
     reason: str
@@ -50,24 +53,24 @@ class Cause:
 
 
 def root_cause(pods: Iterable[Mapping[str, Any]]) -> Cause | None:
-    """Return the cause of all pods with the lowest rank, and how many more pods have the same."""
+    """Return the cause with the lowest rank. Its message has the number of other pods with the same reason."""
     causes = [cause for cause in map(cause_of, pods) if cause is not None]
     if not causes:
         return None
     first = min(causes, key=lambda cause: (cause.rank, cause.reason, cause.message))
-    alike = sum(cause.reason == first.reason for cause in causes)
-    if alike == 1:
+    others = sum(cause.reason == first.reason for cause in causes) - 1
+    if others == 0:
         return first
-    message = f"{first.message} (and {alike - 1} more pod{'s' if alike > 2 else ''})"
+    message = f"{first.message} (and {others} more pod{'s' if others > 1 else ''})"
     return Cause(rank=first.rank, reason=first.reason, message=message, stalled=first.stalled)
 
 
 def cause_of(pod: Mapping[str, Any]) -> Cause | None:
-    """Return why this pod does not serve, None if it does or is starting."""
+    """Return why this pod does not serve, or None if it serves or is still starting."""
     status = pod.get("status") or {}
     name = pod["metadata"]["name"]
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(kind) or []:
+    for field in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(field) or []:
             cause = _container_cause(name, container)
             if cause is not None:
                 return cause
@@ -105,7 +108,8 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
     reason = waiting.get("reason") or ""
     if reason in _IMAGE_REASONS:
         detail = waiting.get("message") or container.get("image") or ""
-        # the kubelet alternates between the two; one reason avoids needless changes of conditions and Events
+        # The kubelet alternates between ErrImagePull and ImagePullBackOff. With one reason for both, the condition
+        # does not change each time, and no Event is written.
         reason = "ImagePullBackOff" if reason == "ErrImagePull" else reason
         return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
@@ -114,7 +118,7 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
             return Cause(
                 rank=1, reason=reason, message=f"{pod}: {reported}; the kubelet is retrying", stalled=False
             )
-        remedy = _KEYS_REMEDY if container.get("name") == "model" else _SECRETS_REMEDY
+        remedy = _MODEL_CREDENTIALS_REMEDY if container.get("name") == "model" else _SERVER_CREDENTIALS_REMEDY
         of_secret = reason == "CreateContainerConfigError" and "secret" in reported.lower()
         message = f"{pod}: {reported}; {remedy}" if of_secret else f"{pod}: {reported}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
@@ -123,35 +127,37 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
         return None
     report = _termination_report(terminated.get("message"))
     if report is not None:
-        return _model_cause(pod, *report)
+        return _reported_cause(pod, *report)
     if terminated.get("reason") == "OOMKilled":
         message = f"{pod}: container {container['name']} was OOM-killed; raise spec.resources.limits.memory"
         return Cause(rank=0, reason="OOMKilled", message=message, stalled=True)
-    looping = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 0
-    return _crash_cause(pod, container, terminated, looping=looping)
+    restarting = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 0
+    return _crash_cause(pod, container, terminated, restarting=restarting)
 
 
 def _last_termination(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for where in ("state", "lastState"):
-        terminated: Mapping[str, Any] | None = (container.get(where) or {}).get("terminated")
+    for field in ("state", "lastState"):
+        terminated: Mapping[str, Any] | None = (container.get(field) or {}).get("terminated")
         if terminated is not None:
             return terminated
     return None
 
 
-def _crash_cause(pod: str, container: Mapping[str, Any], terminated: Mapping[str, Any], *, looping: bool) -> Cause:
+def _crash_cause(
+    pod: str, container: Mapping[str, Any], terminated: Mapping[str, Any], *, restarting: bool
+) -> Cause:
     lines = (terminated.get("message") or "").strip().splitlines()
     reported = f": {lines[-1][:300]}" if lines else ""
     message = (
         f"{pod}: container {container['name']} terminated with exit code {terminated.get('exitCode')}{reported}; "
         f"kubectl logs {pod} -c {container['name']} --previous shows why"
     )
-    reason = "CrashLoopBackOff" if looping else terminated.get("reason") or "Error"
-    return Cause(rank=2, reason=reason, message=message, stalled=looping)
+    reason = "CrashLoopBackOff" if restarting else terminated.get("reason") or "Error"
+    return Cause(rank=2, reason=reason, message=message, stalled=restarting)
 
 
 def _termination_report(message: str | None) -> tuple[str, str] | None:
-    """Return the reason and message that `fetch` and `serve` write to their termination message."""
+    """Return the reason and message in the termination message of `fetch` or `serve`, or None if it has none."""
     try:
         reported = json.loads(message or "")
     except ValueError:
@@ -161,14 +167,14 @@ def _termination_report(message: str | None) -> tuple[str, str] | None:
     return reported["reason"], str(reported.get("message") or "")
 
 
-def _model_cause(pod: str, reason: str, message: str) -> Cause:
-    remedy = _MODEL_REMEDIES.get(reason)
+def _reported_cause(pod: str, reason: str, message: str) -> Cause:
+    remedy = _REMEDIES.get(reason)
     text = f"{pod}: {message}; {remedy}" if remedy else f"{pod}: {message}"
-    return Cause(rank=0, reason=reason, message=text, stalled=reason not in _TRANSIENT)
+    return Cause(rank=0, reason=reason, message=text, stalled=reason not in _TRANSIENT_REASONS)
 
 
 def model_facts(pods: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return what the init container reported of the model: name, sha256, precision, classes."""
+    """Return what the init container reported about the model: name, sha256, precision, classes."""
     for pod in pods:
         for container in (pod.get("status") or {}).get("initContainerStatuses") or []:
             terminated = (container.get("state") or {}).get("terminated") or {}
@@ -179,18 +185,21 @@ def model_facts(pods: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
             except ValueError:
                 continue
             if isinstance(facts, dict) and "sha256" in facts:
-                return {key: facts[key] for key, fits in _FACTS.items() if key in facts and fits(facts[key])}
+                return {key: facts[key] for key, valid in _FACTS.items() if key in facts and valid(facts[key])}
     return None
 
 
-def _is_text(value: Any, longest: int) -> bool:
-    return isinstance(value, str) and len(value) <= longest
+def _is_string(value: Any, max_length: int) -> bool:
+    return isinstance(value, str) and len(value) <= max_length
 
 
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
-    "name": lambda value: _is_text(value, 253),
-    "sha256": lambda value: _is_text(value, 64),
-    "precision": lambda value: _is_text(value, 32),
+    "name": lambda value: _is_string(value, 253),
+    "sha256": lambda value: _is_string(value, 64),
+    "precision": lambda value: _is_string(value, 32),
     "classes": lambda value: type(value) is int and 0 <= value < 2**31,
 }
-"""What the schema of the status accepts; a single other value would have the whole status rejected."""
+"""The fields of `status.model`, each with a check that the CRD accepts the value.
+
+The API server rejects the whole status if one value is invalid.
+"""

@@ -1,4 +1,4 @@
-"""The chain of checks behind `Ready`, in the order in which a cause outranks its consequences."""
+"""The chain of checks that decides `Ready`. A check for a cause comes before the checks for its consequences."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _REVISION = "deployment.kubernetes.io/revision"
 
 
-def ready(observed: Observation) -> Verdict:
-    """Return the Ready condition, decided by the first check that finds something."""
+def ready_verdict(observed: Observation) -> Verdict:
+    """Return the verdict of the first check in the chain that has one, or a verdict True if none has."""
     for check in CHAIN:
         verdict = check(observed)
         if verdict is not None:
@@ -28,12 +28,12 @@ def ready(observed: Observation) -> Verdict:
 
 
 def desired_replicas(deployment: Mapping[str, Any]) -> int:
-    """Return the number of pods that the Deployment's spec asks for."""
+    """Return the number of replicas in the spec of the Deployment."""
     return int((deployment.get("spec") or {}).get("replicas", 1))
 
 
 def new_pods(observed: Observation) -> list[Mapping[str, Any]]:
-    """Return the pods of the newest ReplicaSet that are not terminating."""
+    """Return the pods of the newest ReplicaSet, without those that are terminating."""
     newest = max(observed.replica_sets, key=_revision, default=None)
     if newest is None:
         return []
@@ -50,17 +50,17 @@ def _revision(replica_set: Mapping[str, Any]) -> int:
     return int((replica_set["metadata"].get("annotations") or {}).get(_REVISION, 0))
 
 
-def _condition(deployment: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+def _condition(deployment: Mapping[str, Any], condition_type: str) -> Mapping[str, Any]:
     conditions: Sequence[Mapping[str, Any]] = (deployment.get("status") or {}).get("conditions") or []
-    return next((condition for condition in conditions if condition["type"] == kind), {})
+    return next((condition for condition in conditions if condition["type"] == condition_type), {})
 
 
 def _children_applied(observed: Observation) -> Verdict | None:
-    """A child could not be applied, so the checks below would look at something other than the spec asks for."""
+    """Return a verdict if a child could not be applied: the live children then differ from the desired ones."""
     blocking = [each for each in observed.problems if not each.has_condition or each.reason == "NameConflict"]
     if not blocking:
         return None
-    blocking.sort(key=lambda problem: problem.transient)  # what requires user action comes first
+    blocking.sort(key=lambda problem: problem.transient)  # problems that require user action come first
     message = "; ".join(problem.message for problem in blocking)
     first = blocking[0]
     return Verdict(
@@ -79,7 +79,7 @@ def _deployment_exists(observed: Observation) -> Verdict | None:
 
 
 def _deployment_observed(observed: Observation) -> Verdict | None:
-    """Until its controller has observed the newest generation, its status is about an older one."""
+    """Return a verdict if the Deployment's status is still about an older generation of its spec."""
     deployment = observed.deployment or {}
     if (deployment.get("status") or {}).get("observedGeneration", 0) >= deployment["metadata"].get(
         "generation", 0
@@ -90,7 +90,7 @@ def _deployment_observed(observed: Observation) -> Verdict | None:
 
 
 def _pods_admitted(observed: Observation) -> Verdict | None:
-    """The API server rejects the pods: a quota, Pod Security admission, a webhook."""
+    """Return a verdict if the API server rejects the pods, because of a quota, Pod Security or a webhook."""
     failure = _condition(observed.deployment or {}, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
@@ -120,7 +120,7 @@ def _within_deadline(observed: Observation) -> Verdict | None:
 
 
 def _rolled_out(observed: Observation) -> Verdict | None:
-    """Every replica is up to date, and no older one is left."""
+    """Return a verdict if not all replicas are up to date, or if older ones are left."""
     deployment = observed.deployment or {}
     status, desired = deployment.get("status") or {}, desired_replicas(deployment)
     updated, existing = status.get("updatedReplicas", 0), status.get("replicas", 0)
@@ -128,7 +128,8 @@ def _rolled_out(observed: Observation) -> Verdict | None:
         message = f"{updated}/{desired} replicas are up to date"
         return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
     if existing > updated:
-        message = f"Waiting for {existing - updated} old replicas to terminate"
+        old = existing - updated
+        message = f"Waiting for {old} old replica{'s' if old > 1 else ''} to terminate"
         return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
     return None
 

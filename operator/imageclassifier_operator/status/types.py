@@ -1,4 +1,4 @@
-"""The input of the checks, and their results."""
+"""The types of the status: what was observed, the results of the checks, and the status itself."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A child that could not be applied or read: its kind, and the condition's reason and message.
+    """A child that could not be applied or read: its kind, and the reason and message for a condition.
 
-    A `transient` one usually passes without user action; one with `has_condition` is reported by the condition of
-    its child.
+    transient: whether the problem usually passes without user action.
+    has_condition: whether the child has a condition, which then reports the problem.
     """
 
     kind: str
@@ -28,7 +28,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class OverriddenField:
-    """A field of a child that the API server sets to another value than the desired one."""
+    """A field of a child that the operator applied with one value, and that the API server stored with another."""
 
     kind: str
     path: str
@@ -38,7 +38,7 @@ class OverriddenField:
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedChild:
-    """What the condition of a child is decided by."""
+    """The observed state of one child; its condition depends on nothing else but the spec."""
 
     live: Mapping[str, Any] | None
     problem: Problem | None
@@ -61,14 +61,17 @@ class Observation:
     overridden: Sequence[OverriddenField] = ()
 
     def child(self, kind: str) -> ObservedChild:
-        """Return what was observed of the child of a kind."""
+        """Return the observed state of the child of this kind."""
         problem = next((problem for problem in self.problems if problem.kind == kind), None)
         return ObservedChild(live=self.children.get(kind), problem=problem, served=kind not in self.unserved)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One condition's status, reason and message; `stalled`: user action is required."""
+    """The status, reason and message of a condition before it is written.
+
+    stalled: whether user action is required. progressing: whether a rollout is in progress.
+    """
 
     status: str
     reason: str
@@ -79,7 +82,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition that reports one child: its type, and the check that decides it."""
+    """A condition about one child: its type, and the function that computes its verdict."""
 
     type: str
     check: Callable[[Spec, ObservedChild], Verdict]
@@ -87,13 +90,13 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The status of an ImageClassifier: whether it is Ready, and all its fields as the API takes them."""
+    """The status of an ImageClassifier: whether it is Ready, and all its fields in the API's format."""
 
     ready: bool
     fields: Mapping[str, Any]
 
     @property
     def conditions(self) -> Sequence[Mapping[str, Any]]:
-        """The conditions among the fields."""
+        """The conditions, which are one of the fields."""
         conditions: Sequence[Mapping[str, Any]] = self.fields["conditions"]
         return conditions

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import Autoscaling
-from imageclassifier_operator.apply.handover import created, handover
+from imageclassifier_operator.apply.handover import deployment_to_create, handover
 
 MANAGER = "imageclassifier-operator"
 SCALING = Autoscaling(min_replicas=2, max_replicas=5)
@@ -63,5 +63,5 @@ def test_a_count_of_zero_is_taken_over_because_the_autoscaler_would_ignore_it() 
 
 def test_a_deployment_under_autoscaling_is_created_at_its_minimum() -> None:
     wanted = {"kind": "Deployment", "spec": {"selector": {}}}
-    assert created(wanted, SCALING)["spec"]["replicas"] == 2
-    assert created(wanted, None) == wanted
+    assert deployment_to_create(wanted, SCALING)["spec"]["replicas"] == 2
+    assert deployment_to_create(wanted, None) == wanted

@@ -23,7 +23,7 @@ async def observed_with(*lists: Listing | Exception) -> Observation:
         name="pets",
         uid="1",
         capabilities=Capabilities(service_monitors=False),
-        live=live,
+        live_children=live,
     )
 
 

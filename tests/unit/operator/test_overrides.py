@@ -11,7 +11,7 @@ from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorC
 from imageclassifier_operator.apply import Applied, Overrides, apply_children
 from imageclassifier_operator.children import build_all
 from imageclassifier_operator.manifests import Capabilities, Params
-from imageclassifier_operator.status import OverriddenField, sentence_of
+from imageclassifier_operator.status import OverriddenField, override_message
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -70,7 +70,7 @@ async def test_an_overridden_field_is_not_applied_again_and_stays_reported(world
         assert applied.overridden == [
             OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
         ]
-        assert applied.live["Deployment"]["spec"]["replicas"] == 1
+        assert applied.live_children["Deployment"]["spec"]["replicas"] == 1
         assert applied.retry_after == 30.0
     assert world.writes() == 1
 
@@ -154,4 +154,4 @@ async def test_an_override_is_logged_once(caplog: pytest.LogCaptureFixture) -> N
         world.clock.now += 30.0
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     field = OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
-    assert warnings == [f"vision/pets: {sentence_of(field)}"]
+    assert warnings == [f"vision/pets: {override_message(field)}"]

@@ -127,6 +127,12 @@ def test_ready_is_false_until_the_newest_generation_serves(observed: Observation
     assert (found["status"], found["reason"]) == ("False", reason)
 
 
+@pytest.mark.parametrize(("existing", "words"), [(3, "1 old replica"), (4, "2 old replicas")])
+def test_old_replicas_are_counted_until_they_have_terminated(existing: int, words: str) -> None:
+    found = ready(world(deployment=deployment(replicas=existing)))
+    assert found["message"] == f"Waiting for {words} to terminate"
+
+
 @pytest.mark.parametrize("observed", [Observation(), world(), world(deployment=deployment(ready=1))])
 def test_a_status_is_ready_when_its_condition_says_so(observed: Observation) -> None:
     status = compute(classifier(), observed, conditions=CONDITIONS, previous={}, now=NOW)
@@ -474,13 +480,14 @@ def test_an_overridden_field_is_reported_after_the_cause(desired: Any, observed:
     )
 
 
-def test_many_overridden_fields_fit_into_the_message() -> None:
+@pytest.mark.parametrize(("count", "words"), [(4, "1 more field is"), (9, "6 more fields are")])
+def test_many_overridden_fields_fit_into_the_message(count: int, words: str) -> None:
     problem = Problem(kind="Service", reason="Rejected", message="m" * 5000)
-    fields = [overridden("d" * 500, "o" * 500, path=f"{'spec.' * 100}{number}") for number in range(9)]
+    fields = [overridden("d" * 500, "o" * 500, path=f"{'spec.' * 100}{number}") for number in range(count)]
     message = ready(world(overridden=fields, problems=[problem]))["message"]
     assert len(message) == 2000
     assert message.startswith("mmm")
-    assert message.endswith("; 6 more fields are overridden")
+    assert message.endswith(f"; {words} overridden")
 
 
 def test_only_ready_reports_overridden_fields() -> None:
