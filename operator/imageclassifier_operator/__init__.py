@@ -1,1 +1,1 @@
-"""The controller: keeps the children of every ImageClassifier in the shape its spec asks for."""
+"""The operator: creates, updates and deletes the children of every ImageClassifier as its spec requires."""

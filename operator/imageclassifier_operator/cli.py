@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
     from imageclassifier_operator.kube.client import KubeClient
 
-PREFIX = "IMAGECLASSIFIER_OPERATOR_"
+ENV_PREFIX = "IMAGECLASSIFIER_OPERATOR_"
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 SHUTDOWN_SECONDS = 5.0
-"""How long a part may take to stop after another one has stopped."""
+"""How long the other parts of the process may take to stop by themselves once one of them has stopped."""
 
 logger = logging.getLogger("imageclassifier_operator")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """The settings from the command line and the environment; empty `namespaces` means all namespaces."""
+    """The settings from the command line and the environment. If `namespaces` is empty, all are watched."""
 
     config: OperatorConfig
     namespaces: tuple[str, ...]
@@ -57,11 +57,11 @@ class Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator; return 0 after a signal, 1 after a failure, 2 if a setting is invalid."""
     try:
-        options = _options(arguments)
+        options = _parse_options(arguments)
     except (CatalogueError, OSError, ValueError) as error:
         sys.stderr.write(f"imageclassifier-operator: {error}\n")
         return 2
-    _log_json(options.log_level)
+    _configure_json_logging(options.log_level)
     try:
         asyncio.run(_run(options))
     except asyncio.CancelledError:
@@ -72,29 +72,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _options(arguments: Sequence[str] | None) -> Options:
+def _parse_options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="imageclassifier-operator",
         description="Reconciles ImageClassifiers: creates and updates the objects that each one asks for.",
-        epilog=f"Every option is also an environment variable: --runtime-image is {PREFIX}RUNTIME_IMAGE.",
+        epilog=f"Every option is also an environment variable: --runtime-image is {ENV_PREFIX}RUNTIME_IMAGE.",
     )
     parser.add_argument("command", choices=["run"], help="run until a signal")
-    add = functools.partial(_add, parser)
-    add("--runtime-image", "", "image of the model server (required)")
-    add("--image-pull-policy", "IfNotPresent", "pull policy of that image")
-    add("--catalogue", "", "YAML file with the models that specs may name (required)")
-    add("--namespaces", "", "comma-separated; empty watches all namespaces")
-    add("--kubeconfig", "", "kubeconfig; empty uses the pod's service account")
-    add("--context", "", "context of the kubeconfig, required with it")
-    add("--host", "0.0.0.0", "address of the probe and metrics ports")  # noqa: S104  the network of a pod
-    add("--probe-port", "8081", "port of /healthz and /readyz")
-    add("--metrics-port", "8080", "port of /metrics")
-    add("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    add_option = functools.partial(_add_option, parser)
+    add_option("--runtime-image", "", "image of the model server (required)")
+    add_option("--image-pull-policy", "IfNotPresent", "pull policy of that image")
+    add_option("--catalogue", "", "YAML file with the models that specs may name (required)")
+    add_option("--namespaces", "", "comma-separated; empty watches all namespaces")
+    add_option("--kubeconfig", "", "kubeconfig; empty uses the pod's service account")
+    add_option("--context", "", "context of the kubeconfig, required with it")
+    add_option("--host", "0.0.0.0", "address of the probe and metrics ports")  # noqa: S104  the network of a pod
+    add_option("--probe-port", "8081", "port of /healthz and /readyz")
+    add_option("--metrics-port", "8080", "port of /metrics")
+    add_option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     parsed = parser.parse_args(arguments)
     for required in ("runtime_image", "catalogue"):
         if not getattr(parsed, required):
             flag = required.replace("_", "-")
-            raise ValueError(f"--{flag} is required, or the variable {PREFIX}{required.upper()}")
+            raise ValueError(f"--{flag} is required, or the variable {ENV_PREFIX}{required.upper()}")
     if bool(parsed.kubeconfig) != bool(parsed.context):
         raise ValueError("--kubeconfig and --context must be given together: the current context is never used")
     if parsed.image_pull_policy not in PULL_POLICIES:
@@ -116,12 +116,12 @@ def _options(arguments: Sequence[str] | None) -> Options:
     )
 
 
-def _add(parser: argparse.ArgumentParser, flag: str, default: str, text: str) -> None:
-    variable = PREFIX + flag.removeprefix("--").replace("-", "_").upper()
-    parser.add_argument(flag, default=os.environ.get(variable, default), help=text)
+def _add_option(parser: argparse.ArgumentParser, flag: str, default: str, help_text: str) -> None:
+    variable = ENV_PREFIX + flag.removeprefix("--").replace("-", "_").upper()
+    parser.add_argument(flag, default=os.environ.get(variable, default), help=help_text)
 
 
-def _log_json(level: str) -> None:
+def _configure_json_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonFormatter(
@@ -130,13 +130,13 @@ def _log_json(level: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("kopf", "aiohttp"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for library in ("kopf", "aiohttp"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 async def _run(options: Options) -> None:
-    if (this := asyncio.current_task()) is not None:  # until kopf installs its own handler
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    if (task := asyncio.current_task()) is not None:  # kopf replaces this handler by its own once it runs
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     metrics = Metrics()
     async with await connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
         controller = Controller(
@@ -159,7 +159,7 @@ async def _run(options: Options) -> None:
 
 
 async def _wait_for_api(cluster: Cluster) -> None:
-    """Wait until the CRD is served: kopf looks for it only once."""
+    """Wait until the API server serves the CRD, since kopf looks for it only once, at start."""
     while True:
         try:
             if await cluster.serves(CLASSIFIERS):
@@ -180,42 +180,43 @@ async def _run_kopf(options: Options, controller: Controller, cluster: KubeClien
         registry=registry,
         settings=settings(),
         standalone=True,
-        # by default kopf looks up the user's name, which a container lacks; the type is not exported
+        # By default, kopf uses the name of the user, and a container has none. kopf does not export the type.
         identity=cast("Any", f"imageclassifier-operator/{os.getpid()}"),
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
     )
 
 
-def _login_in_cluster(cluster: KubeClient, **known: Any) -> kopf.ConnectionInfo | None:
-    """Return the current token of the pod, and the address that our client uses, which needs no DNS."""
-    found = kopf.login_with_service_account(**known)
-    return None if found is None else dataclasses.replace(found, server=cluster.configuration.host)
+def _login_in_cluster(cluster: KubeClient, **kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Return the current credentials of the pod, with the address that our client uses: it needs no DNS."""
+    connection = kopf.login_with_service_account(**kwargs)
+    return None if connection is None else dataclasses.replace(connection, server=cluster.configuration.host)
 
 
 def _login(cluster: KubeClient, **_: object) -> kopf.ConnectionInfo:
-    """Return the connection of our own client: that of the named context, and no other."""
-    ours = cluster.configuration
+    """Return the address and credentials of our client, so that kopf uses the context of `--context` too."""
+    configuration = cluster.configuration
     return kopf.ConnectionInfo(
-        server=ours.host,
-        ca_path=ours.ssl_ca_cert,
-        certificate_path=ours.cert_file,
-        private_key_path=ours.key_file,
-        insecure=not ours.verify_ssl,
-        token=(ours.api_key.get("BearerToken") or "").removeprefix("Bearer ") or None,
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        insecure=not configuration.verify_ssl,
+        token=(configuration.api_key.get("BearerToken") or "").removeprefix("Bearer ") or None,
     )
 
 
 async def _run_until_first_exit(*parts: Coroutine[None, None, None]) -> None:
-    """Run the parts until one of them exits, then stop the others; an error of any is raised.
+    """Run the parts until one of them exits, then stop the others. If one fails, raise its error.
 
-    A part that exits without an error may do so because another one is failing: that one gets time to raise.
+    A part can exit without an error because another part is failing. So the others get `SHUTDOWN_SECONDS` to exit
+    by themselves, and an error that they raise in this time is raised here.
     """
     tasks = [asyncio.create_task(part) for part in parts]
     try:
-        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if rest and not any(task.exception() for task in done):
-            done |= (await asyncio.wait(rest, timeout=SHUTDOWN_SECONDS))[0]
+        done, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if running and not any(task.exception() for task in done):
+            done |= (await asyncio.wait(running, timeout=SHUTDOWN_SECONDS))[0]
         for task in done:
             task.result()
     finally:

@@ -1,4 +1,4 @@
-"""Discovers which optional APIs the server serves; repeated, since CRDs are installed and deleted."""
+"""Discovers which optional APIs the API server serves. This is repeated, since CRDs are installed and deleted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 
 async def discover(cluster: Cluster) -> Capabilities:
-    """Return the capabilities of the API server. Raises `KubeError` if it does not answer."""
+    """Return the capabilities of the API server. Raises `KubeError` if a request fails."""
     resources = {child.capability: child.resource for child in CHILDREN if child.capability is not None}
     return Capabilities(**{name: await cluster.serves(resource) for name, resource in resources.items()})

@@ -1,4 +1,4 @@
-"""Events for `kubectl describe`: one when the status or reason of Ready changes, none at rest."""
+"""Writes Events, which `kubectl describe` shows: one when the status or the reason of Ready changes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from imageclassifier_operator.naming import child_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_LONGEST_MESSAGE = 1000
-_TRANSIENT = frozenset({"DeploymentMissing", "RolloutPending"})
-"""Reasons that last for milliseconds: conditions report them, an Event would only be noise."""
+_MAX_MESSAGE_LENGTH = 1000
+_TRANSIENT_REASONS = frozenset({"DeploymentMissing", "RolloutPending"})
+"""Reasons that usually last for milliseconds: no Event is written for them, only the conditions report them."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +27,20 @@ async def report(
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Write an Event about a change of Ready; a failure to write it is only logged."""
-    old, new = _named("Ready", before), _named("Ready", after)
-    same = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
-    if same or new["reason"] in _TRANSIENT:
+    """Write an Event if the status or the reason of Ready changed. A failure to write it is only logged."""
+    old, new = _find_condition("Ready", before), _find_condition("Ready", after)
+    unchanged = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
+    if unchanged or new["reason"] in _TRANSIENT_REASONS:
         return
-    stalled = _named("Stalled", after).get("status") == "True"
+    stalled = _find_condition("Stalled", after).get("status") == "True"
     try:
         await cluster.create(EVENTS, _event(live, new, warning=stalled))
     except KubeError as error:
         logger.warning("Failed to write an Event: %s", error.message)
 
 
-def _named(kind: str, conditions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    return next((condition for condition in conditions if condition["type"] == kind), {})
+def _find_condition(condition_type: str, conditions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    return next((condition for condition in conditions if condition["type"] == condition_type), {})
 
 
 def _event(live: Mapping[str, Any], ready: Mapping[str, Any], *, warning: bool) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _event(live: Mapping[str, Any], ready: Mapping[str, Any], *, warning: bool) 
         },
         "type": "Warning" if warning else "Normal",
         "reason": ready["reason"],
-        "message": ready["message"][:_LONGEST_MESSAGE],
+        "message": ready["message"][:_MAX_MESSAGE_LENGTH],
         "source": {"component": "imageclassifier-operator"},
         "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -1,4 +1,4 @@
-"""All kopf handlers, without logic: an event only makes its object due."""
+"""All kopf handlers. They have no logic: an event only makes its object due for a reconcile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: Callable[..., Any]) -> None:
-    """Register the handlers. They store nothing: no finalizer, no annotation."""
+    """Register the handlers. They store nothing in the objects: no finalizer, no annotation."""
 
     @kopf.on.login(registry=registry)
     def _login(**kwargs: Any) -> Any:
@@ -22,7 +22,7 @@ def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: 
 
     @kopf.on.cleanup(registry=registry)
     async def _stopped(**_: Any) -> None:
-        controller.stop()  # otherwise kopf waits 5 s for these tasks
+        controller.stop()  # otherwise, kopf waits 5 s for the tasks of the controller
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def _changed(event: kopf.RawEvent, namespace: str | None, name: str | None, **_: Any) -> None:
@@ -33,11 +33,11 @@ def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: 
 
 def settings() -> kopf.OperatorSettings:
     """Return kopf's settings for an operator that only watches."""
-    chosen = kopf.OperatorSettings()
-    chosen.scanning.disabled = True  # lists no CRDs and namespaces, and needs no right to
-    chosen.posting.enabled = False
-    chosen.peering.standalone = True
-    chosen.networking.request_timeout = 30
-    chosen.watching.server_timeout = 300  # integers: the API server rejects others
-    chosen.watching.client_timeout = 330
-    return chosen
+    result = kopf.OperatorSettings()
+    result.scanning.disabled = True  # kopf then lists no CRDs or namespaces, and needs no permission to
+    result.posting.enabled = False
+    result.peering.standalone = True
+    result.networking.request_timeout = 30
+    result.watching.server_timeout = 300  # an integer, since the API server rejects 300.0
+    result.watching.client_timeout = 330
+    return result

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _probes(ready: Callable[[], bool]) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")  # a failed part stops the process, so a running event loop is enough
+        return web.Response(text="ok\n")  # a response is proof enough: the process exits if a part of it fails
 
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n") if ready() else web.Response(status=503, text="not ready yet\n")
@@ -38,7 +38,7 @@ def _metrics(metrics: Metrics) -> web.Application:
 async def serve_health(
     *, host: str, probe_port: int, metrics_port: int, ready: Callable[[], bool], metrics: Metrics
 ) -> list[web.AppRunner]:
-    """Start both servers and return their runners, to be cleaned up at shutdown."""
+    """Start both servers, and return their runners, which the caller cleans up at shutdown."""
     runners = []
     for app, port in ((_probes(ready), probe_port), (_metrics(metrics), metrics_port)):
         runner = web.AppRunner(app, access_log=None)

@@ -1,4 +1,4 @@
-"""The labels of children: those that select pods, and so never change, and those that only inform."""
+"""The labels of the children. Those that select pods never change; the others are only for information."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MANAGED_SELECTOR = f"app.kubernetes.io/managed-by={MANAGED_BY}"
 
 
 def selector_labels(name: str) -> dict[str, str]:
-    """Return the labels by which a Service and a Deployment select pods; immutable in a Deployment."""
+    """Return the labels that the Service and the Deployment select pods by. The Deployment's are immutable."""
     return {"app.kubernetes.io/name": "imageclassifier", "app.kubernetes.io/instance": child_name(name)}
 
 
@@ -24,5 +24,5 @@ def child_labels(name: str) -> dict[str, str]:
 
 
 def selector_text(name: str) -> str:
-    """Return the selector as text, for the scale subresource."""
+    """Return the label selector of the pods as text, for list requests and the scale subresource."""
     return ",".join(f"{key}={value}" for key, value in selector_labels(name).items())

@@ -1,4 +1,4 @@
-"""The name of every child, as functions of the ImageClassifier's name."""
+"""The name of the children and the URL of the Service, both derived from the name of the ImageClassifier."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import hashlib
 import re
 
 _DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
-_LONGEST = 63
+_MAX_NAME_LENGTH = 63
 
 
 def child_name(name: str) -> str:
-    """Return the name that all children share: that of the object if it is valid for a Service.
+    """Return the name that all children share.
 
-    Services take DNS-1035 labels (RFC 1035: at most 63 letters, digits and hyphens, a letter first), objects
-    take DNS-1123 subdomains. Any other name is shortened and gets a part of its digest, so that names stay unique.
+    It is the name of the ImageClassifier if that is a valid name for a Service too. The name of a Service is a
+    DNS-1035 label (RFC 1035: at most 63 letters, digits and hyphens, a letter first); the name of an
+    ImageClassifier is a DNS-1123 subdomain. A name that is not valid for a Service is changed to a valid one, and
+    a part of its digest is appended, so that names stay unique.
     """
-    if len(name) <= _LONGEST and _DNS_1035.fullmatch(name):
+    if len(name) <= _MAX_NAME_LENGTH and _DNS_1035.fullmatch(name):
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     stem = re.sub(r"[^a-z0-9-]", "-", name)
     if not stem[:1].isalpha():
         stem = f"ic-{stem}"
-    return f"{stem[: _LONGEST - len(digest) - 1].rstrip('-')}-{digest}"
+    return f"{stem[: _MAX_NAME_LENGTH - len(digest) - 1].rstrip('-')}-{digest}"
 
 
 def service_url(*, name: str, namespace: str, port: int) -> str:
-    """Return the address of the Service inside the cluster; port 80 is omitted."""
-    suffix = "" if port == 80 else f":{port}"
-    return f"http://{child_name(name)}.{namespace}.svc{suffix}"
+    """Return the URL of the Service inside the cluster, without the port if it is 80."""
+    port_suffix = "" if port == 80 else f":{port}"
+    return f"http://{child_name(name)}.{namespace}.svc{port_suffix}"
