@@ -189,7 +189,7 @@ class RequestContext:
         """Count a rejected request and return its response."""
         self._state.metrics.rejected.labels(error.reason).inc()
         self.request.scope[scope_keys.REASON] = error.reason
-        return protocol.of_error(error)
+        return protocol.errors.of_error(error)
 
     async def _image(self, image: Image, count: int) -> Outcome:
         most, cache = self._state.settings.max_image_bytes, self._state.cache

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.request import problems, responses
+from imageclassifier_runtime.request.problems import PROBLEM_DETAILS, ErrorFormat
+from imageclassifier_runtime.request.responses import ERROR_OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from starlette.responses import Response
-
-    from imageclassifier_runtime.errors import RequestError
 
 API = "/api/v1"
 _OPEN = frozenset({"/", "/docs", "/openapi.json"})
@@ -27,7 +24,6 @@ class Protocol:
     """One protocol; its paths start with one of `prefixes` or are listed in `paths`.
 
     A request is a probe if its path starts with one of `probes`, or if it is a GET and `is_probe(path)` is true.
-    `of_error` renders a typed error, `of_status` any other; both responses have the media type `error_type`.
     """
 
     name: str
@@ -35,18 +31,14 @@ class Protocol:
     paths: frozenset[str] = frozenset()
     probes: tuple[str, ...] = ()
     is_probe: Callable[[str], bool] = _none
-    error_type: str
-    of_error: Callable[[RequestError], Response]
-    of_status: Callable[[int, str, dict[str, str] | None], Response]
+    errors: ErrorFormat
 
 
 NATIVE = Protocol(
     name="native",
     prefixes=(f"{API}/classify",),
     probes=(f"{API}/health",),
-    error_type=problems.MEDIA_TYPE,
-    of_error=problems.of_error,
-    of_status=problems.of_status,
+    errors=PROBLEM_DETAILS,
 )
 V2 = Protocol(
     name="v2",
@@ -54,25 +46,19 @@ V2 = Protocol(
     paths=frozenset({"/v2"}),
     probes=("/v2/health/",),
     is_probe=lambda path: path.startswith("/v2/models/") and path.endswith("/ready"),
-    error_type=responses.MEDIA_TYPE,
-    of_error=responses.of_error,
-    of_status=responses.of_status,
+    errors=ERROR_OBJECT,
 )
 V1 = Protocol(
     name="v1",
     prefixes=("/v1/",),
     is_probe=lambda path: path.startswith("/v1/models/") and ":" not in path and not path.endswith("/metadata"),
-    error_type=responses.MEDIA_TYPE,
-    of_error=responses.of_error,
-    of_status=responses.of_status,
+    errors=ERROR_OBJECT,
 )
 OTHER = Protocol(
     name="other",
     prefixes=("",),
     probes=("/metrics",),
-    error_type=problems.MEDIA_TYPE,
-    of_error=problems.of_error,
-    of_status=problems.of_status,
+    errors=PROBLEM_DETAILS,
 )
 PROTOCOLS = (NATIVE, V2, V1, OTHER)
 """In lookup order; the last one matches every remaining path."""

@@ -1,7 +1,8 @@
-"""Errors as RFC 9457 problem details, for every route and every status."""
+"""The type of an error format, and errors as RFC 9457 problem details, for every route and every status."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -9,10 +10,21 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imageclassifier_runtime.errors import RequestError
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:imageclassifier:problem:"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorFormat:
+    """How a protocol writes errors: `of_error` renders a typed one, `of_status` any other, as `media_type`."""
+
+    media_type: str
+    of_error: Callable[[RequestError], Response]
+    of_status: Callable[[int, str, dict[str, str] | None], Response]
 
 
 def encoded(content: object) -> bytes:
@@ -33,6 +45,9 @@ def content_of(error: RequestError) -> dict[str, object]:
 def of_error(error: RequestError) -> Response:
     """Return the response for a typed error."""
     return Response(encoded(content_of(error)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+PROBLEM_DETAILS = ErrorFormat(media_type=MEDIA_TYPE, of_error=of_error, of_status=of_status)
 
 
 def _content(

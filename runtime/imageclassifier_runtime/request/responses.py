@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from imageclassifier_runtime.request.problems import encoded
+from imageclassifier_runtime.request.problems import ErrorFormat, encoded
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.errors import RequestError
@@ -37,3 +37,6 @@ def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -
 def of_error(error: RequestError) -> Response:
     """Return the response for a typed error."""
     return of_status(error.status, error.detail, error.headers)
+
+
+ERROR_OBJECT = ErrorFormat(media_type=MEDIA_TYPE, of_error=of_error, of_status=of_status)

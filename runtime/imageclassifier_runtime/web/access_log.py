@@ -70,7 +70,7 @@ class ObservabilityMiddleware:
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 detail = f"Internal server error; see the server's log for request id {request_id}."
-                await protocol_of(scope["path"]).of_status(500, detail, None)(scope, receive, observed)
+                await protocol_of(scope["path"]).errors.of_status(500, detail, None)(scope, receive, observed)
         finally:
             self._record(scope, status or _CLIENT_CLOSED_REQUEST, started, request_id)
 

@@ -105,7 +105,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         detail = f"{path[:200]} was not found; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
             detail = f"{request.method[:20]} is not allowed for {path[:200]}; see /docs."
-        return protocol_of(path).of_status(
+        return protocol_of(path).errors.of_status(
             error.status_code, detail or str(error.detail), dict(error.headers or {})
         )
 
@@ -114,7 +114,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     async def internal_error(request: Request, _: Exception) -> Response:
         detail = "Internal server error; see the server's log for this request's id."
-        return protocol_of(request.scope["path"]).of_status(500, detail, None)
+        return protocol_of(request.scope["path"]).errors.of_status(500, detail, None)
 
     app.add_exception_handler(Exception, internal_error)
     app.add_exception_handler(HTTPException, http_error)

@@ -69,7 +69,7 @@ class AuthMiddleware:
         except RequestError as error:
             self._rejected.labels(error.reason).inc()
             scope[scope_keys.REASON] = error.reason
-            answer = protocol_of(scope["path"]).of_error(error)
+            answer = protocol_of(scope["path"]).errors.of_error(error)
             await early_response(answer, BodyReader(receive), scope["headers"])(scope, receive, send)
             return
         await self._app(scope, receive, send)

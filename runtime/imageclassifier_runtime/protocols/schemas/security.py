@@ -28,7 +28,7 @@ def secured(document: dict[str, Any], *, keys: bool, rates: bool) -> dict[str, A
             free, probe = is_open(method.upper(), path), is_probe(method.upper(), path)
             if keys and (free or probe):
                 operation["security"] = []
-            error = parts.OF_TYPE[protocol_of(path).error_type]
+            error = parts.OF_TYPE[protocol_of(path).errors.media_type]
             if keys and not free and not probe:
                 operation["responses"]["401"] = {
                     **error("No API key, or none of this server"),

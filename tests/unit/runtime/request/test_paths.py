@@ -50,12 +50,12 @@ def test_probes(method: str, path: str, *, expected: bool) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
 def test_typed_and_untyped_errors_have_the_protocols_media_type(protocol: Protocol) -> None:
-    for answer in (protocol.of_error(BodyInvalidError("no")), protocol.of_status(404, "no", None)):
-        assert answer.headers["content-type"] == protocol.error_type
+    for answer in (protocol.errors.of_error(BodyInvalidError("no")), protocol.errors.of_status(404, "no", None)):
+        assert answer.headers["content-type"] == protocol.errors.media_type
 
 
 def test_problem_details_are_used_by_the_native_api_and_other_paths() -> None:
-    types = {protocol: protocol.error_type for protocol in PROTOCOLS}
+    types = {protocol: protocol.errors.media_type for protocol in PROTOCOLS}
     assert types == {
         NATIVE: "application/problem+json",
         V2: "application/json",
