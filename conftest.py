@@ -1,4 +1,4 @@
-"""Makes a skipped test a failure where everything has to run: with --no-skips, or with CI in the environment."""
+"""Turns skipped tests into failures, with --no-skips or with CI set in the environment."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--no-skips",
         action="store_true",
         default=os.environ.get("CI", "").lower() not in {"", "0", "false"},
-        help="a skipped test is a failed one (default: on when CI is set)",
+        help="treat skipped tests as failures (default: if CI is set)",
     )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Judge a test that was skipped, by itself or by a fixture."""
+    """Turn a test that was skipped, by itself or by a fixture, into a failure."""
     report = yield
-    _judge(report, item.config)
+    _fail_if_skipped(report, item.config)
     return report
 
 
@@ -35,15 +35,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Judge a whole module that was skipped."""
+    """Turn a skipped module into a failure."""
     report = yield
-    _judge(report, collector.config)
+    _fail_if_skipped(report, collector.config)
     return report
 
 
-def _judge(report: BaseReport, config: pytest.Config) -> None:
+def _fail_if_skipped(report: BaseReport, config: pytest.Config) -> None:
     # An expected failure is also reported as skipped.
     if report.skipped and not hasattr(report, "wasxfail") and config.getoption("no_skips"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"Skipping counts as failing here. {reason}"
+        report.longrepr = f"Skipped tests are failures here. {reason}"

@@ -1,4 +1,4 @@
-"""The CRD's CEL rules, evaluated without an API server: its library of quantities included."""
+"""Evaluates the CRD's CEL rules without an API server, including Kubernetes' CEL library for quantities."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class _Quantity(celtypes.StringType):
         return parse_quantity(str(self))
 
 
-def _compare(one: _Quantity, other: _Quantity) -> celtypes.IntType:
-    return celtypes.IntType((one.number > other.number) - (one.number < other.number))
+def _compare(left: _Quantity, right: _Quantity) -> celtypes.IntType:
+    return celtypes.IntType((left.number > right.number) - (left.number < right.number))
 
 
 def _is_quantity(text: celtypes.StringType) -> celtypes.BoolType:
@@ -46,19 +46,19 @@ def _program(rule: str) -> Runner:
 
 
 def holds(rule: str, value: Any) -> bool:
-    """Evaluate a rule on a value as it is. Raises `CELEvalError` where it reads a field that is absent."""
+    """Evaluate a rule on a value, without defaults. Raises CELEvalError if it reads an absent field."""
     return bool(_program(rule).evaluate({"self": json_to_cel(value)}))
 
 
 def violations(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Yield `path: message` of every rule of a schema that a value breaks; no default is filled in."""
+    """Yield `path: message` for each rule of a schema that a value violates, without filling in defaults."""
     for rule in schema.get("x-kubernetes-validations", []):
         if not holds(rule["rule"], value):
             yield f"{path}: {rule['message']}"
     if isinstance(value, dict):
-        known = schema.get("properties", {})
+        properties = schema.get("properties", {})
         for name, item in value.items():
-            inner = known.get(name) or schema.get("additionalProperties")
+            inner = properties.get(name) or schema.get("additionalProperties")
             if inner:
                 yield from violations(item, inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Python environments of their own for programs that are not ours, whose requirements would hold others back."""
+"""Separate Python environments for third-party programs whose requirements conflict with the project's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _INSTALL_SECONDS = 500
 def python_of(name: str) -> Path:
     """Return the Python of the environment that `requirements/NAME.txt` locks.
 
-    It is made from the package registry, once for each state of the file; where that cannot be reached the test is
-    skipped, which fails it under `CI`.
+    The environment is installed from the package registry, once for each content of the file. If the registry is
+    unreachable, the test is skipped, which is a failure with `CI` set.
     """
     lock = ROOT / "requirements" / f"{name}.txt"
     folder = ROOT / "build" / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
@@ -32,9 +32,9 @@ def python_of(name: str) -> Path:
 
 
 def _run(*command: object) -> None:
-    words = [str(part) for part in command]
+    arguments = [str(part) for part in command]
     try:
-        subprocess.run(words, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
+        subprocess.run(arguments, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
         cause = getattr(error, "stderr", None) or str(error)
-        pytest.skip(f"the environment could not be made: {cause[-500:]}")
+        pytest.skip(f"the environment could not be created: {cause[-500:]}")

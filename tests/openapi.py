@@ -1,4 +1,7 @@
-"""Kubernetes' own schemas, strictly read, from an optional folder of test data beside the checkout."""
+"""Validates manifests against Kubernetes' own schemas, without unknown fields.
+
+The schemas are in an optional folder of test data next to the checkout; without it, these functions skip the test.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +23,22 @@ _SERVICE_MONITORS = "monitoring.coreos.com/v1"
 
 
 def errors(manifest: dict[str, Any]) -> list[str]:
-    """Return what the newest Kubernetes' schema of a manifest's kind has against it, unknown fields included.
-
-    Skips the test where the folder with the schemas is not there.
-    """
+    """Return the errors of a manifest against the newest Kubernetes' schema, including unknown fields."""
     _require_documents()
     if manifest["apiVersion"] == _SERVICE_MONITORS:
-        validator = _custom_validator(SHARED / "crds" / "servicemonitors.yaml")
+        validator = _crd_validator(SHARED / "crds" / "servicemonitors.yaml")
     else:
         validator = _validator(manifest["apiVersion"], manifest["kind"])
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
 
 
-def knows(api_version: str) -> bool:
-    """Whether there is a schema for this version: Kubernetes' own, or that of ServiceMonitors.
-
-    Skips the test where the folder with the schemas is not there.
-    """
-    return api_version == _SERVICE_MONITORS or built_in(api_version)
+def has_schema(api_version: str) -> bool:
+    """Whether there is a schema for this API version: Kubernetes' own, or that of ServiceMonitors."""
+    return api_version == _SERVICE_MONITORS or is_built_in(api_version)
 
 
-def built_in(api_version: str) -> bool:
-    """Whether Kubernetes itself has this version.
-
-    Skips the test where the folder with the schemas is not there.
-    """
+def is_built_in(api_version: str) -> bool:
+    """Whether Kubernetes itself has this API version."""
     _require_documents()
     return _document(api_version).is_file()
 
@@ -63,17 +57,17 @@ def _document(api_version: str) -> Path:
 def _validator(api_version: str, kind: str) -> jsonschema.Draft202012Validator:
     document = _strict(json.loads(_document(api_version).read_text()))
     group, _, version = api_version.rpartition("/")
-    wanted = {"group": group, "version": version, "kind": kind}
+    gvk = {"group": group, "version": version, "kind": kind}
     name = next(
         name
         for name, schema in document["components"]["schemas"].items()
-        if wanted in schema.get("x-kubernetes-group-version-kind", [])
+        if gvk in schema.get("x-kubernetes-group-version-kind", [])
     )
     return jsonschema.Draft202012Validator({**document, "$ref": f"#/components/schemas/{name}"})
 
 
 @functools.cache
-def _custom_validator(path: Path) -> jsonschema.Draft202012Validator:
+def _crd_validator(path: Path) -> jsonschema.Draft202012Validator:
     definition = yaml.safe_load(path.read_text())
     schema = _strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
     schema["properties"]["metadata"].pop("additionalProperties", None)
@@ -81,7 +75,7 @@ def _custom_validator(path: Path) -> jsonschema.Draft202012Validator:
 
 
 def _strict(node: Any) -> Any:
-    """Refuse fields that a schema does not name; a schema by itself says nothing about them."""
+    """Return a schema that rejects fields that it does not list."""
     if isinstance(node, list):
         return [_strict(item) for item in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""The *restricted* Pod Security Standard as a table: each rule says what it has against a pod.
+"""The *restricted* Pod Security Standard as a table of rules.
 
 Source: kubernetes.io/docs/concepts/security/pod-security-standards, profiles Baseline and Restricted.
 """
@@ -34,11 +34,11 @@ def _every_container(pod: Pod, holds: Callable[[dict[str, Any]], bool]) -> bool:
     return all(holds(container.get("securityContext", {})) for container in containers(pod))
 
 
-def _of_pod_or_container(pod: Pod, holds: Callable[[dict[str, Any]], bool | None]) -> bool:
-    """A container's own setting counts; where it has none, the pod's."""
-    pods = holds(pod.get("securityContext", {}))
-    own = [holds(container.get("securityContext", {})) for container in containers(pod)]
-    return all(pods is True if setting is None else setting for setting in own)
+def _container_or_pod(pod: Pod, holds: Callable[[dict[str, Any]], bool | None]) -> bool:
+    """Whether a rule holds in each container; the pod's setting applies to a container without its own."""
+    default = holds(pod.get("securityContext", {}))
+    settings = [holds(container.get("securityContext", {})) for container in containers(pod)]
+    return all(default is True if setting is None else setting for setting in settings)
 
 
 def _seccomp(context: dict[str, Any]) -> bool | None:
@@ -64,7 +64,7 @@ RULES: Mapping[str, Callable[[Pod], bool]] = {
     "no capabilities added": lambda pod: _every_container(
         pod, lambda context: set(context.get("capabilities", {}).get("add", [])) <= {"NET_BIND_SERVICE"}
     ),
-    "runs as non-root": lambda pod: _of_pod_or_container(pod, lambda context: context.get("runAsNonRoot")),
+    "runs as non-root": lambda pod: _container_or_pod(pod, lambda context: context.get("runAsNonRoot")),
     "no root user": lambda pod: all(
         context.get("runAsUser") != 0
         for context in [
@@ -72,7 +72,7 @@ RULES: Mapping[str, Callable[[Pod], bool]] = {
             *(container.get("securityContext", {}) for container in containers(pod)),
         ]
     ),
-    "seccomp profile": lambda pod: _of_pod_or_container(pod, _seccomp),
+    "seccomp profile": lambda pod: _container_or_pod(pod, _seccomp),
     "no unmasked proc": lambda pod: _every_container(
         pod, lambda context: context.get("procMount", "Default") == "Default"
     ),
@@ -81,5 +81,5 @@ RULES: Mapping[str, Callable[[Pod], bool]] = {
 
 
 def violations(pod: Pod) -> list[str]:
-    """Return the names of the rules that a pod breaks."""
+    """Return the names of the rules that a pod violates."""
     return [name for name, holds in RULES.items() if not holds(pod)]

@@ -1,4 +1,4 @@
-"""Runs all three measurements with their bars, one process each, and says which of them held.
+"""Runs all three measurements, each in its own process, and reports which of their bars were held.
 
 python -m tests.acceptance [--model PATH] [--photographs FOLDER]
 """
@@ -22,21 +22,21 @@ _VERDICTS = {0: "held", 1: "MISSED"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run all of them; the exit status is the highest of theirs: 1 if a bar was missed, 2 if one could not run."""
+    """Run all measurements; returns the highest exit status: 1 if a bar was missed, 2 if a measurement failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance", description=__doc__)
     workload.add_options(parser)
     options = parser.parse_args(arguments)
-    given = [f"--{name}={value}" for name, value in vars(options).items() if value is not None]
-    statuses = {name: _run(name, given) for name in _MEASUREMENTS}
+    options_given = [f"--{name}={value}" for name, value in vars(options).items() if value is not None]
+    statuses = {name: _run(name, options_given) for name in _MEASUREMENTS}
     print()
     for name, status in statuses.items():
         print(f"{name:<12}{_VERDICTS.get(status, 'not measured')}")
     return max(statuses.values())
 
 
-def _run(name: str, given: Sequence[str]) -> int:
+def _run(name: str, options: Sequence[str]) -> int:
     say(f"=== {name}")
-    command = [sys.executable, "-m", f"tests.acceptance.{name}", *given, "--assert"]
+    command = [sys.executable, "-m", f"tests.acceptance.{name}", *options, "--assert"]
     return subprocess.run(command, cwd=REPOSITORY, check=False).returncode
 
 

@@ -1,10 +1,9 @@
-"""How quick a hit of the cache is: alone, and while other clients' new images keep the workers busy.
+"""Measures the latency of cache hits: alone, and while other clients' new images keep the workers busy.
 
     python -m tests.acceptance.cache [--rounds 7] [--seconds 6] [--redis redis://host] [--assert]
 
-Two load generators: one sends the same few pictures over and over, the other more pictures than the cache has room
-for, in turn, so that none of them is ever found in it (in a Redis they are, from the second time on). The server's
-own counters say whether that was so.
+There are two load generators. One repeats a few images, which are hits. The other sends more images in turn than
+the cache can hold, so each is a miss (with Redis, only the first time). The server's own counters verify this.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tools.steps import say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_HOT, _ROOM, _FRESH = 16, 64, 512
+_REPEATED_IMAGES, _CACHE_ENTRIES, _NEW_IMAGES = 16, 64, 512
 _ENTRY_BYTES = 400
 _LOAD_CLIENTS = 8
 _BAR_MS = 10.0
@@ -40,7 +39,7 @@ _COUNTER = re.compile(r'^imageclassifier_cache_requests_total\{result="(\w+)"\} 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hits:
-    """One slice: how quick hits were; latencies in milliseconds, `load` in answers to new images per second."""
+    """One slice: latencies in milliseconds, `share` the hit ratio, `load` the new images per second."""
 
     clients: int
     under_load: bool
@@ -54,7 +53,7 @@ class Hits:
 
 
 class CacheBench:
-    """One server with a cache, and the pictures that are in it and not."""
+    """A server with a cache, and the images that are sent to it: `repeated` and `new`."""
 
     def __init__(self, server: servers.Server, work: Path, *, seconds: float) -> None:
         self._server = server
@@ -62,20 +61,22 @@ class CacheBench:
         self._seconds = seconds
 
     def slice(self, clients: int, *, under_load: bool) -> Hits:
-        """Measure `clients` that get hits; raises BenchError where they did not."""
-        for file in sorted((self._work / "hot").iterdir()):
+        """Measure the hits of `clients`. Raises BenchError if not all of their requests were hits."""
+        for file in sorted((self._work / "repeated").iterdir()):
             self._server.classify(file.read_bytes())
-        before = self._counted()
-        with ThreadPoolExecutor(1) as beside:
-            # begins earlier and ends later than what is measured
-            load = beside.submit(self._load, "fresh", _LOAD_CLIENTS, warmup=0.5, more=2.0) if under_load else None
-            hits = self._load("hot", clients, warmup=1.0)
+        before = self._results()
+        with ThreadPoolExecutor(1) as background:
+            # the load starts before the measured requests and outlasts them
+            load = (
+                background.submit(self._load, "new", _LOAD_CLIENTS, warmup=0.5, extra=2.0) if under_load else None
+            )
+            hits = self._load("repeated", clients, warmup=1.0)
             others = load.result() if load is not None else None
-        after = self._counted()
-        found = {result: after[result] - before.get(result, 0) for result in after}
-        looked_up = found["hit"] if others is None else sum(found.values())
-        if found["hit"] < hits.answers or (others is None and found["miss"]):
-            raise BenchError(f"these were no hits: {found}")
+        after = self._results()
+        counts = {result: after[result] - before.get(result, 0) for result in after}
+        lookups = counts["hit"] if others is None else sum(counts.values())
+        if counts["hit"] < hits.answers or (others is None and counts["miss"]):
+            raise BenchError(f"not all measured requests were cache hits: {counts}")
         return Hits(
             clients=clients,
             under_load=under_load,
@@ -83,28 +84,28 @@ class CacheBench:
             p50=hits.p50,
             p95=hits.p95,
             p99=hits.p99,
-            share=found["hit"] / looked_up,
+            share=counts["hit"] / lookups,
             load=others.answers / others.seconds if others is not None else 0.0,
             not_200=sum(count for status, count in hits.statuses.items() if status != "200"),
         )
 
-    def _load(self, pictures: str, clients: int, *, warmup: float, more: float = 0.0) -> Load:
+    def _load(self, pictures: str, clients: int, *, warmup: float, extra: float = 0.0) -> Load:
         job = LoadJob(
             port=self._server.port,
             path=self._server.kind.path,
             pictures=str(self._work / pictures),
             clients=clients,
-            seconds=self._seconds + more,
+            seconds=self._seconds + extra,
             warmup=warmup,
             max_answers=1_000_000_000,
             server_pid=self._server.pid,
         )
         self._server.check_alive()
         limit = job.seconds + job.warmup + job.timeout + _GRACE_SECONDS
-        given = json.dumps(dataclasses.asdict(job))
-        return Load(**run_module("runtime.bench.loadgen", [], stdin=given, seconds=limit))
+        job_json = json.dumps(dataclasses.asdict(job))
+        return Load(**run_module("runtime.bench.loadgen", [], stdin=job_json, seconds=limit))
 
-    def _counted(self) -> dict[str, float]:
+    def _results(self) -> dict[str, float]:
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=30)
         try:
             connection.request("GET", "/metrics")
@@ -114,22 +115,22 @@ class CacheBench:
         return {result: float(value) for result, value in _COUNTER.findall(text)}
 
 
-def pictures(source: Path, work: Path) -> None:
-    """Make `hot`, a few pictures, and `fresh`, many whose files all differ by a comment."""
+def write_images(source: Path, work: Path) -> None:
+    """Write a few images to `repeated`, and many to `new`, each with a different comment."""
     files = sorted(source.glob("*.jpg"))
-    for folder in ("hot", "fresh"):
+    for folder in ("repeated", "new"):
         (work / folder).mkdir()
-    for file in files[:_HOT]:
-        (work / "hot" / file.name).write_bytes(file.read_bytes())
-    for number in range(_FRESH):
+    for file in files[:_REPEATED_IMAGES]:
+        (work / "repeated" / file.name).write_bytes(file.read_bytes())
+    for number in range(_NEW_IMAGES):
         data = files[number % len(files)].read_bytes()
         comment = f"{number:06}".encode()
         segment = b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment
-        (work / "fresh" / f"{number:06}.jpg").write_bytes(data[:2] + segment + data[2:])
+        (work / "new" / f"{number:06}.jpg").write_bytes(data[:2] + segment + data[2:])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 where --assert and a hit took too long, 2 where it could not be measured."""
+    """Measure and report; returns 1 if the bar was missed with --assert, 2 if the measurement failed."""
     command = _parser().parse_args(arguments)
     return run(lambda work: _report(command, _measure(command, work)))
 
@@ -140,9 +141,9 @@ def _report(command: argparse.Namespace, found: Sequence[Hits]) -> int:
         command.out.write_text(json.dumps([dataclasses.asdict(entry) for entry in found], indent=1) + "\n")
     if not command.judge:
         return 0
-    loaded = statistics.median(entry.p99 for entry in found if entry.under_load)
-    held = loaded < _BAR_MS and not any(entry.not_200 for entry in found)
-    print(f"p99 of a hit under load {loaded:.1f} ms, bar {_BAR_MS:g} ms: {'held' if held else 'MISSED'}")
+    p99 = statistics.median(entry.p99 for entry in found if entry.under_load)
+    held = p99 < _BAR_MS and not any(entry.not_200 for entry in found)
+    print(f"p99 of a hit under load: {p99:.1f} ms, bar {_BAR_MS:g} ms: {'held' if held else 'MISSED'}")
     return 0 if held else 1
 
 
@@ -150,11 +151,11 @@ def _measure(command: argparse.Namespace, work: Path) -> list[Hits]:
     prepared = workload.prepare(
         work, model=command.model, photographs=command.photographs, wanted=(command.precision,)
     )
-    pictures(prepared.pictures, work)
+    write_images(prepared.pictures, work)
     (work / "logs").mkdir()
     kind = servers.ours(prepared, command.precision)
     classes = len((prepared.folder / "labels.txt").read_text(encoding="utf-8").splitlines())
-    env = {"IMAGECLASSIFIER_CACHE_MAX_BYTES": str(_ROOM * (_ENTRY_BYTES + 4 * classes))}
+    env = {"IMAGECLASSIFIER_CACHE_MAX_BYTES": str(_CACHE_ENTRIES * (_ENTRY_BYTES + 4 * classes))}
     if command.redis:
         env["IMAGECLASSIFIER_CACHE_REDIS_URL"] = command.redis
     say(prepared.describe())
@@ -170,24 +171,24 @@ def _measure(command: argparse.Namespace, work: Path) -> list[Hits]:
 
 def _table(found: Sequence[Hits]) -> str:
     rows: list[tuple[str, ...]] = [
-        ("clients", "beside them", "hits/s", "p50 ms", "p95 ms", "p99 ms", "p99 range", "new images/s", "not 200")
+        ("clients", "other load", "hits/s", "p50 ms", "p95 ms", "p99 ms", "p99 range", "new images/s", "not 200")
     ]
     for clients, under_load in sorted({(entry.clients, entry.under_load) for entry in found}):
-        some = [entry for entry in found if (entry.clients, entry.under_load) == (clients, under_load)]
-        middle = {
-            name: statistics.median(getattr(entry, name) for entry in some)
+        slices = [entry for entry in found if (entry.clients, entry.under_load) == (clients, under_load)]
+        median = {
+            name: statistics.median(getattr(entry, name) for entry in slices)
             for name in ("throughput", "p50", "p95", "p99", "load")
         }
-        p99 = [entry.p99 for entry in some]
+        p99 = [entry.p99 for entry in slices]
         rows.append(
             (
                 str(clients),
-                f"{_LOAD_CLIENTS} with new images" if under_load else "nobody",
-                f"{middle['throughput']:.0f}",
-                *(f"{middle[name]:.1f}" for name in ("p50", "p95", "p99")),
+                f"{_LOAD_CLIENTS} clients with new images" if under_load else "none",
+                f"{median['throughput']:.0f}",
+                *(f"{median[name]:.1f}" for name in ("p50", "p95", "p99")),
                 f"{min(p99):.1f} to {max(p99):.1f}",
-                f"{middle['load']:.0f}",
-                str(sum(entry.not_200 for entry in some)),
+                f"{median['load']:.0f}",
+                str(sum(entry.not_200 for entry in slices)),
             )
         )
     return "\n" + aligned(rows)
@@ -199,10 +200,19 @@ def _parser() -> argparse.ArgumentParser:
     workload.add_options(parser)
     add("--precision", choices=("FP32", "INT8"), default="FP32")
     add("--rounds", type=int, default=7)
-    add("--seconds", type=float, default=6.0, help="of one slice (default: 6)")
-    add("--redis", metavar="URL", help="a Redis to ask too: what is new to the process is then looked for there")
+    add("--seconds", type=float, default=6.0, help="duration of one slice (default: 6)")
+    add(
+        "--redis",
+        metavar="URL",
+        help="also use this Redis, in which the server looks up images that its own cache lacks",
+    )
     add("--out", type=Path, metavar="FILE", help="write the slices as JSON")
-    add("--assert", dest="judge", action="store_true", help=f"fail where a hit's p99 is not under {_BAR_MS:g} ms")
+    add(
+        "--assert",
+        dest="judge",
+        action="store_true",
+        help=f"exit with status 1 if a hit's p99 under load is not below {_BAR_MS:g} ms",
+    )
     return parser
 
 

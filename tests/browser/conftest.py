@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright; without it the tests are skipped, and with `CI` set they fail."""
+"""Debian's Chromium, controlled by Playwright; without it the tests are skipped, and with `CI` set they fail."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 _MILLISECONDS = 60_000
 _OPTIONS = ("--proxy-server=direct://", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
-"""Nothing but this machine can be reached, whatever the page or the browser asks for."""
+"""The browser can reach only loopback, whatever the page requests."""
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
-        reason = "no chromium here: install Debian's package of that name, or run `make browser` as root"
+        reason = "chromium is not installed: install Debian's package chromium, or run `make browser` as root"
         if os.environ.get("CI", "").lower() not in {"", "0", "false"}:
             pytest.fail(reason)
         pytest.skip(reason)
     expect.set_options(timeout=_MILLISECONDS)
     with sync_playwright() as playwright:
-        # the sandbox refuses to run as root
+        # the sandbox does not run as root
         sandboxed = os.geteuid() != 0
         browser = playwright.chromium.launch(
             executable_path=program, args=list(_OPTIONS), chromium_sandbox=sandboxed, timeout=_MILLISECONDS
@@ -44,16 +44,16 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def tab(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a tab with no cookies, cache or storage; the options are those of Playwright's `new_page`."""
+    """Opens a tab without cookies, cache or storage; the options are those of Playwright's `new_page`."""
     opened: list[Page] = []
 
-    def new(**options: Any) -> Page:
+    def open_tab(**options: Any) -> Page:
         page = chromium.new_page(**options)
         page.set_default_timeout(_MILLISECONDS)
         opened.append(page)
         return page
 
-    yield new
+    yield open_tab
     for page in opened:
         page.close()
 
@@ -71,7 +71,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(model_path: Path) -> Iterator[Served]:
+def server(model_path: Path) -> Iterator[Served]:
     server = Served(MODEL_DIR=model_path)
     yield server
     server.kill()

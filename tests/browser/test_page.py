@@ -1,4 +1,4 @@
-"""The page at `/` in a real browser: photographs in by every way, classes and timings out, nothing else loaded."""
+"""The page at `/` in a real browser: every way to select a photograph, the results, and no external resources."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page, ViewportSize
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-KEY = "the-key-of-this-test"
+KEY = "a-valid-key"
 
 
 @pytest.fixture
-def page(tab: Callable[..., Page], served: Served) -> Page:
-    return opened(tab(), served.port)
+def page(tab: Callable[..., Page], server: Served) -> Page:
+    return open_page(tab(), server.port)
 
 
-def opened(page: Page, port: int) -> Page:
+def open_page(page: Page, port: int) -> Page:
     page.goto(f"http://127.0.0.1:{port}/")
     return page
 
 
-def choose(page: Page, file: Path) -> None:
+def select(page: Page, file: Path) -> None:
     page.set_input_files("#file", file)
 
 
@@ -58,18 +58,18 @@ def expect_state(page: Page, state: str) -> None:
 def wait(page: Page, script: str) -> None:
     """Wait until a JavaScript expression is true.
 
-    It goes to the browser as a function: that is compiled once, by the debugger, which the page's policy allows.
+    The expression is passed as a function, because the page's Content-Security-Policy does not allow `eval`.
     """
     page.wait_for_function(f"() => {script}")
 
 
-def files(photo: Path) -> str:
-    """Return JavaScript that makes a DataTransfer with the photograph in it, as a drop or a paste has."""
+def data_transfer(photo: Path) -> str:
+    """Return JavaScript that creates a DataTransfer with the photograph, as a drop or a paste does."""
     data = base64.b64encode(photo.read_bytes()).decode()
     return (
         f"const bytes = Uint8Array.from(atob('{data}'), (letter) => letter.charCodeAt(0));"
-        "const carried = new DataTransfer();"
-        f"carried.items.add(new File([bytes], '{photo.name}', {{type: 'image/png'}}));"
+        "const transfer = new DataTransfer();"
+        f"transfer.items.add(new File([bytes], '{photo.name}', {{type: 'image/png'}}));"
     )
 
 
@@ -80,9 +80,11 @@ def assert_red(page: Page) -> None:
     assert sorted(names) == sorted(LABELS)
 
 
-def test_a_chosen_photograph_shows_its_classes_as_bars_and_the_time_of_each_stage(page: Page, photo: Path) -> None:
+def test_a_selected_photograph_shows_its_classes_as_bars_and_the_time_of_each_stage(
+    page: Page, photo: Path
+) -> None:
     expect_state(page, "empty")
-    choose(page, photo)
+    select(page, photo)
     assert_red(page)
     shares = [float(share.rstrip(" %")) for share in page.locator("#classes .share").all_text_contents()]
     assert shares == sorted(shares, reverse=True)
@@ -102,41 +104,41 @@ def test_a_chosen_photograph_shows_its_classes_as_bars_and_the_time_of_each_stag
 
 def test_a_photograph_can_be_dropped_anywhere_and_pasted(page: Page, photo: Path) -> None:
     for event in (
-        "new DragEvent('drop', {dataTransfer: carried",
-        "new ClipboardEvent('paste', {clipboardData: carried",
+        "new DragEvent('drop', {dataTransfer: transfer",
+        "new ClipboardEvent('paste', {clipboardData: transfer",
     ):
         page.reload()
         expect_state(page, "empty")
         dispatch = f"document.body.dispatchEvent({event}, bubbles: true, cancelable: true}}))"
-        page.evaluate(f"() => {{ {files(photo)} {dispatch} }}")
+        page.evaluate(f"() => {{ {data_transfer(photo)} {dispatch} }}")
         assert_red(page)
 
 
-def test_what_is_not_a_picture_shows_the_servers_own_words_and_the_next_photograph_clears_them(
+def test_a_file_that_is_not_an_image_shows_the_servers_error_until_the_next_photograph(
     page: Page, photo: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("nothing to see")
-    choose(page, other)
+    select(page, other)
     expect_state(page, "failed")
     assert text(page, "#problem-title") == "Not a type that this server takes"
     assert text(page, "#problem-detail") == "These bytes are no JPEG, PNG, WebP, BMP or GIF image."
     assert text(page, "#problem-facts").startswith("Status 415 · request ")
     assert not visible(page, "#result")
     assert not visible(page, "#key-form")
-    choose(page, photo)
+    select(page, photo)
     assert_red(page)
     assert not visible(page, "#problem")
 
 
-def test_the_foot_names_the_model_its_precision_and_its_digest(page: Page, model_path: Path) -> None:
+def test_the_footer_shows_the_model_its_precision_and_its_digest(page: Page, model_path: Path) -> None:
     info = model_folder.load(model_path).info
     expect(page.locator("#facts > *")).not_to_have_count(0)
     facts = text(page, "#facts").split()
     assert {info.name, info.precision, info.sha256} <= set(facts)
 
 
-def test_the_keyboard_reaches_the_photograph_and_its_focus_is_seen(page: Page) -> None:
+def test_the_file_field_is_reachable_by_keyboard_and_shows_its_focus(page: Page) -> None:
     def focused() -> str:
         name: str = page.evaluate("document.activeElement.id || document.activeElement.localName")
         return name
@@ -148,26 +150,26 @@ def test_the_keyboard_reaches_the_photograph_and_its_focus_is_seen(page: Page) -
     assert focused() == "file"
     expect(page.locator("#drop")).to_have_css("outline-style", "solid")
     page.keyboard.press("Tab")
-    assert focused() != "shot"  # there is no camera button where there is no touch screen
+    assert focused() != "shot"  # without a touch screen there is no camera button
 
 
-def test_nothing_comes_from_elsewhere_and_the_policy_has_nothing_to_refuse(
-    tab: Callable[..., Page], served: Served, photo: Path
+def test_the_page_loads_no_external_resources_and_does_not_violate_its_policy(
+    tab: Callable[..., Page], server: Served, photo: Path
 ) -> None:
-    page, asked, said = tab(), list[str](), list[str]()
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    opened(page, served.port)
-    choose(page, photo)
+    page, urls, messages = tab(), list[str](), list[str]()
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    open_page(page, server.port)
+    select(page, photo)
     assert_red(page)
-    assert any("/api/v1/classify" in url for url in asked)
-    own = (f"http://127.0.0.1:{served.port}/", "blob:", "data:")
-    assert [url for url in asked if not url.startswith(own)] == []
-    assert said == []
+    assert any("/api/v1/classify" in url for url in urls)
+    allowed = (f"http://127.0.0.1:{server.port}/", "blob:", "data:")
+    assert [url for url in urls if not url.startswith(allowed)] == []
+    assert messages == []
 
 
-def test_the_policy_refuses_what_the_page_does_not_have(page: Page) -> None:
+def test_the_policy_blocks_added_images_and_styles(page: Page) -> None:
     with page.expect_console_message(lambda message: "img-src" in message.text):
         page.locator("body").evaluate("body => { body.appendChild(document.createElement('img')).src = 'docs' }")
     with page.expect_console_message(lambda message: "style-src" in message.text):
@@ -176,25 +178,25 @@ def test_the_policy_refuses_what_the_page_does_not_have(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])
-def test_no_width_needs_to_be_scrolled_sideways(
-    tab: Callable[..., Page], served: Served, photo: Path, width: int
+def test_the_page_fits_every_width_without_horizontal_scrolling(
+    tab: Callable[..., Page], server: Served, photo: Path, width: int
 ) -> None:
-    telephone = width < 700
+    phone = width < 700
     size: ViewportSize = {"width": width, "height": 800}
-    page = opened(tab(viewport=size, is_mobile=telephone, has_touch=telephone), served.port)
-    choose(page, photo)
+    page = open_page(tab(viewport=size, is_mobile=phone, has_touch=phone), server.port)
+    select(page, photo)
     assert_red(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert visible(page, "#camera") == telephone
+    assert visible(page, "#camera") == phone
 
 
 _CONTRAST = """(() => {
-  const light = (colour) => {
+  const luminance = (colour) => {
     const [r, g, b] = colour.match(/[\\d.]+/g).map(Number).map((v) => v / 255)
       .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const ground = (element) => {
+  const background = (element) => {
     for (let one = element; one; one = one.parentElement) {
       const colour = getComputedStyle(one).backgroundColor;
       if (!/^rgba\\(.*, 0\\)$/.test(colour)) return colour;
@@ -204,50 +206,50 @@ _CONTRAST = """(() => {
   return [...document.querySelectorAll("body *")]
     .filter((one) => one.checkVisibility() && [...one.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
     .map((one) => {
-      const pair = [light(getComputedStyle(one).color), light(ground(one))].sort((a, b) => b - a);
+      const pair = [luminance(getComputedStyle(one).color), luminance(background(one))].sort((a, b) => b - a);
       return [one.textContent.trim(), (pair[0] + 0.05) / (pair[1] + 0.05)];
     });
 })()"""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_text_has_the_contrast_that_wcag_asks_for(
-    tab: Callable[..., Page], served: Served, photo: Path, tmp_path: Path, theme: str
+def test_every_text_has_the_contrast_that_wcag_requires(
+    tab: Callable[..., Page], server: Served, photo: Path, tmp_path: Path, theme: str
 ) -> None:
-    page = opened(tab(color_scheme=theme), served.port)
+    page = open_page(tab(color_scheme=theme), server.port)
     other = tmp_path / "notes.txt"
     other.write_text("nothing to see")
-    seen = {}
+    ratios = {}
     for file, state in ((photo, "done"), (other, "failed")):
-        choose(page, file)
+        select(page, file)
         expect_state(page, state)
         wait(page, "document.getAnimations().length === 0")
-        seen.update(dict(page.evaluate(_CONTRAST)))
-    assert len(seen) > 15
-    assert {words: ratio for words, ratio in seen.items() if ratio < 4.5} == {}
+        ratios.update(dict(page.evaluate(_CONTRAST)))
+    assert len(ratios) > 15
+    assert {text: ratio for text, ratio in ratios.items() if ratio < 4.5} == {}
 
 
-def test_a_server_that_is_gone_is_said_and_asked_again_on_demand(
+def test_an_unreachable_server_is_reported_and_retried_on_demand(
     tab: Callable[..., Page], model_path: Path, photo: Path
 ) -> None:
-    server = Served(MODEL_DIR=model_path)
+    stopped = Served(MODEL_DIR=model_path)
     try:
-        page = opened(tab(), server.port)
+        page = open_page(tab(), stopped.port)
     finally:
-        server.kill()
-    choose(page, photo)
+        stopped.kill()
+    select(page, photo)
     expect_state(page, "failed")
     assert text(page, "#problem-title") == "The server cannot be reached"
-    again = Served(MODEL_DIR=model_path, PORT=server.port)
+    restarted = Served(MODEL_DIR=model_path, PORT=stopped.port)
     try:
         page.click("#again")
         assert_red(page)
     finally:
-        again.kill()
+        restarted.kill()
 
 
-class Locked:
-    """The real application behind a wall that wants a key for everything but the page."""
+class RequireKey:
+    """The real application behind a check that requires an API key for everything but the page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -259,19 +261,21 @@ class Locked:
             and scope["path"] != "/"
             and headers.get(b"authorization") != f"Bearer {KEY}".encode()
         ):
-            answer: Any = of_status(401, "This server wants a key.", headers={"WWW-Authenticate": "Bearer"})
-            await answer(scope, receive, send)
+            response: Any = of_status(401, "An API key is required.", headers={"WWW-Authenticate": "Bearer"})
+            await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
 @pytest.fixture
-def locked(model_path: Path) -> Iterator[int]:
+def port_with_key(model_path: Path) -> Iterator[int]:
     settings = ServeSettings(model_dir=model_path, memory_limit_bytes=1 << 30)
     state, workers = serve.build(settings, model_folder.load(model_path), threads=1)
     state.lifecycle.ready = True
     sock = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(Locked(create_app(state)), log_config=None, lifespan="off", ws="none"))
+    server = uvicorn.Server(
+        uvicorn.Config(RequireKey(create_app(state)), log_config=None, lifespan="off", ws="none")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
     thread.start()
     yield sock.getsockname()[1]
@@ -281,13 +285,13 @@ def locked(model_path: Path) -> Iterator[int]:
     sock.close()
 
 
-def test_a_key_is_asked_for_where_the_server_wants_one_and_is_kept_nowhere(
-    tab: Callable[..., Page], locked: int, photo: Path
+def test_a_required_key_is_asked_for_and_not_stored(
+    tab: Callable[..., Page], port_with_key: int, photo: Path
 ) -> None:
-    page = opened(tab(), locked)
-    choose(page, photo)
+    page = open_page(tab(), port_with_key)
+    select(page, photo)
     expect_state(page, "failed")
-    assert text(page, "#problem-detail") == "This server wants a key."
+    assert text(page, "#problem-detail") == "An API key is required."
     assert visible(page, "#key-form")
     expect(page.locator("#key")).to_be_focused()
     page.keyboard.insert_text(KEY)

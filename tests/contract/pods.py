@@ -1,4 +1,4 @@
-"""The pods that the operator builds from the samples, and the environment that their containers get."""
+"""Builds pods as the operator does, and the environment of their containers as the kubelet does."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from imageclassifier_operator.manifests import Capabilities, Params
 
 from tests import crd
 
-VALID = crd.samples("valid")
+VALID_SAMPLES = crd.samples("valid")
 CONFIG = OperatorConfig(runtime_image="runtime:test", catalogue=parse_catalogue(crd.CATALOGUE.read_text()))
-SPEC = crd.schema()["properties"]["spec"]
-_FIELDS = {"metadata.name": "pets-7d5b-x2", "metadata.uid": "0a1b", "spec.nodeName": "node-1"}
+SPEC_SCHEMA = crd.schema()["properties"]["spec"]
+_POD_FIELDS = {"metadata.name": "pets-7d5b-x2", "metadata.uid": "0a1b", "spec.nodeName": "node-1"}
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Z_]+)\)")
 
 
-class Environment(Mapping[str, str]):
-    """An environment that notes the name of every variable that is read."""
+class RecordingEnvironment(Mapping[str, str]):
+    """An environment that records the names of the variables that are read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -38,42 +38,43 @@ class Environment(Mapping[str, str]):
 
 
 def parsed(spec: Mapping[str, Any], *, name: str = "pets") -> ImageClassifier:
-    """Return the typed object of a spec, after the API server's defaults."""
+    """Return the parsed object of a spec with the API server's defaults."""
     live = {
         "metadata": {"name": name, "namespace": "vision", "uid": "uid-1", "generation": 1},
-        "spec": crd.defaulted(dict(spec), SPEC),
+        "spec": crd.defaulted(dict(spec), SPEC_SCHEMA),
     }
     return parse(live, config=CONFIG)
 
 
 def children(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
-    """Return what the operator builds, by kind."""
+    """Return the manifests that the operator builds, by kind."""
     params = Params(ic=ic, config=CONFIG, capabilities=Capabilities())
     return {child["kind"]: child for child in build_all(params).values()}
 
 
-def pod(ic: ImageClassifier) -> dict[str, Any]:
-    """Return the spec of the pods."""
+def pod_spec(ic: ImageClassifier) -> dict[str, Any]:
+    """Return the spec of the Deployment's pods."""
     found: dict[str, Any] = children(ic)["Deployment"]["spec"]["template"]["spec"]
     return found
 
 
 def containers(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
     """Return the containers of a pod by the command that they run."""
-    spec = pod(ic)
+    spec = pod_spec(ic)
     return {container["args"][0]: container for container in (*spec["initContainers"], *spec["containers"])}
 
 
 def environment(container: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return what the process sees, as the kubelet makes it.
+    """Return the environment of the process, as the kubelet builds it.
 
-    `secrets` has values by key; an empty one is a key that the Secret lacks. Every other value is its key itself.
+    `secrets` maps keys to values; a key with an empty value does not exist in the Secret. Any other key is its own
+    value.
     """
-    seen: dict[str, str] = {}
+    env: dict[str, str] = {}
     for entry in container["env"]:
         source = entry.get("valueFrom", {})
         if "fieldRef" in source:
-            value = _FIELDS[source["fieldRef"]["fieldPath"]]
+            value = _POD_FIELDS[source["fieldRef"]["fieldPath"]]
         elif "secretKeyRef" in source:
             key = source["secretKeyRef"]["key"]
             value = (secrets or {}).get(key, "key=value" if key.startswith("OTEL_") else key)
@@ -81,10 +82,10 @@ def environment(container: Mapping[str, Any], secrets: Mapping[str, str] | None 
                 assert source["secretKeyRef"].get("optional"), f"the pod does not start without {key}"
                 continue
         else:
-            value = _expanded(entry["value"], seen)
-        seen[entry["name"]] = value
-    return seen
+            value = _expanded(entry["value"], env)
+        env[entry["name"]] = value
+    return env
 
 
-def _expanded(value: str, seen: Mapping[str, str]) -> str:
-    return _REFERENCE.sub(lambda match: seen[match[1]] if match[1] else "$", value)
+def _expanded(value: str, env: Mapping[str, str]) -> str:
+    return _REFERENCE.sub(lambda match: env[match[1]] if match[1] else "$", value)

@@ -1,4 +1,4 @@
-"""A number that the CRD accepts the server accepts, and bounds that both have are the same."""
+"""The server accepts every number that the CRD accepts, and both have the same bounds."""
 
 from __future__ import annotations
 
@@ -18,64 +18,76 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """A field and its setting; `same_least` and `same_most` say whether the server has the same bound."""
+    """A field and its setting; `same_minimum` and `same_maximum` say whether the server has the same bound."""
 
     field: str
     value: Callable[[ServeSettings], object]
     variable: str
     factor: float = 1
-    same_least: bool = True
-    same_most: bool = True
+    same_minimum: bool = True
+    same_maximum: bool = True
 
 
 _BOUNDS = [
-    Bound(field="limits.maxImageBytes", value=lambda read: read.max_image_bytes, variable="MAX_IMAGE_BYTES"),
-    Bound(field="limits.maxImagePixels", value=lambda read: read.max_image_pixels, variable="MAX_IMAGE_PIXELS"),
-    Bound(field="limits.maxQueueSize", value=lambda read: read.max_queue_size, variable="MAX_QUEUE_SIZE"),
-    Bound(field="batching.maxBatchSize", value=lambda read: read.max_batch_size, variable="MAX_BATCH_SIZE"),
+    Bound(
+        field="limits.maxImageBytes", value=lambda settings: settings.max_image_bytes, variable="MAX_IMAGE_BYTES"
+    ),
+    Bound(
+        field="limits.maxImagePixels",
+        value=lambda settings: settings.max_image_pixels,
+        variable="MAX_IMAGE_PIXELS",
+    ),
+    Bound(field="limits.maxQueueSize", value=lambda settings: settings.max_queue_size, variable="MAX_QUEUE_SIZE"),
+    Bound(
+        field="batching.maxBatchSize", value=lambda settings: settings.max_batch_size, variable="MAX_BATCH_SIZE"
+    ),
     Bound(
         field="batching.maxQueueDelayMilliseconds",
-        value=lambda read: read.max_queue_delay_milliseconds,
+        value=lambda settings: settings.max_queue_delay_milliseconds,
         variable="MAX_QUEUE_DELAY_MILLISECONDS",
     ),
-    # the server alone can also be without a cache, or have a larger one
+    # the server also accepts no cache and a larger one
     Bound(
         field="cache.maxBytes",
-        value=lambda read: read.cache.max_bytes,
+        value=lambda settings: settings.cache.max_bytes,
         variable="CACHE_MAX_BYTES",
-        same_least=False,
-        same_most=False,
+        same_minimum=False,
+        same_maximum=False,
     ),
     Bound(
         field="cache.redis.ttlSeconds",
-        value=lambda read: read.cache.redis and read.cache.redis.ttl_seconds,
+        value=lambda settings: settings.cache.redis and settings.cache.redis.ttl_seconds,
         variable="CACHE_REDIS_TTL_SECONDS",
     ),
-    # the server takes fractions too
+    # the server also accepts fractions
     Bound(
         field="security.rateLimit.requestsPerSecond",
-        value=lambda read: read.rate_limit,
+        value=lambda settings: settings.rate_limit,
         variable="RATE_LIMIT",
-        same_least=False,
+        same_minimum=False,
     ),
-    Bound(field="security.rateLimit.burst", value=lambda read: read.rate_limit_burst, variable="RATE_LIMIT_BURST"),
-    Bound(field="rollout.drainSeconds", value=lambda read: read.drain_seconds, variable="DRAIN_SECONDS"),
+    Bound(
+        field="security.rateLimit.burst",
+        value=lambda settings: settings.rate_limit_burst,
+        variable="RATE_LIMIT_BURST",
+    ),
+    Bound(field="rollout.drainSeconds", value=lambda settings: settings.drain_seconds, variable="DRAIN_SECONDS"),
     Bound(
         field="tracing.samplingPercent",
-        value=lambda read: read.tracing and read.tracing.ratio,
+        value=lambda settings: settings.tracing and settings.tracing.ratio,
         variable="",
         factor=0.01,
-        same_least=False,
-        same_most=False,
+        same_minimum=False,
+        same_maximum=False,
     ),
 ]
-# Fields that Kubernetes or the operator reads, and no container.
-_NOT_FOR_THE_SERVER = ("replicas", "autoscaling.", "resources.", "service.", "rollout.max")
-_NODES = dict(crd.nodes(pods.SPEC))
+# Fields that only Kubernetes or the operator reads.
+_NOT_READ_BY_THE_SERVER = ("replicas", "autoscaling.", "resources.", "service.", "rollout.max")
+_NODES = dict(crd.nodes(pods.SPEC_SCHEMA))
 
 
 def _spec(field: str, value: int) -> dict[str, Any]:
-    """Return a spec with this value, and with room for it in the fields that it is compared with."""
+    """Return a spec with this value, and with other values that no rule rejects together with it."""
     spec: dict[str, Any] = {
         "resources": {"limits": {"memory": "16Ti"}},
         "limits": {"maxQueueSize": 10_000},
@@ -98,7 +110,7 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
     return pods.environment(pods.containers(pods.parsed(spec))["serve"])
 
 
-def _refused(field: str, value: int) -> bool:
+def _rejected(field: str, value: int) -> bool:
     return any(field in error for error in crd.schema_errors({"metadata": {}, "spec": _spec(field, value)}))
 
 
@@ -108,11 +120,11 @@ def bound(request: pytest.FixtureRequest) -> Bound:
     return found
 
 
-def test_every_number_of_the_spec_is_compared() -> None:
+def test_every_number_that_the_server_reads_is_compared() -> None:
     numbers = {path for path, node in _NODES.items() if "minimum" in node}
-    for_the_server = {path for path in numbers if not path.startswith(_NOT_FOR_THE_SERVER)}
-    assert for_the_server == {bound.field for bound in _BOUNDS}
-    assert all("maximum" in _NODES[path] for path in for_the_server)
+    read_by_the_server = {path for path in numbers if not path.startswith(_NOT_READ_BY_THE_SERVER)}
+    assert read_by_the_server == {bound.field for bound in _BOUNDS}
+    assert all("maximum" in _NODES[path] for path in read_by_the_server)
 
 
 @pytest.mark.parametrize("kind", ["minimum", "maximum"])
@@ -123,21 +135,21 @@ def test_a_bound_of_the_crd_is_accepted_by_the_server(bound: Bound, kind: str) -
     assert bound.value(ServeSettings.from_env(_environment(spec))) == value * bound.factor
 
 
-def test_a_value_beyond_a_bound_is_refused_by_the_crd(bound: Bound) -> None:
+def test_a_value_beyond_a_bound_is_rejected_by_the_crd(bound: Bound) -> None:
     node = _NODES[bound.field]
-    assert _refused(bound.field, node["maximum"] + 1)
-    assert _refused(bound.field, node["minimum"] - 1)
-    assert not _refused(bound.field, node["maximum"])
+    assert _rejected(bound.field, node["maximum"] + 1)
+    assert _rejected(bound.field, node["minimum"] - 1)
+    assert not _rejected(bound.field, node["maximum"])
 
 
 def test_the_server_has_the_same_bounds(bound: Bound) -> None:
     node = _NODES[bound.field]
     env = _environment(_spec(bound.field, node["minimum"]))
-    for beyond, same in ((node["minimum"] - 1, bound.same_least), (node["maximum"] + 1, bound.same_most)):
+    for beyond, same in ((node["minimum"] - 1, bound.same_minimum), (node["maximum"] + 1, bound.same_maximum)):
         if same:
             with pytest.raises(SettingsError, match=rf"IMAGECLASSIFIER_{bound.variable} must be between"):
                 ServeSettings.from_env({**env, f"IMAGECLASSIFIER_{bound.variable}": str(beyond)})
 
 
-def test_the_largest_image_has_200_megapixels() -> None:
+def test_the_maximum_image_size_is_200_megapixels() -> None:
     assert _NODES["limits.maxImagePixels"]["maximum"] == 200_000_000

@@ -1,4 +1,4 @@
-"""Every reason that a pod fails with tells the user what to do: in the operator's words, or in its own message."""
+"""Every failure reason of a pod has a remedy: the operator adds one, or the pod's message contains it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PACKAGE = Path(imageclassifier_runtime.__file__).parent
-_OF_MODELS = {
+_MODEL_REASONS = {
     name: value
     for name, value in vars(errors).items()
     if name.isupper() and not name.startswith("_") and isinstance(value, str)
 }
-_OF_SETTINGS = {SettingsError.reason, *(error.reason for error in SettingsError.__subclasses__())}
-_REASONS = sorted({*_OF_MODELS.values(), *_OF_SETTINGS})
+_SETTINGS_REASONS = {SettingsError.reason, *(error.reason for error in SettingsError.__subclasses__())}
+_REASONS = sorted({*_MODEL_REASONS.values(), *_SETTINGS_REASONS})
 
-# Their messages say what to do themselves.
-_SELF_EXPLANATORY = {"ModelPrecisionMissing"}
+# The pod's own message contains the remedy.
+_WITH_OWN_REMEDY = {"ModelPrecisionMissing"}
 
 
 def _condition(termination_message: str) -> str:
-    """Return the message of the condition for a pod whose init container left a termination message."""
+    """Return the condition's message for a pod whose init container wrote a termination message."""
     state = {"terminated": {"exitCode": 1, "reason": "Error", "message": termination_message}}
     status = {"initContainerStatuses": [{"name": "model", "restartCount": 1, "state": state}]}
     cause = cause_of({"metadata": {"name": "pets-1"}, "status": status})
@@ -43,51 +43,51 @@ def _condition(termination_message: str) -> str:
 
 
 def _raised() -> Iterator[tuple[str, ast.expr]]:
-    """Yield the reason of every ModelError that the package makes, and where that is."""
+    """Yield the place and the reason of each ModelError in the package."""
     for file in sorted(_PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "ModelError":
                 yield f"{file.relative_to(_PACKAGE)}:{node.lineno}", node.args[0]
 
 
-def test_the_runtime_fails_only_with_reasons_of_its_list() -> None:
-    """Reasons that are passed on come from another ModelError."""
+def test_the_runtime_uses_only_declared_reasons() -> None:
+    """A variable or an attribute has the reason of another ModelError."""
     places = [place for place, reason in _raised() if not _is_known(reason)]
     assert places == []
-    assert {reason.id for _, reason in _raised() if isinstance(reason, ast.Name)} >= _OF_MODELS.keys()
+    assert {reason.id for _, reason in _raised() if isinstance(reason, ast.Name)} >= _MODEL_REASONS.keys()
 
 
 def _is_known(reason: ast.expr) -> bool:
     if isinstance(reason, ast.Name):
-        return reason.id in {*_OF_MODELS, "reason"}
+        return reason.id in {*_MODEL_REASONS, "reason"}
     return isinstance(reason, ast.Attribute) and reason.attr == "reason"
 
 
 @pytest.mark.parametrize("reason", _REASONS)
 def test_every_reason_has_a_remedy(reason: str) -> None:
-    message = _condition(json.dumps({"reason": reason, "message": "said"}))
-    if reason in _SELF_EXPLANATORY:
-        assert message == "pets-1: said"
+    message = _condition(json.dumps({"reason": reason, "message": "text"}))
+    if reason in _WITH_OWN_REMEDY:
+        assert message == "pets-1: text"
     else:
-        assert message.startswith("pets-1: said; ")
+        assert message.startswith("pets-1: text; ")
 
 
-@pytest.mark.parametrize("reason", sorted(_OF_MODELS.values()))
-def test_a_reason_that_all_mirrors_share_is_reported(
+@pytest.mark.parametrize("reason", sorted(_MODEL_REASONS.values()))
+def test_the_reason_is_reported_if_all_mirrors_fail_with_the_same(
     reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise ModelError(reason, "said")
+        raise ModelError(reason, "text")
 
     monkeypatch.setattr(fetch_run, "locate", fail)
     log = tmp_path / "termination-log"
     mirrors = ("https://one.example.org/m/", "https://two.example.org/m/")
     settings = FetchSettings(model_dir=tmp_path / "model", uris=mirrors, termination_log=log)
     assert fetch_run.main(settings) == 1
-    assert json.loads(log.read_text()) == {"reason": reason, "message": "said; said"}
+    assert json.loads(log.read_text()) == {"reason": reason, "message": "text; text"}
 
 
-def test_a_model_without_int8_says_what_to_do(tmp_path: Path) -> None:
+def test_a_model_without_int8_is_reported_with_the_remedy(tmp_path: Path) -> None:
     folder, log = tmp_path / "source", tmp_path / "termination-log"
     folder.mkdir()
     bundled = _PACKAGE / "bundled" / "cifar10-mobilenet-v2"
@@ -107,7 +107,7 @@ def test_a_model_without_int8_says_what_to_do(tmp_path: Path) -> None:
     assert message.endswith("or set the precision to FP32 or Auto")
 
 
-def test_a_setting_that_cannot_be_used_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_reported_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "termination-log"
     monkeypatch.setenv("IMAGECLASSIFIER_TERMINATION_LOG", str(log))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
@@ -118,6 +118,6 @@ def test_a_setting_that_cannot_be_used_says_what_to_do(tmp_path: Path, monkeypat
     )
 
 
-def test_api_keys_that_are_missing_say_what_to_do() -> None:
+def test_missing_api_keys_are_reported_with_the_remedy() -> None:
     message = _condition(json.dumps({"reason": ApiKeysError.reason, "message": "there is no API key"}))
     assert "spec.security.apiKeysSecretRef" in message

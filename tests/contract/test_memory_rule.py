@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 _BYTES = (1024, 10 * _MIB, 100_000_001, 1024 * _MIB)
 _PIXELS = (1024, 1_000_000, 25_000_000, 200_000_000)
 _CACHES = (None, _MIB, 16 * _MIB, 16 * 1024 * _MIB)
-# What the unit tests of the runtime take the process to be at most.
+# The memory of the process itself that the runtime's unit tests assume.
 _PROCESS = 125 * _MIB
 
 
@@ -41,19 +41,19 @@ _CASES = [
 
 
 @pytest.mark.parametrize(("image_bytes", "pixels", "cache"), _CASES)
-def test_the_least_limit_that_the_operator_accepts_is_what_the_server_needs(
+def test_the_smallest_limit_that_the_operator_accepts_is_what_the_server_needs(
     image_bytes: int, pixels: int, cache: int | None
 ) -> None:
-    plenty = _settings(_spec(2**44, image_bytes, pixels, cache))
-    limit = needed(plenty)
-    assert _settings(_spec(limit, image_bytes, pixels, cache)) == plenty
+    settings = _settings(_spec(2**44, image_bytes, pixels, cache))
+    limit = needed(settings)
+    assert _settings(_spec(limit, image_bytes, pixels, cache)) == settings
     with pytest.raises(InvalidSpecError, match=rf"needs {-(-limit // _MIB)} MiB of memory"):
         pods.parsed(_spec(limit - 1, image_bytes, pixels, cache))
 
 
 @pytest.mark.parametrize(("image_bytes", "pixels", "cache"), _CASES)
-def test_with_that_limit_the_largest_image_fits(image_bytes: int, pixels: int, cache: int | None) -> None:
-    # for the smallest images the fixed work space of a decoder decides, which the rule does not count
+def test_the_largest_image_fits_into_the_smallest_limit(image_bytes: int, pixels: int, cache: int | None) -> None:
+    # for very small images, the rule does not count the fixed memory of a decoder
     settings = _settings(_spec(2**44, image_bytes, max(pixels, 1_000_000), cache))
     sizes = divide(Memory(limit=needed(settings), used=_PROCESS, available=0), settings)
     assert sizes.bodies >= settings.max_image_bytes
@@ -61,14 +61,14 @@ def test_with_that_limit_the_largest_image_fits(image_bytes: int, pixels: int, c
     assert sizes.bodies + sizes.pixels + settings.cache.max_bytes + _PROCESS < needed(settings)
 
 
-def test_a_limit_that_is_too_small_names_at_least_the_limit_of_the_rule() -> None:
+def test_the_error_for_a_limit_that_is_too_small_names_the_needed_limit() -> None:
     settings = _settings(_spec(2**44, 10 * _MIB, 25_000_000, None))
     with pytest.raises(SettingsError, match=rf"need a limit of {-(-needed(settings) // _MIB)} MiB$"):
         divide(Memory(limit=128 * _MIB, used=120 * _MIB, available=0), settings)
 
 
-def test_the_rule_in_the_description_of_the_field_is_the_one_that_is_applied() -> None:
-    text = " ".join(pods.SPEC["properties"]["limits"]["description"].split())
+def test_the_description_of_the_field_states_the_rule() -> None:
+    text = " ".join(pods.SPEC_SCHEMA["properties"]["limits"]["description"].split())
     found = re.search(r"(\d+) MiB \+ maxImageBytes \+ (\d+) x maxImagePixels, and cache.maxBytes", text)
     assert found is not None
     base, cost = int(found[1]) * _MIB, int(found[2])

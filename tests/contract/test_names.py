@@ -37,26 +37,26 @@ def _keys(container: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("scheme", KEYS)
-def test_a_source_gets_the_keys_that_the_runtime_reads_for_its_scheme(scheme: str) -> None:
+def test_a_source_gets_the_secret_keys_that_the_runtime_reads_for_its_scheme(scheme: str) -> None:
     model = {"uri": _URIS[scheme], "sha256": _SHA256, "credentialsSecretRef": {"name": "model-store"}}
     container = pods.containers(pods.parsed({"model": model}))["fetch"]
     assert _keys(container) == {key: key for key in KEYS[scheme]}
 
 
-def test_the_keys_in_the_description_of_the_field_are_those_of_the_runtime() -> None:
-    text = pods.SPEC["properties"]["model"]["properties"]["credentialsSecretRef"]["description"]
+def test_the_description_of_the_field_lists_the_secret_keys_of_the_runtime() -> None:
+    text = pods.SPEC_SCHEMA["properties"]["model"]["properties"]["credentialsSecretRef"]["description"]
     assert [key for keys in KEYS.values() for key in keys if key not in text] == []
 
 
-def test_the_keys_of_redis_and_of_the_collector_are_those_of_the_description() -> None:
-    (sample,) = [sample for sample in pods.VALID if sample.path.stem == "every-field"]
+def test_the_descriptions_list_the_secret_keys_of_redis_and_of_the_collector() -> None:
+    (sample,) = [sample for sample in pods.VALID_SAMPLES if sample.path.stem == "every-field"]
     server = pods.containers(pods.parsed(sample.document["spec"]))["serve"]
     assert _keys(server) == {
         "password": "IMAGECLASSIFIER_CACHE_REDIS_PASSWORD",
         "username": "IMAGECLASSIFIER_CACHE_REDIS_USERNAME",
         "OTEL_EXPORTER_OTLP_HEADERS": "OTEL_EXPORTER_OTLP_HEADERS",
     }
-    fields = pods.SPEC["properties"]
+    fields = pods.SPEC_SCHEMA["properties"]
     redis = fields["cache"]["properties"]["redis"]["properties"]["credentialsSecretRef"]["description"]
     tracing = fields["tracing"]["properties"]["headersSecretRef"]["description"]
     assert "password" in redis
@@ -64,9 +64,9 @@ def test_the_keys_of_redis_and_of_the_collector_are_those_of_the_description() -
     assert "OTEL_EXPORTER_OTLP_HEADERS" in tracing
 
 
-def _requests() -> list[str]:
+def _requested_paths() -> list[str]:
     """Return the paths that the kubelet and Prometheus request."""
-    (sample,) = [sample for sample in pods.VALID if sample.path.stem == "every-field"]
+    (sample,) = [sample for sample in pods.VALID_SAMPLES if sample.path.stem == "every-field"]
     children = pods.children(pods.parsed(sample.document["spec"]))
     (server,) = children["Deployment"]["spec"]["template"]["spec"]["containers"]
     probes = [server[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
@@ -82,14 +82,14 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     state, workers = serve.build(settings, model, threads=1)
     state.lifecycle.ready = True
     transport = httpx.ASGITransport(app=create_app(state))
-    async with httpx.AsyncClient(transport=transport, base_url="http://server") as found:
-        yield found
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        yield client
     workers.shutdown()
 
 
-async def test_probes_and_prometheus_are_answered_without_a_key(client: httpx.AsyncClient) -> None:
+async def test_probes_and_metrics_need_no_api_key(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/v1/model/info")).status_code == 401
-    paths = _requests()
+    paths = _requested_paths()
     assert len(paths) == 4
     for path in paths:
         assert (await client.get(path)).status_code == 200, path
@@ -97,7 +97,7 @@ async def test_probes_and_prometheus_are_answered_without_a_key(client: httpx.As
     assert "imageclassifier_" in (await client.get(paths[-1])).text
 
 
-def test_every_port_leads_to_the_port_that_the_server_listens_on() -> None:
+def test_all_ports_are_the_one_that_the_server_listens_on() -> None:
     children = pods.children(pods.parsed({"monitoring": {"serviceMonitor": "Enabled"}}))
     (server,) = children["Deployment"]["spec"]["template"]["spec"]["containers"]
     (port,) = server["ports"]
@@ -112,7 +112,6 @@ def test_every_port_leads_to_the_port_that_the_server_listens_on() -> None:
 def test_no_other_test_imports_both_packages() -> None:
     for file in (crd.ROOT / "tests").rglob("*.py"):
         text = file.read_text()
-        both = all(f" imageclassifier_{part}" in text for part in ("operator", "runtime"))
-        of_operator = file.is_relative_to(crd.ROOT / "tests" / "unit" / "operator")
-        alone = not both and not (of_operator and " imageclassifier_runtime" in text)
-        assert alone or file.is_relative_to(crd.ROOT / "tests" / "contract"), file
+        operator = " imageclassifier_operator" in text or file.is_relative_to(crd.ROOT / "tests/unit/operator")
+        both = operator and " imageclassifier_runtime" in text
+        assert not both or file.is_relative_to(crd.ROOT / "tests/contract"), file

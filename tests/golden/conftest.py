@@ -1,4 +1,4 @@
-"""The switch that writes golden files anew instead of comparing with them."""
+"""Adds --update-golden, which writes the golden files instead of comparing with them."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--update-golden", action="store_true", help="write the expected files anew from what is built"
+        "--update-golden", action="store_true", help="write the current manifests to the golden files"
     )

@@ -1,7 +1,7 @@
-"""What is built from an object, whole: `pytest tests/golden --update-golden` writes the files again.
+"""An ImageClassifier results in exactly the expected manifests; `--update-golden` writes them.
 
-Each folder is a case: `input.yaml`, `expected.yaml`, and `capabilities.yaml` if they matter. The input of the case
-every-field is the sample of that name.
+Each folder is a case: `input.yaml`, `expected.yaml`, and `capabilities.yaml` if the API server lacks an API. The
+input of the case every-field is the sample of that name.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _UID = "5f0e2c1a-7d5b-4a43-9c55-3d2f8a6f1b10"
 
 
 def _build(case: Path) -> list[dict[str, Any]]:
-    given = _EVERY_FIELD if case.name == _EVERY_FIELD.stem else case / "input.yaml"
-    stored = crd.defaulted(crd.load(given), crd.schema())
+    source = _EVERY_FIELD if case.name == _EVERY_FIELD.stem else case / "input.yaml"
+    stored = crd.defaulted(crd.load(source), crd.schema())
     stored["metadata"] = {"namespace": "vision", "uid": _UID, "generation": 1, **stored["metadata"]}
     config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE)
-    served = case / "capabilities.yaml"
-    capabilities = Capabilities(**crd.load(served)) if served.exists() else Capabilities()
+    file = case / "capabilities.yaml"
+    capabilities = Capabilities(**crd.load(file)) if file.exists() else Capabilities()
     params = Params(ic=parse(stored, config=config), config=config, capabilities=capabilities)
     return list(build_all(params).values())
 
@@ -45,34 +45,34 @@ def case(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_what_is_built_is_what_was_agreed(case: Path, pytestconfig: pytest.Config) -> None:
-    expected = case / "expected.yaml"
+def test_an_input_results_in_the_expected_manifests(case: Path, pytestconfig: pytest.Config) -> None:
+    file = case / "expected.yaml"
     built = _build(case)
     if pytestconfig.getoption("--update-golden", default=False):
-        expected.write_text(yaml.safe_dump_all(built, sort_keys=False, width=110))
-    agreed = list(yaml.safe_load_all(expected.read_text()))
-    assert built == agreed, "if this is meant, run pytest tests/golden --update-golden and look at the difference"
+        file.write_text(yaml.safe_dump_all(built, sort_keys=False, width=110))
+    expected = list(yaml.safe_load_all(file.read_text()))
+    assert built == expected, "if the change is intended, run make update-golden and review the diff"
 
 
-def test_the_newest_kubernetes_takes_what_is_built(case: Path) -> None:
+def test_the_manifests_match_the_schemas_of_the_newest_kubernetes(case: Path) -> None:
     for manifest in _build(case):
-        if openapi.knows(manifest["apiVersion"]):
+        if openapi.has_schema(manifest["apiVersion"]):
             assert not openapi.errors(manifest), manifest["kind"]
 
 
-def test_pods_keep_the_restricted_pod_security_standard(case: Path) -> None:
+def test_pods_meet_the_restricted_pod_security_standard(case: Path) -> None:
     pods = [manifest["spec"]["template"]["spec"] for manifest in _build(case) if manifest["kind"] == "Deployment"]
     assert [pod_security.violations(pod) for pod in pods] == [[]]
 
 
-def test_every_child_is_in_a_golden_file_and_an_optional_one_not_in_all() -> None:
-    files = [
+def test_every_child_is_in_a_golden_file_and_required_children_are_in_all() -> None:
+    kinds = [
         {child["kind"] for child in yaml.safe_load_all((case / "expected.yaml").read_text())} for case in _CASES
     ]
-    assert set.union(*files) == {child.kind for child in CHILDREN}
-    assert set.intersection(*files) == {child.kind for child in CHILDREN if not child.optional}
+    assert set.union(*kinds) == {child.kind for child in CHILDREN}
+    assert set.intersection(*kinds) == {child.kind for child in CHILDREN if not child.optional}
 
 
-def test_every_input_has_an_expectation() -> None:
+def test_every_input_has_its_expected_manifests() -> None:
     inputs = {path.parent for path in Path(__file__).parent.glob("*/input.yaml")}
     assert inputs == {case for case in _CASES if case.name != _EVERY_FIELD.stem}

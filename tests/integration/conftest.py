@@ -1,4 +1,4 @@
-"""API servers for the integration tests, of the newest and the oldest version; each test has its own namespace."""
+"""API servers for the integration tests, of the newest and the oldest supported version."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from e2e.cluster import programs
 from e2e.cluster.controlplane import ControlPlane
-from tests.integration.operator_harness import SHA, Api, Bench, service_account_kubeconfig
+from tests.integration.operator_harness import SHA, Api, OperatorCluster, service_account_kubeconfig
 from tools.errors import ToolError
 from tools.paths import REPOSITORY
 
@@ -26,12 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kubernetes",
         choices=[*_KUBERNETES, "both"],
         default="both",
-        help="API server of the integration tests: the newest, the oldest that is supported, or both",
+        help="API server of the integration tests: the newest or the oldest supported version, or both (default)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "newest: needs an API that the oldest supported Kubernetes has not")
+    config.addinivalue_line("markers", "newest: needs an API that the oldest supported Kubernetes lacks")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,10 +43,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what the oldest server cannot run: a skip would count as a failure in CI."""
-    left_out = [item for item in items if item.get_closest_marker("newest") and _server_of(item) == "oldest"]
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    """Deselect tests that the oldest server cannot run: in CI, a skipped test would be a failure."""
+    deselected = [item for item in items if item.get_closest_marker("newest") and _server_of(item) == "oldest"]
+    items[:] = [item for item in items if item not in deselected]
+    config.hook.pytest_deselected(items=deselected)
 
 
 def _server_of(item: pytest.Item) -> object:
@@ -55,7 +55,7 @@ def _server_of(item: pytest.Item) -> object:
 
 @pytest.fixture(scope="session")
 def kubernetes(request: pytest.FixtureRequest) -> programs.Module:
-    """The Kubernetes whose API server a test runs on."""
+    """The Kubernetes whose API server a test uses."""
     return _KUBERNETES[request.param]
 
 
@@ -64,7 +64,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs
     try:
         plane = ControlPlane(tmp_path_factory.mktemp("control-plane"), kubernetes=kubernetes)
     except ToolError as error:
-        pytest.skip(f"no API server here: {error}")
+        pytest.skip(f"the API server could not be started: {error}")
     with plane:
         yield plane
 
@@ -75,7 +75,7 @@ def kubeconfig(control_plane: ControlPlane) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -> Iterator[Bench]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -> Iterator[OperatorCluster]:
     directory = tmp_path_factory.mktemp("operator")
     catalogue = directory / "catalogue.yaml"
     catalogue.write_text(
@@ -85,4 +85,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module)
         admin = Api(plane.kubeconfig)
         admin.run("apply", "-k", str(REPOSITORY / "operator/deploy"))
         admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")
-        yield Bench(plane=plane, catalogue=catalogue, operator_kubeconfig=service_account_kubeconfig(plane))
+        yield OperatorCluster(
+            plane=plane, catalogue=catalogue, operator_kubeconfig=service_account_kubeconfig(plane)
+        )

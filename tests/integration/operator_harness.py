@@ -1,4 +1,4 @@
-"""A real operator process against a real API server, and the few words a test says to both."""
+"""Runs a real operator process against a real API server, and reads and writes objects with kubectl."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imageclassifier_operator.children import CHILDREN
@@ -36,22 +36,24 @@ WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 @dataclass
 class Api:
-    """kubectl, as the cluster's admin."""
+    """kubectl with the cluster administrator's permissions."""
 
     kubeconfig: Path
     namespace: str = ""
 
-    def run(self, *words: str, stdin: str | None = None) -> str:
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it printed. Raises KubectlError, ServerWarningError."""
-        inside = [f"--namespace={self.namespace}"] if self.namespace else []
-        return kubectl_output(words, options=[f"--kubeconfig={self.kubeconfig}", *inside], stdin=stdin, seconds=60)
+        namespace = [f"--namespace={self.namespace}"] if self.namespace else []
+        return kubectl_output(
+            arguments, options=[f"--kubeconfig={self.kubeconfig}", *namespace], stdin=stdin, seconds=60
+        )
 
     def apply(self, manifest: dict[str, Any]) -> None:
-        """Apply an object as a person would."""
+        """Apply an object as a user would."""
         self.run("apply", "-f", "-", stdin=json.dumps(manifest))
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        """Return an object, None where there is none."""
+        """Return an object, or None if it does not exist."""
         text = self.run("get", kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(text) if text else None
 
@@ -70,16 +72,16 @@ class Api:
 
 
 @dataclass
-class Bench:
-    """One control plane with the CRD and the operator's rights installed."""
+class OperatorCluster:
+    """A control plane with the CRD and the operator's RBAC rules."""
 
     plane: ControlPlane
     catalogue: Path
     operator_kubeconfig: Path
-    namespaces: int = field(default=0)
+    namespaces: int = 0
 
     def fresh_namespace(self) -> Api:
-        """Return kubectl in a namespace of the test's own."""
+        """Create a namespace, and return kubectl for it."""
         self.namespaces += 1
         name = f"test-{self.namespaces}"
         api = Api(self.plane.kubeconfig, name)
@@ -88,7 +90,7 @@ class Bench:
 
     @contextmanager
     def operator(self, *, killed: bool = False) -> Iterator[subprocess.Popen[str]]:
-        """Run the operator as its own service account; it has to end by itself on SIGTERM, unless `killed`."""
+        """Run the operator with its service account. It must exit on SIGTERM; with `killed` it gets SIGKILL."""
         probe, metrics = free_ports(2)
         command = [
             str(REPOSITORY / ".venv/bin/imageclassifier-operator"),
@@ -112,25 +114,25 @@ class Bench:
         assert code == (-signal.SIGKILL if killed else 0), log.read_text()
         text = log.read_text()
         assert '"ERROR"' not in text, text
-        assert LOGGED not in text, text  # a deprecated API, for example
+        assert LOGGED not in text, text  # for example of a deprecated API
 
     def operator_writes(self, *, since: int = 0) -> list[tuple[str, str]]:
-        """Return the operator's writes, (verb, resource), from a line of the audit log on."""
+        """Return the operator's writes after a line of the audit log, as (verb, resource)."""
         writes = []
         for line in self.plane.audit_log.read_text().splitlines()[since:]:
             entry = json.loads(line)
             if entry["user"]["username"] == OPERATOR_USER and entry["verb"] in WRITES:
-                where = entry["objectRef"]
-                writes.append((entry["verb"], f"{where['resource']}/{where.get('subresource', '')}"))
+                target = entry["objectRef"]
+                writes.append((entry["verb"], f"{target['resource']}/{target.get('subresource', '')}"))
         return writes
 
     def audit_lines(self) -> int:
-        """Return how long the audit log is by now."""
+        """Return the current number of lines of the audit log."""
         return len(self.plane.audit_log.read_text().splitlines())
 
 
 def service_account_kubeconfig(plane: ControlPlane) -> Path:
-    """Return a kubeconfig for the operator's own service account, with a token as a pod would have."""
+    """Write a kubeconfig with a token of the operator's service account."""
     namespace, name = OPERATOR_USER.split(":")[2:]
     admin = Api(plane.kubeconfig, namespace)
     token = admin.run("create", "token", name, "--duration=6h").strip()
@@ -141,19 +143,21 @@ def service_account_kubeconfig(plane: ControlPlane) -> Path:
     return path
 
 
-def eventually(look: Callable[[], T | None], *, seconds: float = 15.0, what: str = "") -> T:
-    """Return the first thing that `look` finds; a look that fails or finds nothing is repeated."""
+def eventually(observe: Callable[[], T | None], *, seconds: float = 15.0, what: str = "") -> T:
+    """Call `observe` until it succeeds with a true value, and return that."""
     deadline = time.monotonic() + seconds
-    last: object = None
+    last_error: object = None
     while True:
         try:
-            found = look()
+            found = observe()
             if found:
                 return found
         except (KubectlError, KeyError, TypeError, IndexError, StopIteration, AssertionError) as error:
-            last = error
+            last_error = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"never came: {what or look}; last: {last}")
+            raise AssertionError(
+                f"timed out after {seconds:g} s waiting for {what or observe}; last error: {last_error}"
+            )
         time.sleep(0.1)
 
 
@@ -168,30 +172,30 @@ def classifier(name: str = "pets", **spec: Any) -> dict[str, Any]:
 
 
 def condition(live: dict[str, Any] | None, kind: str = "Ready") -> dict[str, Any]:
-    """Return one condition of a live object; KeyError and the like while it has none."""
+    """Return one condition of a live object. Raises KeyError, StopIteration or AssertionError if it has none."""
     assert live is not None
     found: dict[str, Any] = next(entry for entry in live["status"]["conditions"] if entry["type"] == kind)
     return found
 
 
-def settled(api: Api, name: str = "pets") -> dict[str, Any]:
-    """The object, once the operator has seen its newest generation and has nothing left to write."""
+def reconciled(api: Api, name: str = "pets") -> dict[str, Any]:
+    """Return the object once the operator has observed its newest generation and its Deployment."""
 
-    def look() -> dict[str, Any] | None:
+    def current() -> dict[str, Any] | None:
         live = api.get("ic", name)
         assert live is not None
-        seen = live["status"]["observedGeneration"] == live["metadata"]["generation"]
-        known = condition(live)["reason"] not in {"DeploymentMissing", "RolloutPending"}
-        return live if seen and known else None
+        observed = live["status"]["observedGeneration"] == live["metadata"]["generation"]
+        pending = condition(live)["reason"] in {"DeploymentMissing", "RolloutPending"}
+        return live if observed and not pending else None
 
-    return eventually(look, what=f"a settled {name}")
+    return eventually(current, what=f"{name} to be reconciled")
 
 
-def no_writes(bench: Bench, *, seconds: float) -> bool:
-    """Whether the operator leaves the API server alone for so long."""
-    before = bench.audit_lines()
+def no_writes(cluster: OperatorCluster, *, seconds: float) -> bool:
+    """Whether the operator writes nothing for that many seconds."""
+    before = cluster.audit_lines()
     time.sleep(seconds)
-    return bench.operator_writes(since=before) == []
+    return cluster.operator_writes(since=before) == []
 
 
 def spec_of(api: Api) -> dict[str, Any]:

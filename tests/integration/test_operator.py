@@ -1,4 +1,4 @@
-"""The operator's promises, against a real API server without nodes."""
+"""The operator against a real API server without nodes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.integration.operator_harness import (
     REQUIRED,
     SHA,
     Api,
-    Bench,
+    OperatorCluster,
     classifier,
     condition,
     eventually,
     no_writes,
-    settled,
+    reconciled,
     spec_of,
 )
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def api(bench: Bench) -> Api:
-    return bench.fresh_namespace()
+def api(cluster: OperatorCluster) -> Api:
+    return cluster.fresh_namespace()
 
 
 @pytest.fixture(scope="module", autouse=True)
-def operator(bench: Bench) -> Iterator[subprocess.Popen[str]]:
-    with bench.operator() as process:
+def operator(cluster: OperatorCluster) -> Iterator[subprocess.Popen[str]]:
+    with cluster.operator() as process:
         yield process
 
 
@@ -44,9 +44,9 @@ def controlled_by(api: Api, kind: str, name: str = "pets") -> bool:
     return bool(child["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"])
 
 
-def test_an_empty_spec_gets_every_child(bench: Bench, api: Api) -> None:
+def test_an_empty_spec_gets_every_child(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier())
-    live = settled(api)
+    live = reconciled(api)
     assert all(controlled_by(api, kind) for kind in REQUIRED)
     assert live["status"]["readySummary"] == "0/1"
     assert live["status"]["url"] == f"http://pets.{api.namespace}.svc"
@@ -59,52 +59,58 @@ def test_an_empty_spec_gets_every_child(bench: Bench, api: Api) -> None:
 @pytest.mark.parametrize(
     "spec", [{}, {"autoscaling": {"targetMemoryUtilization": 80, "targetCPUUtilization": 60}}]
 )
-def test_an_event_without_a_change_writes_nothing(bench: Bench, api: Api, spec: dict[str, Any]) -> None:
+def test_an_event_without_a_change_writes_nothing(
+    cluster: OperatorCluster, api: Api, spec: dict[str, Any]
+) -> None:
     api.apply(classifier(**spec))
-    settled(api)
-    eventually(lambda: no_writes(bench, seconds=3), seconds=40, what="the operator at rest")
-    before = bench.audit_lines()
-    for kind in ("serviceaccount", "service", "ic"):  # a Deployment's annotations are a generation of their own
-        api.run("annotate", kind, "pets", "somebody=else")
-    eventually(lambda: no_writes(bench, seconds=3), what="the operator at rest")
-    assert bench.operator_writes(since=before) == []
+    reconciled(api)
+    eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")
+    before = cluster.audit_lines()
+    for kind in ("serviceaccount", "service", "ic"):  # annotating a Deployment changes its generation
+        api.run("annotate", kind, "pets", "example.org/note=changed")
+    eventually(lambda: no_writes(cluster, seconds=3), what="the operator to stop writing")
+    assert cluster.operator_writes(since=before) == []
 
 
 @pytest.mark.parametrize("kind", REQUIRED)
-def test_a_deleted_child_comes_back(bench: Bench, api: Api, kind: str) -> None:
+def test_a_deleted_child_is_recreated(cluster: OperatorCluster, api: Api, kind: str) -> None:
     api.apply(classifier())
-    settled(api)
+    reconciled(api)
     before = api.get(kind, "pets")
     assert before is not None
     api.run("delete", kind, "pets", "--wait=false")
 
-    def back() -> bool:
-        now = api.get(kind, "pets")
-        return now is not None and now["metadata"]["uid"] != before["metadata"]["uid"]
+    def recreated() -> bool:
+        live = api.get(kind, "pets")
+        return live is not None and live["metadata"]["uid"] != before["metadata"]["uid"]
 
-    eventually(back, seconds=10, what=f"another {kind}")
+    eventually(recreated, seconds=10, what=f"a new {kind}")
 
 
-def test_a_hand_edited_field_comes_back_and_a_foreign_one_stays(bench: Bench, api: Api) -> None:
+def test_an_edited_field_is_restored_and_a_field_of_another_manager_is_kept(
+    cluster: OperatorCluster, api: Api
+) -> None:
     api.apply(classifier())
-    settled(api)
+    reconciled(api)
     api.patch("deployment", "pets", {"spec": {"replicas": 7, "minReadySeconds": 3}})
     eventually(lambda: spec_of(api)["replicas"] == 1, seconds=10, what="one replica again")
     assert spec_of(api)["minReadySeconds"] == 3
 
 
-def test_kubectl_scale_scales(bench: Bench, api: Api) -> None:
+def test_kubectl_scale_scales(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier())
-    settled(api)
+    reconciled(api)
     api.run("scale", "ic/pets", "--replicas=3")
     eventually(lambda: spec_of(api)["replicas"] == 3, what="three replicas")
 
 
-def test_a_removed_part_of_the_spec_is_removed_from_the_child(bench: Bench, api: Api) -> None:
+def test_a_field_removed_from_the_spec_is_removed_from_the_child(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier(service={"type": "NodePort", "port": 8080}))
     eventually(lambda: port_of(api).get("nodePort"), what="a node port")
     # The operator may write the status between kubectl's read and write, which is a conflict.
-    eventually(lambda: api.run("replace", "-f", "-", stdin=json.dumps(classifier())), what="a replaced object")
+    eventually(
+        lambda: api.run("replace", "-f", "-", stdin=json.dumps(classifier())), what="the object to be replaced"
+    )
     eventually(lambda: "nodePort" not in port_of(api) and port_of(api)["port"] == 80, what="no node port")
 
 
@@ -115,37 +121,43 @@ def port_of(api: Api) -> dict[str, Any]:
     return port
 
 
-def test_switching_autoscaling_on_and_off_never_drops_the_count(bench: Bench, api: Api) -> None:
+def test_switching_autoscaling_on_and_off_keeps_the_replicas(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier(replicas=4))
-    settled(api)
+    reconciled(api)
     api.patch("ic", "pets", {"spec": {"autoscaling": {"minReplicas": 2, "maxReplicas": 6}}})
     eventually(lambda: api.get("hpa", "pets"), what="an autoscaler")
-    eventually(lambda: "f:replicas" not in fields_of(api, "imageclassifier-operator"), what="the hand-over")
+    eventually(
+        lambda: "f:replicas" not in fields_of(api, "imageclassifier-operator"),
+        what="the handover of spec.replicas",
+    )
     assert spec_of(api)["replicas"] == 4
-    # as the autoscaler's own controller does
+    # as the autoscaler does
     api.run("scale", "deployment/pets", "--replicas=5")
-    api.run("annotate", "ic", "pets", "look=again")
-    eventually(lambda: no_writes(bench, seconds=2), what="the operator at rest")
+    api.run("annotate", "ic", "pets", "example.org/note=changed")
+    eventually(lambda: no_writes(cluster, seconds=2), what="the operator to stop writing")
     assert spec_of(api)["replicas"] == 5
     api.patch("ic", "pets", {"spec": {"autoscaling": None}})
     eventually(lambda: api.get("hpa", "pets") is None, what="no autoscaler")
-    eventually(lambda: spec_of(api)["replicas"] == 4, what="the count of the spec")
+    eventually(lambda: spec_of(api)["replicas"] == 4, what="the replicas of the spec")
 
 
 def fields_of(api: Api, manager: str) -> str:
-    path = f"/apis/apps/v1/namespaces/{api.namespace}/deployments/pets"  # newer kubectl leaves the fields out
+    path = f"/apis/apps/v1/namespaces/{api.namespace}/deployments/pets"  # kubectl get omits managedFields
     live = json.loads(api.run("get", "--raw", path))
     return json.dumps([entry for entry in live["metadata"]["managedFields"] if entry["manager"] == manager])
 
 
-def test_a_deployment_under_autoscaling_starts_at_its_minimum(bench: Bench, api: Api) -> None:
+def test_a_deployment_under_autoscaling_starts_at_its_minimum(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier(autoscaling={"minReplicas": 3}))
-    settled(api)
+    reconciled(api)
     assert spec_of(api)["replicas"] == 3
-    eventually(lambda: "f:replicas" in fields_of(api, "imageclassifier-operator-replicas"), what="the hand-over")
+    eventually(
+        lambda: "f:replicas" in fields_of(api, "imageclassifier-operator-replicas"),
+        what="the handover of spec.replicas",
+    )
 
 
-def test_a_child_of_somebody_else_is_left_alone_and_told(bench: Bench, api: Api) -> None:
+def test_an_object_of_another_owner_is_not_changed_and_reported(cluster: OperatorCluster, api: Api) -> None:
     api.run("create", "service", "clusterip", "pets", "--tcp=9:9")
     api.apply(classifier())
     eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "NameConflict", what="NameConflict")
@@ -155,9 +167,9 @@ def test_a_child_of_somebody_else_is_left_alone_and_told(bench: Bench, api: Api)
     eventually(lambda: controlled_by(api, "service"), seconds=45, what="our own Service")
 
 
-def test_an_invalid_spec_stalls_and_leaves_the_children_as_they_are(bench: Bench, api: Api) -> None:
+def test_an_invalid_spec_stalls_and_does_not_change_the_children(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier(replicas=2))
-    settled(api)
+    reconciled(api)
     api.patch("ic", "pets", {"spec": {"model": {"name": "resnet-50"}, "replicas": 1}})
     eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "InvalidSpec", what="InvalidSpec")
     live = api.get("ic", "pets")
@@ -165,18 +177,18 @@ def test_an_invalid_spec_stalls_and_leaves_the_children_as_they_are(bench: Bench
     assert "resnet-50" in condition(live)["message"]
     assert spec_of(api)["replicas"] == 2
     api.patch("ic", "pets", {"spec": {"model": {"name": None}}})
-    eventually(lambda: spec_of(api)["replicas"] == 1, what="the valid spec at work")
+    eventually(lambda: spec_of(api)["replicas"] == 1, what="the valid spec to be applied")
 
 
 def pods_of(api: Api) -> list[dict[str, Any]]:
     return [pod for pod in api.list("pods") if pod["metadata"]["name"].startswith("pets-")]
 
 
-def test_what_a_kubelet_reports_becomes_conditions(bench: Bench, api: Api) -> None:
+def test_the_status_of_a_pod_becomes_conditions(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier())
     name: str = eventually(lambda: pods_of(api)[0]["metadata"]["name"], what="a pod")
-    said = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'6' * 64}"})
-    api.patch_status("pods", name, failed_init(said))
+    message = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'6' * 64}"})
+    api.patch_status("pods", name, failed_init(message))
     eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "ModelDigestMismatch", what="the cause")
     live = api.get("ic", "pets")
     assert "6" * 64 in condition(live)["message"]
@@ -193,10 +205,12 @@ def test_what_a_kubelet_reports_becomes_conditions(bench: Bench, api: Api) -> No
 
 
 def failed_init(message: str) -> dict[str, Any]:
-    ended = {"exitCode": 1, "reason": "Error", "message": message}
+    terminated = {"exitCode": 1, "reason": "Error", "message": message}
     return {
         "phase": "Pending",
-        "initContainerStatuses": [container("model", {"waiting": {"reason": "CrashLoopBackOff"}}, last=ended)],
+        "initContainerStatuses": [
+            container("model", {"waiting": {"reason": "CrashLoopBackOff"}}, last=terminated)
+        ],
     }
 
 
@@ -222,20 +236,20 @@ def container(
     return status if last is None else {**status, "lastState": {"terminated": last}}
 
 
-def test_two_objects_of_one_name_in_two_namespaces_know_nothing_of_each_other(bench: Bench, api: Api) -> None:
-    other = bench.fresh_namespace()
+def test_objects_of_the_same_name_in_two_namespaces_are_independent(cluster: OperatorCluster, api: Api) -> None:
+    other = cluster.fresh_namespace()
     api.apply(classifier(replicas=1))
     other.apply(classifier(replicas=2))
-    settled(api)
-    settled(other)
+    reconciled(api)
+    reconciled(other)
     other.run("delete", "ic", "pets")
-    eventually(lambda: other.get("deployment", "pets") is None, seconds=30, what="no Deployment there")
+    eventually(lambda: other.get("deployment", "pets") is None, seconds=30, what="no Deployment in that namespace")
     assert spec_of(api)["replicas"] == 1
 
 
-def test_an_object_made_anew_under_its_name_gets_children_of_its_own(bench: Bench, api: Api) -> None:
+def test_an_object_recreated_under_its_name_gets_its_own_children(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier())
-    settled(api)
+    reconciled(api)
     api.run("delete", "ic", "pets")
     api.apply(classifier())
     for kind in REQUIRED:

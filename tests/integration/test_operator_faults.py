@@ -1,4 +1,4 @@
-"""What the operator makes of a world that is in its way, and of its own sudden end."""
+"""The operator with blocked deletions, failing webhooks, orphans and missing CRDs, and after it is killed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from imageclassifier_operator.children import CHILDREN
 
 from tests.integration.operator_harness import (
     Api,
-    Bench,
+    OperatorCluster,
     classifier,
     condition,
     eventually,
-    settled,
+    reconciled,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SERVED = tuple(child.resource.plural for child in CHILDREN if child.capability is None)
+BUILT_IN_PLURALS = tuple(child.resource.plural for child in CHILDREN if child.capability is None)
 SERVICE_MONITORS = "servicemonitors.monitoring.coreos.com"
 
 
 @pytest.fixture
-def api(bench: Bench) -> Api:
-    return bench.fresh_namespace()
+def api(cluster: OperatorCluster) -> Api:
+    return cluster.fresh_namespace()
 
 
 @pytest.fixture
-def service_monitors(bench: Bench) -> Iterator[Api]:
+def service_monitors(cluster: OperatorCluster) -> Iterator[Api]:
     """The ServiceMonitor API, for one test."""
-    admin = Api(bench.plane.kubeconfig)
+    admin = Api(cluster.plane.kubeconfig)
     admin.apply(service_monitor_crd())
     admin.run("wait", "--for=condition=Established", f"crd/{SERVICE_MONITORS}")
     yield admin
@@ -63,8 +63,8 @@ def reason(api: Api, kind: str = "Ready") -> str:
     return found
 
 
-def requests_about(bench: Bench, namespace: str, *, since: int) -> int:
-    lines = bench.plane.audit_log.read_text().splitlines()[since:]
+def operator_reads(cluster: OperatorCluster, namespace: str, *, since: int) -> int:
+    lines = cluster.plane.audit_log.read_text().splitlines()[since:]
     entries = (json.loads(line) for line in lines)
     return sum(
         entry["verb"] == "get" and (entry.get("objectRef") or {}).get("namespace") == namespace
@@ -73,41 +73,43 @@ def requests_about(bench: Bench, namespace: str, *, since: int) -> int:
     )
 
 
-def test_a_child_that_is_held_while_it_goes_is_named_waited_for_and_made_anew(bench: Bench, api: Api) -> None:
-    with bench.operator():
+def test_a_child_whose_finalizer_blocks_its_deletion_is_reported_and_later_recreated(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    with cluster.operator():
         api.apply(classifier())
-        settled(api)
+        reconciled(api)
         api.patch("service", "pets", {"metadata": {"finalizers": ["example.org/held"]}})
         api.run("delete", "service", "pets", "--wait=false")
         eventually(lambda: reason(api) == "Terminating", what="the cause")
         live = api.get("ic", "pets")
         assert "example.org/held" in condition(live)["message"]
         assert condition(live, "Stalled")["status"] == "False"
-        before = bench.audit_lines()
+        before = cluster.audit_lines()
         time.sleep(3)
-        assert requests_about(bench, api.namespace, since=before) < 30, "a busy loop"
+        assert operator_reads(cluster, api.namespace, since=before) < 30, "a busy loop"
         api.patch("service", "pets", {"metadata": {"finalizers": []}})
-        eventually(lambda: is_there(api, "service"), what="another Service")
-        eventually(lambda: reason(api) != "Terminating", what="no word of it")
+        eventually(lambda: exists(api, "service"), what="a new Service")
+        eventually(lambda: reason(api) != "Terminating", what="a condition without the deletion")
 
 
-def is_there(api: Api, kind: str) -> bool:
+def exists(api: Api, kind: str) -> bool:
     live = api.get(kind, "pets")
     return live is not None and "deletionTimestamp" not in live["metadata"]
 
 
-def test_a_webhook_that_does_not_answer_is_told_and_stops_nothing_else(bench: Bench, api: Api) -> None:
-    admin = Api(bench.plane.kubeconfig)
-    admin.run("label", "namespace", api.namespace, "hooked=yes")
+def test_an_unreachable_webhook_is_reported_and_affects_no_other_child(cluster: OperatorCluster, api: Api) -> None:
+    admin = Api(cluster.plane.kubeconfig)
+    admin.run("label", "namespace", api.namespace, "webhook=on")
     hook = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": "nobody-there"},
+        "metadata": {"name": "unreachable"},
         "webhooks": [
             {
                 "name": "deployments.example.org",
                 "clientConfig": {"url": "https://127.0.0.1:1/"},
-                "namespaceSelector": {"matchLabels": {"hooked": "yes"}},
+                "namespaceSelector": {"matchLabels": {"webhook": "on"}},
                 "rules": [
                     {
                         "apiGroups": ["apps"],
@@ -123,22 +125,22 @@ def test_a_webhook_that_does_not_answer_is_told_and_stops_nothing_else(bench: Be
     }
     admin.apply(hook)
     try:
-        time.sleep(1)  # an API server says nowhere when it has taken note of a webhook
-        with bench.operator():
+        time.sleep(1)  # an API server does not report when it starts to call a webhook
+        with cluster.operator():
             api.apply(classifier())
             eventually(lambda: reason(api) == "WebhookFailed", what="the cause")
             assert api.get("service", "pets") is not None
             assert "deployments.example.org" in condition(api.get("ic", "pets"))["message"]
-            admin.run("delete", "validatingwebhookconfiguration", "nobody-there")
+            admin.run("delete", "validatingwebhookconfiguration", "unreachable")
             eventually(lambda: api.get("deployment", "pets"), what="the Deployment")
     finally:
-        admin.run("delete", "validatingwebhookconfiguration", "nobody-there", "--ignore-not-found")
+        admin.run("delete", "validatingwebhookconfiguration", "unreachable", "--ignore-not-found")
 
 
-def test_orphans_are_left_alone_and_named_until_a_person_decides(bench: Bench, api: Api) -> None:
-    with bench.operator():
+def test_orphans_are_not_changed_and_reported_until_they_are_deleted(cluster: OperatorCluster, api: Api) -> None:
+    with cluster.operator():
         api.apply(classifier())
-        settled(api)
+        reconciled(api)
         api.run("delete", "ic", "pets", "--cascade=orphan")
         api.apply(classifier(replicas=3))
         eventually(lambda: reason(api) == "NameConflict", what="the conflict")
@@ -148,52 +150,54 @@ def test_orphans_are_left_alone_and_named_until_a_person_decides(bench: Bench, a
         for kind in ("serviceaccount", "service", "deployment"):
             api.run("delete", kind, "pets")
         eventually(lambda: reason(api) != "NameConflict", what="no conflict")
-        eventually(lambda: api.get("deployment", "pets"), what="a Deployment of its own")
+        eventually(lambda: api.get("deployment", "pets"), what="the object's own Deployment")
 
 
-def test_a_crd_that_is_taken_away_is_not_held_up(bench: Bench, api: Api, service_monitors: Api) -> None:
-    with bench.operator():
+def test_the_deletion_of_a_crd_is_not_blocked(cluster: OperatorCluster, api: Api, service_monitors: Api) -> None:
+    with cluster.operator():
         for number in range(4):
             api.apply(classifier(f"pets-{number}"))
         eventually(lambda: len(api.list("servicemonitors")) == 4, what="the ServiceMonitors")
         service_monitors.run("delete", "crd", SERVICE_MONITORS, "--timeout=20s")
 
 
-def test_killed_at_any_moment_it_comes_to_the_same_end(bench: Bench, api: Api) -> None:
-    chance = random.Random(5)
-    changes = [random_spec(chance) for _ in range(3)]
+def test_an_operator_killed_at_any_moment_reaches_the_same_state_after_its_restart(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    generator = random.Random(5)
+    changes = [random_spec(generator) for _ in range(3)]
     for number, spec in enumerate(changes):
-        with bench.operator(killed=True):
-            before, most = bench.audit_lines(), 2 if number else 4  # a change of the spec needs two writes
+        with cluster.operator(killed=True):
+            before, most = cluster.audit_lines(), 2 if number else 4  # a change of the spec needs two writes
             api.run("apply", "-f", "-", stdin=json.dumps(classifier(**spec)))
-            eventually_written(bench, chance.randint(1, most), since=before)
-    undisturbed = bench.fresh_namespace()
-    with bench.operator():
-        undisturbed.apply(classifier(**changes[-1]))
-        expected = eventually(lambda: resting(undisturbed), what="the world undisturbed")
-        eventually(lambda: resting(api) == expected, what="the same world")
+            wait_for_writes(cluster, generator.randint(1, most), since=before)
+    reference = cluster.fresh_namespace()
+    with cluster.operator():
+        reference.apply(classifier(**changes[-1]))
+        expected = eventually(lambda: child_specs(reference), what="the children of the reference")
+        eventually(lambda: child_specs(api) == expected, what="the same children")
 
 
-def eventually_written(bench: Bench, count: int, *, since: int) -> None:
-    """Return in the very moment of the operator's so-manieth write, or soon after."""
+def wait_for_writes(cluster: OperatorCluster, count: int, *, since: int) -> None:
+    """Return as soon as the operator has written that many times."""
     deadline = time.monotonic() + 10
-    while len(bench.operator_writes(since=since)) < count and time.monotonic() < deadline:
+    while len(cluster.operator_writes(since=since)) < count and time.monotonic() < deadline:
         time.sleep(0.005)
 
 
-def random_spec(chance: random.Random) -> dict[str, Any]:
+def random_spec(generator: random.Random) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "replicas": chance.randint(1, 4),
-        "service": {"port": chance.choice([80, 81]), "type": chance.choice(["ClusterIP", "NodePort"])},
+        "replicas": generator.randint(1, 4),
+        "service": {"port": generator.choice([80, 81]), "type": generator.choice(["ClusterIP", "NodePort"])},
     }
-    return {**spec, "autoscaling": {"minReplicas": 5, "maxReplicas": 6}} if chance.random() < 0.5 else spec
+    return {**spec, "autoscaling": {"minReplicas": 5, "maxReplicas": 6}} if generator.random() < 0.5 else spec
 
 
-def resting(api: Api) -> dict[str, Any]:
-    """What the children look like, without what the API server deals out."""
-    settled(api)
+def child_specs(api: Api) -> dict[str, Any]:
+    """Return labels, spec and ports of each child, without the values that the API server assigns."""
+    reconciled(api)
     found: dict[str, Any] = {}
-    for kind in SERVED:
+    for kind in BUILT_IN_PLURALS:
         live = api.get(kind, "pets") or {}
         spec = live.get("spec") or {}
         ports = [{**port, "nodePort": "nodePort" in port} for port in spec.get("ports") or []]

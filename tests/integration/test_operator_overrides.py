@@ -1,4 +1,4 @@
-"""A mutating admission policy that changes a field of ours is reported, and no reason to write again and again."""
+"""A mutating admission policy that changes a field of a child is reported, and causes no endless writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from tests.integration.operator_harness import (
     Api,
-    Bench,
+    OperatorCluster,
     classifier,
     condition,
     eventually,
     no_writes,
-    settled,
+    reconciled,
     spec_of,
 )
 
@@ -28,15 +28,15 @@ _NAME = "short-grace-periods"
 _FIELD = "spec.template.spec.terminationGracePeriodSeconds"
 _WINDOW_SECONDS = 12
 _NEXT_WRITE_SECONDS = 75
-"""The pause after a second write in vain, 60 s, where a slow machine had the first pause end within the window."""
+"""The pause after a second ineffective write is 60 s: on a slow machine, the first one ends within the window."""
 _PATCH = ("patch", "deployments/")
 
 
 @pytest.fixture
-def api(bench: Bench) -> Iterator[Api]:
+def api(cluster: OperatorCluster) -> Iterator[Api]:
     """A namespace in which a policy sets the grace period of every Deployment to 7 s."""
-    api = bench.fresh_namespace()
-    admin = Api(bench.plane.kubeconfig)
+    api = cluster.fresh_namespace()
+    admin = Api(cluster.plane.kubeconfig)
     admin.run("label", "namespace", api.namespace, "policy=on")
     for manifest in _policy():
         admin.apply(manifest)
@@ -93,25 +93,25 @@ def _grace(api: Api) -> int:
 
 
 @pytest.mark.timeout(240)
-def test_an_overridden_field_is_reported_and_written_once_for_a_change(bench: Bench, api: Api) -> None:
-    said = f"Deployment {_FIELD} is overridden by the API server (an admission policy or webhook): desired "
-    with bench.operator():
+def test_an_overridden_field_is_reported_and_written_once_per_change(cluster: OperatorCluster, api: Api) -> None:
+    expected = f"Deployment {_FIELD} is overridden by the API server (an admission policy or webhook): desired "
+    with cluster.operator():
         api.apply(classifier())
-        eventually(lambda: said in _message(api), what="the overridden field")
+        eventually(lambda: expected in _message(api), what="the overridden field")
         assert _message(api).endswith(", observed 7")
-        settled(api)
-        eventually(lambda: no_writes(bench, seconds=2), what="the operator at rest")
-        before = bench.audit_lines()
+        reconciled(api)
+        eventually(lambda: no_writes(cluster, seconds=2), what="the operator to stop writing")
+        before = cluster.audit_lines()
         api.patch("ic", "pets", {"spec": {"replicas": 2}})
         end = time.monotonic() + _WINDOW_SECONDS
-        while time.monotonic() < end:  # events of children, each of them a reason to look
+        while time.monotonic() < end:  # each event of a child causes a reconcile
             api.run("label", "serviceaccount", "pets", f"at={time.monotonic()}", "--overwrite")
             time.sleep(1)
-        assert bench.operator_writes(since=before).count(_PATCH) in {1, 2}
+        assert cluster.operator_writes(since=before).count(_PATCH) in {1, 2}
         assert spec_of(api)["replicas"] == 2
-        assert said in _message(api)
-        assert no_writes(bench, seconds=3)
+        assert expected in _message(api)
+        assert no_writes(cluster, seconds=3)
         for manifest in _policy():
-            Api(bench.plane.kubeconfig).run("delete", manifest["kind"], _NAME)
+            Api(cluster.plane.kubeconfig).run("delete", manifest["kind"], _NAME)
         eventually(lambda: _grace(api) != 7, seconds=_NEXT_WRITE_SECONDS, what="the desired grace period")
-        eventually(lambda: "overridden" not in _message(api), what="a message without it")
+        eventually(lambda: "overridden" not in _message(api), what="a message without the overridden field")

@@ -1,4 +1,4 @@
-"""The API server for tests: real RBAC, a real audit log, custom resources, a clean shutdown."""
+"""The control plane for tests: RBAC, the audit log, custom resources, and a clean shutdown."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def test_custom_resources_can_be_stored_and_read(api: Api) -> None:
     assert [item["spec"] for item in api.request("GET", path)["items"]] == [{"of": {"b": [1]}}]
 
 
-def test_it_stops_with_its_block_and_leaves_no_process(tmp_path: Path) -> None:
+def test_the_control_plane_stops_all_of_its_processes(tmp_path: Path) -> None:
     with ControlPlane(tmp_path, controller_manager=True) as plane:
         admin = connect(plane.kubeconfig)
 
-        def account_made() -> bool:
+        def default_account_exists() -> bool:
             return any(item["metadata"]["name"] == "default" for item in _accounts(admin))
 
-        wait_until(account_made, seconds=30, what="the controller manager to work")
+        wait_until(default_account_exists, seconds=30, what="the default service account")
         assert len(with_command_line(str(tmp_path))) == 3
     assert with_command_line(str(tmp_path)) == {}
 

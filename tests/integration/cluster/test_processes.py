@@ -1,4 +1,4 @@
-"""Daemons are found again, replaced when their command changes, and never confused with another process."""
+"""Daemons are found by later commands, replaced if their command line changes, and never mistaken for another."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _STUBBORN = [
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
-    found = Processes(tmp_path)
-    yield found
-    for name in found.names():
-        found.stop(name, seconds=0.2)
+    processes = Processes(tmp_path)
+    yield processes
+    for name in processes.names():
+        processes.stop(name, seconds=0.2)
 
 
 def _pid(processes: Processes, name: str) -> int:
@@ -66,7 +66,9 @@ def test_a_daemon_that_ignores_sigterm_is_killed(processes: Processes) -> None:
     assert processes.names() == []
 
 
-def test_another_process_with_a_dead_daemons_id_is_left_alone(processes: Processes, tmp_path: Path) -> None:
+def test_another_process_with_the_pid_of_a_dead_daemon_is_not_stopped(
+    processes: Processes, tmp_path: Path
+) -> None:
     with subprocess.Popen(_SLEEP) as other:
         record = {"name": "d", "pid": other.pid, "started": 1, "command": _SLEEP}
         (tmp_path / "run").mkdir()
@@ -77,22 +79,22 @@ def test_another_process_with_a_dead_daemons_id_is_left_alone(processes: Process
         other.kill()
 
 
-def test_a_dead_daemon_is_named_with_the_end_of_its_log(processes: Processes) -> None:
+def test_a_dead_daemon_is_reported_with_the_end_of_its_log(processes: Processes) -> None:
     processes.ensure("d", [sys.executable, "-c", "raise SystemExit('no disk')"])
     wait_until(lambda: not processes.alive("d"), seconds=20, what="the daemon to die")
     with pytest.raises(ClusterError, match=r"d died(.|\n)*no disk"):
         processes.require_alive("d")
 
 
-def test_processes_of_a_test_run_stop_with_it(tmp_path: Path) -> None:
+def test_the_processes_of_a_test_run_stop_with_it(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from e2e.cluster.processes import Processes;"
         "Processes(Path(sys.argv[1]), die_with_parent=True).ensure('d', ['sleep', '600']);"
         "sys.stdin.readline()"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE) as parent:
-        seen = Processes(tmp_path)
-        wait_until(lambda: seen.record("d") is not None, seconds=20, what="the daemon")
-        pid = _pid(seen, "d")
+        processes = Processes(tmp_path)
+        wait_until(lambda: processes.record("d") is not None, seconds=20, what="the daemon")
+        pid = _pid(processes, "d")
         os.kill(parent.pid, signal.SIGKILL)
-    wait_until(lambda: start_time(pid) is None, seconds=10, what="the daemon to end with its parent")
+    wait_until(lambda: start_time(pid) is None, seconds=10, what="the daemon to stop with its parent")

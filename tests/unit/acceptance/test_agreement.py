@@ -1,4 +1,4 @@
-"""The agreement of all protocols, on a few made pictures: all of them name what the plain pipeline names."""
+"""The measurement of agreement, on a few generated pictures."""
 
 import sys
 from pathlib import Path
@@ -7,27 +7,25 @@ import pytest
 
 from runtime.bench import pictures
 from tests.acceptance import agreement
-from tests.unit.bench.support import bundled_and_made
+from tests.unit.bench.support import small_workload
 
 
 @pytest.mark.timeout(600)
-def test_every_protocol_names_made_pictures_as_the_plain_pipeline(
+def test_every_protocol_returns_the_classes_of_the_simple_pipeline(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BENCH_MODEL_DIR", "")  # the measurement sets it, for the baseline that it imports
+    monkeypatch.setenv("BENCH_MODEL_DIR", "")  # the measurement sets it before it imports the baseline
     monkeypatch.delitem(sys.modules, "runtime.bench.baseline", raising=False)
-    made = tmp_path / "made"
-    made.mkdir()
-    pictures.make(made, count=3)
-    arguments = [*bundled_and_made(tmp_path), "--photographs", str(made)]
+    folder = tmp_path / "generated"
+    folder.mkdir()
+    pictures.make(folder, count=3)
+    arguments = [*small_workload(tmp_path), "--photographs", str(folder)]
     assert agreement.main([*arguments, "--assert"]) == 0
-    rows = capsys.readouterr().out.split("as the plain pipeline")[1].splitlines()
+    rows = capsys.readouterr().out.split("same class as the simple pipeline")[1].splitlines()
     protocols = [row for row in rows if row.startswith(("native", "v1", "v2"))]
     assert len(protocols) == 8
 
 
-def test_without_photographs_there_is_nothing_to_judge_by(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert agreement.main(bundled_and_made(tmp_path)) == 2
+def test_a_folder_without_photographs_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert agreement.main(small_workload(tmp_path)) == 2
     assert "no JPEG files" in capsys.readouterr().err

@@ -1,6 +1,5 @@
-"""Results made up for tests of what is done with them."""
+"""Made-up results for the tests of bars, tables and plots, and a small workload."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,15 @@ from imageclassifier_runtime.model import folder as model_folder
 from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Footprint, Results, Slice
 
 
-def bundled_and_made(folder: Path) -> list[str]:
-    """Return the arguments for the bundled model, and for no photographs: pictures are made."""
+def small_workload(folder: Path) -> list[str]:
+    """Return the arguments for the bundled model, and an empty folder of photographs: pictures are generated."""
     (folder / "none").mkdir()
     bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
     return ["--model", str(bundled), "--photographs", str(folder / "none")]
 
 
-def made_slice(target: str, precision: str, clients: int, number: int = 0, **changes: Any) -> Slice:
-    """One second in which the target gave 100 answers, of 10 ms each, at 10 CPU s per 1,000."""
+def make_slice(target: str, precision: str, clients: int, number: int = 0, **changes: Any) -> Slice:
+    """Return one second with 100 responses of the target, with a p50 of 10 ms and 10 CPU seconds per 1,000."""
     values: dict[str, Any] = {
         "seconds": 1.0,
         "answers": 100,
@@ -32,7 +31,7 @@ def made_slice(target: str, precision: str, clients: int, number: int = 0, **cha
 
 
 def good_results(precisions: tuple[str, ...] = ("FP32",), rounds: int = 3) -> Results:
-    """A run that holds every bar with room to spare."""
+    """Return the results of a run that clearly holds every bar."""
     results = Results(
         facts={
             "workload": "a model (FP32); 3 generated pictures, 500x375 JPEG, 100 KB each",
@@ -42,17 +41,17 @@ def good_results(precisions: tuple[str, ...] = ("FP32",), rounds: int = 3) -> Re
             "precisions_asked": list(precisions),
             "quick": False,
         },
-        ceiling=made_slice("null", "-", 50, answers=20_000),
+        ceiling=make_slice("null", "-", 50, answers=20_000),
     )
     for clients in (1, 8, 50, 200):
         for number in range(rounds):
             for precision in precisions:
-                fast = 100 if precision == "FP32" else 200
+                limit = 100 if precision == "FP32" else 200
                 results.slices += [
-                    made_slice(LIMIT, precision, clients, number, answers=fast),
-                    made_slice(SERVER, precision, clients, number, answers=fast - 10 + number),
+                    make_slice(LIMIT, precision, clients, number, answers=limit),
+                    make_slice(SERVER, precision, clients, number, answers=limit - 10 + number),
                 ]
-            results.slices.append(made_slice(BASELINE, "FP32", clients, number, answers=60, p50=15.0, p99=40.0))
+            results.slices.append(make_slice(BASELINE, "FP32", clients, number, answers=60, p50=15.0, p99=40.0))
     for precision in precisions:
         results.footprints.append(
             Footprint(
@@ -72,6 +71,3 @@ def good_results(precisions: tuple[str, ...] = ("FP32",), rounds: int = 3) -> Re
         Footprint(target=BASELINE, precision="FP32", starts=[0.9], imports=[0.7], pss=1, rss=1, answers=1)
     )
     return results
-
-
-NAN = math.nan

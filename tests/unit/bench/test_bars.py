@@ -1,4 +1,4 @@
-"""Each bar is held by a good run, and missed by a run that is worse in just that."""
+"""Each bar is held by a good run, and missed by a run that is worse only in what the bar measures."""
 
 import dataclasses
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def test_a_good_run_holds_every_bar() -> None:
 
 
 @pytest.mark.parametrize(
-    ("worsen", "wanted"),
+    ("worsen", "expected"),
     [
         (lambda run: change(run, 50, answers=84, cpu_seconds=0.84), "FP32, 50 clients: images/s / limit's"),
         (lambda run: change(run, 8, cpu_seconds=1.2), "FP32, 8 clients: CPU per response / limit's"),
@@ -51,32 +51,32 @@ def test_a_good_run_holds_every_bar() -> None:
         (lambda run: change(run, 8, unfinished=1), "FP32, 8 clients: responses other than 200"),
     ],
 )
-def test_a_run_that_is_worse_in_one_thing_misses_that_bar_alone(
-    worsen: Callable[[Results], Results], wanted: str
+def test_a_run_that_is_worse_in_one_measurement_misses_only_its_bar(
+    worsen: Callable[[Results], Results], expected: str
 ) -> None:
-    assert missed(worsen(good_results())) == [wanted]
+    assert missed(worsen(good_results())) == [expected]
 
 
-def test_clients_that_are_shed_with_503_at_200_are_no_error() -> None:
+def test_responses_of_503_to_200_clients_are_not_errors() -> None:
     assert missed(change(good_results(), 200, statuses={"200": 100, "503": 900})) == []
 
 
 @pytest.mark.parametrize(
-    ("values", "wanted"),
+    ("values", "expected"),
     [
         ({"pss": 180_100_000}, "FP32: PSS after the load"),
         ({"starts": [1.01, 1.02]}, "FP32: start to first response, minus the bare import"),
     ],
 )
-def test_a_server_that_is_large_or_slow_to_start_misses_that_bar_alone(
-    values: dict[str, Any], wanted: str
+def test_a_server_that_is_large_or_slow_to_start_misses_only_that_bar(
+    values: dict[str, Any], expected: str
 ) -> None:
     results = good_results()
     results.footprints[0] = dataclasses.replace(results.footprints[0], **values)
-    assert missed(results) == [wanted]
+    assert missed(results) == [expected]
 
 
-def test_memory_after_no_answer_at_all_is_not_judged() -> None:
+def test_memory_without_any_response_is_not_judged() -> None:
     results = good_results()
     results.footprints[0] = dataclasses.replace(results.footprints[0], answers=0)
     assert [bar.text for bar in bars.judge(results) if bar.verdict == "not judged"] == ["FP32: PSS after the load"]
@@ -90,7 +90,7 @@ def test_memory_that_grows_misses_its_bar() -> None:
     assert missed(results) == ["FP32: PSS at the end / early on, over 100000 responses"]
 
 
-def test_what_was_not_measured_is_said_and_is_neither_held_nor_missed() -> None:
+def test_a_bar_that_was_not_measured_is_listed_as_not_judged() -> None:
     results = good_results()
     results.facts["precisions_asked"] = ["FP32", "INT8"]
     results.curves = [Curve(precision="FP32", points=[(0, 1), (500, 1)])]

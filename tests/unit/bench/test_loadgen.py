@@ -1,4 +1,4 @@
-"""The load generator counts what a server really did: answers, refusals, ended connections and silence."""
+"""The load generator counts responses, rejections, closed connections and timeouts as the server caused them."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: cl
 Behaviour = Callable[[int], bytes | None]
 
 
-class Scripted:
-    """A real server on loopback; `behaviour` gives the answer to the nth request, or None to hang up."""
+class ScriptedServer:
+    """A real server on loopback; `behaviour` returns the response to the nth request, or None to close."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
@@ -36,12 +36,12 @@ class Scripted:
                 length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
                 await reader.readexactly(length)
                 self.requests += 1
-                answer = self._behaviour(self.requests)
-                if answer is None:
+                response = self._behaviour(self.requests)
+                if response is None:
                     break
-                writer.write(answer)
+                writer.write(response)
                 await writer.drain()
-                if b"Connection: close" in answer:
+                if b"Connection: close" in response:
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -50,7 +50,7 @@ class Scripted:
 
 
 @asynccontextmanager
-async def serving(scripted: Scripted) -> AsyncIterator[int]:
+async def serving(scripted: ScriptedServer) -> AsyncIterator[int]:
     server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
@@ -58,8 +58,8 @@ async def serving(scripted: Scripted) -> AsyncIterator[int]:
         server.close()
 
 
-async def load(behaviour: Behaviour, **changes: object) -> tuple[Scripted, Load]:
-    scripted = Scripted(behaviour)
+async def load(behaviour: Behaviour, **changes: object) -> tuple[ScriptedServer, Load]:
+    scripted = ScriptedServer(behaviour)
     async with serving(scripted) as port:
         values = {"clients": 2, "seconds": 20.0, "warmup": 0.0, "max_answers": 20, "timeout": 5.0}
         job = LoadJob(port=port, path="/", pictures="", **(values | changes))  # type: ignore[arg-type]
@@ -67,84 +67,86 @@ async def load(behaviour: Behaviour, **changes: object) -> tuple[Scripted, Load]
         return scripted, await Run(job, requests).go()
 
 
-async def test_it_stops_at_its_count_and_keeps_its_connections() -> None:
-    scripted, seen = await load(lambda _: OK, clients=3)
-    assert (seen.answers, seen.statuses, seen.unfinished) == (20, {"200": 20}, 0)
+async def test_it_stops_at_the_number_of_responses_and_reuses_its_connections() -> None:
+    scripted, measured = await load(lambda _: OK, clients=3)
+    assert (measured.answers, measured.statuses, measured.unfinished) == (20, {"200": 20}, 0)
     assert scripted.connections == 3
-    assert 0 < seen.p50 <= seen.p95 <= seen.p99
+    assert 0 < measured.p50 <= measured.p95 <= measured.p99
 
 
-async def test_it_stops_at_its_time() -> None:
-    _, seen = await load(lambda _: OK, seconds=2.0, max_answers=1_000_000)
-    assert 1.9 < seen.seconds < 20
-    assert 0 < seen.answers < 1_000_000
+async def test_it_stops_after_the_duration() -> None:
+    _, measured = await load(lambda _: OK, seconds=2.0, max_answers=1_000_000)
+    assert 1.9 < measured.seconds < 20
+    assert 0 < measured.answers < 1_000_000
 
 
-async def test_what_comes_before_the_window_does_not_count() -> None:
-    scripted, seen = await load(lambda _: OK, warmup=0.1, seconds=0.1, max_answers=1_000_000)
-    assert seen.answers < scripted.requests
+async def test_responses_during_the_warm_up_are_not_counted() -> None:
+    scripted, measured = await load(lambda _: OK, warmup=0.1, seconds=0.1, max_answers=1_000_000)
+    assert measured.answers < scripted.requests
 
 
-async def test_one_client_has_one_request_under_way_at_a_time() -> None:
-    at_once = 0
+async def test_a_client_sends_one_request_at_a_time() -> None:
+    requests = 0
 
     def behaviour(_: int) -> bytes:
-        nonlocal at_once
-        at_once += 1
+        nonlocal requests
+        requests += 1
         return OK
 
-    scripted, seen = await load(behaviour, clients=1, max_answers=5)
+    scripted, measured = await load(behaviour, clients=1, max_answers=5)
     assert scripted.connections == 1
-    assert seen.answers == 5
-    assert at_once - seen.answers <= 1
+    assert measured.answers == 5
+    assert requests - measured.answers <= 1
 
 
-async def test_a_refusal_is_counted_apart_and_its_client_waits_as_it_is_told() -> None:
-    scripted, seen = await load(lambda number: BUSY % 1 if number == 1 else OK, clients=1, max_answers=3)
-    assert seen.statuses == {"200": 3, "503": 1}
-    assert seen.seconds >= 1
+async def test_a_503_is_counted_separately_and_its_client_waits_for_retry_after() -> None:
+    scripted, measured = await load(lambda number: BUSY % 1 if number == 1 else OK, clients=1, max_answers=3)
+    assert measured.statuses == {"200": 3, "503": 1}
+    assert measured.seconds >= 1
     assert scripted.connections == 2
 
 
-async def test_an_impatient_client_comes_again_at_once() -> None:
-    _, seen = await load(lambda number: BUSY % 60 if number == 1 else OK, clients=1, max_answers=3, impatient=True)
-    assert seen.statuses == {"200": 3, "503": 1}
-    assert seen.seconds < 20
+async def test_an_impatient_client_ignores_retry_after() -> None:
+    _, measured = await load(
+        lambda number: BUSY % 60 if number == 1 else OK, clients=1, max_answers=3, impatient=True
+    )
+    assert measured.statuses == {"200": 3, "503": 1}
+    assert measured.seconds < 20
 
 
-async def test_a_connection_that_ends_without_an_answer_is_a_reset() -> None:
-    _, seen = await load(lambda number: None if number % 5 == 0 else OK)
-    assert seen.statuses["200"] == 20
-    assert seen.statuses["reset"] >= 3
+async def test_a_connection_closed_without_a_response_is_a_reset() -> None:
+    _, measured = await load(lambda number: None if number % 5 == 0 else OK)
+    assert measured.statuses["200"] == 20
+    assert measured.statuses["reset"] >= 3
 
 
-async def test_a_request_without_an_answer_is_given_up_and_counted() -> None:
-    _, seen = await load(lambda number: b"" if number == 1 else OK, clients=1, max_answers=2, timeout=0.5)
-    assert seen.statuses == {"200": 2, "timeout": 1}
+async def test_a_request_without_a_response_times_out_and_is_counted() -> None:
+    _, measured = await load(lambda number: b"" if number == 1 else OK, clients=1, max_answers=2, timeout=0.5)
+    assert measured.statuses == {"200": 2, "timeout": 1}
 
 
-async def test_a_request_that_is_never_answered_is_unfinished() -> None:
-    _, seen = await load(lambda _: b"", clients=2, seconds=0.1, timeout=0.3)
-    assert (seen.answers, seen.unfinished) == (0, 2)
+async def test_a_request_without_a_response_at_the_end_is_unfinished() -> None:
+    _, measured = await load(lambda _: b"", clients=2, seconds=0.1, timeout=0.3)
+    assert (measured.answers, measured.unfinished) == (0, 2)
 
 
-async def test_what_is_no_http_is_malformed() -> None:
-    _, seen = await load(lambda number: b"hello\r\n\r\n" if number == 1 else OK, clients=1, max_answers=2)
-    assert seen.statuses == {"200": 2, "malformed": 1}
+async def test_a_response_that_is_not_http_is_malformed() -> None:
+    _, measured = await load(lambda number: b"hello\r\n\r\n" if number == 1 else OK, clients=1, max_answers=2)
+    assert measured.statuses == {"200": 2, "malformed": 1}
 
 
-async def test_a_server_that_is_not_there_is_refused() -> None:
-    scripted = Scripted(lambda _: OK)
+async def test_a_refused_connection_is_counted() -> None:
+    scripted = ScriptedServer(lambda _: OK)
     async with serving(scripted) as port:
         pass
     job = LoadJob(port=port, path="/", pictures="", clients=1, seconds=0.3, warmup=0.0, max_answers=9)
-    seen = await Run(job, [b"x"]).go()
-    assert seen.answers == 0
-    assert seen.statuses["refused"] >= 1
+    measured = await Run(job, [b"x"]).go()
+    assert measured.answers == 0
+    assert measured.statuses["refused"] >= 1
 
 
 @pytest.mark.timeout(120)
-def test_as_a_process_it_reaches_the_null_server_and_shows_its_own_cost(tmp_path: Path) -> None:
+def test_the_process_measures_the_null_server_and_its_own_cpu_time(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(bytes(50_000))
     command = [sys.executable, "-m", "runtime.bench.null_server"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as null:
@@ -171,7 +173,7 @@ def test_as_a_process_it_reaches_the_null_server_and_shows_its_own_cost(tmp_path
             )
         finally:
             null.kill()
-    seen = json.loads(done.stdout)
-    assert seen["statuses"] == {"200": 2000}
-    assert seen["generator_cpu_seconds"] > 0
-    assert seen["server_cpu_seconds"] > 0
+    measured = json.loads(done.stdout)
+    assert measured["statuses"] == {"200": 2000}
+    assert measured["generator_cpu_seconds"] > 0
+    assert measured["server_cpu_seconds"] > 0

@@ -1,4 +1,4 @@
-"""Every target has its turn in every round, none always behind the same other, and options are understood."""
+"""The order of the targets in each round, and the options."""
 
 import pytest
 
@@ -11,29 +11,29 @@ def test_int8_adds_a_limit_and_a_server_but_no_second_baseline() -> None:
     assert names == ["limit FP32", "server FP32", "limit INT8", "server INT8", "baseline FP32"]
 
 
-def test_every_round_has_every_target_once() -> None:
-    everyone = targets(("FP32", "INT8"))
+def test_every_round_measures_every_target_once() -> None:
+    all_targets = targets(("FP32", "INT8"))
     for number in range(7):
-        assert sorted(order(everyone, number)) == sorted(everyone)
+        assert sorted(order(all_targets, number)) == sorted(all_targets)
 
 
-def test_no_target_always_follows_the_same_other() -> None:
-    everyone = targets(("FP32",))
-    rounds = [order(everyone, number) for number in range(7)]
-    before = {
-        target: {turn[turn.index(target) - 1] for turn in rounds if turn[0] != target} for target in everyone
+def test_no_target_always_follows_the_same_target() -> None:
+    all_targets = targets(("FP32",))
+    rounds = [order(all_targets, number) for number in range(7)]
+    predecessors = {
+        target: {turn[turn.index(target) - 1] for turn in rounds if turn[0] != target} for target in all_targets
     }
-    assert all(len(others) == 2 for others in before.values())
+    assert all(len(others) == 2 for others in predecessors.values())
 
 
-def test_the_main_comparison_has_seven_slices_of_each() -> None:
+def test_the_default_comparison_has_seven_rounds() -> None:
     options = command._options(command._parser().parse_args([]))
     assert options.rounds >= 7
     assert options.clients == (1, 8, 50, 200)
     assert options.form
 
 
-def test_a_quick_run_can_be_changed_like_any_other() -> None:
+def test_options_override_those_of_a_quick_run() -> None:
     arguments = [
         "--quick",
         "--seconds",
@@ -55,8 +55,8 @@ def test_a_quick_run_can_be_changed_like_any_other() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--precision", "FP16"], ["--clients", "eight"], ["--rounds", "0"], ["--seconds", "-1"]]
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as refused:
+def test_an_invalid_option_is_rejected(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
         command._parser().parse_args(arguments)
-    assert refused.value.code == 2
+    assert raised.value.code == 2
     assert arguments[0] in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What Linux says of a process is read right, whatever the program is called."""
+"""CPU time and memory of a process are parsed from /proc, whatever the name of its program."""
 
 import os
 import time
@@ -18,11 +18,11 @@ Shared_Clean:      20000 kB
 """
 
 
-def test_cpu_seconds_are_user_and_system_time_behind_a_name_with_brackets_and_spaces() -> None:
+def test_cpu_seconds_are_user_and_system_time_also_for_a_name_with_brackets_and_spaces() -> None:
     assert procfs.parse_stat(STAT, ticks_per_second=100) == pytest.approx(13.0)
 
 
-def test_what_is_no_stat_line_is_refused() -> None:
+def test_an_invalid_stat_line_is_an_error() -> None:
     with pytest.raises(BenchError, match=r"/proc/PID/stat"):
         procfs.parse_stat("4242 (python) S 1", ticks_per_second=100)
 
@@ -31,21 +31,21 @@ def test_memory_is_in_bytes() -> None:
     assert procfs.parse_smaps_rollup(ROLLUP) == procfs.Memory(pss=150016 * 1024, rss=161024 * 1024)
 
 
-def test_a_kernel_without_pss_is_told_so() -> None:
+def test_a_kernel_without_pss_is_an_error() -> None:
     with pytest.raises(BenchError, match="Linux"):
         procfs.parse_smaps_rollup("Rss:  12 kB\n")
 
 
-def test_this_process_takes_cpu_and_memory() -> None:
+def test_this_process_uses_cpu_and_memory() -> None:
     before = procfs.cpu_seconds(os.getpid())
-    begin = time.process_time()
-    while time.process_time() - begin < 0.1:
+    start = time.process_time()
+    while time.process_time() - start < 0.1:
         pass
     assert 0.05 <= procfs.cpu_seconds(os.getpid()) - before < 10
     memory = procfs.memory(os.getpid())
     assert 1_000_000 < memory.pss <= memory.rss
 
 
-def test_a_process_that_is_gone_is_named() -> None:
+def test_the_error_for_a_process_that_does_not_exist_names_it() -> None:
     with pytest.raises(BenchError, match="4194999"):
-        procfs.cpu_seconds(4_194_999)  # above the kernel's largest id
+        procfs.cpu_seconds(4_194_999)  # larger than the kernel's largest pid

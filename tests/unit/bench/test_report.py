@@ -1,4 +1,4 @@
-"""The table lines up and says what a reader needs; the record reads back as it was; the picture is a picture."""
+"""The table, the file of results, and the plot."""
 
 import dataclasses
 import math
@@ -10,11 +10,11 @@ from PIL import Image
 
 from runtime.bench import plot, results, table
 from runtime.bench.results import SERVER
-from tests.unit.bench.support import good_results, made_slice
+from tests.unit.bench.support import good_results, make_slice
 from tools.paths import REPOSITORY
 
 
-def test_columns_line_up() -> None:
+def test_columns_are_aligned() -> None:
     lines = table.aligned([("a", "b", "c"), ("longer", "x", "10"), ("y", "longest", "5")]).splitlines()
     assert lines == [
         "a       b         c",
@@ -24,7 +24,7 @@ def test_columns_line_up() -> None:
     ]
 
 
-def test_the_table_gives_median_and_range_of_rates_and_of_ratios() -> None:
+def test_the_table_has_median_and_range_of_rates_and_ratios() -> None:
     text = table.render(good_results())
     row = next(line for line in text.splitlines() if line.startswith("50 ") and "server fp32" in line)
     assert "91.0 (90.0-92.0)" in row
@@ -34,19 +34,19 @@ def test_the_table_gives_median_and_range_of_rates_and_of_ratios() -> None:
     assert "server fp32: 63 of 63 pictures have the baseline's class" in text
 
 
-def test_what_was_not_200_is_counted_by_status() -> None:
+def test_responses_other_than_200_are_counted_by_status() -> None:
     found = good_results()
     found.slices[1] = dataclasses.replace(found.slices[1], statuses={"200": 9, "503": 4, "reset": 1}, unfinished=2)
     assert "4 x 503, 1 x reset, 2 x unfinished" in table.render(found)
 
 
-def test_results_read_back_as_they_were_written(tmp_path: Path) -> None:
+def test_results_round_trip_through_their_file(tmp_path: Path) -> None:
     found = good_results(("FP32", "INT8"))
     found.write(tmp_path / "results.json")
     assert results.read(tmp_path / "results.json") == found
 
 
-def test_a_slice_without_an_answer_is_kept_and_shown(tmp_path: Path) -> None:
+def test_a_slice_without_responses_is_kept_and_shown(tmp_path: Path) -> None:
     found = good_results(rounds=1)
     empty = {"answers": 0, "statuses": {"reset": 3}, "p50": math.nan, "p95": math.nan, "p99": math.nan}
     found.slices = [
@@ -54,13 +54,13 @@ def test_a_slice_without_an_answer_is_kept_and_shown(tmp_path: Path) -> None:
         for entry in found.slices
     ]
     found.write(tmp_path / "results.json")
-    again = results.read(tmp_path / "results.json")
-    assert math.isnan(again.select(SERVER, "FP32", 8)[0].p99)
-    assert "3 x reset" in table.render(again)
-    plot.draw(again, tmp_path / "results.png")
+    read = results.read(tmp_path / "results.json")
+    assert math.isnan(read.select(SERVER, "FP32", 8)[0].p99)
+    assert "3 x reset" in table.render(read)
+    plot.draw(read, tmp_path / "results.png")
 
 
-def test_the_picture_has_a_row_more_where_memory_was_followed(tmp_path: Path) -> None:
+def test_the_plot_has_another_row_if_memory_was_measured_over_time(tmp_path: Path) -> None:
     found = good_results(("FP32", "INT8"))
     plot.draw(found, tmp_path / "with.png")
     plot.draw(dataclasses.replace(found, curves=[]), tmp_path / "without.png")
@@ -71,12 +71,12 @@ def test_the_picture_has_a_row_more_where_memory_was_followed(tmp_path: Path) ->
         assert {(0x6F, 0xA8, 0xDC), (0x1A, 0x56, 0xA5), (0xE8, 0x93, 0x5A)} <= colours
 
 
-def test_matplotlib_is_loaded_by_the_step_that_draws_alone() -> None:
-    look = "import runtime.bench.__main__, runtime.bench.child, sys; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", look], cwd=REPOSITORY, check=False).returncode == 0
+def test_matplotlib_is_imported_only_to_draw() -> None:
+    program = "import runtime.bench.__main__, runtime.bench.child, sys; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False).returncode == 0
 
 
-def test_cpu_is_given_for_a_thousand_answers() -> None:
-    entry = made_slice(SERVER, "FP32", 8, answers=50, cpu_seconds=0.6)
+def test_cpu_time_is_per_thousand_responses() -> None:
+    entry = make_slice(SERVER, "FP32", 8, answers=50, cpu_seconds=0.6)
     assert entry.cpu_per_thousand == 12.0
     assert math.isnan(dataclasses.replace(entry, answers=0).cpu_per_thousand)

@@ -1,4 +1,4 @@
-"""The whole benchmark, very short, on the bundled model: what it writes is complete and plausible."""
+"""A very short run of the whole benchmark with the bundled model: its results are complete and plausible."""
 
 import json
 import subprocess
@@ -21,14 +21,14 @@ SHORT = (
 
 
 @pytest.mark.timeout(1800)
-def test_a_short_run_measures_everything_and_says_what_it_left_out(tmp_path: Path) -> None:
+def test_a_short_run_measures_everything_and_reports_what_it_skipped(tmp_path: Path) -> None:
     bundled = model_folder.bundled(model_folder.BUNDLED_NAME)
     assert bundled is not None
     source = tmp_path / "fp32"
     source.mkdir()
     for name in (model_folder.GRAPH, model_folder.LABELS, model_folder.CONFIG):
         (source / name).write_bytes((bundled / name).read_bytes())
-    (tmp_path / "photographs").mkdir()  # none of them of the right size: pictures are made
+    (tmp_path / "photographs").mkdir()  # empty, so pictures are generated
     command = [
         sys.executable,
         "-m",
@@ -49,22 +49,24 @@ def test_a_short_run_measures_everything_and_says_what_it_left_out(tmp_path: Pat
     assert done.returncode in {0, 1}, done.stdout + done.stderr
     assert "skipping INT8: fp32 has no model.int8.onnx" in done.stdout
     assert "generated pictures, 500x375 JPEG" in done.stdout
-    seen = results.read(tmp_path / "out" / "results.json")
-    assert [(entry.target, entry.precision) for entry in seen.slices] == [
+    found = results.read(tmp_path / "out" / "results.json")
+    assert [(entry.target, entry.precision) for entry in found.slices] == [
         (LIMIT, "FP32"),
         (SERVER, "FP32"),
         (BASELINE, "FP32"),
     ]
-    assert all(entry.answers > 0 and entry.cpu_seconds > 0 for entry in seen.slices)
-    assert all(set(entry.statuses) == {"200"} for entry in seen.slices)
-    assert [entry.target for entry in seen.footprints] == [SERVER, BASELINE]
-    assert all(40e6 < entry.pss < 1e9 and entry.imports[0] > 0 for entry in seen.footprints)
-    assert seen.curves[0].points[-1][0] >= 60
-    # Both pipelines are right, so they name nearly all pictures alike.
-    assert seen.agreements[0].same >= 0.9 * seen.agreements[0].pictures
+    assert all(entry.answers > 0 and entry.cpu_seconds > 0 for entry in found.slices)
+    assert all(set(entry.statuses) == {"200"} for entry in found.slices)
+    assert [entry.target for entry in found.footprints] == [SERVER, BASELINE]
+    assert all(40e6 < entry.pss < 1e9 and entry.imports[0] > 0 for entry in found.footprints)
+    assert found.curves[0].points[-1][0] >= 60
+    # Both pipelines are correct, so they return the same class for nearly all pictures.
+    assert found.agreements[0].same >= 0.9 * found.agreements[0].pictures
     with Image.open(tmp_path / "out" / "results.png") as picture:
         assert picture.format == "PNG"
-    assert "50 clients: images/s / limit's: required: at least 0.85" in done.stdout  # not judged: not measured
+    assert (
+        "50 clients: images/s / limit's: required: at least 0.85" in done.stdout
+    )  # not judged, because it was not measured
 
 
 @pytest.mark.timeout(120)
@@ -90,7 +92,7 @@ def test_the_bare_import_loads_every_package_that_the_server_does() -> None:
     assert server == bare
 
 
-def test_photographs_of_the_right_size_are_taken_and_others_are_not(tmp_path: Path) -> None:
+def test_only_photographs_of_the_right_size_are_used(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     out.mkdir()
@@ -105,7 +107,7 @@ def test_photographs_of_the_right_size_are_taken_and_others_are_not(tmp_path: Pa
     assert [file.name for file in out.iterdir()] == ["right.jpg"]
 
 
-def test_pictures_that_are_made_are_alike_every_time_and_as_large_as_photographs(tmp_path: Path) -> None:
+def test_generated_pictures_are_reproducible_and_as_large_as_photographs(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
@@ -125,6 +127,6 @@ def test_a_bare_graph_becomes_a_folder_that_the_baseline_can_read(tmp_path: Path
     assert len((tmp_path / "out" / "labels.txt").read_text().splitlines()) == 10
 
 
-def test_a_model_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_model_names_it(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="nothing-here"):
         model.write(tmp_path / "out", tmp_path / "nothing-here")

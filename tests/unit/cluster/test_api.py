@@ -1,4 +1,4 @@
-"""The client against a real TLS server that, like an API server, requires a client certificate of its CA."""
+"""The client with a real TLS server that requires a client certificate, as an API server does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NODE = {"metadata": {"name": "a"}}
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One node, `a`; nothing else exists, and `/readyz` responds in plain text."""
+    """Serves the node `a`, a few errors, and `/readyz` in plain text."""
 
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -102,7 +102,7 @@ def kubeconfig(server: _Server, tmp_path: Path) -> Path:
     return server.kubeconfig(tmp_path / "kubeconfig")
 
 
-def test_it_authenticates_with_its_kubeconfigs_certificate_and_ignores_proxy_settings(
+def test_the_client_authenticates_with_the_certificate_of_its_kubeconfig_and_ignores_proxy_settings(
     server: _Server, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
@@ -112,8 +112,8 @@ def test_it_authenticates_with_its_kubeconfigs_certificate_and_ignores_proxy_set
     assert server.requests == [("me", "/readyz", ""), ("me", "/api/v1/nodes", "labelSelector=a%3Db")]
 
 
-def test_it_closes_its_connections(server: _Server, kubeconfig: Path) -> None:
-    # the server has one thread for each open connection
+def test_the_client_closes_its_connections(server: _Server, kubeconfig: Path) -> None:
+    # the server has a thread for each open connection
     before = threading.active_count()
     api = connect(kubeconfig)
     for _ in range(3):
@@ -131,12 +131,12 @@ def test_an_unready_or_unreachable_server_is_not_ready(server: _Server, kubeconf
 
 
 def test_a_server_certificate_of_another_ca_is_rejected(server: _Server, tmp_path: Path) -> None:
-    stranger = Authority(tmp_path / "other", "ca")
+    other = Authority(tmp_path / "other", "ca")
     path = tmp_path / "kubeconfig"
     write_kubeconfig(
         path,
         server=f"https://127.0.0.1:{server.server_port}",
-        authority=stranger.certificate,
+        authority=other.certificate,
         certificate=server.authority.issue("me", user="me"),
         context="test",
     )
@@ -164,7 +164,7 @@ def test_a_patch_is_a_merge_patch(kubeconfig: Path) -> None:
     assert found == {"type": "application/merge-patch+json", "patch": {"spec": {"podCIDR": "10.0.0.0/24"}}}
 
 
-def test_a_warning_is_passed_on(kubeconfig: Path) -> None:
+def test_a_warning_is_passed_to_the_handler(kubeconfig: Path) -> None:
     warned: list[str] = []
     assert connect(kubeconfig, on_warning=warned.append).get("nodes", "a") == _NODE
     assert warned == ['GET /api/v1/nodes/a: 299 - "old version"']

@@ -1,4 +1,4 @@
-"""Command lines keep the cluster's promises: RBAC, an audit log, no external listeners."""
+"""The command lines and configurations of the cluster's components: RBAC, an audit log, no external listeners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from e2e.cluster.controlplane import (
 )
 
 _STATE = Path("/state")
-_INSIDE = ("127.0.0.1", "10.88.0.1")
+_INTERNAL_ADDRESSES = ("127.0.0.1", "10.88.0.1")
 _TEST = Settings(port=1, etcd_port=2, etcd_peer_port=3)
 
 
@@ -44,7 +44,7 @@ def test_nothing_listens_on_an_external_address() -> None:
     bound += [kubelet["address"], kubelet["healthzBindAddress"]]
     bound += [proxy["healthzBindAddress"].split(":")[0], proxy["metricsBindAddress"].split(":")[0]]
     assert len(bound) == 9
-    assert set(bound) <= set(_INSIDE)
+    assert set(bound) <= set(_INTERNAL_ADDRESSES)
     assert 'stream_server_address = "127.0.0.1"' in containerd.configuration(_STATE, pause_image="p")
     assert kubelet["readOnlyPort"] == 0
 

@@ -1,4 +1,4 @@
-"""Images have containerd's names, and program images can be loaded by containerd."""
+"""The names of images in containerd, and the archives of the program images."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_program_image_is_a_docker_archive_with_the_right_layer_digest(
     assert config["architecture"] == "amd64"
 
 
-def test_a_file_that_is_not_an_archive_is_rejected_by_name(tmp_path: Path) -> None:
+def test_the_error_for_a_file_that_is_not_an_archive_names_it(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"no archive at all")
     with pytest.raises(ClusterError, match=r"x\.tar is not a docker-archive"):
         archive_images(tmp_path / "x.tar")

@@ -10,14 +10,14 @@ from e2e.cluster.leftovers import cni_results
 _STATE = Path("/var/lib/state")
 
 
-def test_results_of_other_networks_are_left_alone(tmp_path: Path) -> None:
+def test_results_of_other_networks_are_not_removed(tmp_path: Path) -> None:
     for name, sandbox in (
         ("ours-eth0", f"{_STATE}/netns/a"),
         ("other-eth0", "/run/netns/b"),
         ("near", f"{_STATE}2/c"),
     ):
-        note = {"result": {"interfaces": [{"name": "lo", "sandbox": sandbox}]}}
-        (tmp_path / name).write_text(json.dumps(note, separators=(",", ":")))
+        result = {"result": {"interfaces": [{"name": "lo", "sandbox": sandbox}]}}
+        (tmp_path / name).write_text(json.dumps(result, separators=(",", ":")))
     assert cni_results(_STATE, tmp_path) == [tmp_path / "ours-eth0"]
 
 

@@ -40,7 +40,7 @@ def test_a_table_without_our_chains_is_unchanged() -> None:
     )
 
 
-def test_other_networks_that_overlap_our_ranges_are_named() -> None:
+def test_other_networks_that_overlap_our_ranges_are_listed() -> None:
     routes = [
         {"dst": "default", "dev": "eth0"},
         {"dst": "10.88.0.0/16", "dev": "podman0"},

@@ -28,11 +28,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> programs.Module:
-    """A module with its own program; Go and its build cache are the real ones, results are not kept."""
+    """A module with its own small program, built with the real Go and build cache into a temporary folder."""
     try:
         golang.ensure(programs.PAUSE.minimum_go)
     except ClusterError as error:
-        pytest.skip(f"there is no Go: {error}")
+        pytest.skip(f"Go is not available: {error}")
     monkeypatch.setattr(programs, "cache_dir", lambda: tmp_path / "cache")
     folder = tmp_path / "source" / "tiny"
     folder.mkdir(parents=True)
@@ -93,7 +93,7 @@ def test_kubectl_has_the_clusters_minor_version() -> None:
     assert programs.KUBERNETES.version.startswith(f"v{locked.group(1)}.")
 
 
-def test_a_release_that_go_mod_does_not_require_is_named() -> None:
+def test_the_error_for_a_release_that_go_mod_does_not_require_names_it() -> None:
     other = dataclasses.replace(programs.ETCD, release="example.test/other")
     with pytest.raises(ClusterError, match=r"etcd.go\.mod does not require example\.test/other"):
         assert other.version

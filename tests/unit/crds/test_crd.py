@@ -1,4 +1,4 @@
-"""Names, columns and subresources of the CRD."""
+"""Names, printer columns, subresources and rules of the CRD."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tests import crd
 
 
 def _version() -> dict[str, Any]:
-    found: dict[str, Any] = crd.load(crd.SOURCE)["spec"]["versions"][0]
+    found: dict[str, Any] = crd.load(crd.DEFINITION)["spec"]["versions"][0]
     return found
 
 
 def test_names_are_those_that_the_operator_uses() -> None:
-    spec = crd.load(crd.SOURCE)["spec"]
+    spec = crd.load(crd.DEFINITION)["spec"]
     assert (spec["group"], spec["names"]["kind"], spec["names"]["plural"]) == (GROUP, KIND, PLURAL)
     assert spec["names"]["shortNames"] == ["ic", "icl"]
     assert spec["scope"] == "Namespaced"
     assert [version["name"] for version in spec["versions"]] == [VERSION]
-    assert crd.load(crd.SOURCE)["metadata"]["name"] == f"{PLURAL}.{GROUP}"
+    assert crd.load(crd.DEFINITION)["metadata"]["name"] == f"{PLURAL}.{GROUP}"
 
 
-def test_kubectl_get_shows_the_columns_that_people_look_for() -> None:
+def test_kubectl_get_shows_the_documented_columns() -> None:
     columns = _version()["additionalPrinterColumns"]
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
@@ -31,7 +31,7 @@ def test_kubectl_get_shows_the_columns_that_people_look_for() -> None:
     assert wide == ["PRECISION", "IMAGE"]
 
 
-def test_kubectl_scale_finds_replicas_and_selector() -> None:
+def test_the_scale_subresource_has_replicas_and_selector() -> None:
     assert _version()["subresources"] == {
         "status": {},
         "scale": {
@@ -42,6 +42,6 @@ def test_kubectl_scale_finds_replicas_and_selector() -> None:
     }
 
 
-def test_rules_are_where_fields_depend_on_each_other() -> None:
+def test_only_nodes_with_dependent_fields_have_rules() -> None:
     rules = {path for path, node in crd.nodes(crd.schema()) if "x-kubernetes-validations" in node}
     assert rules == {"spec", "spec.model", "spec.autoscaling", "spec.resources", "spec.rollout"}

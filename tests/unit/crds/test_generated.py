@@ -1,4 +1,4 @@
-"""The files that `make generate` writes are those that come from the API's description."""
+"""The files that `make generate` writes are current and complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_generated_file_is_current(name: str) -> None:
     assert (crd.FOLDER / name).read_text() == generate.files()[name], "run make generate"
 
 
-def test_the_generator_writes_its_files_over_older_ones(tmp_path: Path) -> None:
+def test_the_generator_overwrites_older_files(tmp_path: Path) -> None:
     (tmp_path / "REFERENCE.md").write_text("old")
     generate.main(tmp_path)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == generate.files()
@@ -35,7 +35,7 @@ def test_the_reference_page_has_every_field_and_every_rule() -> None:
             assert f"\n- {rule['message']}\n" in page
 
 
-def test_a_row_of_the_reference_page_has_type_default_and_what_is_allowed() -> None:
+def test_a_row_of_the_reference_page_has_type_default_and_allowed_values() -> None:
     page = generate.files()["REFERENCE.md"]
     for row in (
         "| `replicas` | integer | `1` | 0 to 1000 | Number of pods",

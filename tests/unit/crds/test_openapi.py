@@ -1,16 +1,16 @@
-"""The CRD is what the newest Kubernetes takes for one."""
+"""The CRD matches the newest Kubernetes' own schema of CRDs."""
 
 from __future__ import annotations
 
 from tests import crd, openapi
 
 
-def test_the_newest_kubernetes_takes_the_definition() -> None:
-    assert not openapi.errors(crd.load(crd.SOURCE))
+def test_the_crd_matches_the_schema_of_the_newest_kubernetes() -> None:
+    assert not openapi.errors(crd.load(crd.DEFINITION))
 
 
-def test_a_field_that_kubernetes_does_not_know_is_noticed() -> None:
-    definition = crd.load(crd.SOURCE)
+def test_an_unknown_field_is_detected() -> None:
+    definition = crd.load(crd.DEFINITION)
     definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["minimun"] = 1
     definition["spec"]["names"]["short"] = "ic"
     errors = openapi.errors(definition)

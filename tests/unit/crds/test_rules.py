@@ -1,4 +1,4 @@
-"""The API server and the operator check the same: each rule in CEL and in Python, and each field's bounds."""
+"""The API server and the operator agree: on each rule in CEL and in Python, and on each field's bounds."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 _SPEC = crd.schema()["properties"]["spec"]
 _SAMPLES = [*crd.samples("valid"), *crd.samples("invalid")]
-_STORED = [sample for sample in _SAMPLES if not sample.refused_by_schema]
-_REFUSED = [sample for sample in _SAMPLES if sample.refused_by_schema]
+_STORED = [sample for sample in _SAMPLES if not sample.rejected_by_schema]
+_REJECTED = [sample for sample in _SAMPLES if sample.rejected_by_schema]
 _SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
 _CONFIG = OperatorConfig(runtime_image="runtime:test", catalogue=parse_catalogue(crd.CATALOGUE.read_text()))
 
 
-def _every(**choices: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield every choice of values; None is a field that is absent."""
+def _combinations(**choices: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield every combination of values; None means that the field is absent."""
     for values in itertools.product(*choices.values()):
         yield {name: value for name, value in zip(choices, values, strict=True) if value is not None}
 
 
 def _specs() -> Iterator[dict[str, Any]]:
-    for model in _every(
+    for model in _combinations(
         name=(None, "mobilenet-v2"),
         uri=(None, "https://models.example.org/m.onnx", "s3://models/m.onnx", "pvc://models/m.onnx"),
         sha256=(None, _SHA256),
@@ -40,9 +40,9 @@ def _specs() -> Iterator[dict[str, Any]]:
         s3=(None, {}, {"region": "eu-west-3"}),
     ):
         yield {"model": model}
-    for autoscaling in _every(minReplicas=(None, 1, 2, 3, 11), maxReplicas=(None, 1, 2, 10)):
+    for autoscaling in _combinations(minReplicas=(None, 1, 2, 3, 11), maxReplicas=(None, 1, 2, 10)):
         yield {"autoscaling": autoscaling}
-    for rollout in _every(maxSurge=(None, 0, 1), maxUnavailable=(None, 0, 1)):
+    for rollout in _combinations(maxSurge=(None, 0, 1), maxUnavailable=(None, 0, 1)):
         yield {"rollout": rollout}
     for size, queue in itertools.product((None, 1, 8, 64), (None, 1, 7, 8, 63, 64, 65)):
         yield {**dict(_part("batching", maxBatchSize=size)), **dict(_part("limits", maxQueueSize=queue))}
@@ -51,21 +51,21 @@ def _specs() -> Iterator[dict[str, Any]]:
         "memory": (None, 1, "512Mi", "0.5Gi", "512M", "536870913", "1Gi", 2**29),
     }.items():
         for request, limit in itertools.product(values, values):
-            asked, most = (
+            requests, limits = (
                 dict(_part("requests", **{resource: request})),
                 dict(_part("limits", **{resource: limit})),
             )
-            yield {"resources": {**asked, **most}}
+            yield {"resources": {**requests, **limits}}
 
 
 def _part(part: str, **fields: Any) -> Iterator[tuple[str, Any]]:
-    given = {name: value for name, value in fields.items() if value is not None}
-    if given:
-        yield part, given
+    present = {name: value for name, value in fields.items() if value is not None}
+    if present:
+        yield part, present
 
 
 def _rules(part: Part, stored: dict[str, Any]) -> Iterator[tuple[Rule, Part, dict[str, Any]]]:
-    """Yield every rule that CEL has too, with the part and the stored object that it is about."""
+    """Yield every rule that also exists in CEL, with the part and the stored object that it applies to."""
     for rule in part.rules():
         if rule.cel is not None:
             yield rule, part, stored
@@ -91,8 +91,8 @@ def test_cel_and_python_agree_on_a_sample(sample: crd.Sample) -> None:
     spec = sample.document.get("spec") or {}
     try:
         assert _outcomes(spec)
-    except ValidationError:  # a value that the operator alone refuses
-        assert set(sample.promises) == {"condition"}
+    except ValidationError:  # a value that only the operator rejects
+        assert set(sample.expected) == {"condition"}
 
 
 def test_cel_and_python_agree_on_every_combination_of_the_fields_that_rules_read() -> None:
@@ -103,14 +103,14 @@ def test_cel_and_python_agree_on_every_combination_of_the_fields_that_rules_read
     assert outcomes == {(message, holds) for message in messages for holds in (True, False)}
 
 
-@pytest.mark.parametrize("sample", _REFUSED, ids=lambda sample: sample.path.stem)
-def test_the_operator_refuses_the_field_that_the_schema_refuses(sample: crd.Sample) -> None:
-    # as an older CRD would have let it through
+@pytest.mark.parametrize("sample", _REJECTED, ids=lambda sample: sample.path.stem)
+def test_the_operator_rejects_the_field_that_the_schema_rejects(sample: crd.Sample) -> None:
+    # an older CRD may accept it
     with pytest.raises(InvalidSpecError) as raised:
         parse({"metadata": {}, "spec": crd.defaulted(sample.document["spec"], _SPEC)}, config=_CONFIG)
     for error in sample.errors:
         field, _, text = error.removeprefix("<nil>").removeprefix(".").partition(": ")
-        if not field.startswith("spec.") or "Checked value" in text:  # the same field again, in other words
+        if not field.startswith("spec.") or "Checked value" in text:  # a second error for the same field
             continue
         parent, _, name = field.rpartition(".")
         start = f"{parent}: {name} is required" if text == "Required value" else f"{field}: "

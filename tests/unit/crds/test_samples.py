@@ -1,4 +1,4 @@
-"""Every sample is what it says it is: valid, or refused with the error in its comment."""
+"""Every sample is valid, or is rejected with the error in its comment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests import crd
 
 _VALID = crd.samples("valid")
 _INVALID = crd.samples("invalid")
-_REFUSED = [sample for sample in _INVALID if sample.refused_by_schema]
-_LET_THROUGH = [sample for sample in _INVALID if not sample.refused_by_schema]
+_REJECTED = [sample for sample in _INVALID if sample.rejected_by_schema]
+_ACCEPTED = [sample for sample in _INVALID if not sample.rejected_by_schema]
 
 
 def _name(sample: crd.Sample) -> str:
@@ -29,49 +29,49 @@ def _parse(document: dict[str, Any]) -> ImageClassifier:
 
 
 @pytest.mark.parametrize("sample", _VALID, ids=_name)
-def test_a_valid_sample_passes_the_schema_and_is_understood(sample: crd.Sample) -> None:
+def test_a_valid_sample_matches_the_schema_and_is_parsed(sample: crd.Sample) -> None:
     assert not crd.schema_errors(sample.document)
     assert _parse(sample.document).name == sample.document["metadata"]["name"]
 
 
 @pytest.mark.parametrize("sample", [*_VALID, *_INVALID], ids=_name)
-def test_a_sample_is_named_after_its_file(sample: crd.Sample) -> None:
+def test_a_sample_has_the_name_of_its_file(sample: crd.Sample) -> None:
     assert sample.document["metadata"]["name"] == sample.path.stem
 
 
 @pytest.mark.parametrize("sample", _INVALID, ids=_name)
-def test_an_invalid_sample_promises_either_a_refusal_or_a_condition(sample: crd.Sample) -> None:
-    assert set(sample.promises) in ({"error"}, {"condition"}, {"error-cel", "condition"})
+def test_the_comment_of_an_invalid_sample_has_an_error_or_a_condition(sample: crd.Sample) -> None:
+    assert set(sample.expected) in ({"error"}, {"condition"}, {"error-cel", "condition"})
 
 
-@pytest.mark.parametrize("sample", _REFUSED, ids=_name)
-def test_the_schema_refuses_what_is_promised_to_be_refused(sample: crd.Sample) -> None:
-    field = re.sub(r"\[\d+\]", "", sample.promises["error"].split(" ")[0].rstrip(":"))
+@pytest.mark.parametrize("sample", _REJECTED, ids=_name)
+def test_the_schema_rejects_the_field_in_the_comment(sample: crd.Sample) -> None:
+    field = re.sub(r"\[\d+\]", "", sample.expected["error"].split(" ")[0].rstrip(":"))
     errors = crd.schema_errors(sample.document)
     assert errors
-    # jsonschema counts items of lists and names a missing field in its message
+    # jsonschema's paths have the indexes of lists, and end above a missing field
     paths = [".".join(part for part in error.split(" ")[0].split(".") if not part.isdigit()) for error in errors]
     assert all(field.startswith(path) for path in paths)
 
 
-@pytest.mark.parametrize("sample", _LET_THROUGH, ids=_name)
-def test_the_operator_says_what_the_schema_cannot(sample: crd.Sample) -> None:
+@pytest.mark.parametrize("sample", _ACCEPTED, ids=_name)
+def test_the_operator_rejects_what_the_schema_cannot_express(sample: crd.Sample) -> None:
     assert not crd.schema_errors(sample.document)
     with pytest.raises(InvalidSpecError) as raised:
         _parse(sample.document)
-    assert str(raised.value) == sample.promises["condition"]
+    assert str(raised.value) == sample.expected["condition"]
 
 
-def test_the_sample_of_every_field_has_every_field_with_another_value_than_its_default() -> None:
+def test_the_sample_every_field_has_every_field_with_a_value_other_than_its_default() -> None:
     sample = next(sample for sample in _VALID if sample.path.stem == "every-field")
-    plain = crd.defaulted(yaml.safe_load("{metadata: {name: x}, spec: {autoscaling: {}}}"), crd.schema())
+    defaults = crd.defaulted(yaml.safe_load("{metadata: {name: x}, spec: {autoscaling: {}}}"), crd.schema())
     leaves = {path.removeprefix("spec.") for path, node in crd.nodes(crd.schema()) if _is_leaf(path, node)}
     fields = {path.removesuffix("{}") for path in leaves}
-    written = dict(_values(sample.document["spec"], fields))
-    filled_in = dict(_values(plain["spec"], fields))
-    assert fields - {"model.name"} == written.keys()
-    # the one that stays is the first choice of an enum whose other choices are used beside it
-    same = {path for path, value in written.items() if filled_in.get(path) == value}
+    values = dict(_values(sample.document["spec"], fields))
+    default_values = dict(_values(defaults["spec"], fields))
+    assert fields - {"model.name"} == values.keys()
+    # the exception is the first choice of an enum whose other choices are used in other fields
+    same = {path for path, value in values.items() if default_values.get(path) == value}
     assert same == {"autoscaling.behavior.scaleDown.selectPolicy"}
 
 
@@ -80,8 +80,8 @@ def _is_leaf(path: str, node: dict[str, Any]) -> bool:
 
 
 def _values(value: Any, fields: set[str], path: str = "") -> list[tuple[str, Any]]:
-    """Return the values of the fields; a map is one value, and so is what no field is."""
+    """Return the values of the fields by path; a map is one value, and so is an unknown field."""
     if path in fields or not isinstance(value, dict):
         return [(path, value)]
     inner = [(f"{path}.{key}" if path else str(key), below) for key, below in value.items()]
-    return [found for name, below in inner for found in _values(below, fields, name)]
+    return [pair for name, below in inner for pair in _values(below, fields, name)]

@@ -1,4 +1,4 @@
-"""The schema keeps the rules of Kubernetes' API conventions, field by field."""
+"""Each field of the schema follows Kubernetes' API conventions."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def test_every_field_is_described_in_a_sentence(path: str, node: dict[str, Any])
 
 
 @pytest.mark.parametrize(("path", "node"), _of_type("array", _NODES), ids=_ids(_of_type("array", _NODES)))
-def test_every_list_says_how_it_merges_and_is_bounded(path: str, node: dict[str, Any]) -> None:
+def test_every_list_has_a_list_type_and_a_maximum(path: str, node: dict[str, Any]) -> None:
     assert node["x-kubernetes-list-type"] in {"atomic", "map", "set"}
     assert node["maxItems"] > 0
 
 
 @pytest.mark.parametrize(("path", "node"), _of_type("string", _NODES), ids=_ids(_of_type("string", _NODES)))
-def test_every_text_is_bounded(path: str, node: dict[str, Any]) -> None:
+def test_every_string_has_a_maximum_length(path: str, node: dict[str, Any]) -> None:
     assert "enum" in node or "maxLength" in node or node.get("format") == "date-time"
 
 
 @pytest.mark.parametrize(("path", "node"), _of_type("integer", _SPEC), ids=_ids(_of_type("integer", _SPEC)))
-def test_every_number_of_the_spec_is_bounded_on_both_sides(path: str, node: dict[str, Any]) -> None:
+def test_every_number_of_the_spec_has_a_minimum_and_a_maximum(path: str, node: dict[str, Any]) -> None:
     assert node["minimum"] < node["maximum"]
     assert node["format"] in {"int32", "int64"}
 
 
-def test_quantities_are_bounded_as_numbers_and_as_texts() -> None:
+def test_quantities_are_bounded_as_numbers_and_as_strings() -> None:
     quantities = [node for _, node in _SPEC if node.get("x-kubernetes-int-or-string")]
     assert quantities
     for node in quantities:
@@ -64,7 +64,7 @@ def test_maps_are_bounded() -> None:
     assert all("maxProperties" in node for node in maps)
 
 
-def test_nothing_is_free_form() -> None:
+def test_no_field_is_free_form() -> None:
     free = [
         path
         for path, node in _NODES
@@ -76,11 +76,11 @@ def test_nothing_is_free_form() -> None:
 
 def test_enums_are_in_camel_case() -> None:
     for _, node in _NODES:
-        # the names of kinds of numbers are written as everybody writes them
+        # number formats keep their usual names
         assert all(re.fullmatch(r"[A-Z][A-Za-z]+|FP32|INT8", value) for value in node.get("enum", []))
 
 
-def test_objects_of_the_spec_are_filled_in_but_for_those_whose_presence_says_something() -> None:
+def test_objects_of_the_spec_have_defaults_except_those_that_enable_a_feature() -> None:
     objects = [
         path for path, node in _of_type("object", _SPEC) if node.get("default") != {} and not path.endswith("[]")
     ]
@@ -98,10 +98,10 @@ def test_objects_of_the_spec_are_filled_in_but_for_those_whose_presence_says_som
     ]
 
 
-def test_a_model_is_never_filled_in() -> None:
-    # a name filled in by the server would stay beside the uri that a later `kubectl apply` brings
+def test_no_model_is_a_default() -> None:
+    # a default name would remain in the object when a later `kubectl apply` sets a uri
     fields = crd.schema()["properties"]["spec"]["properties"]["model"]["properties"]
-    assert [name for name, field in fields.items() if "default" in field] == ["precision"]  # goes with every model
+    assert [name for name, field in fields.items() if "default" in field] == ["precision"]  # for every model
 
 
 def test_conditions_are_a_map_by_type() -> None:

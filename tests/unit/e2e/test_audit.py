@@ -39,7 +39,7 @@ def test_a_watch_with_two_stages_counts_once() -> None:
     assert count([_event(1, "watch", resource="pods")] * 2).total() == 1
 
 
-def test_only_writes_of_the_one_user_are_writes() -> None:
+def test_only_writes_of_the_given_user_are_returned() -> None:
     counted = count(
         [
             _event(1, "watch", resource="pods"),
@@ -87,6 +87,6 @@ def test_a_position_in_a_deleted_file_is_an_error(tmp_path: Path) -> None:
         list(lines_since(log, LogPosition(inode=0, offset=0)))
 
 
-def test_the_table_has_a_line_for_each() -> None:
+def test_the_table_has_a_line_for_each_key() -> None:
     lines = table(count([_event(1, resource="pods"), _event(2, user="a")])).splitlines()
     assert [line.split() for line in lines] == [["1", "a", "get", "/version"], ["1", OPERATOR, "get", "pods"]]

@@ -1,4 +1,4 @@
-"""The demo's tables are aligned, whatever their content."""
+"""The tables and the check of the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The installed manifests fit the server and use the cluster's image names."""
+"""The installed manifests have the cluster's image names, and a trimmed ServiceMonitor CRD."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_trimmed_service_monitor_is_a_subset_of_the_full_one() -> None:
     if not SHARED.is_dir():
         pytest.skip(f"the full CRD is not in {SHARED}: set IMAGECLASSIFIER_SHARED")
     full = yaml.safe_load((SHARED / "crds" / "servicemonitors.yaml").read_text())
-    assert _foreign(_schema(service_monitor_crd()), _schema(full)) == []
+    assert _differences(_schema(service_monitor_crd()), _schema(full)) == []
 
 
 def _schema(crd: dict[str, Any]) -> dict[str, Any]:
@@ -59,13 +59,13 @@ def _schema(crd: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _foreign(ours: dict[str, Any], full: dict[str, Any], path: str = "") -> list[str]:
-    """Where the trimmed schema differs from the full one, other than by missing properties."""
+def _differences(ours: dict[str, Any], full: dict[str, Any], path: str = "") -> list[str]:
+    """Return the paths at which the trimmed schema differs from the full one, except for missing properties."""
     found = []
     for key, value in ours.items():
         here = f"{path}.{key}"
         if isinstance(value, dict) and isinstance(full.get(key), dict):
-            found += _foreign(value, full[key], here)
+            found += _differences(value, full[key], here)
         elif value != full.get(key):
             found.append(here)
     return found

@@ -1,4 +1,4 @@
-"""With Docker, kind creates the cluster: these tests check its commands, but do not run kind."""
+"""The commands with which kind creates the cluster; these tests do not run kind."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_kind_is_not_usable_with_a_docker_client_alone(machine: _Machine) -> Non
 
 def test_a_cluster_is_created_with_its_own_kubeconfig(machine: _Machine) -> None:
     kind.up()
-    where = f"--name imageclassifier --kubeconfig {kind.kubeconfig_path()}"
-    assert machine.calls() == ["kind get clusters", f"kind create cluster {where} --wait 180s"]
+    options = f"--name imageclassifier --kubeconfig {kind.kubeconfig_path()}"
+    assert machine.calls() == ["kind get clusters", f"kind create cluster {options} --wait 180s"]
 
 
 def test_an_existing_cluster_is_reused(machine: _Machine) -> None:
@@ -75,7 +75,7 @@ def test_kinds_output_may_be_invalid_utf_8(machine: _Machine) -> None:
     assert not kind.running()
 
 
-def test_a_program_that_cannot_be_started_is_named(machine: _Machine, tmp_path: Path) -> None:
+def test_the_error_for_a_program_that_cannot_be_started_names_it(machine: _Machine, tmp_path: Path) -> None:
     (tmp_path / "bin" / "kind").write_bytes(b"")
     with pytest.raises(ClusterError, match="kind could not be started"):
         kind.running()
@@ -93,7 +93,7 @@ def test_the_cluster_is_deleted_by_its_name(machine: _Machine) -> None:
     assert machine.calls() == [f"kind delete cluster --name imageclassifier --kubeconfig {kind.kubeconfig_path()}"]
 
 
-def test_a_command_that_fails_is_named_with_what_it_printed(machine: _Machine) -> None:
+def test_the_error_for_a_failed_command_has_its_output(machine: _Machine) -> None:
     machine.program("kind", prints="no space left on device", status=1)
     with pytest.raises(ClusterError, match=r"(?s)kind get clusters failed:.*no space left"):
         kind.up()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Replaces kubectl by a script."""
+    """Returns a function that replaces kubectl with a script."""
 
     def replace(script: str) -> None:
         path = tmp_path / "kubectl"
@@ -50,7 +50,7 @@ def test_a_warning_handler_can_accept_warnings(kubectl: Callable[[str], None]) -
     assert warned == ["kubectl get ic: Warning: unpinned image"]
 
 
-def test_a_failure_of_kubectl_is_an_error_with_its_text(kubectl: Callable[[str], None]) -> None:
+def test_the_error_for_a_failure_of_kubectl_has_its_message(kubectl: Callable[[str], None]) -> None:
     kubectl('echo "not found" >&2; exit 1')
     with pytest.raises(KubectlError, match="not found"):
         kubectl_output(["get", "ic"], options=[])

@@ -1,4 +1,4 @@
-"""Start and stop of a cluster are commands; their exit status tells the test runner the result."""
+"""The commands that start and stop a cluster return their result as the exit status."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ def local_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cluster"
 
 
-def test_a_cluster_exists_once_its_folder_does(local_cluster: Path) -> None:
+def test_a_local_cluster_exists_if_its_folder_exists(local_cluster: Path) -> None:
     assert lifecycle.main(["exists"]) == 3
     local_cluster.mkdir()
     assert lifecycle.main(["exists"]) == 0
 
 
-def test_a_cluster_of_your_own_exists_and_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_your_own_cluster_exists_and_is_never_started_or_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "kubeconfig").touch()
     monkeypatch.setenv("E2E_KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.setenv("E2E_CONTEXT", "mine")
@@ -43,7 +45,9 @@ def test_the_local_cluster_needs_root(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "error: the local cluster needs root" in capsys.readouterr().err
 
 
-def test_root_may_start_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_root_can_start_the_local_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert lifecycle.main(["obstacle"]) == 0
     assert capsys.readouterr().out.strip() == ""

@@ -54,7 +54,7 @@ def test_every_second_request_opens_a_new_connection(server: tuple[Endpoint, typ
     assert f"{report.sent} requests, 0 failed" in str(report)
 
 
-def test_anything_but_a_200_is_a_failure(server: tuple[Endpoint, type[_Handler]]) -> None:
+def test_every_status_other_than_200_is_a_failure(server: tuple[Endpoint, type[_Handler]]) -> None:
     endpoint, handler = server
     handler.status = 503
     with steady(endpoint, b"image", per_second=100) as report:

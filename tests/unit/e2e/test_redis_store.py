@@ -1,4 +1,4 @@
-"""The Redis that is copied into a pod runs with only the files in its archive."""
+"""The Redis of the scenarios: its archive has all files that it needs, and its Service selects its pod."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_archive_holds_a_program_that_runs(tmp_path: Path) -> None:
+def test_the_archive_contains_a_working_redis(tmp_path: Path) -> None:
     if shutil.which("redis-check-rdb") is None:
-        pytest.skip("there is no redis-check-rdb: install Debian's package redis-tools")
+        pytest.skip("redis-check-rdb is not installed: install Debian's package redis-tools")
     with tarfile.open(fileobj=io.BytesIO(redis_store.archive()), mode="r|") as packed:
         packed.extractall(tmp_path)
     libraries = {file.name for file in (tmp_path / "lib").iterdir()}

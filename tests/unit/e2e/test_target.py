@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_default_is_the_local_cluster_whatever_the_default_kubeconfig() -> None:
+def test_the_default_is_the_local_cluster_whatever_kubeconfig_is_set() -> None:
     target = target_from({"KUBECONFIG": "/home/me/.kube/config"}, docker_responds=lambda: False)
     assert target.local
     assert not target.kind
@@ -23,7 +23,7 @@ def test_the_default_is_the_local_cluster_whatever_the_default_kubeconfig() -> N
     assert str(target.kubeconfig).endswith("imageclassifier-cluster/kubeconfig")
 
 
-def test_with_docker_it_is_a_kind_cluster_with_its_own_kubeconfig(
+def test_with_docker_the_default_is_a_kind_cluster_with_its_own_kubeconfig(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -47,7 +47,7 @@ def kubeconfig(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_named_cluster_is_used_as_named(kubeconfig: str) -> None:
+def test_the_cluster_in_the_environment_is_used(kubeconfig: str) -> None:
     env = {"E2E_KUBECONFIG": kubeconfig, "E2E_CONTEXT": "kind-a", "E2E_REGISTRY": "registry.example.org/team/"}
     target = target_from(env)
     assert not target.local
@@ -72,6 +72,6 @@ def test_a_registry_alone_is_rejected() -> None:
         target_from({"E2E_REGISTRY": "registry.example.org"})
 
 
-def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
+def test_a_kubeconfig_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="no such file"):
         target_from({"E2E_KUBECONFIG": str(tmp_path / "none"), "E2E_CONTEXT": "kind-a"})

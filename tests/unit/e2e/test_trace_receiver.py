@@ -1,17 +1,18 @@
-"""The trace receiver is a pod that the restricted profile accepts, and a program without our packages."""
+"""The trace receiver of the scenarios: a hardened pod, and a program without our packages."""
 
 from __future__ import annotations
 
 import ast
 
 from e2e.trace_receiver import PORT, endpoint, manifests
+from tests import pod_security
 
 
-def test_the_receiver_is_hardened() -> None:
+def test_the_receiver_meets_the_restricted_pod_security_standard() -> None:
     _, deployment, service = manifests("vision", "imageclassifier-runtime:0.1.0")
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod_security.violations(pod) == []
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -28,5 +29,5 @@ def test_its_program_imports_none_of_our_packages() -> None:
     assert not {name for name in imported if name.startswith(("e2e", "tests", "imageclassifier"))}
 
 
-def test_its_url_is_that_of_the_service() -> None:
+def test_the_url_is_that_of_the_service() -> None:
     assert endpoint("vision") == f"http://trace-receiver.vision.svc:{PORT}"

@@ -70,19 +70,19 @@ class ScriptedCluster:
 
 
 class StoredCluster(ScriptedCluster):
-    """Holds what is applied, by kind; a kind can be refused, and `mutate` changes all that is written."""
+    """Stores what is applied, by kind; writes of a kind can be rejected, and `mutate` changes what is stored."""
 
     def __init__(
         self,
         *live: dict[str, Any],
-        refused: Mapping[str, KubeError] | None = None,
+        rejected: Mapping[str, KubeError] | None = None,
         mutate: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self.mutate = mutate
         self.applied: list[str] = []
         self.live = {item["kind"]: item for item in live}
-        self.refused = refused or {}
+        self.rejected = rejected or {}
 
     async def serves(self, resource: Resource) -> bool:
         return False
@@ -93,8 +93,8 @@ class StoredCluster(ScriptedCluster):
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:
-        if resource.kind in self.refused:
-            raise self.refused[resource.kind]
+        if resource.kind in self.rejected:
+            raise self.rejected[resource.kind]
         self.applied.append(resource.kind)
         self.live[resource.kind] = copy.deepcopy({**manifest, "metadata": {"uid": "9", **manifest["metadata"]}})
         self.mutate(self.live[resource.kind])

@@ -25,19 +25,19 @@ def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
 
 async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPABILITIES) -> Applied:
     params = Params(ic=PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
-    wanted = build_all(params)
-    return await apply_children(cluster, PETS, wanted, capabilities=capabilities, overrides=Overrides())
+    desired = build_all(params)
+    return await apply_children(cluster, PETS, desired, capabilities=capabilities, overrides=Overrides())
 
 
 async def test_a_child_that_waits_for_its_finalizers_is_reported() -> None:
-    leaving = service(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.org/lb"])
-    cluster = StoredCluster(leaving)
+    terminating = service(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.org/lb"])
+    cluster = StoredCluster(terminating)
     applied = await one_pass(cluster)
     [problem] = applied.problems
     assert (problem.reason, problem.transient) == ("Terminating", True)
     assert "example.org/lb" in problem.message
-    assert not applied.again, "an immediate retry would be a busy loop until it is gone"
-    assert cluster.live["Service"] is leaving
+    assert not applied.again, "an immediate retry would be a busy loop until the child is deleted"
+    assert cluster.live["Service"] is terminating
 
 
 async def test_a_child_of_a_deleted_object_of_the_same_name_is_not_a_conflict() -> None:
@@ -54,10 +54,10 @@ async def test_an_object_of_another_owner_is_a_conflict(owners: list[dict[str, A
     assert (problem.reason, problem.transient) == ("NameConflict", False)
 
 
-async def test_a_failing_webhook_affects_one_child_only() -> None:
+async def test_a_failing_webhook_affects_only_its_child() -> None:
     text = 'Internal error occurred: failed calling webhook "check.example.org": connection refused'
     failed = UnreachableError(text, status=500, reason="InternalError")
-    cluster = StoredCluster(refused={"Deployment": failed})
+    cluster = StoredCluster(rejected={"Deployment": failed})
     [problem] = (await one_pass(cluster)).problems
     assert (problem.kind, problem.reason, problem.message) == ("Deployment", "WebhookFailed", text)
     assert "Service" in cluster.live
@@ -65,7 +65,7 @@ async def test_a_failing_webhook_affects_one_child_only() -> None:
 
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
 async def test_an_unreachable_server_ends_the_pass(status: int) -> None:
-    cluster = StoredCluster(refused={"Deployment": UnreachableError("etcdserver: timed out", status=status)})
+    cluster = StoredCluster(rejected={"Deployment": UnreachableError("etcdserver: timed out", status=status)})
     with pytest.raises(UnreachableError):
         await one_pass(cluster)
     assert "Service" not in cluster.live

@@ -36,8 +36,8 @@ PETS = ImageClassifier(
 LIMITED = [child for child in CHILDREN if child.capability is not None]
 
 
-class World(StoredCluster):
-    """Notes what is asked for, and serves all kinds but one."""
+class RecordingCluster(StoredCluster):
+    """Records reads, deletions and watches, and serves all kinds except one."""
 
     def __init__(self, *live: dict[str, Any], unserved: str = "") -> None:
         super().__init__(*live)
@@ -74,13 +74,13 @@ def live(kind: str) -> dict[str, Any]:
     return {"kind": kind, "metadata": {"name": "pets", "uid": "2", "ownerReferences": [owner]}}
 
 
-async def pass_over(cluster: World, capabilities: Capabilities = EVERYTHING) -> None:
-    """Apply no child at all."""
+async def apply_no_children(cluster: RecordingCluster, capabilities: Capabilities = EVERYTHING) -> None:
+    """Run one pass with no desired children."""
     await apply_children(cluster, PETS, {}, capabilities=capabilities, overrides=Overrides())
 
 
 async def test_every_child_and_the_pods_are_watched() -> None:
-    cluster = World()
+    cluster = RecordingCluster()
     controller = Controller(cluster, config=CONFIG, namespaces=[None], metrics=Metrics())
     running = asyncio.create_task(controller.run())
     expected = {*(child.resource for child in CHILDREN), PODS}
@@ -93,18 +93,18 @@ async def test_every_child_and_the_pods_are_watched() -> None:
 
 
 async def test_optional_children_are_deleted_in_the_order_of_the_table() -> None:
-    cluster = World(*(live(child.kind) for child in CHILDREN))
-    await pass_over(cluster)
+    cluster = RecordingCluster(*(live(child.kind) for child in CHILDREN))
+    await apply_no_children(cluster)
     assert cluster.deleted == [child.kind for child in CHILDREN if child.optional]
 
 
 @pytest.mark.parametrize("child", LIMITED, ids=lambda child: child.kind)
 async def test_a_child_that_is_not_served_is_not_read(child: Child) -> None:
-    cluster = World(unserved=child.kind)
+    cluster = RecordingCluster(unserved=child.kind)
     capabilities = await discover(cluster)
     assert not child.served(capabilities)
     assert [each.kind for each in CHILDREN if not each.served(capabilities)] == [child.kind]
-    await pass_over(cluster, capabilities)
+    await apply_no_children(cluster, capabilities)
     params = Params(ic=PETS, config=CONFIG, capabilities=EVERYTHING)
     desired = {child: child.manifest(params) or {}}
     await apply_children(cluster, PETS, desired, capabilities=capabilities, overrides=Overrides())
@@ -112,7 +112,7 @@ async def test_a_child_that_is_not_served_is_not_read(child: Child) -> None:
 
 
 async def test_a_server_that_serves_everything_has_every_capability() -> None:
-    assert await discover(World()) == EVERYTHING
+    assert await discover(RecordingCluster()) == EVERYTHING
 
 
 def test_every_capability_belongs_to_one_child() -> None:
@@ -123,7 +123,7 @@ def test_every_capability_belongs_to_one_child() -> None:
 
 @pytest.mark.parametrize("child", CHILDREN, ids=lambda child: child.kind)
 def test_a_kind_that_is_not_built_into_kubernetes_needs_a_capability(child: Child) -> None:
-    assert (child.capability is None) is openapi.built_in(child.resource.group_version)
+    assert (child.capability is None) is openapi.is_built_in(child.resource.group_version)
 
 
 def test_a_builder_that_returns_none_belongs_to_an_optional_child() -> None:
@@ -136,8 +136,8 @@ def test_a_builder_that_returns_none_belongs_to_an_optional_child() -> None:
 
 @pytest.mark.parametrize("child", CHILDREN, ids=lambda child: child.kind)
 async def test_a_problem_says_whether_the_child_has_a_condition(child: Child) -> None:
-    cluster = World()
-    cluster.refused = {child.kind: ForbiddenError("no", status=403, reason="Forbidden")}
+    cluster = RecordingCluster()
+    cluster.rejected = {child.kind: ForbiddenError("no", status=403, reason="Forbidden")}
     desired = {child: {"kind": child.kind, "metadata": {"name": "pets"}, "spec": {}}}
     applied = await apply_children(cluster, PETS, desired, capabilities=EVERYTHING, overrides=Overrides())
     [problem] = applied.problems

@@ -52,9 +52,9 @@ def warnings() -> list[str]:
 
 
 @pytest.fixture
-async def client(answer: str, warnings: list[str]) -> AsyncIterator[KubeClient]:
+async def client(response: str, warnings: list[str]) -> AsyncIterator[KubeClient]:
     async def handle(_: web.Request) -> web.Response:
-        return web.Response(text=answer, headers=[("Warning", warning) for warning in warnings])
+        return web.Response(text=response, headers=[("Warning", warning) for warning in warnings])
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)
@@ -66,7 +66,7 @@ async def client(answer: str, warnings: list[str]) -> AsyncIterator[KubeClient]:
     await runner.cleanup()
 
 
-@pytest.mark.parametrize("answer", ["<html>Try later</html>", '{"resources": ['])
+@pytest.mark.parametrize("response", ["<html>Try later</html>", '{"resources": ['])
 async def test_a_response_that_is_not_json_is_an_error(client: KubeClient) -> None:
     with pytest.raises(UnreachableError):
         await client.serves(SERVICE_MONITORS)
@@ -76,17 +76,17 @@ def api_of(*verbs: str) -> str:
     return json.dumps({"resources": [{"name": "servicemonitors", "verbs": verbs}]})
 
 
-@pytest.mark.parametrize("answer", [api_of("get", "list", "create", "patch")])
+@pytest.mark.parametrize("response", [api_of("get", "list", "create", "patch")])
 async def test_an_installed_api_is_served(client: KubeClient) -> None:
     assert await client.serves(SERVICE_MONITORS)
 
 
-@pytest.mark.parametrize("answer", [api_of("get", "list", "delete", "watch"), '{"resources": []}'])
+@pytest.mark.parametrize("response", [api_of("get", "list", "delete", "watch"), '{"resources": []}'])
 async def test_an_api_that_is_being_deleted_is_not_served(client: KubeClient) -> None:
     assert not await client.serves(SERVICE_MONITORS)
 
 
-@pytest.mark.parametrize("answer", ['{"resources": []}'])
+@pytest.mark.parametrize("response", ['{"resources": []}'])
 @pytest.mark.parametrize("warnings", [['299 - "v1beta1 is deprecated"', '299 - "another"']])
 async def test_warnings_of_the_server_are_logged(client: KubeClient, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Which object an event makes due."""
+"""The object that is reconciled after an event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
 DOTTED = Key("vision", "pets.v2")
-OF_ITS_PODS = Key("vision", child_name(DOTTED.name))
+KEY_OF_ITS_CHILDREN = Key("vision", child_name(DOTTED.name))
 
 
 def new_controller() -> Controller:
@@ -36,18 +36,18 @@ async def test_a_pod_wakes_an_object_whose_children_have_another_name() -> None:
     controller.handle_event(DOTTED, resource_version="1")
     await due(controller)
     controller._queue.done(DOTTED)
-    controller.wake(OF_ITS_PODS)
+    controller.wake(KEY_OF_ITS_CHILDREN)
     assert await due(controller) == [DOTTED]
 
 
 async def test_an_object_named_like_the_children_of_another_wakes_itself() -> None:
     controller = new_controller()
-    for key in (DOTTED, OF_ITS_PODS):
+    for key in (DOTTED, KEY_OF_ITS_CHILDREN):
         controller.handle_event(key, resource_version="1")
     for key in await due(controller):
         controller._queue.done(key)
-    controller.wake(OF_ITS_PODS)
-    assert await due(controller) == [OF_ITS_PODS]
+    controller.wake(KEY_OF_ITS_CHILDREN)
+    assert await due(controller) == [KEY_OF_ITS_CHILDREN]
 
 
 async def test_a_persistent_conflict_is_retried_with_backoff(monkeypatch: pytest.MonkeyPatch) -> None:

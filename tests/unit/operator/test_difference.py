@@ -38,8 +38,8 @@ def deployment() -> dict[str, Any]:
     }
 
 
-def live_of(wanted: dict[str, Any]) -> dict[str, Any]:
-    live = copy.deepcopy(wanted)
+def live_of(desired: dict[str, Any]) -> dict[str, Any]:
+    live = copy.deepcopy(desired)
     live["metadata"] |= {"uid": "1", "resourceVersion": "7", "managedFields": []}
     return live
 
@@ -83,9 +83,9 @@ def test_a_field_added_by_another_manager_does_not_differ() -> None:
 def test_an_owned_field_that_is_no_longer_desired_differs() -> None:
     live = live_of(deployment())
     live["metadata"]["managedFields"] = owned({"f:spec": {"f:replicas": {}}})
-    wanted = deployment()
-    del wanted["spec"]["replicas"]
-    assert difference(wanted, live, manager=MANAGER) == "spec.replicas"
+    desired = deployment()
+    del desired["spec"]["replicas"]
+    assert difference(desired, live, manager=MANAGER) == "spec.replicas"
 
 
 def test_an_owned_list_item_that_is_no_longer_desired_differs() -> None:
@@ -135,8 +135,8 @@ def test_an_extra_item_of_an_atomic_list_differs() -> None:
 
 
 def test_true_is_not_one() -> None:
-    wanted, live = {"metadata": {}, "spec": {"x": True}}, {"metadata": {}, "spec": {"x": 1}}
-    assert difference(wanted, live, manager=MANAGER) == "spec.x"
+    desired, live = {"metadata": {}, "spec": {"x": True}}, {"metadata": {}, "spec": {"x": 1}}
+    assert difference(desired, live, manager=MANAGER) == "spec.x"
 
 
 def test_owns_distinguishes_managers() -> None:

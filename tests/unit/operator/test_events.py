@@ -19,7 +19,7 @@ LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 
 class EventCluster(ScriptedCluster):
-    """Keeps what is created."""
+    """Records created objects."""
 
     def __init__(self) -> None:
         super().__init__()

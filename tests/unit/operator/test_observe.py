@@ -46,4 +46,4 @@ async def test_a_kind_that_is_not_served_differs_from_a_child_that_does_not_exis
 
 async def test_an_unreachable_server_is_retried() -> None:
     with pytest.raises(UnreachableError):
-        await observed_with(UnreachableError("no answer"))
+        await observed_with(UnreachableError("timeout"))

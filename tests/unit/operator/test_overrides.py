@@ -38,7 +38,7 @@ def set_replicas(count: int) -> Callable[[dict[str, Any]], None]:
     return mutate
 
 
-class World:
+class Scenario:
     """A cluster with a policy, the records of overrides, and a clock."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class World:
         self.overrides = Overrides(clock=self.clock)
         self.cluster = StoredCluster(mutate=set_replicas(1))
 
-    async def pass_over(self, ic: ImageClassifier = PETS) -> Applied:
+    async def run_pass(self, ic: ImageClassifier = PETS) -> Applied:
         wanted = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
         return await apply_children(self.cluster, ic, wanted, capabilities=CAPABILITIES, overrides=self.overrides)
 
@@ -55,103 +55,103 @@ class World:
 
 
 @pytest.fixture
-async def world() -> World:
-    """A world in which the Deployment has been created with an overridden field."""
-    world = World()
-    applied = await world.pass_over()
+async def scenario() -> Scenario:
+    """A cluster in which the Deployment has been created with an overridden field."""
+    scenario = Scenario()
+    applied = await scenario.run_pass()
     assert [field.path for field in applied.overridden] == ["spec.replicas"]
-    assert world.writes() == 1
-    return world
+    assert scenario.writes() == 1
+    return scenario
 
 
-async def test_an_overridden_field_is_not_applied_again_and_stays_reported(world: World) -> None:
+async def test_an_overridden_field_is_not_applied_again_and_stays_reported(scenario: Scenario) -> None:
     for _ in range(5):
-        applied = await world.pass_over()
+        applied = await scenario.run_pass()
         assert applied.overridden == [
             OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
         ]
         assert applied.live_children["Deployment"]["spec"]["replicas"] == 1
         assert applied.retry_after == 30.0
-    assert world.writes() == 1
+    assert scenario.writes() == 1
 
 
-async def test_pauses_double_up_to_the_resync(world: World) -> None:
+async def test_pauses_double_up_to_the_resync(scenario: Scenario) -> None:
     pauses = []
     for _ in range(6):
-        world.clock.now += (await world.pass_over()).retry_after or 0.0
-        pauses.append((await world.pass_over()).retry_after)
+        scenario.clock.now += (await scenario.run_pass()).retry_after or 0.0
+        pauses.append((await scenario.run_pass()).retry_after)
     assert pauses == [60.0, 120.0, 240.0, 300.0, 300.0, 300.0]
-    assert world.writes() == 7
+    assert scenario.writes() == 7
 
 
 async def test_a_policy_that_sets_another_value_each_time_causes_few_writes(
-    world: World, caplog: pytest.LogCaptureFixture
+    scenario: Scenario, caplog: pytest.LogCaptureFixture
 ) -> None:
     values = itertools.count(5)
 
     def mutate(live: dict[str, Any]) -> None:
         set_replicas(next(values))(live)
 
-    world.cluster.mutate = mutate
+    scenario.cluster.mutate = mutate
     caplog.clear()
-    end = world.clock.now + 3600.0
-    while world.clock.now < end:
-        world.clock.now += (await world.pass_over()).retry_after or 0.0
-    assert world.writes() <= 16
+    end = scenario.clock.now + 3600.0
+    while scenario.clock.now < end:
+        scenario.clock.now += (await scenario.run_pass()).retry_after or 0.0
+    assert scenario.writes() <= 16
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
-async def test_another_spec_is_applied_at_the_next_pass(world: World) -> None:
+async def test_another_spec_is_applied_at_the_next_pass(scenario: Scenario) -> None:
     changed = replace(PETS, spec=PETS.spec.model_copy(update={"replicas": 4}))
-    assert [field.desired for field in (await world.pass_over(changed)).overridden] == [4]
-    await world.pass_over(changed)
-    assert world.writes() == 2
+    assert [field.desired for field in (await scenario.run_pass(changed)).overridden] == [4]
+    await scenario.run_pass(changed)
+    assert scenario.writes() == 2
 
 
-async def test_a_further_difference_is_applied_at_the_next_pass(world: World) -> None:
-    world.cluster.live["Deployment"]["spec"]["minReadySeconds"] = 99
-    world.cluster.live["Deployment"]["metadata"]["labels"] = {}
-    await world.pass_over()
-    assert world.writes() == 2
-    assert world.cluster.live["Deployment"]["metadata"]["labels"]
+async def test_a_further_difference_is_applied_at_the_next_pass(scenario: Scenario) -> None:
+    scenario.cluster.live["Deployment"]["spec"]["minReadySeconds"] = 99
+    scenario.cluster.live["Deployment"]["metadata"]["labels"] = {}
+    await scenario.run_pass()
+    assert scenario.writes() == 2
+    assert scenario.cluster.live["Deployment"]["metadata"]["labels"]
 
 
-async def test_another_observed_value_is_overwritten_at_the_next_pass(world: World) -> None:
-    world.cluster.live["Deployment"]["spec"]["replicas"] = 2
-    await world.pass_over()
-    assert world.writes() == 2
+async def test_another_observed_value_is_overwritten_at_the_next_pass(scenario: Scenario) -> None:
+    scenario.cluster.live["Deployment"]["spec"]["replicas"] = 2
+    await scenario.run_pass()
+    assert scenario.writes() == 2
 
 
-async def test_a_recreated_child_has_its_own_record(world: World) -> None:
-    world.cluster.live["Deployment"]["metadata"]["uid"] = "10"
-    await world.pass_over()
-    assert world.writes() == 2
+async def test_a_recreated_child_has_its_own_record(scenario: Scenario) -> None:
+    scenario.cluster.live["Deployment"]["metadata"]["uid"] = "10"
+    await scenario.run_pass()
+    assert scenario.writes() == 2
 
 
-async def test_a_deleted_policy_ends_the_override(world: World) -> None:
-    world.cluster.mutate = lambda _: None
-    world.clock.now += 30.0
-    applied = await world.pass_over()
+async def test_a_deleted_policy_ends_the_override(scenario: Scenario) -> None:
+    scenario.cluster.mutate = lambda _: None
+    scenario.clock.now += 30.0
+    applied = await scenario.run_pass()
     assert (applied.overridden, applied.retry_after) == ([], None)
-    assert world.cluster.live["Deployment"]["spec"]["replicas"] == 3
-    await world.pass_over()
-    assert world.writes() == 2
+    assert scenario.cluster.live["Deployment"]["spec"]["replicas"] == 3
+    await scenario.run_pass()
+    assert scenario.writes() == 2
 
 
-async def test_a_deleted_object_is_forgotten(world: World) -> None:
-    world.overrides.forget(("vision", "another"))
-    await world.pass_over()
-    assert world.writes() == 1
-    world.overrides.forget(("vision", "pets"))
-    await world.pass_over()
-    assert world.writes() == 2
+async def test_a_deleted_object_is_forgotten(scenario: Scenario) -> None:
+    scenario.overrides.forget(("vision", "another"))
+    await scenario.run_pass()
+    assert scenario.writes() == 1
+    scenario.overrides.forget(("vision", "pets"))
+    await scenario.run_pass()
+    assert scenario.writes() == 2
 
 
 async def test_an_override_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
+    scenario = Scenario()
     for _ in range(3):
-        await world.pass_over()
-        world.clock.now += 30.0
+        await scenario.run_pass()
+        scenario.clock.now += 30.0
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     field = OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
     assert warnings == [f"vision/pets: {override_message(field)}"]

@@ -24,14 +24,14 @@ CONFIG = OperatorConfig(
 ROLLED_OUT = {"updatedReplicas": 1, "replicas": 1, "readyReplicas": 1, "availableReplicas": 1}
 
 
-class World(StoredCluster):
-    """A cluster without ReplicaSets and pods, whose Deployments have the status that they are given."""
+class ReconcilingCluster(StoredCluster):
+    """A cluster without ReplicaSets and pods, in which every Deployment has the given status."""
 
     def __init__(
-        self, *live: dict[str, Any], counts: dict[str, int] = ROLLED_OUT, refused: str | None = None
+        self, *live: dict[str, Any], counts: dict[str, int] = ROLLED_OUT, rejected: str | None = None
     ) -> None:
         error = ForbiddenError("no", status=403, reason="Forbidden")
-        super().__init__(*live, refused={} if refused is None else {refused: error}, mutate=self._roll_out)
+        super().__init__(*live, rejected={} if rejected is None else {rejected: error}, mutate=self._roll_out)
         self._counts = counts
         self._overrides = Overrides()
 
@@ -62,7 +62,7 @@ class World(StoredCluster):
         return Listing([], "1")
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
-        """Take an Event, and keep nothing of it."""
+        """Ignore Events."""
 
 
 def classifier(**spec: Any) -> dict[str, Any]:
@@ -72,30 +72,32 @@ def classifier(**spec: Any) -> dict[str, Any]:
 
 
 async def test_a_ready_object_waits_for_an_event() -> None:
-    assert await World(classifier()).reconcile() == Outcome(requeue_after=None, result="ready")
+    assert await ReconcilingCluster(classifier()).reconcile() == Outcome(requeue_after=None, result="ready")
 
 
 async def test_an_object_that_is_not_ready_is_reconciled_again_soon() -> None:
-    world = World(classifier(), counts={})
-    assert await world.reconcile() == Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
+    cluster = ReconcilingCluster(classifier(), counts={})
+    assert await cluster.reconcile() == Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
 
 
 @pytest.mark.parametrize("kind", ["Service", "HorizontalPodAutoscaler"])
-async def test_a_refused_child_is_applied_again_later(kind: str) -> None:
-    world = World(classifier(autoscaling={}), refused=kind)
-    assert (await world.reconcile()).again, "the count of a Deployment that was created passes to the autoscaler"
-    assert await world.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+async def test_a_rejected_child_is_applied_again_later(kind: str) -> None:
+    cluster = ReconcilingCluster(classifier(autoscaling={}), rejected=kind)
+    assert (await cluster.reconcile()).again, (
+        "after the Deployment is created, its replicas are handed over to the autoscaler"
+    )
+    assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
 
 
 async def test_an_invalid_object_waits_for_another_spec() -> None:
-    world = World(classifier(model={"name": "unknown"}))
-    assert await world.reconcile() == Outcome(requeue_after=None, result="invalid")
+    cluster = ReconcilingCluster(classifier(model={"name": "unknown"}))
+    assert await cluster.reconcile() == Outcome(requeue_after=None, result="invalid")
 
 
 @pytest.mark.parametrize("deleted", [True, False])
-async def test_a_deleted_object_is_left_alone(deleted: bool) -> None:
+async def test_a_deleted_object_is_not_reconciled(deleted: bool) -> None:
     deleting = classifier()
     deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    world = World(*([] if deleted else [deleting]))
-    assert await world.reconcile() == Outcome(requeue_after=None, result="gone")
-    assert world.applied == []
+    cluster = ReconcilingCluster(*([] if deleted else [deleting]))
+    assert await cluster.reconcile() == Outcome(requeue_after=None, result="gone")
+    assert cluster.applied == []

@@ -1,4 +1,4 @@
-"""From the observed state to the conditions."""
+"""The conditions that are calculated from the observed state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def classifier(**spec: Any) -> ImageClassifier:
     return ImageClassifier(namespace="vision", name="pets", uid="1", generation=3, spec=Spec(model=model, **spec))
 
 
-def deployment(*, wanted: int = 2, updated: int = 2, ready: int = 2, **other: Any) -> dict[str, Any]:
+def deployment(*, desired: int = 2, updated: int = 2, ready: int = 2, **other: Any) -> dict[str, Any]:
     status = {
         "observedGeneration": 5,
         "replicas": max(updated, ready),
@@ -32,7 +32,7 @@ def deployment(*, wanted: int = 2, updated: int = 2, ready: int = 2, **other: An
     template = {"spec": {"containers": [{"name": "server", "image": "runtime:1"}]}}
     return {
         "metadata": {"generation": 5, "uid": "d"},
-        "spec": {"replicas": wanted, "template": template},
+        "spec": {"replicas": desired, "template": template},
         "status": status,
     }
 
@@ -92,7 +92,7 @@ def test_a_server_without_api_keys_is_reported_with_the_remedy() -> None:
     assert condition(status, "Stalled")["status"] == "True"
 
 
-def test_every_condition_is_published_at_first_sight() -> None:
+def test_the_first_status_has_every_condition() -> None:
     status = status_of(Observation())
     kinds = [entry["type"] for entry in status["conditions"]]
     assert kinds[0] == "Ready", "kubectl describe shows it first"
@@ -140,7 +140,7 @@ def test_a_status_is_ready_when_its_condition_says_so(observed: Observation) -> 
 
 
 def test_zero_desired_replicas_is_ready_and_not_available() -> None:
-    status = status_of(world(deployment=deployment(wanted=0, updated=0, ready=0)))
+    status = status_of(world(deployment=deployment(desired=0, updated=0, ready=0)))
     assert condition(status, "Ready")["reason"] == "ScaledToZero"
     assert condition(status, "Available")["status"] == "False"
 
@@ -347,8 +347,8 @@ def test_an_invalid_spec_stalls_and_keeps_the_rest_of_the_status() -> None:
 
 
 def monitoring(observed: Observation, mode: str = "Auto") -> dict[str, Any]:
-    wanted = Monitoring.model_validate({"serviceMonitor": mode})
-    return condition(status_of(observed, monitoring=wanted), "MonitoringReady")
+    parsed = Monitoring.model_validate({"serviceMonitor": mode})
+    return condition(status_of(observed, monitoring=parsed), "MonitoringReady")
 
 
 def test_a_missing_service_monitor_api_does_not_affect_ready() -> None:

@@ -27,12 +27,12 @@ def bookmark(version: str) -> WatchEvent:
 
 
 async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
-    """The keys that were woken, in order, until the script ended."""
+    """Return the keys that are woken until the script ends, in order."""
 
-    async def at_once(_seconds: float) -> None:
+    async def no_sleep(_seconds: float) -> None:
         return None
 
-    monkeypatch.setattr(asyncio, "sleep", at_once)
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
     keys: list[Key] = []
     watch = ChildWatch(cluster, PODS, namespace=None, notify=keys.append, metrics=Metrics())
     with pytest.raises(ScriptEndedError):
@@ -68,7 +68,7 @@ async def test_a_child_deleted_during_an_outage_wakes_its_owner(
     assert cluster.watched_from == ["10", "20"]
 
 
-async def test_a_child_that_lost_its_owner_wakes_the_one_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_that_lost_its_owner_wakes_the_previous_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     orphan = child("pets", "1", "11")
     orphan["metadata"]["ownerReferences"] = []
     stream = [WatchEvent("MODIFIED", orphan)]

@@ -1,6 +1,6 @@
-"""Each package imports only what its own extra declares, and every declared dependency has a use.
+"""Each package imports only what its own extra declares, and every declared dependency is used.
 
-A tool such as deptry merges all extras, so it would not notice an operator that imports a package of the runtime.
+A tool such as deptry merges all extras, so it would not detect that the operator imports a package of the runtime.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MODULES = {
     "python-json-logger": "pythonjsonlogger",
     "PyYAML": "yaml",
 }
-"""Distributions whose modules have another name; the others are imported by their own name."""
+"""Distributions whose modules have another name than the distribution."""
 
 _NOT_IMPORTED = {
     "httptools": "uvicorn parses requests with it",
@@ -62,8 +62,8 @@ _NOT_IMPORTED = {
     "flask-cors": "moto's server needs it",
 }
 _NOT_DECLARED = {
-    "torch": "training has an environment of its own, see runtime/training/README.md",
-    "typing_extensions": "for mypy alone",
+    "torch": "training has its own environment, see runtime/training/README.md",
+    "typing_extensions": "only for mypy",
 }
 
 
@@ -85,15 +85,15 @@ def _imports(file: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            # the module itself may only be a namespace: `from opentelemetry import trace`
+            # with the imported name: the module may be a namespace package (`from opentelemetry import trace`)
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _foreign(*folders: str) -> set[str]:
+def _third_party_imports(*folders: str) -> set[str]:
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     modules = {module for file in files for module in _imports(file)}
-    known = sys.stdlib_module_names | _OURS | _NOT_DECLARED.keys()
-    return {module for module in modules if module.partition(".")[0] not in known}
+    excluded = sys.stdlib_module_names | _OURS | _NOT_DECLARED.keys()
+    return {module for module in modules if module.partition(".")[0] not in excluded}
 
 
 def _distribution(module: str, declared: dict[str, str]) -> str | None:
@@ -106,27 +106,27 @@ def _undeclared(modules: Iterable[str], requirements: Iterable[str]) -> set[str]
 
 
 @pytest.mark.parametrize("part", ["operator", "runtime"])
-def test_an_image_has_what_its_package_imports_and_nothing_else(part: str) -> None:
-    modules = _foreign(f"{part}/imageclassifier_{part}")
+def test_an_extra_declares_exactly_what_its_package_imports(part: str) -> None:
+    modules = _third_party_imports(f"{part}/imageclassifier_{part}")
     assert _undeclared(modules, _EXTRAS[part]) == set()
     declared = _modules(_EXTRAS[part])
     used = {_distribution(module, declared) for module in modules}
     assert set(map(_name, _EXTRAS[part])) - _NOT_IMPORTED.keys() == used
 
 
-def test_what_tests_and_tools_import_is_declared() -> None:
-    every = [entry for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries]
+def test_all_imports_of_tests_and_tools_are_declared() -> None:
+    all_entries = [entry for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries]
     assert (
         _undeclared(
-            _foreign("e2e", "tests", "tools", "runtime/bench", "runtime/stress", "runtime/training"),
-            every,
+            _third_party_imports("e2e", "tests", "tools", "runtime/bench", "runtime/stress", "runtime/training"),
+            all_entries,
         )
         == set()
     )
 
 
-def test_every_entry_of_a_group_has_a_use() -> None:
-    modules = _foreign("e2e", "tests", "tools", "runtime/bench", "runtime/stress", "runtime/training")
+def test_every_entry_of_a_group_is_used() -> None:
+    modules = _third_party_imports("e2e", "tests", "tools", "runtime/bench", "runtime/stress", "runtime/training")
     for group, entries in _GROUPS.items():
         declared = _modules(entries)
         used = {_distribution(module, declared) for module in modules}
@@ -134,5 +134,5 @@ def test_every_entry_of_a_group_has_a_use() -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    every = {_name(entry) for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries}
-    assert _NOT_IMPORTED.keys() | _MODULES.keys() <= every
+    declared = {_name(entry) for entries in (*_EXTRAS.values(), *_GROUPS.values()) for entry in entries}
+    assert _NOT_IMPORTED.keys() | _MODULES.keys() <= declared

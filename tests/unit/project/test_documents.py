@@ -1,4 +1,4 @@
-"""What the Markdown documents name is there: files, folders and make targets."""
+"""The files, folders and make targets that the Markdown documents name exist."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _SUFFIXES = ("py", "yaml", "md", "toml", "sh", "cpp")
 _NAME = re.compile(rf"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*(\.({'|'.join(_SUFFIXES)})|/)")
 _TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 _NOT_TRACKED = ("build/", "crds/servicemonitors.yaml", "data/", "logs/", "openapi-1.36/", "../shared/")
-"""What the tests and the local cluster write, and what lies next to the checkout."""
+"""Files that the tests and the local cluster write, and files next to the checkout."""
 
 
 def _spans(document: str) -> list[str]:
-    """Return what stands in backticks, and the first words of the lines of code blocks."""
+    """Return the code spans, and the lines of code blocks."""
     text = (ROOT / document).read_text()
     blocks = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     return [*re.findall(r"`([^`\n]+)`", prose), *(line for block in blocks for line in block.splitlines())]
 
 
-def _is_there(name: str, document: str) -> bool:
-    """Whether it is where `../` leads to, or the end of the path of a tracked file or folder."""
+def _exists(name: str, document: str) -> bool:
+    """Whether a name is an existing path with `../`, or the end of the path of a tracked file or folder."""
     if name.startswith("../"):
         return (ROOT / document).parent.joinpath(name).exists()
-    wanted = PurePosixPath(name).parts
-    return any(path.parts[-len(wanted) :] == wanted for file in _FILES for path in (file, *file.parents))
+    parts = PurePosixPath(name).parts
+    return any(path.parts[-len(parts) :] == parts for file in _FILES for path in (file, *file.parents))
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS)
-def test_every_file_that_a_document_names_is_there(document: str) -> None:
+def test_every_file_that_a_document_names_exists(document: str) -> None:
     named = {span for span in _spans(document) if _NAME.fullmatch(span) and not span.startswith(_NOT_TRACKED)}
-    assert [name for name in sorted(named) if not _is_there(name, document)] == []
+    assert [name for name in sorted(named) if not _exists(name, document)] == []
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS)
-def test_every_make_target_that_a_document_names_is_there(document: str) -> None:
+def test_every_make_target_that_a_document_names_exists(document: str) -> None:
     calls = [re.match(r"make ((?:[a-z0-9-]+ ?)+)", span) for span in _spans(document)]
     named = {target for call in calls if call for target in call[1].split()}
     assert named - _TARGETS == set()

@@ -59,7 +59,7 @@ def make_state(model_path: Path) -> Iterator[Callable[..., ServerState]]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A real receiver of traces on loopback."""
+    """A real trace receiver on loopback."""
     with Receiver() as receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -90,7 +90,7 @@ async def make_server(make_state: Callable[..., ServerState]) -> AsyncIterator[C
 
 @pytest.fixture
 def traced(make_server: Callable[..., Running], receiver: Receiver) -> Callable[..., Running]:
-    """Returns servers that send their spans to the receiver at once."""
+    """Returns a function that creates servers that send their spans to the receiver immediately."""
 
     def make(**changes: object) -> Running:
         settings = {"endpoint": receiver.url, "delay_seconds": 0.02, **changes}

@@ -29,17 +29,17 @@ class Served:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.said: dict[str, dict[str, Any]] = {}
+        self.logged: dict[str, dict[str, Any]] = {}
         self.port = int(self.wait_for("Serving")["port"])
 
     def wait_for(self, message: str) -> dict[str, Any]:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             entry: dict[str, Any] = json.loads(line)
-            self.said[entry["message"]] = entry
+            self.logged[entry["message"]] = entry
             if entry["message"] == message:
                 return entry
-        raise AssertionError(f"ended with {self.process.wait()} before it said {message!r}")
+        raise AssertionError(f"exited with {self.process.wait()} before it logged {message!r}")
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)

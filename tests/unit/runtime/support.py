@@ -84,7 +84,7 @@ def write_pictures(path: Path, each: int = 8) -> Path:
 
 @dataclasses.dataclass
 class Running:
-    """A server in this process, and a client that talks to it without sockets."""
+    """A server in this process, and a client that calls it without sockets."""
 
     state: ServerState
     client: httpx.AsyncClient

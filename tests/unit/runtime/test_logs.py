@@ -1,4 +1,4 @@
-"""Log lines: one form by whichever way they come, every handler sees them, and nobody waits for a reader."""
+"""Log lines: their format, other handlers, and an output that never blocks."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FIELDS: dict[str, Any] = {
 }
 
 
-class Seen(logging.Handler):
-    """Somebody else's handler."""
+class RecordingHandler(logging.Handler):
+    """Another handler, which records what it gets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,16 +45,16 @@ class Seen(logging.Handler):
 
 
 def logger_with(*handlers: logging.Handler, level: int = logging.INFO) -> logging.Logger:
-    # One outside the tree, since pytest's own handlers are at its root.
+    # Outside the tree of loggers, because pytest adds handlers to its root.
     logger = logging.Logger("imageclassifier_runtime.some", level)  # noqa: LOG001
     for handler in handlers:
         logger.addHandler(handler)
     return logger
 
 
-@pytest.fixture(params=["alone", "beside another"])
+@pytest.fixture(params=["alone", "with another"])
 def to_stream(request: pytest.FixtureRequest) -> Callable[..., tuple[logging.Logger, io.StringIO]]:
-    """Make a logger with our handler: alone, where no record is needed, and beside a handler that gets one."""
+    """Returns a function that creates a logger with our handler, which needs no record, or also another one."""
 
     def make(formatter: JsonFormatter | TextFormatter) -> tuple[logging.Logger, io.StringIO]:
         stream = io.StringIO()
@@ -64,7 +64,7 @@ def to_stream(request: pytest.FixtureRequest) -> Callable[..., tuple[logging.Log
     return make
 
 
-def test_a_line_is_one_json_object_with_the_fields_in_their_order(
+def test_a_line_is_a_json_object_with_the_fields_in_order(
     to_stream: Callable[..., tuple[logging.Logger, io.StringIO]],
 ) -> None:
     logger, stream = to_stream(JsonFormatter())
@@ -79,7 +79,7 @@ def test_a_line_is_one_json_object_with_the_fields_in_their_order(
     assert abs(moment - before) < datetime.timedelta(seconds=30)
 
 
-def test_a_terminal_gets_the_same_from_both_ways(
+def test_a_terminal_gets_the_same_text_with_and_without_a_record(
     to_stream: Callable[..., tuple[logging.Logger, io.StringIO]],
 ) -> None:
     logger, stream = to_stream(TextFormatter())
@@ -96,7 +96,7 @@ def test_the_time_is_in_utc_with_milliseconds(created: float) -> None:
         assert json.loads(formatter.format(record))["time"] == expected.replace("+00:00", "Z")
 
 
-def test_a_warning_and_an_exception_are_told_with_their_level() -> None:
+def test_warnings_and_exceptions_have_their_level() -> None:
     stream = io.StringIO()
     logger = logger_with(Handler(stream, JsonFormatter()))
     warn(logger, "Take care", what="this")
@@ -110,7 +110,7 @@ def test_a_warning_and_an_exception_are_told_with_their_level() -> None:
     assert second["exception"].endswith("'broken'")
 
 
-def test_a_line_that_nobody_wants_is_not_written() -> None:
+def test_a_line_below_the_level_or_filtered_is_not_written() -> None:
     stream = io.StringIO()
     handler = Handler(stream, JsonFormatter())
     log(logger_with(handler, level=logging.WARNING), "Request")
@@ -125,16 +125,16 @@ def test_a_line_that_nobody_wants_is_not_written() -> None:
     assert stream.getvalue() == ""
 
 
-def test_handlers_of_others_see_every_line_up_to_where_it_stops() -> None:
-    stream, near, far = io.StringIO(), Seen(), Seen()
-    root = logger_with(Handler(stream, JsonFormatter()), far)
-    logger = logger_with(near)
+def test_other_handlers_get_every_line_up_to_where_propagation_stops() -> None:
+    stream, child, parent = io.StringIO(), RecordingHandler(), RecordingHandler()
+    root = logger_with(Handler(stream, JsonFormatter()), parent)
+    logger = logger_with(child)
     logger.parent = root
     log(logger, "Both", number=1)
     logger.propagate = False
     log(logger, "One", number=2)
-    assert [record.fields for record in near.records] == [{"number": 1}, {"number": 2}]  # type: ignore[attr-defined]
-    assert [record.getMessage() for record in far.records] == ["Both"]
+    assert [record.fields for record in child.records] == [{"number": 1}, {"number": 2}]  # type: ignore[attr-defined]
+    assert [record.getMessage() for record in parent.records] == ["Both"]
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["Both"]
 
 
@@ -163,7 +163,9 @@ def everything(reading: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_lines_that_nobody_reads_are_left_out_and_counted(pipe: tuple[int, io.TextIOWrapper], others: int) -> None:
+def test_lines_are_dropped_and_counted_if_the_output_is_full(
+    pipe: tuple[int, io.TextIOWrapper], others: int
+) -> None:
     reading, stream = pipe
     logger = logger_with(Handler(stream, JsonFormatter()), *[logging.NullHandler()] * others)
     for number in range(1000):
@@ -172,12 +174,12 @@ def test_lines_that_nobody_reads_are_left_out_and_counted(pipe: tuple[int, io.Te
     assert kept == list(range(len(kept)))
     log(logger, "Request", number=1000)
     log(logger, "Request", number=1001)
-    note, *last = everything(reading)
-    assert (note["level"], note["lines"]) == ("warning", 1000 - len(kept))
+    notice, *last = everything(reading)
+    assert (notice["level"], notice["lines"]) == ("warning", 1000 - len(kept))
     assert [line["number"] for line in last] == [1000, 1001]
 
 
-def test_a_slow_reader_gets_whole_lines_and_holds_up_nobody(pipe: tuple[int, io.TextIOWrapper]) -> None:
+def test_a_slow_reader_gets_whole_lines_and_blocks_no_request(pipe: tuple[int, io.TextIOWrapper]) -> None:
     reading, stream = pipe
     logger, chance, data = logger_with(Handler(stream, JsonFormatter())), random.Random(1), bytearray()
     for number in range(3000):
@@ -189,26 +191,26 @@ def test_a_slow_reader_gets_whole_lines_and_holds_up_nobody(pipe: tuple[int, io.
         while True:
             data += os.read(reading, 1 << 16)
     log(logger, "Request", number=3000)
-    told = [json.loads(line) for line in data.splitlines()] + everything(reading)
-    requests = [line["number"] for line in told if line["message"] == "Request"]
+    lines = [json.loads(line) for line in data.splitlines()] + everything(reading)
+    requests = [line["number"] for line in lines if line["message"] == "Request"]
     assert requests == sorted(set(requests))
     assert len(requests) < 3000
-    assert len(requests) + sum(line.get("lines", 0) for line in told) == 3001
+    assert len(requests) + sum(line.get("lines", 0) for line in lines) == 3001
 
 
 @pytest.mark.parametrize("size", [6000, 9000])
 @pytest.mark.parametrize("way", [log, warn], ids=["info", "record"])
-def test_long_lines_that_nobody_reads_hold_up_nobody(
+def test_long_lines_do_not_block_if_the_output_is_full(
     pipe: tuple[int, io.TextIOWrapper], way: Callable[..., None], size: int
 ) -> None:
     reading, stream = pipe
     logger = logger_with(Handler(stream, JsonFormatter()))
 
-    def talk() -> None:
+    def write_lines() -> None:
         for number in range(100):
             way(logger, "Request", number=number, padding="x" * size)
 
-    thread = threading.Thread(target=talk, daemon=True)
+    thread = threading.Thread(target=write_lines, daemon=True)
     thread.start()
     thread.join(2)
     assert not thread.is_alive()
@@ -216,16 +218,16 @@ def test_long_lines_that_nobody_reads_hold_up_nobody(
     way(logger, "Request", number=100, padding="x" * size)
     lines = (first + drained(reading)).decode().splitlines()
     torn = [index for index, line in enumerate(lines) if not line.endswith("}")]
-    note, *rest = [json.loads(line) for line in lines[len(lines) - 2 :]]
+    notice, *rest = [json.loads(line) for line in lines[len(lines) - 2 :]]
     kept = [json.loads(line)["number"] for line in lines[: len(lines) - 2 - len(torn)]]
     assert torn in ([], [len(lines) - 3])
-    assert torn or size < 2 * select.PIPE_BUF  # of those, a pipe may take a whole number
+    assert torn or size < 2 * select.PIPE_BUF  # a pipe may hold a whole number of these
     assert kept == list(range(len(kept)))
-    assert (note["level"], note["lines"]) == ("warning", 100 - len(kept))
+    assert (notice["level"], notice["lines"]) == ("warning", 100 - len(kept))
     assert [line["number"] for line in rest] == [100]
 
 
-def test_a_slow_reader_of_long_lines_gets_them_whole_or_torn_off_on_a_line_of_their_own(
+def test_a_slow_reader_gets_long_lines_whole_or_truncated_on_their_own_line(
     pipe: tuple[int, io.TextIOWrapper],
 ) -> None:
     reading, stream = pipe
@@ -240,7 +242,7 @@ def test_a_slow_reader_of_long_lines_gets_them_whole_or_torn_off_on_a_line_of_th
     log(logger, "Request", number=1000)
     data += drained(reading)
     whole, torn = list[dict[str, Any]](), 0
-    # only bytes: a piece may end inside a character
+    # as bytes, because a truncated line may end inside a character
     for line in data.splitlines():
         if line.endswith(b"}"):
             whole.append(json.loads(line))
@@ -253,13 +255,13 @@ def test_a_slow_reader_of_long_lines_gets_them_whole_or_torn_off_on_a_line_of_th
     assert 0 < torn <= len(notes)
 
 
-def test_a_line_longer_than_a_pipe_surely_takes_comes_whole(pipe: tuple[int, io.TextIOWrapper]) -> None:
+def test_a_line_longer_than_pipe_buf_is_written_whole(pipe: tuple[int, io.TextIOWrapper]) -> None:
     reading, stream = pipe
     log(logger_with(Handler(stream, JsonFormatter())), "Request", text="ü" * 10_000)
     assert [line["text"] for line in everything(reading)] == ["ü" * 10_000]
 
 
-def test_a_file_gets_the_lines_of_both_ways_in_their_order(tmp_path: Path) -> None:
+def test_a_file_gets_lines_with_and_without_a_record_in_order(tmp_path: Path) -> None:
     with (tmp_path / "log").open("w", encoding="utf-8") as stream:
         logger = logger_with(Handler(stream, JsonFormatter()))
         for number in range(3):
@@ -271,7 +273,7 @@ def test_a_file_gets_the_lines_of_both_ways_in_their_order(tmp_path: Path) -> No
     ]
 
 
-def test_a_reader_that_is_gone_is_told_on_stderr_and_fails_nobody(
+def test_a_closed_output_is_reported_on_stderr_and_raises_no_error(
     pipe: tuple[int, io.TextIOWrapper], capsys: pytest.CaptureFixture[str]
 ) -> None:
     reading, stream = pipe

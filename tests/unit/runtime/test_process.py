@@ -213,8 +213,8 @@ def test_a_model_that_cannot_be_loaded_is_reported_in_the_termination_message(tm
     log = tmp_path / "termination-log"
     env = environment(MODEL_DIR=folder, TERMINATION_LOG=log, PORT=0)
     assert subprocess.run([PROGRAM, "serve"], env=env, check=False, stdout=subprocess.DEVNULL).returncode == 1
-    told = json.loads(log.read_text())
-    assert told == {"reason": "ModelInvalid", "message": "labels.txt has 1 lines, but the model has 4 classes"}
+    entry = json.loads(log.read_text())
+    assert entry == {"reason": "ModelInvalid", "message": "labels.txt has 1 lines, but the model has 4 classes"}
 
 
 def test_an_invalid_setting_is_named_and_exits_with_status_2(tmp_path: Path) -> None:
@@ -255,9 +255,9 @@ def test_a_missing_folder_exits_with_status_1(tmp_path: Path) -> None:
 def test_by_default_it_serves_the_bundled_model_on_loopback_and_logs_the_url() -> None:
     served = Served(HOST="")
     try:
-        told = served.said["Serving"]
-        assert told["url"] == f"http://127.0.0.1:{served.port}/"
-        assert served.said["Ready"]["model"] == "cifar10-mobilenet-v2"
+        entry = served.logged["Serving"]
+        assert entry["url"] == f"http://127.0.0.1:{served.port}/"
+        assert served.logged["Ready"]["model"] == "cifar10-mobilenet-v2"
         assert served.get("/") == 200
     finally:
         served.kill()
@@ -268,7 +268,7 @@ def test_the_image_serves_on_all_addresses() -> None:
     assert 'IMAGECLASSIFIER_HOST="*"' in text
     served = Served(HOST="*")
     try:
-        assert served.said["Serving"]["url"] == f"http://localhost:{served.port}/"
+        assert served.logged["Serving"]["url"] == f"http://localhost:{served.port}/"
         with socket.create_connection(("127.0.0.2", served.port), timeout=20):
             pass
     finally:
@@ -288,9 +288,9 @@ def test_a_server_without_valid_keys_does_not_start(model_path: Path, tmp_path: 
     log = tmp_path / "termination-log"
     env = environment(MODEL_DIR=model_path, API_KEYS_PATH=tmp_path / "keys", TERMINATION_LOG=log, PORT=0)
     assert subprocess.run([PROGRAM, "serve"], env=env, check=False, stdout=subprocess.DEVNULL).returncode == 2
-    told = json.loads(log.read_text())
-    assert told["reason"] == "ApiKeysInvalid"
-    assert "cannot be read" in told["message"]
+    entry = json.loads(log.read_text())
+    assert entry["reason"] == "ApiKeysInvalid"
+    assert "cannot be read" in entry["message"]
 
 
 def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Path) -> None:
@@ -300,9 +300,9 @@ def test_the_bundled_model_is_fetched_and_the_digest_command_agrees(tmp_path: Pa
 
     model = tmp_path / "model"
     assert run("fetch", MODEL_DIR=model).returncode == 0
-    told = json.loads((tmp_path / "log").read_text())
-    assert (told["name"], told["classes"]) == ("cifar10-mobilenet-v2", 10)
-    assert run("digest", str(model)).stdout.strip() == told["sha256"]
+    entry = json.loads((tmp_path / "log").read_text())
+    assert (entry["name"], entry["classes"]) == ("cifar10-mobilenet-v2", 10)
+    assert run("digest", str(model)).stdout.strip() == entry["sha256"]
 
 
 def test_an_unread_log_does_not_block_the_server(start: Callable[..., Served]) -> None:

@@ -57,7 +57,7 @@ def test_an_inline_key_is_ignored_in_favour_of_the_default_keyring() -> None:
     assert parse_deb822(text) == [Source("http://a.example", "bookworm", "")]
 
 
-def test_both_kinds_of_files_are_read(tmp_path: Path) -> None:
+def test_both_formats_of_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list").write_text("deb http://a.example bookworm main\n")
     text = "Types: deb\nURIs: http://b.example\nSuites: bookworm\nComponents: main\n"

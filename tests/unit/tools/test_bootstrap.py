@@ -25,26 +25,26 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _python(path: Path, *, can_make_environments: bool) -> None:
-    status = 0 if can_make_environments else 1
+def _python(path: Path, *, can_create_environments: bool) -> None:
+    status = 0 if can_create_environments else 1
     path.write_text(f"#!/bin/sh\nexit {status}\n")
     path.chmod(0o755)
 
 
 def test_debians_own_python_comes_first(machine: Path) -> None:
-    _python(machine / "debian-python", can_make_environments=True)
-    _python(machine / "python3.11", can_make_environments=True)
+    _python(machine / "debian-python", can_create_environments=True)
+    _python(machine / "python3.11", can_create_environments=True)
     assert bootstrap.find_python() == str(machine / "debian-python")
 
 
 def test_another_python_is_used_if_debians_cannot_create_environments(machine: Path) -> None:
-    _python(machine / "debian-python", can_make_environments=False)
-    _python(machine / "python3.12", can_make_environments=True)
+    _python(machine / "debian-python", can_create_environments=False)
+    _python(machine / "python3.12", can_create_environments=True)
     assert bootstrap.find_python() == str(machine / "python3.12")
 
 
 def test_as_root_debians_python_is_completed(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _python(machine / "debian-python", can_make_environments=False)
+    _python(machine / "debian-python", can_create_environments=False)
     installed: list[str] = []
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("tools.apt.install", installed.extend)
@@ -66,7 +66,7 @@ def test_the_installer_is_the_locked_one_with_its_hashes() -> None:
     assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
 
 
-def test_a_package_that_is_not_locked_is_named() -> None:
+def test_the_error_for_a_package_that_is_not_locked_names_it() -> None:
     with pytest.raises(ToolError, match="does not lock absent"):
         bootstrap.locked("uv==1 \\\n    --hash=sha256:0\n", "absent")
 
@@ -77,7 +77,7 @@ def test_the_project_is_installed_again_after_the_locked_packages_which_remove_i
     environment = tmp_path / "environment"
     (environment / "bin").mkdir(parents=True)
     for name in bootstrap._PROGRAMS:
-        _python(environment / "bin" / name, can_make_environments=True)
+        _python(environment / "bin" / name, can_create_environments=True)
     lock = tmp_path / "dev.txt"
     monkeypatch.setattr(bootstrap, "VENV", environment)
     monkeypatch.setattr(bootstrap, "LOCK", lock)
@@ -93,7 +93,7 @@ def test_the_project_is_installed_again_after_the_locked_packages_which_remove_i
     assert steps == ["sync", "project", "sync", "project"]
 
 
-def test_it_needs_only_the_standard_library() -> None:
+def test_the_set_up_needs_only_the_standard_library() -> None:
     start = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import tools.bootstrap"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", start], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

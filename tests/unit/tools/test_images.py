@@ -14,8 +14,8 @@ from tools.paths import REPOSITORY
 
 
 def test_entries_of_a_lock_file_are_selected_with_their_hashes() -> None:
-    wanted = "bb==2 ; python_version < '4' \\\n    --hash=sha256:2\n    --hash=sha256:3\n"
-    assert select(f"aa==1 \\\n    --hash=sha256:1\n{wanted}cc==3\n", ("bb",)) == wanted
+    expected = "bb==2 ; python_version < '4' \\\n    --hash=sha256:2\n    --hash=sha256:3\n"
+    assert select(f"aa==1 \\\n    --hash=sha256:1\n{expected}cc==3\n", ("bb",)) == expected
 
 
 def test_the_build_backend_is_downloaded_with_its_dependencies() -> None:
@@ -40,7 +40,7 @@ def test_every_input_of_an_image_is_allowed_by_dockerignore(image: str) -> None:
 
 
 @pytest.mark.parametrize(("image", "other"), [("runtime", "operator"), ("operator", "runtime")])
-def test_an_image_has_no_files_of_the_other_one(image: str, other: str) -> None:
+def test_an_image_has_no_files_of_the_other_image(image: str, other: str) -> None:
     paths = [str(path) for path in build.inputs(image)]
     assert f"Dockerfile.{image}" in paths
     assert f"requirements/{image}.txt" in paths

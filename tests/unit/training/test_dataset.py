@@ -1,4 +1,4 @@
-"""The archive's layout becomes pictures and class numbers, or an error that names the member."""
+"""The archive of the dataset is read as pictures and class indexes; an error names the member."""
 
 import io
 import tarfile
@@ -25,7 +25,7 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_the_classes_are_numbered_in_the_order_of_their_names() -> None:
+def test_the_class_index_follows_the_order_of_the_names() -> None:
     assert list(CLASSES) == sorted(CLASSES)
     assert label_of("test/cat/0007.jpg") == ("test", 3)
 
@@ -33,12 +33,12 @@ def test_the_classes_are_numbered_in_the_order_of_their_names() -> None:
 @pytest.mark.parametrize(
     "name", ["cat/0007.jpg", "test/unicorn/1.jpg", "validation/cat/1.jpg", "test/cat/a/1.jpg"]
 )
-def test_a_member_in_another_place_is_named_in_the_error(name: str) -> None:
+def test_the_error_for_a_member_at_an_unexpected_path_names_it(name: str) -> None:
     with pytest.raises(DatasetError, match=name):
         label_of(name)
 
 
-def test_one_split_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
+def test_a_split_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     path = archive(
         tmp_path / "data.tar.xz",
         {"test/truck/1.jpg": b"t", "train/cat/1.jpg": b"x", "test/bird/2.jpg": b"b2", "test/bird/1.jpg": b"b1"},
@@ -51,13 +51,13 @@ def test_one_split_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
     ]
 
 
-def test_an_archive_without_the_split_is_refused(tmp_path: Path) -> None:
+def test_an_archive_without_the_split_is_an_error(tmp_path: Path) -> None:
     path = archive(tmp_path / "data.tar.xz", {"train/cat/1.jpg": b"x"})
     with pytest.raises(DatasetError, match="no pictures under test/"):
         read_examples(path, "test")
 
 
-def test_pictures_become_rows_of_pixels(tmp_path: Path) -> None:
+def test_pictures_are_decoded_to_arrays_of_pixels(tmp_path: Path) -> None:
     path = archive(tmp_path / "data.tar.xz", {"test/cat/1.jpg": jpeg(grey=0), "test/dog/1.jpg": jpeg(grey=255)})
     pixels, labels = decoded(read_examples(path, "test"))
     assert pixels.shape == (2, 32, 32, 3)
@@ -67,7 +67,7 @@ def test_pictures_become_rows_of_pixels(tmp_path: Path) -> None:
     assert labels.tolist() == [3, 5]
 
 
-def test_a_picture_of_another_size_is_named_in_the_error(tmp_path: Path) -> None:
+def test_the_error_for_a_picture_of_another_size_names_it(tmp_path: Path) -> None:
     path = archive(tmp_path / "data.tar.xz", {"test/cat/big.jpg": jpeg(side=33)})
     with pytest.raises(DatasetError, match=r"test/cat/big\.jpg"):
         decoded(read_examples(path, "test"))

@@ -1,4 +1,4 @@
-"""The catalogue is read whole or refused with everything that is wrong in it; ours is right."""
+"""The catalogue is parsed, or rejected with all of its problems; the installed one is valid."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def test_an_empty_mapping_is_a_catalogue() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "just words"])
-def test_what_is_no_mapping_is_refused(text: str) -> None:
+def test_a_catalogue_that_is_not_a_mapping_is_rejected(text: str) -> None:
     assert _problems(text) == ["not a mapping from a model's name to its uris and sha256"]
 
 
-def test_what_is_not_yaml_is_refused() -> None:
+def test_invalid_yaml_is_rejected() -> None:
     assert _problems("a: [")[0].startswith("not YAML: ")
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"),
+    ("entry", "expected"),
     [
         ("uris: []\n  sha256: SHA", "ours.uris: needs a list of at least one address"),
         ("sha256: SHA", "ours.uris: needs a list of at least one address"),
@@ -62,17 +62,17 @@ def test_what_is_not_yaml_is_refused() -> None:
         ("uris: [bundled:a]\n  sha256: SHA\n  sha: x", "ours.sha: not a field of an entry"),
     ],
 )
-def test_a_problem_is_told_with_its_place(entry: str, said: str) -> None:
+def test_a_problem_is_reported_with_its_field(entry: str, expected: str) -> None:
     (problem,) = _problems(f"ours:\n  {entry}".replace("SHA", _SHA256))
-    assert problem.startswith(said)
+    assert problem.startswith(expected)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     problems = _problems("Ours: {uris: [], sha256: x}\nother: 3")
     assert [problem.split(":")[0] for problem in problems] == ["Ours", "Ours.uris", "Ours.sha256", "other"]
 
 
-def test_the_catalogue_that_is_installed_has_the_default_model() -> None:
+def test_the_installed_catalogue_has_the_default_model() -> None:
     catalogue = parse_catalogue(crd.CATALOGUE.read_text())
     assert OperatorConfig(runtime_image="r").default_model in catalogue
     assert catalogue["mobilenet-v2"].sha256 == _SHA256

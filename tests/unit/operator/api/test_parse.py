@@ -1,4 +1,4 @@
-"""A spec becomes typed values with the same defaults everywhere, or the whole list of what is wrong."""
+"""A spec is parsed with the same defaults as in the schema, or rejected with all of its problems."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def _problems(spec: Any, config: OperatorConfig = _CONFIG) -> list[str]:
     return raised.value.problems
 
 
-def test_the_object_is_known_by_its_names_and_generation() -> None:
+def test_the_object_has_its_namespace_name_uid_and_generation() -> None:
     ic = _parse({})
     assert (ic.namespace, ic.name, ic.uid, ic.generation) == ("vision", "pets", "u", 4)
 
 
 @pytest.mark.parametrize("spec", [None, {}, {"model": None}, {"model": {}, "limits": {}, "rollout": {}}])
-def test_what_is_left_open_takes_the_defaults(spec: Any) -> None:
+def test_absent_fields_get_the_defaults(spec: Any) -> None:
     found = _parse(spec).spec
     assert found == Spec(model=found.model)
     assert found.model.name == "cifar10-mobilenet-v2"
@@ -62,22 +62,22 @@ def test_what_is_left_open_takes_the_defaults(spec: Any) -> None:
 
 
 @pytest.mark.parametrize("spec", [{}, {"autoscaling": {}}], ids=["plain", "autoscaling"])
-def test_the_defaults_of_the_schema_are_those_of_the_code(spec: dict[str, Any]) -> None:
-    found = _parse(crd.defaulted(spec, crd.schema()["properties"]["spec"])).spec
+def test_the_defaults_of_the_schema_and_the_operator_are_equal(spec: dict[str, Any]) -> None:
+    defaulted = _parse(crd.defaulted(spec, crd.schema()["properties"]["spec"])).spec
     plain = _parse(spec).spec
-    assert found.resources == plain.resources == Resources()
-    assert found.limits == plain.limits == Limits()
-    assert found.service == plain.service == Service()
-    assert found.monitoring == plain.monitoring == Monitoring()
-    assert found.rollout == plain.rollout == Rollout()
-    assert found.replicas == plain.replicas
+    assert defaulted.resources == plain.resources == Resources()
+    assert defaulted.limits == plain.limits == Limits()
+    assert defaulted.service == plain.service == Service()
+    assert defaulted.monitoring == plain.monitoring == Monitoring()
+    assert defaulted.rollout == plain.rollout == Rollout()
+    assert defaulted.replicas == plain.replicas
 
 
-def test_autoscaling_without_a_target_aims_at_cpu() -> None:
+def test_autoscaling_without_a_target_has_a_cpu_target() -> None:
     assert _parse({"autoscaling": {}}).spec.autoscaling == Autoscaling()
 
 
-def test_a_memory_target_alone_leaves_cpu_out() -> None:
+def test_a_memory_target_alone_adds_no_cpu_target() -> None:
     autoscaling = _parse({"autoscaling": {"targetMemoryUtilization": 80}}).spec.autoscaling
     assert autoscaling is not None
     assert autoscaling.target_cpu_utilization is None
@@ -103,11 +103,11 @@ def test_a_memory_target_alone_leaves_cpu_out() -> None:
         ("pvc://models/pets/v3.onnx", "v3"),
     ],
 )
-def test_a_model_from_an_address_is_called_by_its_last_part(uri: str, name: str) -> None:
+def test_a_model_from_a_uri_is_named_after_the_last_part_of_the_path(uri: str, name: str) -> None:
     assert _parse({"model": {"uri": uri, "sha256": _SHA256}}).spec.model.name == name
 
 
-def test_a_source_keeps_its_store_and_the_name_of_its_secret() -> None:
+def test_a_source_has_its_store_and_the_name_of_its_secret() -> None:
     model = {
         "uri": "s3://models/pets/",
         "sha256": _SHA256,
@@ -119,24 +119,24 @@ def test_a_source_keeps_its_store_and_the_name_of_its_secret() -> None:
     assert (found.credentials_secret, found.claim) == ("model-store", None)
 
 
-def test_a_reference_without_a_name_is_a_problem_also_where_no_schema_looked() -> None:
+def test_a_secret_reference_of_a_model_without_a_name_is_rejected() -> None:
     model = {"uri": "s3://models/m", "sha256": _SHA256, "credentialsSecretRef": {}}
     with pytest.raises(InvalidSpecError, match="credentialsSecretRef: name is required"):
         _parse({"model": model})
 
 
-def test_a_secret_for_traces_without_a_name_is_a_problem_also_where_no_schema_looked() -> None:
+def test_a_secret_reference_of_tracing_without_a_name_is_rejected() -> None:
     tracing = {"otlpEndpoint": "http://collector:4318", "headersSecretRef": {}}
     with pytest.raises(InvalidSpecError, match="headersSecretRef: name is required"):
         _parse({"tracing": tracing})
 
 
-def test_a_claim_is_the_first_part_of_its_address() -> None:
+def test_the_persistent_volume_claim_is_the_first_part_of_the_uri() -> None:
     found = _parse({"model": {"uri": "pvc://models.v2/pets/", "sha256": _SHA256}}).spec.model
     assert (found.scheme, found.claim) == ("pvc", "models.v2")
 
 
-def test_a_digest_in_capitals_is_the_same_digest() -> None:
+def test_an_upper_case_digest_is_converted_to_lower_case() -> None:
     model = {"uri": "https://models.example.org/m.onnx", "sha256": _SHA256.upper()}
     assert _parse({"model": model}).spec.model.sha256 == _SHA256
 
@@ -147,32 +147,32 @@ def test_another_default_model_can_be_configured() -> None:
     assert _parse({}, config).spec.model.name == "ours"
 
 
-def test_a_default_model_that_is_missing_is_named() -> None:
+def test_a_default_model_that_is_not_in_the_catalogue_is_reported() -> None:
     config = OperatorConfig(runtime_image="r")
     assert _problems({}, config) == [
         "spec.model.name: cifar10-mobilenet-v2 is not in the operator's catalogue, which has nothing"
     ]
 
 
-def test_an_image_may_take_all_the_memory_but_not_a_byte_more() -> None:
-    # 512 MiB less 160 MiB for the server and 10 MiB for the body leave 342 MiB, at 8 bytes a pixel
-    most = 342 * 1024 * 1024 // 8
-    assert _parse({"limits": {"maxImagePixels": most}}).spec.limits.max_image_pixels == most
-    (problem,) = _problems({"limits": {"maxImagePixels": most + 1}})
+def test_the_largest_image_must_fit_into_the_memory_limit() -> None:
+    # of 512 MiB, the server needs 160 MiB and the body 10 MiB: 342 MiB remain for 8 bytes per pixel
+    maximum = 342 * 1024 * 1024 // 8
+    assert _parse({"limits": {"maxImagePixels": maximum}}).spec.limits.max_image_pixels == maximum
+    (problem,) = _problems({"limits": {"maxImagePixels": maximum + 1}})
     assert "needs 513 MiB" in problem
     assert "raise it to 513Mi" in problem
 
 
-def test_the_cache_is_part_of_the_memory() -> None:
-    most = 342 * 1024 * 1024 // 8
-    fits = {"limits": {"maxImagePixels": most - 2 * 1024 * 1024}}
+def test_the_cache_must_also_fit_into_the_memory_limit() -> None:
+    maximum = 342 * 1024 * 1024 // 8
+    fits = {"limits": {"maxImagePixels": maximum - 2 * 1024 * 1024}}
     assert _parse({**fits, "cache": {}}).spec.cache == Cache(max_bytes=16 * 1024 * 1024)
     (problem,) = _problems({**fits, "cache": {"maxBytes": "17Mi"}})
     assert "alongside the cache, needs 513 MiB" in problem
     assert "or spec.cache.maxBytes" in problem
 
 
-def test_there_is_no_cache_unless_it_is_asked_for() -> None:
+def test_the_cache_is_off_by_default() -> None:
     assert _parse({}).spec.cache is None
 
 
@@ -180,14 +180,14 @@ def test_there_is_no_cache_unless_it_is_asked_for() -> None:
     "url",
     ["", "redis://", "http://redis", "redis://user:hunter2@redis", "redis://redis/name", "redis://redis?db=1"],
 )
-def test_an_address_of_redis_that_is_none_is_told_and_not_shown(url: str) -> None:
-    # as an older schema would let it through
+def test_an_invalid_redis_url_is_reported_without_showing_it(url: str) -> None:
+    # an older schema may accept it
     (problem,) = _problems({"cache": {"redis": {"url": url}}})
     assert problem.startswith("spec.cache.redis.url: must be redis://host")
     assert "hunter2" not in problem
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     problems = _problems(
         {
             "model": {"uri": "https://models.example.org/m.onnx"},
@@ -223,19 +223,19 @@ def test_all_problems_are_told_at_once() -> None:
     ],
     ids=str,
 )
-def test_a_spec_of_a_form_that_the_schema_forbids_is_a_problem_or_a_default_never_a_crash(spec: Any) -> None:
+def test_a_spec_that_the_schema_rejects_never_causes_another_error(spec: Any) -> None:
     with contextlib.suppress(InvalidSpecError):
         _parse(spec)
 
 
 @pytest.mark.parametrize(
-    ("memory", "said"),
+    ("memory", "expected"),
     [("512mi", "not a quantity"), ("-1Gi", "greater than 0"), ("", "not a quantity"), (True, "not a quantity")],
 )
-def test_a_quantity_that_is_none_is_named_with_its_field(memory: Any, said: str) -> None:
+def test_an_invalid_quantity_is_reported_with_its_field(memory: Any, expected: str) -> None:
     (problem,) = _problems({"resources": {"limits": {"memory": memory}}})
     assert problem.startswith("spec.resources.limits.memory: ")
-    assert said in problem
+    assert expected in problem
 
 
 def test_a_whole_number_is_a_quantity() -> None:
@@ -283,11 +283,11 @@ def test_a_whole_number_is_a_quantity() -> None:
     ],
     ids=str,
 )
-def test_a_value_that_a_field_does_not_take_is_told_in_the_terms_of_the_api(spec: Any, problem: str) -> None:
+def test_an_invalid_value_is_reported_in_the_terms_of_the_api(spec: Any, problem: str) -> None:
     assert _problems(spec) == [problem]
 
 
-def test_a_field_that_cannot_be_read_keeps_no_other_from_being_checked() -> None:
+def test_an_invalid_field_does_not_prevent_checks_of_the_others() -> None:
     problems = _problems(
         {
             "model": {"name": "Resnet", "precision": "INT4"},
@@ -311,7 +311,7 @@ def test_a_field_that_cannot_be_read_keeps_no_other_from_being_checked() -> None
     ]
 
 
-def test_a_rule_is_not_checked_on_a_value_that_cannot_be_read() -> None:
+def test_a_rule_is_not_checked_on_an_invalid_value() -> None:
     (problem,) = _problems({"rollout": {"maxSurge": "none", "maxUnavailable": 0}})
     assert problem == "spec.rollout.maxSurge: must be an integer"
     (problem,) = _problems(
@@ -320,28 +320,28 @@ def test_a_rule_is_not_checked_on_a_value_that_cannot_be_read() -> None:
     assert problem.startswith("spec.resources.limits.memory: ")
 
 
-def test_the_live_object_is_left_as_it_is() -> None:
+def test_the_live_object_is_not_modified() -> None:
     live = _live({"replicas": "two", "model": {"uri": 7}})
     with pytest.raises(InvalidSpecError):
         parse(live, config=_CONFIG)
     assert live["spec"] == {"replicas": "two", "model": {"uri": 7}}
 
 
-def test_a_null_is_an_absent_field_and_a_whole_number_with_a_point_an_integer() -> None:
+def test_null_is_an_absent_field_and_a_whole_float_an_integer() -> None:
     spec = _parse({"replicas": 2.0, "autoscaling": None, "service": {"port": None}}).spec
     assert (spec.replicas, spec.autoscaling, spec.service.port) == (2, None, 80)
 
 
-def test_names_of_python_are_no_fields_of_the_api() -> None:
+def test_python_names_are_not_fields_of_the_api() -> None:
     assert _parse({"limits": {"max_queue_size": 7}, "colour": "red"}).spec.limits.max_queue_size == 64
 
 
-def test_an_empty_address_for_traces_switches_them_off() -> None:
+def test_an_empty_otlp_endpoint_disables_tracing() -> None:
     assert _parse({"tracing": {"otlpEndpoint": ""}}).spec.tracing is None
 
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\x0b"])
-def test_what_only_unicode_calls_a_space_may_be_in_an_address_as_in_the_schema(space: str) -> None:
+def test_a_uri_may_contain_unicode_spaces_as_in_the_schema(space: str) -> None:
     uri = f"https://models.example.org/a{space}b"
     assert _parse({"model": {"uri": uri, "sha256": "a" * 64}}).spec.model.uris == (uri,)
 
@@ -363,10 +363,10 @@ def test_what_only_unicode_calls_a_space_may_be_in_an_address_as_in_the_schema(s
     ],
     ids=["default", "entries", "digits", "surrogate"],
 )
-def test_one_mistake_is_one_problem(spec: Any, problem: str) -> None:
+def test_one_mistake_is_reported_once(spec: Any, problem: str) -> None:
     assert _problems(spec) == [problem]
 
 
-def test_a_name_that_cannot_be_written_in_a_path_ends_the_reading() -> None:
+def test_a_key_that_cannot_be_encoded_is_the_only_reported_problem() -> None:
     (problem,) = _problems({"monitoring": {"labels": {"\ud800": "x"}}, "replicas": 1})
     assert problem.startswith("spec.monitoring.labels")

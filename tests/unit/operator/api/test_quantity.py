@@ -1,4 +1,4 @@
-"""Quantities are read exactly, in every form that Kubernetes knows."""
+"""Quantities are parsed exactly, in every notation of Kubernetes."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
         ("100n", "0.0000001"),
     ],
 )
-def test_a_quantity_is_the_number_that_it_stands_for(text: str | int, number: str) -> None:
+def test_a_quantity_is_parsed_as_its_number(text: str | int, number: str) -> None:
     assert parse_quantity(text) == Decimal(number)
 
 
-def test_equal_quantities_are_equal_however_they_are_written() -> None:
+def test_quantities_in_different_notations_are_equal() -> None:
     assert parse_quantity("1000m") == parse_quantity("1") == parse_quantity(1)
     assert parse_quantity("1Gi") == parse_quantity("1024Mi")
 
@@ -45,6 +45,6 @@ def test_equal_quantities_are_equal_however_they_are_written() -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", "Mi", "512mi", "512MB", "1 Gi", "0x10", "1,5", "1e", "--1", "٣", "1e999", "NaN", "Infinity"]
 )
-def test_what_is_no_quantity_is_refused_with_examples(text: str) -> None:
+def test_an_invalid_quantity_is_rejected_with_examples(text: str) -> None:
     with pytest.raises(QuantityError, match=r"is not a quantity such as 500m"):
         parse_quantity(text)

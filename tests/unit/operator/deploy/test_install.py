@@ -1,4 +1,4 @@
-"""The installation gives the operator the rights it needs and no others."""
+"""The installed manifests: least privilege, hardening, and references that match."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _one(kind: str, name: str = "imageclassifier-operator") -> dict[str, Any]:
 
 
 def _name(resource: Resource, subresource: str = "") -> tuple[str, str]:
-    """Return how a rule names a resource: by its group and its plural."""
+    """Return a resource as an RBAC rule names it: API group and plural."""
     return resource.group_version.rpartition("/")[0], resource.plural + subresource
 
 
@@ -39,7 +39,7 @@ def _pod() -> dict[str, Any]:
     return found
 
 
-def test_the_operator_has_the_rights_for_its_children_and_no_others() -> None:
+def test_the_operator_has_exactly_the_permissions_for_its_children() -> None:
     needed = {
         _name(CLASSIFIERS): _READ,
         _name(CLASSIFIERS, "/status"): {"patch"},
@@ -79,7 +79,7 @@ def test_the_operator_pod_meets_the_pod_security_standard_of_its_namespace() -> 
     assert not pod_security.violations(_pod())
 
 
-def test_there_is_one_operator_at_a_time() -> None:
+def test_at_most_one_operator_runs() -> None:
     spec = _one("Deployment")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
 
@@ -92,7 +92,7 @@ def test_the_images_are_those_of_this_version() -> None:
     assert settings["IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"] == f"imageclassifier-runtime:{version}"
 
 
-def test_the_catalogue_is_where_the_operator_looks_for_it() -> None:
+def test_the_catalogue_is_mounted_at_the_configured_path() -> None:
     (container,) = _pod()["containers"]
     settings = {entry["name"]: entry["value"] for entry in container["env"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -115,7 +115,7 @@ def test_no_classifier_selects_the_operator_pod() -> None:
     assert not selector_labels("imageclassifier-operator").items() <= labels.items()
 
 
-def test_everything_is_in_the_operators_own_namespace() -> None:
+def test_all_namespaced_objects_are_in_the_operators_namespace() -> None:
     scoped = [m["metadata"]["namespace"] for m in _manifests() if m["kind"] in {"ServiceAccount", "Deployment"}]
     (subject,) = _one("ClusterRoleBinding")["subjects"]
     assert {*scoped, subject["namespace"]} == {"imageclassifier-system"}
@@ -123,5 +123,5 @@ def test_everything_is_in_the_operators_own_namespace() -> None:
 
 @pytest.mark.parametrize("manifest", _manifests(), ids=lambda m: f"{m['kind']}-{m['metadata']['name']}")
 def test_the_manifests_match_the_schemas_of_the_newest_kubernetes(manifest: dict[str, Any]) -> None:
-    if openapi.knows(manifest["apiVersion"]):
+    if openapi.has_schema(manifest["apiVersion"]):
         assert not openapi.errors(manifest)

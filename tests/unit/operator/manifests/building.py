@@ -1,4 +1,4 @@
-"""Builds children from a spec written as in a file."""
+"""Builds the children of a spec with the API server's defaults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def built(
     config: OperatorConfig = CONFIG,
     capabilities: Capabilities | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return the children of a spec by their kinds, after the API server's defaults."""
+    """Return the children of a spec by kind."""
     live = {
         "metadata": {"name": name, "namespace": "vision", "uid": "uid-1", "generation": 1},
         "spec": crd.defaulted(spec or {}, crd.schema()["properties"]["spec"]),
@@ -35,7 +35,7 @@ def built(
     return {child["kind"]: child for child in build_all(params).values()}
 
 
-def template(spec: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """Return the pod template that belongs to a spec."""
-    found: dict[str, Any] = built(spec, **more)["Deployment"]["spec"]["template"]
+def template(spec: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """Return the pod template of a spec's Deployment."""
+    found: dict[str, Any] = built(spec, **options)["Deployment"]["spec"]["template"]
     return found

@@ -1,4 +1,4 @@
-"""What a pod gets for its cache: the server alone, and only what is asked for."""
+"""The settings of the cache: only in the server, with the credentials from the Secret."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_credentials_come_from_the_secret(login: dict[str, str]) -> None:
     assert not login or optional == {"password": False, "username": True}
 
 
-def test_the_init_container_gets_none_of_it() -> None:
+def test_the_init_container_gets_no_settings_of_the_cache() -> None:
     model, _ = _pod({"redis": {"url": _URL, "credentialsSecretRef": {"name": "redis-login"}}})
     assert "redis" not in str(model).lower()
     assert "CACHE" not in str(model)

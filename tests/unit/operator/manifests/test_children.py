@@ -1,4 +1,4 @@
-"""What holds for every child, whatever the spec."""
+"""Names, labels, owners and selectors of all children."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.unit.operator.manifests.building import built
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ALL: dict[str, Any] = {"autoscaling": {}}
+_WITH_ALL_CHILDREN: dict[str, Any] = {"autoscaling": {}}
 
 
-def test_the_spec_of_these_tests_asks_for_every_child() -> None:
-    assert list(built(_ALL)) == [child.kind for child in CHILDREN]
+def test_the_spec_of_these_tests_has_every_child() -> None:
+    assert list(built(_WITH_ALL_CHILDREN)) == [child.kind for child in CHILDREN]
 
 
-def test_children_come_in_the_order_in_which_they_need_each_other() -> None:
-    order = list(built(_ALL))
+def test_children_are_ordered_by_their_dependencies() -> None:
+    order = list(built(_WITH_ALL_CHILDREN))
     assert order.index("ServiceAccount") < order.index("Deployment") < order.index("HorizontalPodAutoscaler")
 
 
@@ -31,9 +31,9 @@ def test_without_autoscaling_there_is_no_autoscaler() -> None:
     assert "HorizontalPodAutoscaler" not in built()
 
 
-@pytest.mark.parametrize("kind", list(built(_ALL)))
+@pytest.mark.parametrize("kind", list(built(_WITH_ALL_CHILDREN)))
 def test_a_child_has_an_owner_reference_and_the_labels(kind: str) -> None:
-    metadata = built(_ALL)[kind]["metadata"]
+    metadata = built(_WITH_ALL_CHILDREN)[kind]["metadata"]
     assert metadata["name"] == "pets"
     assert metadata["namespace"] == "vision"
     assert metadata["labels"]["app.kubernetes.io/managed-by"] == MANAGED_BY
@@ -50,7 +50,7 @@ def test_a_child_has_an_owner_reference_and_the_labels(kind: str) -> None:
 
 
 def test_a_child_with_a_shortened_name_references_its_owner_by_the_full_name() -> None:
-    children = built(_ALL, name="3.pets")
+    children = built(_WITH_ALL_CHILDREN, name="3.pets")
     assert {child["metadata"]["ownerReferences"][0]["name"] for child in children.values()} == {"3.pets"}
     names = {child["metadata"]["name"] for child in children.values()}
     assert len(names) == 1
@@ -58,7 +58,7 @@ def test_a_child_with_a_shortened_name_references_its_owner_by_the_full_name() -
 
 
 def test_selectors_match_the_labels_of_the_pods() -> None:
-    children = built(_ALL)
+    children = built(_WITH_ALL_CHILDREN)
     labels = children["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
     assert children["Deployment"]["spec"]["selector"]["matchLabels"].items() <= labels
     assert children["Service"]["spec"]["selector"].items() <= labels
@@ -81,25 +81,25 @@ def test_the_service_and_the_monitor_use_the_port_that_the_pod_names() -> None:
     assert endpoint["port"] == port["name"]
 
 
-@pytest.mark.parametrize("kind", list(built(_ALL)))
+@pytest.mark.parametrize("kind", list(built(_WITH_ALL_CHILDREN)))
 def test_manifests_have_no_value_that_the_api_server_would_drop(kind: str) -> None:
-    # empty strings, lists and maps and most false values are not stored, so they would always differ
+    # the API server drops empty strings, lists and maps and most false values, so they would always differ
     kept = {"allowPrivilegeEscalation", "automountServiceAccountToken", "enableServiceLinks"}
-    for path, value in _leaves(built(_ALL)[kind]):
+    for path, value in _leaves(built(_WITH_ALL_CHILDREN)[kind]):
         assert value not in ("", [], {}, None), path
         assert value is not False or path[-1] in kept, path
 
 
-@pytest.mark.parametrize("kind", list(built(_ALL)))
+@pytest.mark.parametrize("kind", list(built(_WITH_ALL_CHILDREN)))
 def test_two_builds_share_no_mutable_value(kind: str) -> None:
-    first = built(_ALL)[kind]
+    first = built(_WITH_ALL_CHILDREN)[kind]
     before = copy.deepcopy(first)
-    _spoil(first)
-    assert built(_ALL)[kind] == before
+    _modify(first)
+    assert built(_WITH_ALL_CHILDREN)[kind] == before
 
 
 @pytest.mark.parametrize(
-    ("mode", "known", "expected"),
+    ("mode", "served", "expected"),
     [
         ("Auto", True, True),
         ("Auto", False, False),
@@ -109,21 +109,21 @@ def test_two_builds_share_no_mutable_value(kind: str) -> None:
         ("Disabled", False, False),
     ],
 )
-def test_a_service_monitor_is_built_by_mode_and_by_capability(mode: str, known: bool, expected: bool) -> None:
-    children = built({"monitoring": {"serviceMonitor": mode}}, capabilities=Capabilities(service_monitors=known))
+def test_a_service_monitor_depends_on_the_mode_and_the_capability(mode: str, served: bool, expected: bool) -> None:
+    children = built({"monitoring": {"serviceMonitor": mode}}, capabilities=Capabilities(service_monitors=served))
     assert ("ServiceMonitor" in children) is expected
 
 
 def test_a_partial_behavior_keeps_the_other_defaults() -> None:
-    given = {"scaleDown": {"stabilizationWindowSeconds": 60}}
-    behavior = built({"autoscaling": {"behavior": given}})["HorizontalPodAutoscaler"]["spec"]["behavior"]
-    plain = built(_ALL)["HorizontalPodAutoscaler"]["spec"]["behavior"]
-    assert behavior["scaleUp"] == plain["scaleUp"]
-    assert behavior["scaleDown"] == {**plain["scaleDown"], "stabilizationWindowSeconds": 60}
+    partial = {"scaleDown": {"stabilizationWindowSeconds": 60}}
+    behavior = built({"autoscaling": {"behavior": partial}})["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    default = built(_WITH_ALL_CHILDREN)["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    assert behavior["scaleUp"] == default["scaleUp"]
+    assert behavior["scaleDown"] == {**default["scaleDown"], "stabilizationWindowSeconds": 60}
 
 
 def test_replicas_are_left_to_the_autoscaler() -> None:
-    assert "replicas" not in built(_ALL)["Deployment"]["spec"]
+    assert "replicas" not in built(_WITH_ALL_CHILDREN)["Deployment"]["spec"]
     assert built({"replicas": 0})["Deployment"]["spec"]["replicas"] == 0
 
 
@@ -137,12 +137,12 @@ def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
         yield path, value
 
 
-def _spoil(value: Any) -> None:
+def _modify(value: Any) -> None:
     if isinstance(value, dict):
         for inner in value.values():
-            _spoil(inner)
-        value["spoilt"] = True
+            _modify(inner)
+        value["modified"] = True
     elif isinstance(value, list):
         for inner in value:
-            _spoil(inner)
-        value.append("spoilt")
+            _modify(inner)
+        value.append("modified")

@@ -1,4 +1,4 @@
-"""Every field of the schema works: another value of it changes what is built."""
+"""Every field of the schema has an effect: another value changes a manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests import crd
 from tests.unit.operator.manifests.building import built
 
 _SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
-_OTHER: dict[str, Any] = {
+_OTHER_VALUES: dict[str, Any] = {
     "model.name": "mobilenet-v2",
     "model.uri": "https://models.example.org/other.onnx",
     "model.sha256": "0" * 64,
@@ -92,12 +92,12 @@ def test_the_table_has_every_field_of_the_schema() -> None:
         for path, node in crd.nodes(crd.schema()["properties"]["spec"])
         if path and not any(sign in path for sign in "[{") and "properties" not in node
     }
-    assert fields == set(_OTHER)
+    assert fields == set(_OTHER_VALUES)
 
 
-@pytest.mark.parametrize("path", _OTHER)
-def test_another_value_changes_what_is_built(path: str) -> None:
+@pytest.mark.parametrize("path", _OTHER_VALUES)
+def test_another_value_changes_a_manifest(path: str) -> None:
     base = _base(path)
-    changed = _with(base, path, _OTHER[path])
+    changed = _with(base, path, _OTHER_VALUES[path])
     assert not crd.schema_errors({"metadata": {}, "spec": changed})
     assert built(changed) != built(base)

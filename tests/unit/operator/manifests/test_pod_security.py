@@ -1,4 +1,4 @@
-"""The table of the restricted Pod Security Standard notices a break of each of its rules."""
+"""The table of the restricted Pod Security Standard detects a violation of each rule."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests import pod_security
 from tests.unit.operator.manifests.building import template
 
-_BREAKS: dict[str, dict[str, Any]] = {
+_VIOLATIONS: dict[str, dict[str, Any]] = {
     "no host namespaces": {"hostPID": True},
     "no host ports": {"containers": {"ports": [{"containerPort": 80, "hostPort": 80}]}},
     "volumes of allowed types": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
@@ -29,7 +29,7 @@ _BREAKS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("rule", pod_security.RULES)
 def test_a_violation_is_detected(rule: str) -> None:
     pod = copy.deepcopy(template()["spec"])
-    for key, value in _BREAKS[rule].items():
+    for key, value in _VIOLATIONS[rule].items():
         if key in {"containers", "initContainers"}:
             pod[key][0].update(value)
         else:

@@ -1,4 +1,4 @@
-"""What replaces pods and what does not, and how a pod is set up."""
+"""The changes that replace pods, and the settings of a pod."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _env(container: dict[str, Any]) -> dict[str, str]:
     ],
     ids=lambda spec: next(iter(spec)),
 )
-def test_a_change_that_does_not_concern_pods_restarts_none(spec: dict[str, Any]) -> None:
+def test_a_change_outside_the_pod_template_restarts_no_pod(spec: dict[str, Any]) -> None:
     assert template(spec) == template()
 
 
@@ -50,7 +50,7 @@ def test_a_change_that_does_not_concern_pods_restarts_none(spec: dict[str, Any])
     ],
     ids=str,
 )
-def test_a_change_that_concerns_pods_restarts_them(spec: dict[str, Any]) -> None:
+def test_a_change_of_the_pod_template_restarts_the_pods(spec: dict[str, Any]) -> None:
     assert template(spec) != template()
 
 
@@ -130,7 +130,7 @@ def test_there_are_no_batch_settings_for_batches_of_one() -> None:
     assert settings["IMAGECLASSIFIER_MAX_QUEUE_DELAY_MILLISECONDS"] == "2"
 
 
-def test_a_pod_may_drain_before_it_is_killed() -> None:
+def test_the_grace_period_covers_the_drain() -> None:
     pod = template({"rollout": {"drainSeconds": 600}})["spec"]
     assert pod["terminationGracePeriodSeconds"] == 620
 
@@ -143,7 +143,7 @@ def test_liveness_is_more_lenient_than_readiness() -> None:
     assert server["livenessProbe"]["periodSeconds"] > server["readinessProbe"]["periodSeconds"]
 
 
-def test_spreading_never_keeps_a_pod_from_being_scheduled() -> None:
+def test_spread_constraints_never_prevent_scheduling() -> None:
     spread = template()["spec"]["topologySpreadConstraints"]
     assert {constraint["whenUnsatisfiable"] for constraint in spread} == {"ScheduleAnyway"}
 

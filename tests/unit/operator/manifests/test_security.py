@@ -1,4 +1,4 @@
-"""What a pod gets to authenticate and limit its clients."""
+"""The API keys and rate limits of a pod."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_without_security_the_pod_is_unchanged() -> None:
     assert "api-keys" not in str(template())
 
 
-def test_only_the_server_mounts_the_secret_and_read_only() -> None:
+def test_only_the_server_mounts_the_secret_read_only() -> None:
     pod = _pod(apiKeysSecretRef={"name": "pets-keys"})
     (model,), (server,) = pod["initContainers"], pod["containers"]
     (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
@@ -34,7 +34,7 @@ def test_only_the_server_mounts_the_secret_and_read_only() -> None:
     assert mount["readOnly"] is True
     assert _settings(server)["IMAGECLASSIFIER_API_KEYS_PATH"] == mount["mountPath"]
     assert volume["name"] not in str(model)
-    assert "secretKeyRef" not in str(pod)  # a variable would keep its value for the pod's life
+    assert "secretKeyRef" not in str(pod)  # a variable would not follow changes of the Secret
 
 
 def test_without_a_burst_the_server_uses_its_default() -> None:

@@ -1,4 +1,4 @@
-"""What a pod gets for a source that wants keys or a claim, and who in the pod gets it."""
+"""The credentials, settings and volumes of a model source, and the containers that get them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _pod(uri: str, **model: Any) -> dict[str, Any]:
 
 
 def _keys(container: dict[str, Any]) -> dict[str, bool]:
-    """Return the keys that a container gets from a Secret, and whether the Secret may lack them."""
+    """Return the keys that a container gets from a Secret, and whether they are optional."""
     references = [entry["valueFrom"]["secretKeyRef"] for entry in container["env"] if "valueFrom" in entry]
     assert all(reference["name"] == "model-store" for reference in references)
     return {reference["key"]: reference.get("optional", False) for reference in references}
@@ -73,7 +73,7 @@ def test_without_a_secret_no_key_is_referenced(uri: str) -> None:
     assert "secretKeyRef" not in str(_pod(uri))
 
 
-def test_a_store_is_passed_as_settings() -> None:
+def test_the_s3_store_is_passed_as_settings() -> None:
     (model,) = _pod("s3://models/m/", s3={"endpoint": "http://minio:9000"})["initContainers"]
     settings = {entry["name"]: entry.get("value") for entry in model["env"]}
     assert settings["IMAGECLASSIFIER_S3_ENDPOINT"] == "http://minio:9000"
@@ -81,7 +81,7 @@ def test_a_store_is_passed_as_settings() -> None:
     assert settings["IMAGECLASSIFIER_S3_ADDRESSING"] == "auto"
 
 
-def test_a_claim_is_mounted_read_only_and_only_where_it_is_copied() -> None:
+def test_only_the_init_container_mounts_the_persistent_volume_claim_read_only() -> None:
     pod = _pod("pvc://team.models/pets/v3/")
     (model,), (server,) = pod["initContainers"], pod["containers"]
     assert {"name": "source", "mountPath": "/volumes/team.models", "readOnly": True} in model["volumeMounts"]
@@ -90,5 +90,5 @@ def test_a_claim_is_mounted_read_only_and_only_where_it_is_copied() -> None:
     assert {"name": "source", "persistentVolumeClaim": claim} in pod["volumes"]
 
 
-def test_no_other_source_has_a_mount() -> None:
+def test_other_sources_have_no_volume() -> None:
     assert {volume["name"] for volume in _pod("s3://models/m.onnx")["volumes"]} == {"model", "tmp"}

@@ -1,4 +1,4 @@
-"""What the server gets for tracing: nothing without an endpoint, and the headers from the Secret."""
+"""The settings of tracing: none without an endpoint, and the headers from the Secret."""
 
 from __future__ import annotations
 

@@ -162,8 +162,8 @@ def test_no_key_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level("INFO")
     secret = Secret(tmp_path / "keys", ann=f"{ONE}\nshort", bob=ONE)
     KeyFiles(secret.folder)
-    told = " ".join(str(record.__dict__) for record in caplog.records)
-    assert "ann" in told
-    assert ONE not in told
-    assert "short" not in told
-    assert os.fspath(secret.folder) in told
+    text = " ".join(str(record.__dict__) for record in caplog.records)
+    assert "ann" in text
+    assert ONE not in text
+    assert "short" not in text
+    assert os.fspath(secret.folder) in text

@@ -13,17 +13,17 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NAMES = ("redis-server", "redis-check-rdb")  # one program; it goes by the name it is called by
+_NAMES = ("redis-server", "redis-check-rdb")  # one program, whose function depends on its name
 _ATTEMPTS = 5
 
 
 class RedisServer:
-    """One server; it can be killed and started anew on its port, and be made to stand still."""
+    """A server that can be killed, restarted on the same port, and paused."""
 
     def __init__(self, folder: Path) -> None:
         program = next(filter(None, map(shutil.which, _NAMES)), None)
         if program is None:
-            pytest.skip("there is no redis-server: install Debian's package redis-tools")
+            pytest.skip("redis-server is not installed: install Debian's package redis-tools")
         self._program = program
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
@@ -34,15 +34,15 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self, *options: str) -> RedisServer:
-        """Start it with more options, such as `--requirepass x`, and wait until it answers."""
+        """Start the server with additional options, such as `--requirepass x`, and wait until it is ready."""
         for _ in range(_ATTEMPTS):
             port = self.port or _free_port()
-            if self._begin(port, *options):
+            if self._start(port, *options):
                 self.port = port
                 return self
-        raise AssertionError("redis-server found no port to listen on")
+        raise AssertionError("redis-server could not listen on any port")
 
-    def _begin(self, port: int, *options: str) -> bool:
+    def _start(self, port: int, *options: str) -> bool:
         fixed = ("--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(self._folder))
         self._process = subprocess.Popen(
             ["redis-server", *fixed, *options],
@@ -58,16 +58,16 @@ class RedisServer:
         self.kill()
         return False
 
-    def stand_still(self) -> None:
+    def pause(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it at once, also where it stands still."""
+        """Kill the server, even if it is paused."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

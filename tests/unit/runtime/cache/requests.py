@@ -1,4 +1,4 @@
-"""The same image sent through every protocol that takes images, and what of an answer does not depend on time."""
+"""Sends an image in every protocol, and compares responses without their timings."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def v2(server: Running, image: bytes) -> httpx.Response:
     return await server.client.post("/v2/models/colours/infer", json=request)
 
 
-async def v2_bare(server: Running, image: bytes) -> httpx.Response:
+async def v2_without_json(server: Running, image: bytes) -> httpx.Response:
     headers = {"Inference-Header-Content-Length": "0", "Content-Type": "application/octet-stream"}
     return await server.client.post("/v2/models/colours/infer", content=image, headers=headers)
 
@@ -54,12 +54,12 @@ PROTOCOLS: dict[str, Send] = {
     "batch": batch,
     "v1": v1,
     "v2": v2,
-    "v2-bare": v2_bare,
+    "v2-without-json": v2_without_json,
 }
 
 
-def lasting(response: httpx.Response) -> Any:
-    """Return what an answer says, without its timings."""
+def content_of(response: httpx.Response) -> Any:
+    """Return the content of a response without its timings."""
     assert response.status_code == 200, response.text
     if response.headers["content-type"] != "application/json":
         return response.content
@@ -72,8 +72,8 @@ def _without_timings(value: Any) -> Any:
     return [_without_timings(inner) for inner in value] if isinstance(value, list) else value
 
 
-def counted(server: Running) -> dict[str, int]:
-    """Return how many images had each result, those with none left out."""
+def lookups(server: Running) -> dict[str, int]:
+    """Return the number of cache lookups by result, without zeros."""
     samples = [sample for metric in server.state.metrics.registry.collect() for sample in metric.samples]
     return {
         sample.labels["result"]: int(sample.value)
@@ -87,7 +87,7 @@ def metric(server: Running, name: str, **labels: str) -> float | None:
 
 
 def redis_value(scores: bytes, key: bytes) -> bytes:
-    """Return what belongs in Redis, written anew from the description of the form."""
+    """Return the value in Redis, implemented independently from the description of the format."""
     import hashlib
 
     return struct.pack("4s16s", b"ICR1", hashlib.sha256(key + scores).digest()[:16]) + scores

@@ -1,4 +1,4 @@
-"""Results in a real Redis: found by another server; and whatever Redis does, images are answered, and rightly."""
+"""Results in a real Redis are shared by servers, and no failure of Redis affects a response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imageclassifier_runtime.settings.cache import CacheSettings, RedisSettings
 from redis.asyncio import Redis
 
 from tests.unit.runtime.cache.redis_server import RedisServer
-from tests.unit.runtime.cache.requests import counted, lasting, metric, raw
+from tests.unit.runtime.cache.requests import content_of, lookups, metric, raw
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import Running, image_bytes
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PHOTO = image_bytes("#c04020", "JPEG", (90, 70))
-# Generous, for machines that are busy with other tests: what is waited for here is never the deadline itself.
+# Long enough for a busy machine: no test waits for this deadline itself.
 DEADLINE = 2.0
 SHORT = 0.05
 
@@ -58,18 +58,18 @@ def make_cached(make_server: Callable[..., Running]) -> Callable[..., Running]:
 
 @pytest.fixture
 def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave a Redis that failed alone for longer than a test takes."""
+    """Do not retry a failed Redis during a test."""
     monkeypatch.setattr(breaker, "_FIRST_PAUSE", 600.0)
 
 
 async def settled(server: Running) -> None:
-    """Wait for the writes under way."""
+    """Wait for pending writes."""
     assert server.state.cache is not None
     await server.state.cache.settle()
 
 
 async def written(client: Redis, count: int = 1) -> None:
-    """Wait until that many results are in Redis: they are written beside the answer."""
+    """Wait until that many results are in Redis: they are written in the background."""
     end = time.monotonic() + 60
     while await client.dbsize() < count:
         assert time.monotonic() < end, "nothing was written"
@@ -84,7 +84,7 @@ def errors(server: Running, operation: str, reason: str) -> int:
     return int(metric(server, "cache_redis_errors_total", operation=operation, reason=reason) or 0)
 
 
-async def test_what_one_server_classified_another_answers(
+async def test_a_result_of_one_server_is_a_hit_in_another(
     client: Redis, redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
 ) -> None:
     one = make_cached(redis_server.url, ttl_seconds=500)
@@ -93,14 +93,14 @@ async def test_what_one_server_classified_another_answers(
     await written(client)
     answers = [await raw(other, PHOTO) for _ in range(2)]
     assert [answer.headers["x-cache"] for answer in answers] == ["hit", "hit"]
-    assert counted(one) == {"miss": 1}
-    assert counted(other) == {"redis_hit": 1, "hit": 1}
-    assert lasting(answers[0]) == lasting(answers[1]) == lasting(await raw(server, PHOTO))
+    assert lookups(one) == {"miss": 1}
+    assert lookups(other) == {"redis_hit": 1, "hit": 1}
+    assert content_of(answers[0]) == content_of(answers[1]) == content_of(await raw(server, PHOTO))
     (key,) = await client.keys()
     assert 400 < await client.ttl(key) <= 500
 
 
-async def test_a_server_with_other_bounds_refuses_what_another_took(
+async def test_a_server_with_stricter_limits_rejects_an_image_that_another_accepted(
     client: Redis,
     redis_server: RedisServer,
     make_cached: Callable[..., Running],
@@ -114,20 +114,20 @@ async def test_a_server_with_other_bounds_refuses_what_another_took(
 
 
 @pytest.mark.usefixtures("long_pause")
-async def test_a_redis_that_was_never_there_fails_no_answer(
+async def test_an_unreachable_redis_does_not_affect_responses(
     redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
 ) -> None:
     redis_server.start()
     redis_server.kill()
     cached = make_cached(redis_server.url)
     for picture in pictures(6):
-        assert lasting(await raw(cached, picture)) == lasting(await raw(server, picture))
-    assert counted(cached) == {"redis_error": 6}
-    assert errors(cached, "get", "connection") == 3  # and then it was left alone
+        assert content_of(await raw(cached, picture)) == content_of(await raw(server, picture))
+    assert lookups(cached) == {"redis_error": 6}
+    assert errors(cached, "get", "connection") == 3  # then it is not contacted
     assert not available(cached)
 
 
-async def test_a_redis_that_is_killed_and_comes_back_is_used_again(
+async def test_a_restarted_redis_is_used_again(
     redis_server: RedisServer, make_cached: Callable[..., Running], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "imageclassifier_runtime.cache")
@@ -150,41 +150,41 @@ async def test_a_redis_that_is_killed_and_comes_back_is_used_again(
 
 
 @pytest.mark.usefixtures("long_pause")
-async def test_a_redis_that_stands_still_is_waited_for_shortly_and_then_left_alone(
+async def test_a_paused_redis_is_awaited_only_until_the_timeout_and_then_not_contacted(
     redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
 ) -> None:
     cached = make_cached(redis_server.start().url, timeout_seconds=SHORT)
-    redis_server.stand_still()
+    redis_server.pause()
     for picture in pictures(8):
-        assert lasting(await raw(cached, picture)) == lasting(await raw(server, picture))
-    assert errors(cached, "get", "timeout") == 3  # and then it was left alone
-    assert counted(cached) == {"redis_error": 8}
-    redis_server.go_on()
+        assert content_of(await raw(cached, picture)) == content_of(await raw(server, picture))
+    assert errors(cached, "get", "timeout") == 3  # then it is not contacted
+    assert lookups(cached) == {"redis_error": 8}
+    redis_server.resume()
 
 
-async def test_an_answer_that_comes_too_late_is_not_taken_for_another(
+async def test_a_late_reply_is_not_mistaken_for_that_to_another_request(
     redis_server: RedisServer, make_cached: Callable[..., Running], server: Running
 ) -> None:
     one = make_cached(redis_server.start().url)
-    shots = pictures(4)
-    wanted = [lasting(await raw(server, shot)) for shot in shots]
-    for shot in shots:
-        await raw(one, shot)
+    images = pictures(4)
+    expected = [content_of(await raw(server, image)) for image in images]
+    for image in images:
+        await raw(one, image)
     late = make_cached(redis_server.url, timeout_seconds=SHORT)
-    redis_server.stand_still()
-    assert lasting(await raw(late, shots[0])) == wanted[0]
-    redis_server.go_on()
+    redis_server.pause()
+    assert content_of(await raw(late, images[0])) == expected[0]
+    redis_server.resume()
     for _ in range(3):
-        assert [lasting(await raw(late, shot)) for shot in shots] == wanted
+        assert [content_of(await raw(late, image)) for image in images] == expected
 
 
-async def test_a_login_that_takes_longer_than_a_question_may_is_waited_for_beside_the_answers(
+async def test_a_login_slower_than_the_timeout_completes_in_the_background(
     redis_server: RedisServer, make_cached: Callable[..., Running]
 ) -> None:
     redis_server.start("--requirepass", "hunter2")
-    near = make_cached(redis_server.url, password="hunter2")
-    await raw(near, PHOTO)
-    await settled(near)
+    direct = make_cached(redis_server.url, password="hunter2")
+    await raw(direct, PHOTO)
+    await settled(direct)
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -193,30 +193,30 @@ async def test_a_login_that_takes_longer_than_a_question_may_is_waited_for_besid
                 await writer.drain()
         writer.close()
 
-    open_doors = set[asyncio.Task[Any] | None]()
+    connections = set[asyncio.Task[Any] | None]()
 
-    async def slow_door(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_doors.add(asyncio.current_task())
+    async def slow_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
         await asyncio.sleep(0.8)
         to_redis = await asyncio.open_connection("127.0.0.1", redis_server.port)
         await asyncio.gather(pipe(reader, to_redis[1]), pipe(to_redis[0], writer))
 
-    async with await asyncio.start_server(slow_door, "127.0.0.1", 0) as door:
-        url = f"redis://127.0.0.1:{door.sockets[0].getsockname()[1]}"
-        far = make_cached(url, timeout_seconds=0.4, password="hunter2")
+    async with await asyncio.start_server(slow_proxy, "127.0.0.1", 0) as proxy:
+        url = f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        delayed = make_cached(url, timeout_seconds=0.4, password="hunter2")
         end = time.monotonic() + 60
-        while (await raw(far, PHOTO)).headers["x-cache"] != "hit":
-            assert time.monotonic() < end, counted(far)
+        while (await raw(delayed, PHOTO)).headers["x-cache"] != "hit":
+            assert time.monotonic() < end, lookups(delayed)
             await asyncio.sleep(0.05)
-        assert errors(far, "get", "timeout") >= 1
-        assert far.state.cache is not None
-        await far.state.cache.close()
-        await asyncio.gather(*filter(None, open_doors))
+        assert errors(delayed, "get", "timeout") >= 1
+        assert delayed.state.cache is not None
+        await delayed.state.cache.close()
+        await asyncio.gather(*filter(None, connections))
 
 
 @pytest.mark.usefixtures("long_pause")
 @pytest.mark.parametrize("password", [None, "wrong"], ids=["no password", "a wrong password"])
-async def test_a_password_that_is_refused_fails_no_answer_and_is_not_logged(
+async def test_a_rejected_password_does_not_affect_responses_and_is_not_logged(
     redis_server: RedisServer,
     make_cached: Callable[..., Running],
     caplog: pytest.LogCaptureFixture,
@@ -232,16 +232,18 @@ async def test_a_password_that_is_refused_fails_no_answer_and_is_not_logged(
     assert not [record for record in caplog.records if "wrong" in record.getMessage() + str(vars(record))]
 
 
-async def test_the_right_password_opens(redis_server: RedisServer, make_cached: Callable[..., Running]) -> None:
+async def test_the_correct_password_is_accepted(
+    redis_server: RedisServer, make_cached: Callable[..., Running]
+) -> None:
     redis_server.start("--requirepass", "hunter2")
     for result in ("miss", "redis_hit"):
         cached = make_cached(redis_server.url, password="hunter2")
         assert (await raw(cached, PHOTO)).status_code == 200
-        assert counted(cached) == {result: 1}
+        assert lookups(cached) == {result: 1}
         await settled(cached)
 
 
-_WRONG: dict[str, Callable[[Redis, str, bytes], Any]] = {
+_INVALID_VALUES: dict[str, Callable[[Redis, str, bytes], Any]] = {
     "text": lambda client, key, _: client.set(key, '{"predictions": [{"class_id": 1}]}'),
     "cut": lambda client, key, right: client.set(key, right[:-4]),
     "longer": lambda client, key, right: client.set(key, right + b"\0"),
@@ -252,8 +254,8 @@ _WRONG: dict[str, Callable[[Redis, str, bytes], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", _WRONG)
-async def test_a_wrong_value_is_not_believed_and_is_replaced(
+@pytest.mark.parametrize("kind", _INVALID_VALUES)
+async def test_an_invalid_value_is_ignored_and_replaced(
     kind: str,
     client: Redis,
     redis_server: RedisServer,
@@ -272,11 +274,11 @@ async def test_a_wrong_value_is_not_believed_and_is_replaced(
     assert isinstance(right, bytes)
     if kind == "a list":
         await client.delete(key)
-    await _WRONG[kind](client, key, right)
+    await _INVALID_VALUES[kind](client, key, right)
     answer = await raw(cached, PHOTO)
     assert answer.headers["x-cache"] == "miss"
-    assert lasting(answer) == lasting(await raw(server, PHOTO))
-    assert counted(cached) == {"miss": 1, "redis_error": 1}
+    assert content_of(answer) == content_of(await raw(server, PHOTO))
+    assert lookups(cached) == {"miss": 1, "redis_error": 1}
     assert errors(cached, "get", "value") == 1
     assert available(cached)
     await settled(cached)
@@ -284,7 +286,7 @@ async def test_a_wrong_value_is_not_believed_and_is_replaced(
 
 
 @pytest.mark.usefixtures("long_pause")
-async def test_a_full_redis_is_still_asked(
+async def test_a_full_redis_is_still_read(
     client: Redis, redis_server: RedisServer, make_cached: Callable[..., Running]
 ) -> None:
     cached = make_cached(redis_server.url)
@@ -300,8 +302,8 @@ async def test_a_full_redis_is_still_asked(
     assert not available(cached, "set")
 
 
-_SAID = {
-    "nothing, and hangs up": b"",
+_REPLIES = {
+    "nothing, and closes": b"",
     "HTTP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
     "a number": b":1\r\n" * 10,
     "a long line": b"+" + b"x" * 1_000_000,
@@ -311,13 +313,13 @@ _SAID = {
 }
 
 
-@pytest.mark.parametrize("said", _SAID)
-async def test_what_is_no_redis_fails_no_answer(
-    said: str, make_cached: Callable[..., Running], server: Running
+@pytest.mark.parametrize("reply", _REPLIES)
+async def test_a_server_that_is_not_redis_does_not_affect_responses(
+    reply: str, make_cached: Callable[..., Running], server: Running
 ) -> None:
     async def speak(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            writer.write(_SAID[said])
+            writer.write(_REPLIES[reply])
             await writer.drain()
         writer.close()
 
@@ -325,31 +327,31 @@ async def test_what_is_no_redis_fails_no_answer(
         port = other.sockets[0].getsockname()[1]
         cached = make_cached(f"redis://127.0.0.1:{port}", timeout_seconds=0.3)
         for picture in pictures(5):
-            assert lasting(await raw(cached, picture)) == lasting(await raw(server, picture))
-        assert counted(cached) == {"redis_error": 5}
+            assert content_of(await raw(cached, picture)) == content_of(await raw(server, picture))
+        assert lookups(cached) == {"redis_error": 5}
         assert cached.state.cache is not None
         await cached.state.cache.close()
 
 
-def test_the_process_answers_from_redis_and_without(redis_server: RedisServer, model_path: Path) -> None:
+def test_the_process_responds_with_redis_and_without(redis_server: RedisServer, model_path: Path) -> None:
     redis_server.start("--requirepass", "hunter2")
     served = Served(
         MODEL_DIR=model_path, CACHE_REDIS_URL=redis_server.url, CACHE_REDIS_PASSWORD="hunter2", DRAIN_SECONDS=0
     )
     connection = served.connect()
 
-    def ask(image: bytes) -> tuple[int, str | None]:
+    def classify(image: bytes) -> tuple[int, str | None]:
         connection.request("POST", "/api/v1/classify", image, {"Content-Type": "application/octet-stream"})
         response = connection.getresponse()
         response.read()
         return response.status, response.getheader("x-cache")
 
     try:
-        assert ask(PHOTO) == (200, "miss")
-        assert ask(PHOTO) == (200, "hit")
+        assert classify(PHOTO) == (200, "miss")
+        assert classify(PHOTO) == (200, "hit")
         redis_server.kill()
-        assert [ask(picture) for picture in pictures(5)] == [(200, "miss")] * 5
-        assert ask(PHOTO) == (200, "hit")
+        assert [classify(picture) for picture in pictures(5)] == [(200, "miss")] * 5
+        assert classify(PHOTO) == (200, "hit")
         connection.close()
         served.process.terminate()
         assert served.end() == 0
@@ -357,7 +359,7 @@ def test_the_process_answers_from_redis_and_without(redis_server: RedisServer, m
         served.kill()
 
 
-async def test_the_last_result_reaches_a_slow_redis_before_the_end(
+async def test_the_shutdown_waits_for_pending_writes_to_a_slow_redis(
     client: Redis, redis_server: RedisServer, model_path: Path
 ) -> None:
     served = Served(
@@ -379,15 +381,15 @@ async def test_the_last_result_reaches_a_slow_redis_before_the_end(
         served.kill()
 
 
-async def test_the_end_waits_for_no_redis_that_stands_still(
+async def test_the_shutdown_does_not_wait_for_a_paused_redis(
     redis_server: RedisServer, make_cached: Callable[..., Running]
 ) -> None:
     cached = make_cached(redis_server.start().url, timeout_seconds=SHORT)
     assert cached.state.cache is not None
     await raw(cached, PHOTO)
-    redis_server.stand_still()
+    redis_server.pause()
     for picture in pictures(3):
         await raw(cached, picture)
-    began = time.monotonic()
+    start = time.monotonic()
     await cached.state.cache.close()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - start < 1

@@ -1,4 +1,4 @@
-"""An image that was classified is answered again from memory: the same answer, without a worker."""
+"""A repeated image gets the same response from memory, without a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imageclassifier_runtime.inference.pipeline import Outcome
 from imageclassifier_runtime.settings.cache import CacheSettings
 from prometheus_client import CollectorRegistry
 
-from tests.unit.runtime.cache.requests import PROTOCOLS, batch, counted, lasting, metric, raw, v1
+from tests.unit.runtime.cache.requests import PROTOCOLS, batch, content_of, lookups, metric, raw, v1
 from tests.unit.runtime.support import Running, image_bytes
 
 if TYPE_CHECKING:
@@ -34,26 +34,24 @@ def cached(make_server: Callable[..., Running]) -> Running:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_the_second_answer_is_the_first_in_every_protocol(
+async def test_a_hit_equals_the_first_response_in_every_protocol(
     protocol: str, server: Running, cached: Running
 ) -> None:
     send = PROTOCOLS[protocol]
     without = await send(server, PHOTO)
     answers = [await send(cached, PHOTO) for _ in range(2)]
     assert [answer.headers["x-cache"] for answer in answers] == ["miss", "hit"]
-    assert lasting(answers[0]) == lasting(answers[1]) == lasting(without)
+    assert content_of(answers[0]) == content_of(answers[1]) == content_of(without)
     assert "x-cache" not in without.headers
-    assert counted(cached) == {"miss": 1, "hit": 1}
+    assert lookups(cached) == {"miss": 1, "hit": 1}
 
 
-async def test_an_image_is_the_same_in_whatever_protocol_and_for_whatever_count(
-    server: Running, cached: Running
-) -> None:
+async def test_all_protocols_and_values_of_top_k_share_the_result(server: Running, cached: Running) -> None:
     await v1(cached, PHOTO)
     for count in (1, 3, 10):
         answer = await raw(cached, PHOTO, top_k=count)
         assert answer.headers["x-cache"] == "hit"
-        assert lasting(answer) == lasting(await raw(server, PHOTO, top_k=count))
+        assert content_of(answer) == content_of(await raw(server, PHOTO, top_k=count))
 
 
 async def test_a_hit_needs_no_worker(make_server: Callable[..., Running]) -> None:
@@ -68,7 +66,7 @@ async def test_a_hit_needs_no_worker(make_server: Callable[..., Running]) -> Non
     assert (await raw(cached, image_bytes("blue"))).status_code == 503
 
 
-async def test_a_batch_says_when_only_some_were_there(cached: Running) -> None:
+async def test_a_batch_with_hits_and_misses_is_partial(cached: Running) -> None:
     await raw(cached, PHOTO)
     files = [("file", ("x", data)) for data in (PHOTO, image_bytes("blue"))]
     answer = await cached.client.post("/api/v1/classify/batch", files=files)
@@ -76,12 +74,12 @@ async def test_a_batch_says_when_only_some_were_there(cached: Running) -> None:
     assert (await batch(cached, image_bytes("blue"))).headers["x-cache"] == "hit"
 
 
-async def test_errors_are_not_kept(cached: Running) -> None:
+async def test_errors_are_not_cached(cached: Running) -> None:
     for _ in range(2):
         answer = await raw(cached, PHOTO[:-200])
         assert answer.status_code == 400
         assert "x-cache" not in answer.headers
-    assert counted(cached) == {"miss": 2}
+    assert lookups(cached) == {"miss": 2}
     assert metric(cached, "cache_entries") == 0
 
 
@@ -90,23 +88,23 @@ async def test_a_tensor_is_not_looked_up(cached: Running) -> None:
     answer = await cached.client.post("/v1/models/colours:predict", json={"instances": [tensor]})
     assert answer.status_code == 200
     assert "x-cache" not in answer.headers
-    assert counted(cached) == {}
+    assert lookups(cached) == {}
 
 
-async def test_what_is_kept_is_measured(cached: Running) -> None:
+async def test_entries_and_bytes_are_measured(cached: Running) -> None:
     await raw(cached, PHOTO)
     assert metric(cached, "cache_entries") == 1
     assert 100 < (metric(cached, "cache_bytes") or 0) < 1000
 
 
-async def test_equal_images_at_once_are_computed_once(cached: Running) -> None:
+async def test_concurrent_equal_images_are_computed_once(cached: Running) -> None:
     answers = await asyncio.gather(*(raw(cached, PHOTO) for _ in range(8)))
-    assert len({str(lasting(answer)) for answer in answers}) == 1
-    assert counted(cached) == {"miss": 1, "coalesced": 7}
+    assert len({str(content_of(answer)) for answer in answers}) == 1
+    assert lookups(cached) == {"miss": 1, "coalesced": 7}
     assert metric(cached, "stage_duration_seconds_count", stage="inference") == 1
 
 
-async def test_a_full_cache_forgets_and_answers(make_server: Callable[..., Running]) -> None:
+async def test_a_full_cache_evicts_results(make_server: Callable[..., Running]) -> None:
     server = make_server(cache=CacheSettings(max_bytes=1000))
     for colour in ("red", "lime", "blue", "red"):
         assert (await raw(server, image_bytes(colour))).headers["x-cache"] == "miss"
@@ -114,7 +112,7 @@ async def test_a_full_cache_forgets_and_answers(make_server: Callable[..., Runni
 
 
 class Bench:
-    """A cache alone, and computations that end when the test says so."""
+    """A cache, and computations that finish when the test releases them."""
 
     def __init__(self, state: ServerState) -> None:
         self.cache = ResultCache(state.settings, state.classifier, CollectorRegistry())
@@ -133,7 +131,9 @@ class Bench:
         return Outcome([], np.arange(4, dtype=np.float32), {}, {})
 
 
-async def test_an_error_of_the_first_is_not_that_of_the_others(make_state: Callable[..., ServerState]) -> None:
+async def test_an_error_of_the_first_request_does_not_affect_the_others(
+    make_state: Callable[..., ServerState],
+) -> None:
     bench = Bench(make_state(cache=ON))
     first = asyncio.create_task(bench.cache.answer(PHOTO, 1, lambda: bench.slow(ImageUndecodableError("bad"))))
     await bench.begun.wait()
@@ -145,7 +145,7 @@ async def test_an_error_of_the_first_is_not_that_of_the_others(make_state: Calla
     assert [other.outcome.scores.tolist() for other in await asyncio.gather(*others)] == [[0, 1, 2, 3]] * 3
 
 
-async def test_a_first_client_that_goes_away_takes_no_other_with_it(
+async def test_a_disconnect_of_the_first_client_does_not_affect_another(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
@@ -158,7 +158,7 @@ async def test_a_first_client_that_goes_away_takes_no_other_with_it(
     assert bench.computed == 1
 
 
-async def test_after_a_first_client_that_goes_away_one_other_computes_for_all(
+async def test_after_a_disconnect_of_the_first_client_one_other_computes_for_all(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
@@ -169,7 +169,7 @@ async def test_after_a_first_client_that_goes_away_one_other_computes_for_all(
     bench.begun.clear()
     first.cancel()
     await bench.begun.wait()
-    others[0].cancel()  # and this one too
+    others[0].cancel()  # it also disconnects
     bench.begun.clear()
     await bench.begun.wait()
     bench.go.set()
@@ -178,7 +178,7 @@ async def test_after_a_first_client_that_goes_away_one_other_computes_for_all(
     assert bench.computed == 1
 
 
-async def test_another_client_that_goes_away_leaves_the_first_alone(
+async def test_a_disconnect_of_another_client_does_not_affect_the_first(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
@@ -194,7 +194,7 @@ async def test_another_client_that_goes_away_leaves_the_first_alone(
     assert bench.computed == 1
 
 
-async def test_the_first_is_not_waited_for_longer_than_a_place_in_the_queue(
+async def test_waiting_for_the_first_request_ends_with_the_queue_timeout(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON, queue_timeout_seconds=0.1))
@@ -207,14 +207,14 @@ async def test_the_first_is_not_waited_for_longer_than_a_place_in_the_queue(
     await first
 
 
-async def test_off_there_is_nothing_of_it(server: Running) -> None:
+async def test_without_a_cache_responses_and_metrics_do_not_mention_it(server: Running) -> None:
     answer: httpx.Response = await raw(server, PHOTO)
     assert "x-cache" not in answer.headers
     assert "cache" not in answer.json()["timings_ms"]
     assert b"cache" not in server.state.metrics.render()
 
 
-def test_off_nothing_of_it_is_imported() -> None:
+def test_without_a_cache_its_modules_are_not_imported() -> None:
     program = (
         "import sys, imageclassifier_runtime.serve, imageclassifier_runtime.web.app as _; print(*sys.modules)"
     )

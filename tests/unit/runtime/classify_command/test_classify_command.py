@@ -1,4 +1,4 @@
-"""`imageclassifier classify`: an aligned table for people, JSON for programs, and a reason for each refusal."""
+"""`imageclassifier classify`: an aligned table, JSON, and the reason of each failure."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def served(model_path: Path) -> Iterator[Served]:
     server.kill()
 
 
-class Refusing:
-    """A server that answers every photograph with one status, its headers and its body."""
+class FixedResponse:
+    """A server that sends the same response to every request."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.seen: list[dict[str, str]] = []
@@ -85,15 +85,15 @@ class Refusing:
 
 
 @pytest.fixture
-def refusing() -> Iterator[Callable[..., Refusing]]:
-    made = []
+def fixed_response() -> Iterator[Callable[..., FixedResponse]]:
+    servers = []
 
-    def make(status: int, headers: dict[str, str], body: bytes) -> Refusing:
-        made.append(Refusing(status, headers, body))
-        return made[-1]
+    def make(status: int, headers: dict[str, str], body: bytes) -> FixedResponse:
+        servers.append(FixedResponse(status, headers, body))
+        return servers[-1]
 
     yield make
-    for server in made:
+    for server in servers:
         server.close()
 
 
@@ -107,7 +107,7 @@ def rows(out: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_each_photograph_has_an_aligned_table_and_the_likeliest_class_first(
+def test_each_photograph_has_an_aligned_table_with_the_most_likely_class_first(
     photos: dict[str, str], model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", "--model", str(model_path), photos["red"], photos["blue"]]) == 0
@@ -124,22 +124,22 @@ def test_each_photograph_has_an_aligned_table_and_the_likeliest_class_first(
         assert lengths == sorted(lengths, reverse=True)
 
 
-def test_the_numbers_are_those_of_the_server(
+def test_the_results_of_the_process_and_of_a_server_are_equal(
     photos: dict[str, str], model_path: Path, served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = [photos["red"], photos["blue"], "--json", "--top-k", "3"]
-    assert main(["classify", "--model", str(model_path), *asked]) == 0
-    own = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert main(["classify", "--url", f"http://127.0.0.1:{served.port}/", *asked]) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [answer["predictions"] for answer in own] == [answer["predictions"] for answer in told]
-    assert [answer["model"]["sha256"] for answer in own] == [answer["model"]["sha256"] for answer in told]
-    assert [len(answer["predictions"]) for answer in own] == [3, 3]
-    assert [answer["photo"] for answer in own] == [photos["red"], photos["blue"]]
-    assert own[0]["timings_ms"]["decode"] > 0
+    arguments = [photos["red"], photos["blue"], "--json", "--top-k", "3"]
+    assert main(["classify", "--model", str(model_path), *arguments]) == 0
+    local = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main(["classify", "--url", f"http://127.0.0.1:{served.port}/", *arguments]) == 0
+    remote = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["predictions"] for answer in local] == [answer["predictions"] for answer in remote]
+    assert [answer["model"]["sha256"] for answer in local] == [answer["model"]["sha256"] for answer in remote]
+    assert [len(answer["predictions"]) for answer in local] == [3, 3]
+    assert [answer["photo"] for answer in local] == [photos["red"], photos["blue"]]
+    assert local[0]["timings_ms"]["decode"] > 0
 
 
-def test_one_that_fails_leaves_the_others_their_answers(
+def test_a_failed_photograph_does_not_affect_the_others(
     photos: dict[str, str], model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [photos["notes"], photos["missing"], photos["folder"], photos["red"]]
@@ -153,7 +153,7 @@ def test_one_that_fails_leaves_the_others_their_answers(
     ]
 
 
-def test_a_server_refuses_in_its_own_words(
+def test_the_error_of_a_server_is_shown(
     photos: dict[str, str], served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     large = tmp_path / "large.png"
@@ -170,7 +170,7 @@ def test_a_server_refuses_in_its_own_words(
     assert "4096" in too_large
 
 
-def test_too_large_a_photograph_is_refused_in_process_too(
+def test_a_photograph_over_the_limit_is_also_rejected_without_a_server(
     photos: dict[str, str], model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("IMAGECLASSIFIER_MAX_IMAGE_PIXELS", "1024")
@@ -192,7 +192,7 @@ PROBLEM = json.dumps({"title": "Too many requests", "detail": "This key may ask 
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "body", "said"),
+    ("status", "headers", "body", "expected"),
     [
         (401, {}, b'{"detail": "Send a key."}', "401 Unauthorized: Send a key."),
         (
@@ -207,43 +207,43 @@ PROBLEM = json.dumps({"title": "Too many requests", "detail": "This key may ask 
         (500, {}, b'{"detail": "\\u001b[2Jgone"}', "500 Internal Server Error: \ufffd[2Jgone"),
     ],
 )
-def test_every_refusal_is_told(
-    refusing: Callable[..., Refusing],
+def test_every_failure_is_reported_with_its_reason(
+    fixed_response: Callable[..., FixedResponse],
     photos: dict[str, str],
     capsys: pytest.CaptureFixture[str],
     status: int,
     headers: dict[str, str],
     body: bytes,
-    said: str,
+    expected: str,
 ) -> None:
-    server = refusing(status, headers, body)
+    server = fixed_response(status, headers, body)
     assert main(["classify", "--url", server.url, photos["red"], photos["blue"]]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     first, second = err.splitlines()
     assert first.startswith(f"{photos['red']}: ")
-    assert first.endswith(said)
-    assert second.endswith(said)
+    assert first.endswith(expected)
+    assert second.endswith(expected)
 
 
-def test_a_refusal_is_a_problem_in_json(
-    refusing: Callable[..., Refusing], photos: dict[str, str], capsys: pytest.CaptureFixture[str]
+def test_with_json_a_failure_is_problem_details(
+    fixed_response: Callable[..., FixedResponse], photos: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = refusing(429, {}, PROBLEM)
+    server = fixed_response(429, {}, PROBLEM)
     assert main(["classify", "--json", "--url", server.url, photos["red"]]) == 1
     out, err = capsys.readouterr()
     problem = {"title": "Too many requests", "status": 429, "detail": "This key may ask 5 times a second."}
     assert (json.loads(out), err) == ({"photo": photos["red"], "problem": problem}, "")
 
 
-def test_the_key_of_the_environment_is_sent_and_the_path_of_a_proxy_is_kept(
-    refusing: Callable[..., Refusing],
+def test_the_key_from_the_environment_is_sent_and_the_path_of_the_url_is_kept(
+    fixed_response: Callable[..., FixedResponse],
     photos: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("IMAGECLASSIFIER_API_KEY", "a-key-for-this-test")
-    server = refusing(403, {}, b"")
+    server = fixed_response(403, {}, b"")
     assert main(["classify", "--url", f"{server.url}/under/here/", "--top-k", "2", photos["red"]]) == 1
     (seen,) = server.seen
     assert seen["Authorization"] == "Bearer a-key-for-this-test"
@@ -252,34 +252,34 @@ def test_the_key_of_the_environment_is_sent_and_the_path_of_a_proxy_is_kept(
 
 
 @pytest.mark.parametrize("key", ["a-key\nfor-this-test", "a-key-for-this-test\u20ac"])
-def test_a_key_that_no_header_can_hold_is_not_told(
-    refusing: Callable[..., Refusing],
+def test_a_key_that_is_invalid_in_a_header_is_rejected_without_showing_it(
+    fixed_response: Callable[..., FixedResponse],
     photos: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     key: str,
 ) -> None:
     monkeypatch.setenv("IMAGECLASSIFIER_API_KEY", key)
-    server = refusing(403, {}, b"")
+    server = fixed_response(403, {}, b"")
     assert main(["classify", "--url", server.url, photos["red"]]) == 2
     err = capsys.readouterr().err
     assert err == "error: IMAGECLASSIFIER_API_KEY holds a character that an HTTP header cannot carry\n"
     assert server.seen == []
 
 
-def test_a_certificate_that_nobody_vouches_for_is_no_server(
+def test_an_untrusted_certificate_is_reported_once(
     photos: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(write_certificate(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def shake_hands() -> None:
+        def accept_connection() -> None:
             raw, _ = listener.accept()
             with raw, contextlib.suppress(OSError):
                 context.wrap_socket(raw, server_side=True).close()
 
-        thread = threading.Thread(target=shake_hands)
+        thread = threading.Thread(target=accept_connection)
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         assert main(["classify", "--url", url, photos["red"], photos["blue"]]) == 1
@@ -289,10 +289,10 @@ def test_a_certificate_that_nobody_vouches_for_is_no_server(
     assert "certificate verify failed" in said
 
 
-def test_a_server_that_is_gone_is_said_once(
-    refusing: Callable[..., Refusing], photos: dict[str, str], capsys: pytest.CaptureFixture[str]
+def test_an_unreachable_server_is_reported_once(
+    fixed_response: Callable[..., FixedResponse], photos: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = refusing(200, {}, b"")
+    server = fixed_response(200, {}, b"")
     server.close()
     assert main(["classify", "--url", server.url, photos["red"], photos["blue"]]) == 1
     (said,) = capsys.readouterr().err.splitlines()
@@ -300,7 +300,7 @@ def test_a_server_that_is_gone_is_said_once(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--top-k", "11"], "top_k must be a whole number from 1 to 10"),
         (["--url", "ftp://host"], "must be http(s)://host[:port]"),
@@ -310,33 +310,33 @@ def test_a_server_that_is_gone_is_said_once(
         (["--precision", "INT4"], "invalid choice"),
     ],
 )
-def test_wrong_flags_end_with_status_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_flags_exit_with_status_2(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as raised:
         main(["classify", *arguments, "photo.jpg"])
-    assert ended.value.code == 2
+    assert raised.value.code == 2
     err = capsys.readouterr().err
-    assert said in err
+    assert expected in err
     assert "secret" not in err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "expected"),
     [
         (["--model", "no-such-folder"], 1, "no-such-folder does not exist: give a model folder"),
         (["--model", __file__], 1, "is a file: give the folder that it is in"),
         (["--url", "http://127.0.0.1:1", "--precision", "INT8"], 2, "--precision goes with a model of one's own"),
     ],
 )
-def test_what_cannot_begin_says_why(
-    photos: dict[str, str], capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, said: str
+def test_an_invalid_model_or_option_is_reported(
+    photos: dict[str, str], capsys: pytest.CaptureFixture[str], arguments: list[str], status: int, expected: str
 ) -> None:
     assert main(["classify", *arguments, photos["red"]]) == status
-    assert said in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
-def test_the_precision_of_a_folder_is_chosen(
+def test_the_precision_of_a_model_folder_can_be_set(
     quantized_path: Path, model_path: Path, photos: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def shares(*arguments: str) -> list[Any]:
@@ -358,7 +358,7 @@ def test_bars_grow_by_eighths_of_a_character() -> None:
     assert show.bar(0.25, ascii_only=True) == "######"
 
 
-def test_names_of_wide_letters_are_aligned_and_long_ones_cut() -> None:
+def test_names_with_wide_letters_are_aligned_and_long_names_truncated() -> None:
     predictions = [
         {"class_name": "猫", "probability": 0.5},
         {"class_name": "a\x1b[31mb", "probability": 0.25},

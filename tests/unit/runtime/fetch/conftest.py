@@ -1,4 +1,4 @@
-"""A model store on loopback, and settings with which a fetch never sleeps."""
+"""A model store on loopback, and settings for it; retries do not sleep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the init step share: models, settings, and how a fetch is run and refused."""
+"""Models, and helpers that run a fetch that succeeds or fails."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def fetch(settings: FetchSettings, *uris: str, **changes: Any) -> model_folder.M
 
 
 def refused(settings: FetchSettings, *uris: str, **changes: Any) -> ModelError:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(ModelError) as raised:
         fetch(settings, *uris, **changes)
-    leftovers = list(settings.model_dir.iterdir()) if settings.model_dir.exists() else []
-    assert leftovers == []
-    return caught.value
+    remaining = list(settings.model_dir.iterdir()) if settings.model_dir.exists() else []
+    assert remaining == []
+    return raised.value

@@ -1,4 +1,4 @@
-"""A model store over real HTTP on loopback that answers as a test says, also wrongly."""
+"""A model store with real HTTP on loopback, whose responses a test defines, including invalid ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """A model store that answers as a test says, and remembers what it was asked."""
+    """A model store that sends the files and responses of a test, and records the requests."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -41,7 +41,7 @@ class Store:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """A client that goes away in the middle is what several tests are about."""
+                """Ignore errors of clients that disconnect during a response, as several tests do."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
@@ -50,7 +50,7 @@ class Store:
 
     @property
     def ranges(self) -> list[str | None]:
-        """The `Range` of every request, in order."""
+        """The `Range` header of every request, in order."""
         return [headers.get("Range") for headers in self.headers]
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ def redirect(location: str) -> Callable[[BaseHTTPRequestHandler], None]:
 
 
 class Resumable:
-    """A file that can be continued (RFC 9110, 14), whose first answers end after `cuts` bytes."""
+    """A file that supports range requests (RFC 9110, 14); its first responses end after `cuts` bytes."""
 
     def __init__(self, body: bytes, *, cuts: list[int] | None = None, etag: str | None = '"v1"') -> None:
         self.body = body
@@ -79,9 +79,9 @@ class Resumable:
         self.etag = etag
 
     def __call__(self, handler: BaseHTTPRequestHandler) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
-        start = int(asked[1]) if asked and handler.headers.get("If-Range") in {None, self.etag} else 0
-        if asked and start >= len(self.body):
+        match = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        start = int(match[1]) if match and handler.headers.get("If-Range") in {None, self.etag} else 0
+        if match and start >= len(self.body):
             send(handler, 416, Content_Range=f"bytes */{len(self.body)}")
             return
         rest = self.body[start:]

@@ -1,6 +1,6 @@
-"""moto's server with one bucket `models` and a key that may read it; says so on one line, ends with its input.
+"""Runs moto's server with one bucket `models` and an access key, until its standard input is closed.
 
-Run by the interpreter of an environment of its own, see `s3_server`.
+It prints its URL and the key as one line of JSON. `s3_server` runs it in a separate environment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import boto3
 from moto.server import ThreadedMotoServer
 
-EVERYTHING = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}'
+ALLOW_ALL = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}'
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     }
     iam = boto3.client("iam", **anyone)
     iam.create_user(UserName="reader")
-    iam.put_user_policy(UserName="reader", PolicyName="all", PolicyDocument=EVERYTHING)
+    iam.put_user_policy(UserName="reader", PolicyName="all", PolicyDocument=ALLOW_ALL)
     made = iam.create_access_key(UserName="reader")["AccessKey"]
     boto3.client("s3", **anyone).create_bucket(Bucket="models")
     print(

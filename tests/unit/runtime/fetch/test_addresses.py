@@ -1,4 +1,4 @@
-"""The address guard, judged on addresses however they are written."""
+"""The addresses that a fetch may connect to, in every notation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.unit.runtime.fetch.model_store import Store
 
-REFUSED = (
+REJECTED = (
     "169.254.169.254",
     "169.254.0.1",
     "fe80::1",
@@ -43,13 +43,13 @@ REFUSED = (
 ALLOWED = ("10.0.0.7", "192.168.1.1", "172.16.5.5", "100.64.0.9", "fd12:3456::1", "93.184.216.34", "2606:2800::1")
 
 
-@pytest.mark.parametrize("text", REFUSED)
-def test_refused(text: str) -> None:
+@pytest.mark.parametrize("text", REJECTED)
+def test_a_special_address_is_rejected(text: str) -> None:
     assert addresses.refusal(ipaddress.ip_address(text))
 
 
 @pytest.mark.parametrize("text", ALLOWED)
-def test_allowed(text: str) -> None:
+def test_a_public_or_private_address_is_allowed(text: str) -> None:
     assert addresses.refusal(ipaddress.ip_address(text)) is None
 
 
@@ -63,7 +63,7 @@ def test_allowing_loopback_allows_nothing_else() -> None:
         assert addresses.refusal(ipaddress.ip_address(text), allow_loopback=True)
 
 
-def test_a_name_with_one_refused_address_is_refused_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_one_rejected_address_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolver(*_: object, **__: object) -> list[tuple[object, ...]]:
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
         return [(*kind, ("10.0.0.1", 80)), (*kind, ("169.254.169.254", 80))]
@@ -74,15 +74,15 @@ def test_a_name_with_one_refused_address_is_refused_whole(monkeypatch: pytest.Mo
     assert caught.value.reason == ADDRESS_REFUSED
 
 
-def test_a_name_that_changes_after_the_check_is_connected_to_where_it_was_checked(
+def test_the_connection_uses_the_checked_address_if_the_name_changes(
     store: Store, settings: FetchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = iter([[f"127.0.0.{last}" for last in (2, 1)], ["169.254.169.254"]])  # nobody listens on the first
+    found = iter([[f"127.0.0.{last}" for last in (2, 1)], ["169.254.169.254"]])  # no server listens on the first
     real = socket.getaddrinfo
 
-    def resolver(host: str, port: int, *rest: Any, **more: Any) -> list[tuple[Any, ...]]:
+    def resolver(host: str, port: int, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
         if host != "rebinding.example":
-            return list(real(host, port, *rest, **more))
+            return list(real(host, port, *args, **options))
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(found)]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolver)

@@ -1,4 +1,4 @@
-"""The init step over real HTTP on loopback: what it places, what it refuses, and what it says."""
+"""Fetching over real HTTP on loopback: the model folder, errors, retries, redirects and mirrors."""
 
 from __future__ import annotations
 
@@ -65,14 +65,18 @@ def test_a_folder_is_identified_by_the_digest_of_its_sha256sum_lines(
     assert model_folder.load(settings.model_dir).labels == LABELS
 
 
-def test_a_wrong_digest_names_both_in_full_and_places_nothing(store: Store, settings: FetchSettings) -> None:
+def test_the_error_for_a_wrong_digest_has_both_and_no_file_is_written(
+    store: Store, settings: FetchSettings
+) -> None:
     store.files["/m.onnx"] = IMAGENET
     error = refused(settings, f"{store.url}/m.onnx", sha256="5" * 64)
     assert error.reason == DIGEST_MISMATCH
     assert error.message == f"want {'5' * 64} got {hashlib.sha256(IMAGENET).hexdigest()}"
 
 
-def test_success_and_failure_are_told_in_the_termination_message(store: Store, settings: FetchSettings) -> None:
+def test_success_and_failure_are_reported_in_the_termination_message(
+    store: Store, settings: FetchSettings
+) -> None:
     store.files["/m.onnx"] = IMAGENET
     good = dataclasses.replace(settings, uris=(f"{store.url}/m.onnx",), model_name="net")
     assert run.main(good) == 0
@@ -85,20 +89,22 @@ def test_success_and_failure_are_told_in_the_termination_message(store: Store, s
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_a_missing_model_is_not_tried_again(store: Store, settings: FetchSettings, status: int) -> None:
+def test_a_missing_model_is_not_retried(store: Store, settings: FetchSettings, status: int) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, status)
     assert refused(settings, f"{store.url}/m.onnx").reason == NOT_FOUND
     assert len(store.seen) == 1
 
 
-def test_a_failing_server_is_tried_again_and_then_unreachable(store: Store, settings: FetchSettings) -> None:
+def test_a_failing_server_is_retried_and_then_reported_as_unreachable(
+    store: Store, settings: FetchSettings
+) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, 503)
     error = refused(settings, f"{store.url}/m.onnx")
     assert (error.reason, len(store.seen)) == (UNREACHABLE, settings.attempts)
     assert "503" in error.message
 
 
-def test_an_attempt_that_fails_once_is_made_up_for(store: Store, settings: FetchSettings) -> None:
+def test_a_failed_attempt_is_retried(store: Store, settings: FetchSettings) -> None:
     def flaky(handler: BaseHTTPRequestHandler) -> None:
         send(handler, *((502,) if len(store.seen) == 1 else (200, IMAGENET)))
 
@@ -106,7 +112,7 @@ def test_an_attempt_that_fails_once_is_made_up_for(store: Store, settings: Fetch
     assert fetch(settings, f"{store.url}/m.onnx").classes == 1000
 
 
-def test_a_connection_that_ends_early_is_never_a_model(store: Store, settings: FetchSettings) -> None:
+def test_a_truncated_model_is_rejected(store: Store, settings: FetchSettings) -> None:
     def cut(handler: BaseHTTPRequestHandler) -> None:
         send(handler, 200, IMAGENET[:500], Content_Length=str(len(IMAGENET)))
         handler.close_connection = True
@@ -115,13 +121,13 @@ def test_a_connection_that_ends_early_is_never_a_model(store: Store, settings: F
     assert refused(settings, f"{store.url}/m.onnx").reason == UNREACHABLE
 
 
-def test_nobody_listening_is_unreachable(settings: FetchSettings) -> None:
-    gone = Store()
-    gone.close()
-    assert refused(settings, f"{gone.url}/m.onnx").reason == UNREACHABLE
+def test_a_refused_connection_is_reported_as_unreachable(settings: FetchSettings) -> None:
+    stopped = Store()
+    stopped.close()
+    assert refused(settings, f"{stopped.url}/m.onnx").reason == UNREACHABLE
 
 
-def test_a_server_that_stalls_is_cut_off_at_the_deadline(store: Store, settings: FetchSettings) -> None:
+def test_a_stalled_server_times_out_at_the_deadline(store: Store, settings: FetchSettings) -> None:
     release = threading.Event()
 
     def stall(handler: BaseHTTPRequestHandler) -> None:
@@ -135,9 +141,7 @@ def test_a_server_that_stalls_is_cut_off_at_the_deadline(store: Store, settings:
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_model_above_the_limit_is_refused_however_it_is_sent(
-    store: Store, settings: FetchSettings, declared: bool
-) -> None:
+def test_a_model_over_the_size_limit_is_rejected(store: Store, settings: FetchSettings, declared: bool) -> None:
     def big(handler: BaseHTTPRequestHandler) -> None:
         if declared:
             send(handler, 200, b"", Content_Length=str(1 << 40))
@@ -151,7 +155,7 @@ def test_a_model_above_the_limit_is_refused_however_it_is_sent(
     assert refused(settings, f"{store.url}/m.onnx", max_model_bytes=2000).reason == TOO_LARGE
 
 
-def test_redirects_are_followed_five_times_and_no_more(store: Store, settings: FetchSettings) -> None:
+def test_at_most_five_redirects_are_followed(store: Store, settings: FetchSettings) -> None:
     store.files["/5"] = IMAGENET
     store.answers |= {f"/{hop}": redirect(f"/{hop + 1}") for hop in range(5)}
     assert fetch(settings, f"{store.url}/0").classes == 1000
@@ -160,7 +164,7 @@ def test_redirects_are_followed_five_times_and_no_more(store: Store, settings: F
         fetch(settings, f"{store.url}/start")
 
 
-def test_a_redirect_to_a_metadata_service_is_refused(store: Store, settings: FetchSettings) -> None:
+def test_a_redirect_to_a_metadata_service_is_rejected(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = redirect("http://169.254.169.254/latest/meta-data/")
     error = refused(settings, f"{store.url}/m.onnx")
     assert error.reason == ADDRESS_REFUSED
@@ -168,7 +172,7 @@ def test_a_redirect_to_a_metadata_service_is_refused(store: Store, settings: Fet
 
 
 @pytest.mark.parametrize("location", ["http://[x/", "//[x", "http://h:99999/", "http://h:port/", "http://[::1]x/"])
-def test_a_redirect_to_no_url_leads_to_the_next_source(
+def test_after_an_invalid_redirect_the_next_mirror_is_tried(
     store: Store, settings: FetchSettings, location: str
 ) -> None:
     store.answers["/m.onnx"] = redirect(location)
@@ -179,25 +183,25 @@ def test_a_redirect_to_no_url_leads_to_the_next_source(
     assert fetch(settings, f"{store.url}/m.onnx", f"{store.url}/second.onnx").name == "second"
 
 
-def test_a_redirect_to_no_url_is_told_in_the_termination_message(store: Store, settings: FetchSettings) -> None:
+def test_an_invalid_redirect_is_reported_in_the_termination_message(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = redirect("http://[x/")
     assert run.main(dataclasses.replace(settings, uris=(f"{store.url}/m.onnx",))) == 1
     assert json.loads(settings.termination_log.read_text())["reason"] == UNREACHABLE
 
 
-def test_a_time_to_wait_beyond_all_calendars_counts_as_none(store: Store, settings: FetchSettings) -> None:
+def test_a_retry_after_with_an_impossible_date_is_ignored(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, 503, Retry_After=f"Mon, 01 Jan {10**20} 00:00:00 GMT")
     assert refused(settings, f"{store.url}/m.onnx").reason == UNREACHABLE
     assert len(store.seen) == settings.attempts
 
 
-def test_loopback_is_refused_where_it_was_not_allowed(store: Store, settings: FetchSettings) -> None:
+def test_loopback_is_rejected_by_default(store: Store, settings: FetchSettings) -> None:
     error = refused(settings, f"{store.url}/m.onnx", allow_loopback=False)
     assert error.reason == ADDRESS_REFUSED
     assert store.seen == []
 
 
-def test_credentials_are_sent_to_their_own_host_only(store: Store, settings: FetchSettings) -> None:
+def test_credentials_are_sent_only_to_their_host(store: Store, settings: FetchSettings) -> None:
     other = Store()
     other.files["/m.onnx"] = IMAGENET
     store.answers["/m.onnx"] = redirect("/moved")
@@ -208,19 +212,19 @@ def test_credentials_are_sent_to_their_own_host_only(store: Store, settings: Fet
     assert other.seen == [("/m.onnx", None)]
 
 
-def test_https_never_becomes_http() -> None:
+def test_a_redirect_from_https_to_http_is_rejected() -> None:
     with pytest.raises(ModelError, match="https to http") as caught:
         transport.redirected(transport.parse("https://models.example/m"), "http://models.example/m")
     assert caught.value.reason == ADDRESS_REFUSED
 
 
-def test_a_target_never_shows_credentials_or_query() -> None:
+def test_the_text_of_a_target_has_no_credentials_and_no_query() -> None:
     target = transport.parse("https://user:secret@models.example/m.onnx?signature=abc")
     assert str(target) == "https://models.example/m.onnx"
 
 
 @pytest.mark.parametrize("uri", ["ftp://h/m.onnx", "gopher://h/m.onnx", "m.onnx", "http://", "http://h:99999/"])
-def test_other_schemes_and_broken_urls_are_refused(settings: FetchSettings, uri: str) -> None:
+def test_other_schemes_and_invalid_urls_are_rejected(settings: FetchSettings, uri: str) -> None:
     assert refused(settings, uri).reason == UNREACHABLE
 
 
@@ -229,9 +233,9 @@ def test_mirrors_are_tried_in_order(store: Store, settings: FetchSettings) -> No
     assert fetch(settings, f"{store.url}/first.onnx", f"{store.url}/second.onnx").name == "second"
 
 
-def test_when_all_mirrors_fail_the_most_telling_cause_is_reported(store: Store, settings: FetchSettings) -> None:
+def test_if_all_mirrors_fail_the_most_specific_reason_is_reported(store: Store, settings: FetchSettings) -> None:
     store.files["/m.onnx"] = IMAGENET
-    error = refused(settings, f"{store.url}/m.onnx", f"{store.url}/gone.onnx", sha256="1" * 64)
+    error = refused(settings, f"{store.url}/m.onnx", f"{store.url}/absent.onnx", sha256="1" * 64)
     assert error.reason == DIGEST_MISMATCH
     assert "404" in error.message
 
@@ -244,7 +248,7 @@ def test_an_unknown_bundled_model_is_not_found(settings: FetchSettings) -> None:
     ("body", "hint"),
     [(b"<html>login</html>" * 50, "not an ONNX model"), (b"", "not an ONNX model"), (MODEL, "labels.txt")],
 )
-def test_what_is_no_usable_model_is_refused_with_a_remedy(
+def test_an_invalid_model_is_rejected_with_a_remedy(
     store: Store, settings: FetchSettings, body: bytes, hint: str
 ) -> None:
     store.files["/m.onnx"] = body
@@ -253,7 +257,7 @@ def test_what_is_no_usable_model_is_refused_with_a_remedy(
     assert hint in error.message
 
 
-def test_labels_that_do_not_match_the_classes_are_refused(store: Store, settings: FetchSettings) -> None:
+def test_labels_that_do_not_match_the_classes_are_rejected(store: Store, settings: FetchSettings) -> None:
     store.files |= {"/m/model.onnx": MODEL, "/m/labels.txt": b"one\ntwo\n"}
     error = refused(settings, f"{store.url}/m/")
     assert (error.reason, error.message) == (INVALID, "labels.txt has 2 lines, but the model has 4 classes")
@@ -267,21 +271,19 @@ def int8_folder(store: Store, quantized_path: Path) -> str:
 
 
 @pytest.mark.parametrize(("wanted", "told"), [("Auto", "INT8"), ("INT8", "INT8"), ("FP32", "FP32")])
-def test_a_folder_with_int8_is_fetched_whole_and_its_precision_told(
+def test_a_folder_with_int8_is_fetched_and_the_served_precision_reported(
     int8_folder: str, settings: FetchSettings, quantized_path: Path, wanted: str, told: str
 ) -> None:
     sha256 = digests.of_folder(quantized_path)
-    asked = dataclasses.replace(settings, uris=(int8_folder,), sha256=sha256, precision=wanted)
-    assert run.main(asked) == 0
+    with_int8 = dataclasses.replace(settings, uris=(int8_folder,), sha256=sha256, precision=wanted)
+    assert run.main(with_int8) == 0
     facts = json.loads(settings.termination_log.read_text())
     assert facts == {"name": "m", "sha256": sha256, "precision": told, "classes": 4}
     assert digests.of_folder(settings.model_dir) == sha256
     assert model_folder.load(settings.model_dir, wanted=wanted).info.precision == told
 
 
-def test_int8_of_a_model_without_it_is_refused_before_any_pod_serves(
-    store: Store, settings: FetchSettings
-) -> None:
+def test_int8_of_a_model_without_it_fails_the_fetch(store: Store, settings: FetchSettings) -> None:
     store.files["/m.onnx"] = IMAGENET
     assert fetch(settings, f"{store.url}/m.onnx", precision="Auto").precision == "FP32"
     with pytest.raises(ModelError, match="imageclassifier quantize") as caught:
@@ -289,7 +291,7 @@ def test_int8_of_a_model_without_it_is_refused_before_any_pod_serves(
     assert caught.value.reason == PRECISION_MISSING
 
 
-def test_a_model_without_int8_leaves_nothing_of_one_that_had_it(
+def test_a_model_without_int8_replaces_all_files_of_one_with_it(
     store: Store, int8_folder: str, settings: FetchSettings
 ) -> None:
     fetch(settings, int8_folder)

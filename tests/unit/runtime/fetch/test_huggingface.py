@@ -1,4 +1,4 @@
-"""Models of a Hugging Face repository, from a server of the hub's shape: `resolve`, files on another host."""
+"""Models of a Hugging Face repository, from a server that redirects to files on another host, as the hub does."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOKEN = "hf_" + "secret" * 4
 
 @pytest.fixture
 def files() -> Iterator[Store]:
-    """Where the hub sends those who want a large file."""
+    """The host to which the hub redirects requests for large files."""
     store = Store()
     yield store
     store.close()
@@ -39,7 +39,7 @@ def hub(store: Store, settings: FetchSettings) -> FetchSettings:
     return dataclasses.replace(settings, hf_endpoint=store.url, credentials=Credentials(hf_token=TOKEN))
 
 
-def test_one_file_comes_from_where_the_hub_sends_us_and_the_token_stays(
+def test_a_redirect_to_the_file_host_is_followed_without_the_token(
     store: Store, files: Store, hub: FetchSettings
 ) -> None:
     store.answers[f"{RESOLVE}/onnx/model.onnx"] = redirect(f"{files.url}/blob?X-Amz-Signature=abc")
@@ -50,7 +50,7 @@ def test_one_file_comes_from_where_the_hub_sends_us_and_the_token_stays(
     assert files.seen == [("/blob?X-Amz-Signature=abc", None)]
 
 
-def test_a_broken_line_is_continued_through_the_hub_with_a_fresh_signature(
+def test_a_download_is_resumed_through_the_hub_with_a_new_signature(
     store: Store, files: Store, hub: FetchSettings
 ) -> None:
     blob = Resumable(IMAGENET, cuts=[2000])
@@ -67,7 +67,7 @@ def test_a_broken_line_is_continued_through_the_hub_with_a_fresh_signature(
 
 
 @pytest.mark.parametrize(("path", "folder"), [("", ""), ("/", ""), ("/sub/folder/", "sub/folder/")])
-def test_a_folder_of_the_repository_is_a_model_folder(
+def test_a_model_folder_is_fetched_from_a_repository(
     store: Store, hub: FetchSettings, path: str, folder: str
 ) -> None:
     store.files |= {f"{RESOLVE}/{folder}model.onnx": MODEL, f"{RESOLVE}/{folder}labels.txt": LABELS_TEXT}
@@ -80,7 +80,7 @@ def test_a_folder_of_the_repository_is_a_model_folder(
     assert (info.sha256, info.classes, info.name) == (digest, 4, "Repo-1.0")
 
 
-def test_without_a_token_nothing_is_sent(store: Store, hub: FetchSettings) -> None:
+def test_without_a_token_no_authorization_is_sent(store: Store, hub: FetchSettings) -> None:
     store.files[f"{RESOLVE}/m.onnx"] = IMAGENET
     fetch(hub, f"hf://owner/Repo-1.0@{COMMIT}/m.onnx", sha256=DIGEST, credentials=Credentials())
     assert store.seen == [(f"{RESOLVE}/m.onnx", None)]
@@ -94,7 +94,7 @@ def test_without_a_token_nothing_is_sent(store: Store, hub: FetchSettings) -> No
         (404, "RevisionNotFound", NOT_FOUND),
     ],
 )
-def test_the_hubs_own_word_is_told_and_never_the_token(
+def test_an_error_has_the_code_of_the_hub_and_not_the_token(
     store: Store, hub: FetchSettings, status: int, code: str, reason: str
 ) -> None:
     store.answers[f"{RESOLVE}/m.onnx"] = lambda handler: send(handler, status, X_Error_Code=code)
@@ -103,7 +103,7 @@ def test_the_hubs_own_word_is_told_and_never_the_token(
 
 
 @pytest.mark.parametrize("commit", ["main", "v1.0", COMMIT[:7], COMMIT.upper(), COMMIT + "0", ""])
-def test_only_a_whole_commit_names_the_same_bytes_tomorrow(hub: FetchSettings, commit: str) -> None:
+def test_only_a_full_commit_is_accepted(hub: FetchSettings, commit: str) -> None:
     with pytest.raises(ModelError, match="40 hexadecimal digits"):
         fetch(hub, f"hf://owner/repo@{commit}/m.onnx")
 
@@ -117,11 +117,11 @@ def test_only_a_whole_commit_names_the_same_bytes_tomorrow(hub: FetchSettings, c
         f"hf://user:pw@owner/repo@{COMMIT}",
     ],
 )
-def test_other_forms_are_refused(uri: str) -> None:
+def test_an_invalid_uri_is_rejected(uri: str) -> None:
     with pytest.raises(ModelError, match="write hf://owner/repo@commit"):
         huggingface.parse(uri)
 
 
-def test_what_is_odd_in_a_path_stays_in_the_path(hub: FetchSettings) -> None:
+def test_special_characters_in_a_path_are_encoded(hub: FetchSettings) -> None:
     place = huggingface.parse(f"hf://owner/repo@{COMMIT}/a?b#c%d.onnx")
     assert huggingface.target(place, place.path, hub).path == f"/owner/repo/resolve/{COMMIT}/a%3Fb%23c%25d.onnx"

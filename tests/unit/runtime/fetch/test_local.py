@@ -1,4 +1,4 @@
-"""Models from mounted folders: claims, and files where they are allowed."""
+"""Models from mounted folders: PersistentVolumeClaims, and files in allowed folders."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def mounted(settings: FetchSettings, claim: Path) -> FetchSettings:
     return dataclasses.replace(settings, volumes_dir=claim.parent)
 
 
-def test_a_file_of_a_claim_is_copied_and_checked(mounted: FetchSettings, claim: Path) -> None:
+def test_a_file_of_a_claim_is_copied(mounted: FetchSettings, claim: Path) -> None:
     (claim / "net.onnx").write_bytes(IMAGENET)
     assert fetch(mounted, "pvc://team-models/net.onnx", sha256=DIGEST).name == "net"
-    (claim / "net.onnx").write_bytes(b"changed behind our back")
+    (claim / "net.onnx").write_bytes(b"changed later")
     assert (mounted.model_dir / "model.onnx").read_bytes() == IMAGENET
 
 
-def test_a_wrong_digest_of_a_claim_is_refused(mounted: FetchSettings, claim: Path) -> None:
+def test_a_wrong_digest_of_a_claim_is_rejected(mounted: FetchSettings, claim: Path) -> None:
     (claim / "net.onnx").write_bytes(IMAGENET)
     assert refused(mounted, "pvc://team-models/net.onnx", sha256="0" * 64).reason == DIGEST_MISMATCH
 
@@ -63,7 +63,7 @@ def test_a_wrong_digest_of_a_claim_is_refused(mounted: FetchSettings, claim: Pat
         ("pvc://team-models/with%20space/", "with space", "with space"),
     ],
 )
-def test_a_folder_of_a_claim_is_a_model(
+def test_a_model_folder_is_fetched_from_a_claim(
     mounted: FetchSettings, claim: Path, uri: str, place: str, name: str
 ) -> None:
     write_model(claim / place)
@@ -71,7 +71,7 @@ def test_a_folder_of_a_claim_is_a_model(
     assert (info.classes, info.name) == (4, name)
 
 
-def test_a_file_is_taken_only_from_allowed_folders(settings: FetchSettings, tmp_path: Path) -> None:
+def test_files_are_fetched_only_from_allowed_folders(settings: FetchSettings, tmp_path: Path) -> None:
     write_model(tmp_path / "allowed")
     (tmp_path / "secret.onnx").write_bytes(IMAGENET)
     roots = (tmp_path / "allowed",)
@@ -89,9 +89,7 @@ def test_a_file_is_taken_only_from_allowed_folders(settings: FetchSettings, tmp_
         fetch(settings, f"file://{tmp_path}/allowed/")
 
 
-def test_a_link_inside_is_followed_and_one_that_leads_out_is_not(
-    mounted: FetchSettings, claim: Path, tmp_path: Path
-) -> None:
+def test_only_links_inside_the_claim_are_followed(mounted: FetchSettings, claim: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.onnx").write_bytes(IMAGENET)
     (claim / "v1.onnx").write_bytes(IMAGENET)
     (claim / "latest.onnx").symlink_to("v1.onnx")
@@ -104,24 +102,24 @@ def test_a_link_inside_is_followed_and_one_that_leads_out_is_not(
         assert caught.value.reason == ADDRESS_REFUSED
 
 
-def test_a_pipe_or_a_device_is_not_waited_for(mounted: FetchSettings, claim: Path) -> None:
+def test_a_pipe_is_rejected_without_waiting(mounted: FetchSettings, claim: Path) -> None:
     os.mkfifo(claim / "pipe.onnx")
     assert "no regular file" in refused(mounted, "pvc://team-models/pipe.onnx").message
 
 
-def test_what_is_missing_is_told_with_what_is_there(mounted: FetchSettings, claim: Path) -> None:
+def test_the_error_for_a_missing_file_names_the_existing_ones(mounted: FetchSettings, claim: Path) -> None:
     (claim / "net-v2.onnx").write_bytes(IMAGENET)
     error = refused(mounted, "pvc://team-models/net.onnx")
     assert error.reason == NOT_FOUND
     assert error.message.endswith("does not exist; its folder has net-v2.onnx")
 
 
-def test_a_folder_without_its_slash_is_told_how(mounted: FetchSettings, claim: Path) -> None:
+def test_the_error_for_a_folder_without_a_slash_has_the_remedy(mounted: FetchSettings, claim: Path) -> None:
     write_model(claim / "pets")
     assert "end its URI with a slash" in refused(mounted, "pvc://team-models/pets").message
 
 
-def test_a_claim_that_is_not_mounted_is_named(mounted: FetchSettings) -> None:
+def test_the_error_for_a_claim_that_is_not_mounted_names_it(mounted: FetchSettings) -> None:
     error = refused(mounted, "pvc://other/net.onnx")
     assert (error.reason, "the claim other is not mounted" in error.message) == (NOT_FOUND, True)
 
@@ -129,11 +127,11 @@ def test_a_claim_that_is_not_mounted_is_named(mounted: FetchSettings) -> None:
 @pytest.mark.parametrize(
     "uri", ["pvc:///net.onnx", "pvc://../x", "pvc://UPPER/x", "file://host/x", "pvc://a/%00", "pvc://a/%ff"]
 )
-def test_other_forms_are_refused(mounted: FetchSettings, uri: str) -> None:
+def test_an_invalid_uri_is_rejected(mounted: FetchSettings, uri: str) -> None:
     assert refused(mounted, uri).reason == NOT_FOUND
 
 
-def test_size_and_time_are_bounded(mounted: FetchSettings, claim: Path, tmp_path: Path) -> None:
+def test_size_and_time_are_limited(mounted: FetchSettings, claim: Path, tmp_path: Path) -> None:
     (claim / "net.onnx").write_bytes(IMAGENET)
     assert refused(mounted, "pvc://team-models/net.onnx", max_model_bytes=1000).reason == TOO_LARGE
     with pytest.raises(ModelError) as caught:

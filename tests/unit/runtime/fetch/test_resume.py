@@ -1,4 +1,4 @@
-"""Poor lines and bad servers: what was fetched is continued where that is sound, and never trusted otherwise."""
+"""Interrupted downloads and faulty servers: a download is resumed only if the file is provably the same."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SIZE = len(IMAGENET)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_line_that_breaks_anywhere_is_continued_and_no_byte_is_sent_twice(
+def test_an_interrupted_download_is_resumed_at_its_last_byte(
     store: Store, settings: FetchSettings, seed: int
 ) -> None:
     offsets = sorted(random.Random(seed).sample(range(1, SIZE), 3 * settings.attempts))
@@ -50,7 +50,7 @@ def test_a_line_that_breaks_anywhere_is_continued_and_no_byte_is_sent_twice(
     assert (settings.model_dir / "model.onnx").read_bytes() == IMAGENET
 
 
-def test_attempts_that_bring_nothing_new_come_to_an_end(store: Store, settings: FetchSettings) -> None:
+def test_attempts_without_progress_are_limited(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[100] + [0] * 50)
     with pytest.raises(ModelError, match="the connection ended after 100 of") as caught:
         fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST)
@@ -59,7 +59,7 @@ def test_attempts_that_bring_nothing_new_come_to_an_end(store: Store, settings: 
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"v1"', '""', "v1"])
-def test_without_a_strong_tag_every_attempt_is_for_the_whole(
+def test_without_a_strong_etag_every_attempt_fetches_the_whole_file(
     store: Store, settings: FetchSettings, etag: str | None
 ) -> None:
     store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[1000, 2000], etag=etag)
@@ -67,9 +67,7 @@ def test_without_a_strong_tag_every_attempt_is_for_the_whole(
     assert store.ranges == [None, None, None]
 
 
-def test_a_file_that_is_replaced_meanwhile_is_fetched_from_its_first_byte(
-    store: Store, settings: FetchSettings
-) -> None:
+def test_a_file_that_was_replaced_is_fetched_from_its_first_byte(store: Store, settings: FetchSettings) -> None:
     old = Resumable(b"x" * SIZE, cuts=[1000], etag='"old"')
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -98,7 +96,7 @@ REST = str(SIZE - 1000)
         (416, {}),
     ],
 )
-def test_a_rest_that_is_not_ours_is_dropped_and_the_whole_fetched(
+def test_an_unexpected_range_is_discarded_and_the_whole_file_fetched(
     store: Store, settings: FetchSettings, status: int, headers: dict[str, str]
 ) -> None:
     good = Resumable(IMAGENET, cuts=[1000])
@@ -114,7 +112,7 @@ def test_a_rest_that_is_not_ours_is_dropped_and_the_whole_fetched(
     assert store.ranges == [None, "bytes=1000-", None]
 
 
-def test_a_rest_that_comes_in_pieces_is_put_together(store: Store, settings: FetchSettings) -> None:
+def test_a_range_sent_in_parts_is_joined(store: Store, settings: FetchSettings) -> None:
     good = Resumable(IMAGENET, cuts=[1000])
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -129,22 +127,22 @@ def test_a_rest_that_comes_in_pieces_is_put_together(store: Store, settings: Fet
     assert fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST).sha256 == DIGEST
 
 
-def test_a_wrong_digest_of_spliced_bytes_is_made_up_for_by_the_whole(
+def test_after_a_wrong_digest_of_a_resumed_download_the_whole_file_is_fetched(
     store: Store, settings: FetchSettings
 ) -> None:
-    # the server changes the file and keeps the tag, which nothing but the digest can tell
-    lying = Resumable(b"x" * SIZE, cuts=[1000])
+    # the server changes the file but not its ETag, which only the digest detects
+    changed = Resumable(b"x" * SIZE, cuts=[1000])
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        (lying if len(store.seen) == 1 else Resumable(IMAGENET))(handler)
+        (changed if len(store.seen) == 1 else Resumable(IMAGENET))(handler)
 
     store.answers["/m.onnx"] = answer
     assert fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST).sha256 == DIGEST
     assert store.ranges == [None, "bytes=1000-", None]
-    assert refused_digest(store, settings) == [None, "bytes=500-", None]
+    assert fetch_wrong_digest(store, settings) == [None, "bytes=500-", None]
 
 
-def refused_digest(store: Store, settings: FetchSettings) -> list[str | None]:
+def fetch_wrong_digest(store: Store, settings: FetchSettings) -> list[str | None]:
     store.answers["/other.onnx"] = Resumable(b"y" * SIZE, cuts=[500])
     before = len(store.ranges)
     with pytest.raises(ModelError) as caught:
@@ -157,7 +155,7 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def test_the_next_process_goes_on_where_the_last_one_ended(store: Store, settings: FetchSettings) -> None:
+def test_the_next_process_resumes_the_download_of_the_last_one(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[3000] + [0] * (settings.attempts))
     with pytest.raises(ModelError):
         fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST)
@@ -171,30 +169,32 @@ def test_the_next_process_goes_on_where_the_last_one_ended(store: Store, setting
 @pytest.mark.parametrize(
     "state", ["", "[]", "{}", '{"etag": "W/x", "total": 3}', '{"etag": "\\"v1\\"", "total": "3"}']
 )
-def test_a_beginning_whose_state_is_odd_counts_for_nothing(
+def test_a_partial_download_with_an_invalid_state_is_discarded(
     store: Store, settings: FetchSettings, state: str
 ) -> None:
     store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[3000] + [0] * (settings.attempts))
     with pytest.raises(ModelError):
         fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST)
-    (left,) = settings.model_dir.glob(".fetch-*/model.onnx.part.json")
-    left.write_text(state)
+    (state_file,) = settings.model_dir.glob(".fetch-*/model.onnx.part.json")
+    state_file.write_text(state)
     store.headers.clear()
     fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST)
     assert store.ranges[0] is None
 
 
-def test_a_beginning_is_kept_only_for_the_same_source_and_digest(store: Store, settings: FetchSettings) -> None:
+def test_a_partial_download_is_kept_only_for_the_same_source_and_digest(
+    store: Store, settings: FetchSettings
+) -> None:
     store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[3000] + [0] * 100)
     with pytest.raises(ModelError):
         fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST)
     assert len(list(settings.model_dir.iterdir())) == 1
     with pytest.raises(ModelError):
-        fetch(settings, f"{store.url}/gone.onnx", sha256=DIGEST)
+        fetch(settings, f"{store.url}/absent.onnx", sha256=DIGEST)
     assert list(settings.model_dir.iterdir()) == []
 
 
-def test_two_processes_never_write_one_folder(store: Store, settings: FetchSettings) -> None:
+def test_two_processes_cannot_write_the_same_folder(store: Store, settings: FetchSettings) -> None:
     store.files["/m.onnx"] = IMAGENET
     with staging.alone(settings.model_dir):
         error = refused(settings, f"{store.url}/m.onnx")
@@ -202,7 +202,7 @@ def test_two_processes_never_write_one_folder(store: Store, settings: FetchSetti
     assert fetch(settings, f"{store.url}/m.onnx").classes == 1000
 
 
-def test_a_server_that_goes_silent_is_left_and_the_rest_asked_for(store: Store, settings: FetchSettings) -> None:
+def test_a_download_from_a_stalled_server_is_resumed(store: Store, settings: FetchSettings) -> None:
     release = threading.Event()
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -230,17 +230,17 @@ def drip(release: threading.Event, chunk: bytes) -> Callable[[BaseHTTPRequestHan
     return answer
 
 
-def test_a_body_that_drips_for_ever_ends_at_the_deadline(store: Store, settings: FetchSettings) -> None:
+def test_a_slow_body_times_out_at_the_deadline(store: Store, settings: FetchSettings) -> None:
     release = threading.Event()
     store.answers["/m.onnx"] = drip(release, b"x")
-    began = time.monotonic()
+    start = time.monotonic()
     error = refused(settings, f"{store.url}/m.onnx", timeout_seconds=1)
     release.set()
     assert (error.reason, "not fetched within 1 s" in error.message) == (UNREACHABLE, True)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - start < 15
 
 
-def test_a_body_without_end_is_refused_at_the_limit(store: Store, settings: FetchSettings) -> None:
+def test_an_endless_body_is_rejected_at_the_size_limit(store: Store, settings: FetchSettings) -> None:
     release = threading.Event()
     store.answers["/m.onnx"] = drip(release, b"x" * 50_000)
     assert refused(settings, f"{store.url}/m.onnx", max_model_bytes=200_000).reason == TOO_LARGE
@@ -248,7 +248,7 @@ def test_a_body_without_end_is_refused_at_the_limit(store: Store, settings: Fetc
 
 
 @pytest.mark.parametrize("declared", [SIZE - 100, 0])
-def test_a_length_that_is_too_short_never_makes_a_model(
+def test_a_content_length_that_is_too_short_is_rejected(
     store: Store, settings: FetchSettings, declared: int
 ) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, 200, IMAGENET, Content_Length=str(declared))
@@ -256,7 +256,7 @@ def test_a_length_that_is_too_short_never_makes_a_model(
 
 
 @pytest.mark.parametrize("length", ["-5", "1e3", "9" * 40, "٣"])
-def test_a_length_that_is_no_number_is_no_model(store: Store, settings: FetchSettings, length: str) -> None:
+def test_an_invalid_content_length_is_rejected(store: Store, settings: FetchSettings, length: str) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode() + IMAGENET[:100])
         handler.close_connection = True
@@ -266,9 +266,7 @@ def test_a_length_that_is_no_number_is_no_model(store: Store, settings: FetchSet
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_says_that_access_is_denied_and_is_not_tried_again(
-    store: Store, settings: FetchSettings, status: int
-) -> None:
+def test_denied_access_is_reported_and_not_retried(store: Store, settings: FetchSettings, status: int) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, status, b"<Error><Code>SomeCode</Code></Error>")
     error = refused(settings, f"{store.url}/m.onnx")
     assert (error.reason, len(store.seen)) == (ACCESS_DENIED, 1)
@@ -276,7 +274,7 @@ def test_a_refusal_says_that_access_is_denied_and_is_not_tried_again(
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(store: Store, settings: FetchSettings, status: int) -> None:
+def test_transient_errors_are_retried(store: Store, settings: FetchSettings, status: int) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         send(handler, *((status,) if len(store.seen) < settings.attempts else (200, IMAGENET)))
 
@@ -301,26 +299,24 @@ def pauses(
     return slept
 
 
-def test_a_server_is_left_alone_for_as_long_as_it_asks(
+def test_a_retry_waits_for_retry_after(
     store: Store, settings: FetchSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert pauses(settings, store, monkeypatch, "7") == [7.0]
 
 
-def test_the_time_to_come_back_may_be_a_date(
-    store: Store, settings: FetchSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_after_may_be_a_date(store: Store, settings: FetchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     (slept,) = pauses(settings, store, monkeypatch, email.utils.formatdate(time.time() + 10, usegmt=True))
     assert 5 < slept <= 10
 
 
 @pytest.mark.parametrize("text", ["soon", "-3", "Wed, 99 Foo 2026", "9" * 400])
-def test_an_odd_time_to_come_back_is_no_reason_to_crash(store: Store, settings: FetchSettings, text: str) -> None:
+def test_an_invalid_retry_after_is_ignored(store: Store, settings: FetchSettings, text: str) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, 503, Retry_After=text)
     assert refused(settings, f"{store.url}/m.onnx").reason == UNREACHABLE
 
 
-def test_who_asks_for_more_time_than_there_is_ends_it_at_once(store: Store, settings: FetchSettings) -> None:
+def test_a_retry_after_beyond_the_deadline_fails_immediately(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, 503, Retry_After="3600")
     error = refused(settings, f"{store.url}/m.onnx")
     assert (error.reason, len(store.seen)) == (UNREACHABLE, 1)
@@ -338,7 +334,7 @@ def test_pauses_grow_and_are_jittered(
     assert len({pause / 2**n for n, pause in enumerate(slept)}) == 3
 
 
-def test_a_redirect_to_itself_comes_to_an_end(store: Store, settings: FetchSettings) -> None:
+def test_a_redirect_to_itself_is_limited(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = redirect("/m.onnx")
     with pytest.raises(ModelError, match="more than 5 redirects"):
         fetch(settings, f"{store.url}/m.onnx")
@@ -348,7 +344,7 @@ def test_a_redirect_to_itself_comes_to_an_end(store: Store, settings: FetchSetti
 @pytest.mark.parametrize(
     "host", ["169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "100.100.100.200"]
 )
-def test_no_chain_of_redirects_leads_to_a_metadata_service(
+def test_a_chain_of_redirects_to_a_metadata_service_is_rejected(
     store: Store, settings: FetchSettings, host: str
 ) -> None:
     store.answers["/m.onnx"] = redirect("/next")
@@ -356,12 +352,12 @@ def test_no_chain_of_redirects_leads_to_a_metadata_service(
     assert refused(settings, f"{store.url}/m.onnx").reason == ADDRESS_REFUSED
 
 
-def test_a_redirect_without_a_place_is_no_redirect(store: Store, settings: FetchSettings) -> None:
+def test_a_redirect_without_a_location_is_an_error(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = lambda handler: send(handler, 302)
     assert "answers 302" in refused(settings, f"{store.url}/m.onnx").message
 
 
-def test_a_failed_fetch_leaves_the_model_that_was_there_alone(store: Store, settings: FetchSettings) -> None:
+def test_a_failed_fetch_keeps_the_existing_model(store: Store, settings: FetchSettings) -> None:
     store.files["/m.onnx"] = IMAGENET
     fetch(settings, f"{store.url}/m.onnx", sha256=DIGEST)
     before = {path.name: path.read_bytes() for path in settings.model_dir.iterdir()}
@@ -371,15 +367,13 @@ def test_a_failed_fetch_leaves_the_model_that_was_there_alone(store: Store, sett
     assert {path.name: path.read_bytes() for path in settings.model_dir.iterdir()} == before
 
 
-def test_the_model_comes_whole_through_many_attempts_also_for_the_whole_command(
-    store: Store, settings: FetchSettings
-) -> None:
+def test_the_command_resumes_an_interrupted_download(store: Store, settings: FetchSettings) -> None:
     store.answers["/m.onnx"] = Resumable(IMAGENET, cuts=[1000, 5000])
-    wanted = dataclasses.replace(settings, uris=(f"{store.url}/m.onnx",), sha256=DIGEST)
-    assert run.main(wanted) == 0
+    with_uri = dataclasses.replace(settings, uris=(f"{store.url}/m.onnx",), sha256=DIGEST)
+    assert run.main(with_uri) == 0
     assert json.loads(settings.termination_log.read_text())["sha256"] == DIGEST
 
 
 @pytest.mark.parametrize("etag", ['"', '""', "abc", 'W/"abc"', '"a\u00e9"', '"' + "x" * 2000 + '"', None])
-def test_only_strong_tags_are_taken_for_what_they_are(etag: str | None) -> None:
+def test_only_strong_etags_are_accepted(etag: str | None) -> None:
     assert strong(etag) is None

@@ -1,4 +1,4 @@
-"""Models from S3: against moto's server, which checks signatures, and against servers that only look like one."""
+"""Models from S3: from moto's server, which checks signatures, and from servers with invalid responses."""
 
 from __future__ import annotations
 
@@ -26,86 +26,84 @@ if TYPE_CHECKING:
 
     from imageclassifier_runtime.settings.commands import FetchSettings
 
-    from tests.unit.runtime.fetch.s3_server import Cloud
+    from tests.unit.runtime.fetch.s3_server import S3Server
 
-pytestmark = pytest.mark.timeout(900)  # the first run makes an environment for the server
+pytestmark = pytest.mark.timeout(900)  # the first run installs an environment for the server
 
 DIGEST = hashlib.sha256(IMAGENET).hexdigest()
 EMPTY = b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"></ListBucketResult>'
 
 
 @pytest.fixture(scope="module")
-def one_cloud() -> Iterator[Cloud]:
-    with s3_server.running() as cloud:
-        yield cloud
+def s3_server_process() -> Iterator[S3Server]:
+    with s3_server.running() as server:
+        yield server
 
 
 @pytest.fixture
-def cloud(one_cloud: Cloud) -> Iterator[Cloud]:
-    yield one_cloud
-    one_cloud.check_from_now_on(check=False)
+def server(s3_server_process: S3Server) -> Iterator[S3Server]:
+    yield s3_server_process
+    s3_server_process.enforce_auth(enabled=False)
 
 
 @pytest.fixture
-def reading(settings: FetchSettings, cloud: Cloud) -> FetchSettings:
-    return dataclasses.replace(settings, s3_endpoint=cloud.url, credentials=Credentials(s3=cloud.keys))
+def reading(settings: FetchSettings, server: S3Server) -> FetchSettings:
+    return dataclasses.replace(settings, s3_endpoint=server.url, credentials=Credentials(s3=server.keys))
 
 
 @pytest.mark.parametrize("key", ["net.onnx", "zoo/net v1+ü.onnx", "a&b=c;d~e'(f)!.onnx", "per%20cent.onnx"])
-def test_an_object_is_fetched_with_a_signature_that_the_server_checks(
-    reading: FetchSettings, cloud: Cloud, key: str
-) -> None:
-    cloud.put(key, IMAGENET)
-    cloud.check_from_now_on()
+def test_an_object_is_fetched_with_a_valid_signature(reading: FetchSettings, server: S3Server, key: str) -> None:
+    server.put(key, IMAGENET)
+    server.enforce_auth()
     assert fetch(reading, f"s3://models/{key}", sha256=DIGEST).sha256 == DIGEST
 
 
-def test_a_prefix_is_listed_and_its_model_fetched(reading: FetchSettings, cloud: Cloud) -> None:
-    cloud.put("pets/v 2/model.onnx", MODEL)
-    cloud.put("pets/v 2/labels.txt", LABELS_TEXT)
-    cloud.put("pets/v 2/README.md", b"not ours")
-    cloud.put("pets/v 2/old/preprocessor_config.json", b"not of this folder")
+def test_a_model_folder_is_fetched_from_a_prefix(reading: FetchSettings, server: S3Server) -> None:
+    server.put("pets/v 2/model.onnx", MODEL)
+    server.put("pets/v 2/labels.txt", LABELS_TEXT)
+    server.put("pets/v 2/README.md", b"not a model file")
+    server.put("pets/v 2/old/preprocessor_config.json", b"in another folder")
     lines = "".join(
         f"{hashlib.sha256(body).hexdigest()}  {name}\n"
         for name, body in (("labels.txt", LABELS_TEXT), ("model.onnx", MODEL))
     )
     digest = hashlib.sha256(lines.encode()).hexdigest()
-    cloud.check_from_now_on()
+    server.enforce_auth()
     info = fetch(reading, "s3://models/pets/v 2/", sha256=digest)
     assert (info.sha256, info.classes, info.name) == (digest, 4, "v 2")
 
 
 @pytest.mark.parametrize("wrong", [{"access_key": "AKIANOSUCHKEY"}, {"secret_key": "not-the-secret"}])
-def test_bad_keys_are_an_access_that_is_denied(
+def test_invalid_keys_are_reported_as_access_denied(
     reading: FetchSettings,
-    cloud: Cloud,
+    server: S3Server,
     wrong: dict[str, str],
 ) -> None:
-    key = f"private-{'-'.join(wrong)}.onnx"  # moto lets nobody but the owner write an object again
-    cloud.put(key, IMAGENET)
-    used = dataclasses.replace(cloud.keys, **wrong)
-    cloud.check_from_now_on()
+    key = f"private-{'-'.join(wrong)}.onnx"  # moto lets only the owner overwrite an object
+    server.put(key, IMAGENET)
+    invalid = dataclasses.replace(server.keys, **wrong)
+    server.enforce_auth()
     for uri in (f"s3://models/{key}", "s3://models/"):
-        error = refused(reading, uri, credentials=Credentials(s3=used))
+        error = refused(reading, uri, credentials=Credentials(s3=invalid))
         assert error.reason == ACCESS_DENIED
-        assert cloud.keys.secret_key not in error.message
+        assert server.keys.secret_key not in error.message
 
 
-def test_without_keys_what_is_public_is_read_and_nothing_else(reading: FetchSettings, cloud: Cloud) -> None:
-    cloud.put("hidden.onnx", IMAGENET)
-    cloud.put("public.onnx", IMAGENET, x_amz_acl="public-read")
+def test_without_keys_only_public_objects_are_fetched(reading: FetchSettings, server: S3Server) -> None:
+    server.put("hidden.onnx", IMAGENET)
+    server.put("public.onnx", IMAGENET, x_amz_acl="public-read")
     anonymous = dataclasses.replace(reading, credentials=Credentials())
     assert refused(anonymous, "s3://models/hidden.onnx").reason == ACCESS_DENIED
     assert fetch(anonymous, "s3://models/public.onnx").classes == 1000
 
 
-def test_what_is_missing_is_told_with_what_is_there(reading: FetchSettings, cloud: Cloud) -> None:
-    cloud.put("half/labels.txt", LABELS_TEXT)
-    cloud.put("other/notes.txt", b"")
+def test_the_error_for_a_missing_object_names_the_existing_ones(reading: FetchSettings, server: S3Server) -> None:
+    server.put("half/labels.txt", LABELS_TEXT)
+    server.put("other/notes.txt", b"")
     missing = refused(reading, "s3://models/gone.onnx")
     assert (missing.reason, "NoSuchKey" in missing.message) == (NOT_FOUND, True)
-    bucket = refused(reading, "s3://no-such-bucket/m.onnx")
-    assert (bucket.reason, "NoSuchBucket" in bucket.message) == (NOT_FOUND, True)
+    no_bucket = refused(reading, "s3://no-such-bucket/m.onnx")
+    assert (no_bucket.reason, "NoSuchBucket" in no_bucket.message) == (NOT_FOUND, True)
     half = refused(reading, "s3://models/half/")
     assert (half.reason, half.message.endswith("holds labels.txt, but no model.onnx")) == (NOT_FOUND, True)
     other = refused(reading, "s3://models/other/")
@@ -113,13 +111,13 @@ def test_what_is_missing_is_told_with_what_is_there(reading: FetchSettings, clou
     assert refused(reading, "s3://models/nothing/").message.endswith("it is empty")
 
 
-def test_a_listing_of_many_pages_is_read_to_the_name_that_is_wanted(
-    reading: FetchSettings, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+def test_a_listing_is_read_page_by_page_up_to_a_limit(
+    reading: FetchSettings, server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "_PAGE_KEYS", 3)
     for number in range(7):
-        cloud.put(f"many/a{number}.txt", b"")
-    cloud.put("many/model.onnx", IMAGENET)
+        server.put(f"many/a{number}.txt", b"")
+    server.put("many/model.onnx", IMAGENET)
     assert fetch(reading, "s3://models/many/").classes == 1000
     monkeypatch.setattr(s3, "_MOST_PAGES", 2)
     with pytest.raises(ModelError, match="more than 6 objects") as caught:
@@ -127,7 +125,7 @@ def test_a_listing_of_many_pages_is_read_to_the_name_that_is_wanted(
     assert caught.value.reason == TOO_LARGE
 
 
-def test_a_broken_line_is_continued_with_a_signature_of_its_own(store: Store, settings: FetchSettings) -> None:
+def test_a_resumed_download_has_its_own_signature(store: Store, settings: FetchSettings) -> None:
     store.answers["/models/m.onnx"] = Resumable(IMAGENET, cuts=[1500])
     keys = S3Keys(access_key="AK", secret_key="SK", session_token="ST")
     fetch(settings, "s3://models/m.onnx", s3_endpoint=store.url, credentials=Credentials(s3=keys), sha256=DIGEST)
@@ -138,7 +136,7 @@ def test_a_broken_line_is_continued_with_a_signature_of_its_own(store: Store, se
     assert [headers["x-amz-security-token"] for headers in store.headers] == ["ST", "ST"]
 
 
-def test_keys_never_reach_another_host(store: Store, settings: FetchSettings) -> None:
+def test_keys_are_not_sent_to_another_host(store: Store, settings: FetchSettings) -> None:
     other = Store()
     other.files["/m.onnx"] = IMAGENET
     store.answers["/models/m.onnx"] = redirect(f"{other.url}/m.onnx")
@@ -161,16 +159,14 @@ def test_keys_never_reach_another_host(store: Store, settings: FetchSettings) ->
         (b"<ListBucketResult>" + b" " * (4 << 20) + b"</ListBucketResult>", "more than"),
     ],
 )
-def test_what_is_no_listing_is_never_believed(
-    store: Store, settings: FetchSettings, body: bytes, hint: str
-) -> None:
+def test_an_invalid_listing_is_rejected(store: Store, settings: FetchSettings, body: bytes, hint: str) -> None:
     query = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F"
     store.files[f"/models/?{query}"] = body
     error = refused(settings, "s3://models/p/", s3_endpoint=store.url)
     assert hint in error.message
 
 
-def test_a_listing_that_never_ends_is_left(store: Store, settings: FetchSettings) -> None:
+def test_an_endless_listing_is_aborted(store: Store, settings: FetchSettings) -> None:
     page = b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>%s"
     query = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000&prefix=p%2F"
     body = page % b"</ListBucketResult>"
@@ -179,7 +175,7 @@ def test_a_listing_that_never_ends_is_left(store: Store, settings: FetchSettings
     assert (error.reason, len(store.seen)) == (TOO_LARGE, 10)
 
 
-def test_the_region_of_the_bucket_is_told_where_it_is_another(store: Store, settings: FetchSettings) -> None:
+def test_the_error_for_a_wrong_region_names_that_of_the_bucket(store: Store, settings: FetchSettings) -> None:
     store.answers["/models/m.onnx"] = lambda handler: send(
         handler, 301, b"<Error><Code>PermanentRedirect</Code></Error>", x_amz_bucket_region="eu-west-3"
     )
@@ -188,7 +184,7 @@ def test_the_region_of_the_bucket_is_told_where_it_is_another(store: Store, sett
 
 
 @pytest.mark.parametrize(
-    ("changes", "bucket", "want"),
+    ("changes", "bucket", "expected"),
     [
         ({}, "models", "https://models.s3.us-east-1.amazonaws.com/k"),
         ({"s3_region": "cn-north-1"}, "models", "https://models.s3.cn-north-1.amazonaws.com.cn/k"),
@@ -198,11 +194,13 @@ def test_the_region_of_the_bucket_is_told_where_it_is_another(store: Store, sett
         ({"s3_endpoint": "https://o.example", "s3_addressing": "virtual"}, "models", "https://models.o.example/k"),
     ],
 )
-def test_where_an_object_is(settings: FetchSettings, changes: dict[str, Any], bucket: str, want: str) -> None:
-    assert str(s3.target(bucket, "k", dataclasses.replace(settings, **changes))) == want
+def test_the_url_of_an_object(
+    settings: FetchSettings, changes: dict[str, Any], bucket: str, expected: str
+) -> None:
+    assert str(s3.target(bucket, "k", dataclasses.replace(settings, **changes))) == expected
 
 
 @pytest.mark.parametrize("uri", ["s3://", "s3://models", "s3://Models/k", "s3://a/k", "s3://me:pw@models/k"])
-def test_other_forms_are_refused(uri: str) -> None:
+def test_an_invalid_uri_is_rejected(uri: str) -> None:
     with pytest.raises(ModelError, match="write s3://bucket/key"):
         s3.bucket_and_key(uri)

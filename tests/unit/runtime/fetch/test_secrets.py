@@ -1,4 +1,4 @@
-"""Credentials: read from the environment, sent to their own host alone, and never told to anybody."""
+"""Credentials are read from the environment, sent only to their host, and never logged or reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ENV = {
 SECRETS = ("the-secret-key", "the-session-token", "hf_the-token", "the-password", "bWU6dGhlLXBhc3N3b3Jk")
 
 
-def test_every_variable_is_read_and_none_is_shown() -> None:
+def test_every_variable_is_read_and_not_shown() -> None:
     found = FetchSettings.from_env(ENV)
     assert found.credentials.s3 is not None
     assert found.credentials.s3.session_token == "the-session-token"
@@ -54,7 +54,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ({"HTTP_BEARER_TOKEN": "a-secret\u20ac"}, "HTTP_BEARER_TOKEN holds a character that is not ASCII"),
     ],
 )
-def test_what_cannot_be_used_is_refused_without_showing_it(env: dict[str, str], hint: str) -> None:
+def test_an_invalid_variable_is_rejected_without_showing_it(env: dict[str, str], hint: str) -> None:
     with pytest.raises(SettingsError, match=hint) as caught:
         FetchSettings.from_env(env)
     assert "a-secret" not in str(caught.value)
@@ -69,7 +69,7 @@ def test_what_cannot_be_used_is_refused_without_showing_it(env: dict[str, str], 
         ({}, None),
     ],
 )
-def test_a_web_server_gets_what_the_environment_has(
+def test_an_http_server_gets_the_credentials_of_the_environment(
     store: Store, settings: FetchSettings, env: dict[str, str], sent: str | None
 ) -> None:
     store.files["/m.onnx"] = IMAGENET
@@ -77,16 +77,16 @@ def test_a_web_server_gets_what_the_environment_has(
     assert store.seen == [("/m.onnx", sent)]
 
 
-def test_a_token_stays_with_the_first_host(store: Store, settings: FetchSettings) -> None:
-    mirror, elsewhere = Store(), Store()
-    elsewhere.files["/m.onnx"] = IMAGENET
+def test_a_token_is_sent_only_to_the_first_host(store: Store, settings: FetchSettings) -> None:
+    mirror, other = Store(), Store()
+    other.files["/m.onnx"] = IMAGENET
     store.answers["/m.onnx"] = lambda handler: send(handler, 404)
-    mirror.answers["/m.onnx"] = redirect(f"{elsewhere.url}/m.onnx")
+    mirror.answers["/m.onnx"] = redirect(f"{other.url}/m.onnx")
     found = credentials.from_env({"HTTP_BEARER_TOKEN": "tok"})
     fetch(settings, f"{store.url}/m.onnx", f"{mirror.url}/m.onnx", credentials=found)
     mirror.close()
-    elsewhere.close()
-    assert (store.seen, mirror.seen, elsewhere.seen) == (
+    other.close()
+    assert (store.seen, mirror.seen, other.seen) == (
         [("/m.onnx", "Bearer tok")],
         [("/m.onnx", None)],
         [("/m.onnx", None)],
@@ -94,7 +94,7 @@ def test_a_token_stays_with_the_first_host(store: Store, settings: FetchSettings
 
 
 @pytest.mark.parametrize("first", ["http://[x/m.onnx", "HTTP://[x/m.onnx"])
-def test_a_token_goes_to_no_mirror_where_the_first_host_is_no_name(
+def test_a_token_is_sent_to_no_mirror_if_the_first_uri_is_invalid(
     store: Store, settings: FetchSettings, first: str
 ) -> None:
     store.files["/m.onnx"] = IMAGENET
@@ -102,14 +102,14 @@ def test_a_token_goes_to_no_mirror_where_the_first_host_is_no_name(
     assert store.seen == [("/m.onnx", None)]
 
 
-def test_a_scheme_may_be_written_in_capitals(store: Store, settings: FetchSettings) -> None:
+def test_a_scheme_may_be_in_upper_case(store: Store, settings: FetchSettings) -> None:
     store.files["/m.onnx"] = IMAGENET
     uri = f"{store.url}/m.onnx".replace("http:", "HTTP:")
     fetch(settings, uri, credentials=credentials.from_env({"HTTP_BEARER_TOKEN": "tok"}))
     assert store.seen == [("/m.onnx", "Bearer tok")]
 
 
-def test_a_token_does_not_come_back_from_another_host(store: Store, settings: FetchSettings) -> None:
+def test_a_token_is_not_sent_after_a_redirect_through_another_host(store: Store, settings: FetchSettings) -> None:
     other = Store()
     store.files["/final.onnx"] = IMAGENET
     store.answers["/m.onnx"] = redirect(f"{other.url}/back")
@@ -127,7 +127,7 @@ def test_a_token_does_not_come_back_from_another_host(store: Store, settings: Fe
         (f"hf://owner/repo@{'0' * 40}", "HF_TOKEN"),
     ],
 )
-def test_a_secret_that_has_nothing_for_the_source_is_told_before_anything_is_asked(
+def test_a_secret_without_keys_for_the_source_fails_before_any_request(
     settings: FetchSettings, uri: str, keys: str
 ) -> None:
     error = refused(settings, uri, credentials_secret="model-store")
@@ -135,7 +135,7 @@ def test_a_secret_that_has_nothing_for_the_source_is_told_before_anything_is_ask
     assert error.message == f"the Secret model-store is not there or has none of {keys}"
 
 
-def test_no_log_line_and_no_error_holds_a_secret(
+def test_no_log_line_and_no_error_contains_a_secret(
     store: Store, settings: FetchSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -145,9 +145,9 @@ def test_no_log_line_and_no_error_holds_a_secret(
     with_keys = dataclasses.replace(settings, s3_endpoint=store.url, credentials=credentials.from_env(ENV))
     with caplog.at_level(logging.DEBUG), pytest.raises(ModelError) as caught:
         fetch(with_keys, "s3://models/m.onnx")
-    told = caught.value.message + "".join(repr(vars(record)) for record in caplog.records)
-    assert "/models/m.onnx" in told
-    assert [secret for secret in SECRETS if secret in told] == []
+    text = caught.value.message + "".join(repr(vars(record)) for record in caplog.records)
+    assert "/models/m.onnx" in text
+    assert [secret for secret in SECRETS if secret in text] == []
 
 
 @pytest.mark.parametrize(
@@ -168,19 +168,19 @@ def test_no_log_line_and_no_error_holds_a_secret(
         "pvc://me:SECRET@claim/m.onnx",
     ],
 )
-def test_what_a_uri_holds_before_its_last_at_sign_is_never_told(
+def test_the_part_of_a_uri_before_its_last_at_sign_is_never_shown(
     settings: FetchSettings, uri: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     both = dataclasses.replace(settings, uris=(uri, "bundled:none"))
     with caplog.at_level(logging.DEBUG):
         assert run.main(both) == 1
-    told = settings.termination_log.read_text() + "".join(repr(vars(record)) for record in caplog.records)
-    assert "SECRET" not in told
-    assert "w0rd" not in told
-    assert "there is no bundled model" in told
+    text = settings.termination_log.read_text() + "".join(repr(vars(record)) for record in caplog.records)
+    assert "SECRET" not in text
+    assert "w0rd" not in text
+    assert "there is no bundled model" in text
 
 
-def test_what_a_redirect_holds_before_its_last_at_sign_is_never_told(
+def test_the_part_of_a_redirect_before_its_last_at_sign_is_never_shown(
     store: Store, settings: FetchSettings
 ) -> None:
     store.answers["/m.onnx"] = redirect("https://me:SECRET/w0rd@host/m.onnx?signature=SECRET")
@@ -189,7 +189,7 @@ def test_what_a_redirect_holds_before_its_last_at_sign_is_never_told(
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "text"),
     [
         ("s3://models/prefix/m.onnx", "s3://models/prefix/m.onnx"),
         ("https://host:1/m.onnx?signature=SECRET", "https://host:1/m.onnx"),
@@ -199,8 +199,8 @@ def test_what_a_redirect_holds_before_its_last_at_sign_is_never_told(
         ("me:SECRET://x@host", "…@host"),
     ],
 )
-def test_the_rest_of_an_address_is_told(address: str, told: str) -> None:
-    assert shown(address) == told
+def test_the_other_parts_of_an_address_are_shown(address: str, text: str) -> None:
+    assert shown(address) == text
 
 
 def test_a_signature_in_a_redirect_is_not_logged(
@@ -214,7 +214,7 @@ def test_a_signature_in_a_redirect_is_not_logged(
     assert "SECRET" not in "".join(repr(vars(record)) for record in caplog.records)
 
 
-def test_progress_is_told_in_bytes_total_and_rate(
+def test_progress_is_logged_with_bytes_total_and_rate(
     store: Store, settings: FetchSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imageclassifier_runtime.fetch.progress._EVERY_SECONDS", 0.0)

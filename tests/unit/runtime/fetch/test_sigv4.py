@@ -1,4 +1,4 @@
-"""Signatures of S3 requests, held against the examples that AWS has published; `test_s3` has a server check them.
+"""Signatures of S3 requests, compared with the examples of AWS; in `test_s3`, a server checks them.
 
 The examples: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
@@ -39,7 +39,9 @@ MOMENT = datetime.datetime(2013, 5, 24, tzinfo=datetime.UTC)
         ),
     ],
 )
-def test_the_published_examples(path: str, headers: dict[str, str], names: str, signature: str) -> None:
+def test_the_signature_equals_the_published_example(
+    path: str, headers: dict[str, str], names: str, signature: str
+) -> None:
     got = signed(path, {"Host": HOST, **headers}, keys=KEYS, region="us-east-1", now=MOMENT)
     assert got["Authorization"] == (
         "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,"
@@ -47,7 +49,7 @@ def test_the_published_examples(path: str, headers: dict[str, str], names: str, 
     )
 
 
-def test_nothing_that_was_to_be_sent_is_lost() -> None:
+def test_signing_keeps_all_headers() -> None:
     headers = {"Host": HOST, "Accept": "*/*"}
     got = signed("/", headers, keys=KEYS, region="us-east-1", now=MOMENT)
     assert headers.items() <= got.items()

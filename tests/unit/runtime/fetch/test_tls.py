@@ -1,4 +1,4 @@
-"""The init step over TLS: the deadline holds there too, and a certificate that nobody vouches for is no server."""
+"""Fetching over TLS: certificates are verified, and the deadline applies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def serving(certificate: Path, answer: Callable[[ssl.SSLSocket, threading.Event], None]) -> Iterator[str]:
-    """Answer every TLS connection by `answer`, which stops once its event is set."""
+    """Handle every TLS connection with `answer`, which stops once its event is set."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     stop = threading.Event()
@@ -65,7 +65,7 @@ def headers_without_end(stream: ssl.SSLSocket, stop: threading.Event) -> None:
         stream.sendall(b"x")
 
 
-def test_a_model_comes_over_tls(
+def test_a_model_is_fetched_over_tls(
     settings: FetchSettings, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -73,18 +73,18 @@ def test_a_model_comes_over_tls(
         assert fetch(settings, f"{url}/m.onnx").classes == 1000
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(settings: FetchSettings, certificate: Path) -> None:
+def test_an_untrusted_certificate_is_rejected(settings: FetchSettings, certificate: Path) -> None:
     with serving(certificate, whole) as url:
         error = refused(settings, f"{url}/m.onnx")
     assert (error.reason, "certificate verify failed" in error.message) == (UNREACHABLE, True)
 
 
-def test_headers_that_drip_for_ever_end_at_the_deadline(
+def test_slow_headers_time_out_at_the_deadline(
     settings: FetchSettings, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    began = time.monotonic()
+    start = time.monotonic()
     with serving(certificate, headers_without_end) as url:
         error = refused(settings, f"{url}/m.onnx", timeout_seconds=1.5)
     assert (error.reason, "not fetched within 1.5 s" in error.message) == (UNREACHABLE, True)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - start < 30

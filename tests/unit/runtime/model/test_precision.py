@@ -139,9 +139,9 @@ def test_the_server_reports_the_precision_and_the_file_that_it_serves(folder: Pa
     settings = ServeSettings(model_dir=folder, memory_limit_bytes=1 << 30)
     state, workers = serve.build(settings, model_folder.load(folder, wanted=wanted), threads=1)
     try:
-        told = model_info(state)
+        info = model_info(state)
         precision, graph = ("INT8", "model.int8.onnx") if wanted == "Auto" else ("FP32", "model.onnx")
-        assert (told["precision"], told["graph_sha256"]) == (precision, digest.of_file(folder / graph))
+        assert (info["precision"], info["graph_sha256"]) == (precision, digest.of_file(folder / graph))
         assert f'precision="{precision}"' in state.metrics.render().decode()
     finally:
         workers.shutdown()

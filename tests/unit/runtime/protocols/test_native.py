@@ -135,11 +135,11 @@ async def test_retry_after_is_spread_over_rejected_clients(
 ) -> None:
     server = make_server(max_queue_size=1)
     server.state.admission.waiting = 1
-    told = {
+    found = {
         (await server.client.post(CLASSIFY, content=image_bytes(), headers=RAW)).headers["retry-after"]
         for _ in range(100)
     }
-    assert told == {"1", "2", "3"}
+    assert found == {"1", "2", "3"}
 
 
 async def test_a_draining_server_closes_connections_and_a_stopping_one_rejects_requests(server: Running) -> None:
@@ -214,16 +214,16 @@ async def test_the_openapi_document_matches_the_response_of_classify(server: Run
 
 async def test_the_openapi_document_declares_x_cache_for_every_response_to_images(server: Running) -> None:
     paths = (await server.client.get("/openapi.json")).json()["paths"]
-    told = {
+    found = {
         path
         for path, methods in paths.items()
         for operation in methods.values()
         if "X-Cache" in operation["responses"].get("200", {}).get("headers", {})
     }
     versions = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
-    assert {CLASSIFY, "/api/v1/classify/batch", *(f"{path}/infer" for path in versions)} <= told
-    assert all(path.endswith(("classify", "classify/batch", "/infer", ":predict")) for path in told)
-    assert any(path.endswith(":predict") for path in told)
+    assert {CLASSIFY, "/api/v1/classify/batch", *(f"{path}/infer" for path in versions)} <= found
+    assert all(path.endswith(("classify", "classify/batch", "/infer", ":predict")) for path in found)
+    assert any(path.endswith(":predict") for path in found)
 
 
 async def test_the_openapi_document_has_every_protocol_with_its_path_parameters(server: Running) -> None:

@@ -183,27 +183,27 @@ async def test_tensors_are_answered_with_the_models_scores(server: Running) -> N
 
 
 async def test_outputs_are_returned_as_requested(server: Running) -> None:
-    wanted = [
+    outputs = [
         {"name": SCORES},
         {"name": CLASSES, "parameters": {"classification": 1}},
     ]
-    answer = (await infer(server, tensor_input(blue(2)), outputs=wanted)).json()
+    answer = (await infer(server, tensor_input(blue(2)), outputs=outputs)).json()
     assert [(output["name"], output["shape"]) for output in answer["outputs"]] == [
         (SCORES, [2, 4]),
         (CLASSES, [2, 1]),
     ]
     assert [text.split(":")[1:] for text in answer["outputs"][1]["data"]] == [["2", "blue"]] * 2
-    answer = (await infer(server, image_input(image_bytes()), outputs=wanted[:1])).json()
+    answer = (await infer(server, image_input(image_bytes()), outputs=outputs[:1])).json()
     assert [(output["name"], output["shape"]) for output in answer["outputs"]] == [(SCORES, [1, 4])]
 
 
 async def test_the_classification_extension_sorts_the_scores(server: Running) -> None:
-    wanted = [{"name": SCORES, "parameters": {"classification": 2}}]
-    (output,) = (await infer(server, tensor_input(blue()), outputs=wanted)).json()["outputs"]
+    outputs = [{"name": SCORES, "parameters": {"classification": 2}}]
+    (output,) = (await infer(server, tensor_input(blue()), outputs=outputs)).json()["outputs"]
     assert (output["datatype"], output["shape"]) == ("BYTES", [1, 2])
     assert output["data"] == ["4.000000:2:blue", "0.000000:0:red"]
-    wanted = [{"name": SCORES, "parameters": {"classification": 1000}}]
-    (output,) = (await infer(server, tensor_input(blue()), outputs=wanted)).json()["outputs"]
+    outputs = [{"name": SCORES, "parameters": {"classification": 1000}}]
+    (output,) = (await infer(server, tensor_input(blue()), outputs=outputs)).json()["outputs"]
     assert output["shape"] == [1, len(LABELS)]
 
 
@@ -229,11 +229,11 @@ async def test_binary_tensors_both_ways(server: Running) -> None:
 
 
 async def test_an_output_can_be_binary_while_another_is_not(server: Running) -> None:
-    wanted = [
+    outputs = [
         {"name": CLASSES, "parameters": {"binary_data": True, "classification": 1}},
         {"name": SCORES, "parameters": {"binary_data": False}},
     ]
-    response = await infer(server, tensor_input(blue()), outputs=wanted, parameters={"binary_data_output": True})
+    response = await infer(server, tensor_input(blue()), outputs=outputs, parameters={"binary_data_output": True})
     length = int(response.headers[HEADER])
     answer, rest = json.loads(response.content[:length]), response.content[length:]
     assert answer["outputs"][0]["parameters"] == {"binary_data_size": len(rest)}

@@ -145,13 +145,13 @@ async def test_after_a_timeout_the_memory_stays_taken_until_the_work_ends(worker
 
 async def test_after_a_disconnect_the_memory_stays_taken_until_the_work_ends(worker: Workers) -> None:
     room, begun, release = admission(worker), threading.Event(), threading.Event()
-    asked = asyncio.create_task(
+    task = asyncio.create_task(
         room.run(Lease(), peak=60, work=lambda: begun.set() or release.wait(), limit=30)  # type: ignore[func-returns-value]
     )
     await until(begun.is_set)
-    asked.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
+        await task
     assert (room.running, room.pixels.free, room.workers.free) == (1, 40, 0)
     release.set()
     await until(lambda: room.running == 0 and room.pixels.free == 100 and room.workers.free == 1)
@@ -165,8 +165,8 @@ async def test_any_exception_of_the_work_reaches_the_caller_and_the_thread_survi
         raise raised
 
     room = admission(worker)
-    wanted = RuntimeError if isinstance(raised, StopIteration) else type(raised)
-    with pytest.raises(wanted):
+    expected = RuntimeError if isinstance(raised, StopIteration) else type(raised)
+    with pytest.raises(expected):
         await room.run(Lease(), peak=1, work=fail, limit=30)
     assert await room.run(Lease(), peak=1, work=lambda: "alive", limit=30) == "alive"
 
@@ -266,11 +266,11 @@ async def test_a_disconnect_withdraws_a_task_from_the_workers_queue(worker: Work
     )
     await until(begun.is_set)
     done: list[str] = []
-    asked = asyncio.create_task(room.run(Lease(), peak=60, work=lambda: done.append("work"), limit=30))
+    task = asyncio.create_task(room.run(Lease(), peak=60, work=lambda: done.append("work"), limit=30))
     await until(lambda: room.running == 2)
-    asked.cancel()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
+        await task
     assert (room.running, room.pixels.free, room.workers.free) == (1, 90, 1)
     release.set()
     assert await busy

@@ -1,4 +1,4 @@
-"""The standard variables of OpenTelemetry: what they switch on, what they mean, what is told of a wrong one."""
+"""The standard variables of OpenTelemetry: their effects, and the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(**env: str) -> TracingSettings:
         {**ENDPOINT, "OTEL_TRACES_EXPORTER": "none"},
     ],
 )
-def test_without_an_address_or_where_it_is_told_so_tracing_is_off(env: dict[str, str]) -> None:
+def test_tracing_is_off_without_an_endpoint_or_if_disabled(env: dict[str, str]) -> None:
     assert ServeSettings.from_env(env).tracing is None
 
 
@@ -38,7 +38,7 @@ def test_without_an_address_or_where_it_is_told_so_tracing_is_off(env: dict[str,
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://other:1/as/it/is"}, "http://other:1/as/it/is"),
     ],
 )
-def test_only_the_general_address_gets_the_path_of_traces(env: dict[str, str], endpoint: str) -> None:
+def test_only_the_general_endpoint_gets_the_path_of_traces(env: dict[str, str], endpoint: str) -> None:
     settings = ServeSettings.from_env({**ENDPOINT, **env}).tracing
     assert settings is not None
     assert settings.endpoint == endpoint
@@ -55,12 +55,12 @@ def test_only_the_general_address_gets_the_path_of_traces(env: dict[str, str], e
         ("parentbased_always_off", "", True, 0.0),
     ],
 )
-def test_the_sampler_has_its_standard_names(sampler: str, argument: str, parent_based: bool, ratio: float) -> None:
+def test_the_sampler_has_the_standard_names(sampler: str, argument: str, parent_based: bool, ratio: float) -> None:
     settings = read(OTEL_TRACES_SAMPLER=sampler, OTEL_TRACES_SAMPLER_ARG=argument)
     assert (settings.parent_based, settings.ratio) == (parent_based, ratio)
 
 
-def test_the_resource_is_percent_decoded_and_the_service_name_comes_first() -> None:
+def test_the_resource_is_percent_decoded_and_the_service_name_has_precedence() -> None:
     settings = read(
         OTEL_RESOURCE_ATTRIBUTES="service.name=other,team=cats%2C%20dogs, k8s.pod.name=pets-1",
         OTEL_SERVICE_NAME="pets",
@@ -68,7 +68,7 @@ def test_the_resource_is_percent_decoded_and_the_service_name_comes_first() -> N
     assert settings.resource == {"service.name": "pets", "team": "cats, dogs", "k8s.pod.name": "pets-1"}
 
 
-def test_what_is_for_traces_comes_before_what_is_for_all_signals() -> None:
+def test_variables_for_traces_have_precedence_over_general_ones() -> None:
     settings = read(
         OTEL_EXPORTER_OTLP_HEADERS="api-key=all",
         OTEL_EXPORTER_OTLP_TRACES_HEADERS="api-key=tra%20ces",
@@ -82,7 +82,7 @@ def test_what_is_for_traces_comes_before_what_is_for_all_signals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "told"),
+    ("env", "expected"),
     [
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT must be http"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://host:port"}, "OTEL_EXPORTER_OTLP_ENDPOINT must be http"),
@@ -99,8 +99,8 @@ def test_what_is_for_traces_comes_before_what_is_for_all_signals() -> None:
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "OTEL_BSP_MAX_QUEUE_SIZE must be a whole number between 1"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_it_should_be(env: dict[str, str], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_the_error_for_an_invalid_value_names_the_valid_ones(env: dict[str, str], expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected):
         ServeSettings.from_env({**ENDPOINT, **env})
 
 

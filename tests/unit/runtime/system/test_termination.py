@@ -14,9 +14,9 @@ def test_a_long_message_is_truncated_to_2_kib_of_valid_json(tmp_path: Path, lett
     file = tmp_path / "log"
     termination.write(file, {"reason": "ModelInvalid", "message": letter * 5000})
     assert file.stat().st_size <= 2048
-    told = json.loads(file.read_text(encoding="utf-8"))
-    assert told["reason"] == "ModelInvalid"
-    assert told["message"].startswith(letter * 300)
+    written = json.loads(file.read_text(encoding="utf-8"))
+    assert written["reason"] == "ModelInvalid"
+    assert written["message"].startswith(letter * 300)
 
 
 def test_two_full_digests_are_not_truncated(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The page of metrics: names, texts, labels and bounds, which alerts and objectives refer to."""
+"""Names, help texts, labels and buckets of the metrics, on which alerts depend."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def observe(metrics: Metrics, number: int) -> None:
     metrics.stages.labels("decode").observe(0.0201)
 
 
-def test_names_texts_and_bounds_are_those_that_alerts_refer_to() -> None:
+def test_names_help_texts_and_buckets_are_stable() -> None:
     metrics = Metrics()
     observe(metrics, 0)
     page = metrics.render().decode()
@@ -46,7 +46,7 @@ def test_names_texts_and_bounds_are_those_that_alerts_refer_to() -> None:
         assert " ".join(sample.labels["le"] for sample in samples if "le" in sample.labels) == bounds
 
 
-def test_a_request_counts_in_its_series_and_in_the_bucket_of_its_bound() -> None:
+def test_a_request_is_counted_in_its_series_and_bucket() -> None:
     metrics = Metrics()
     page = metrics.render().decode()
     assert "imageclassifier_requests_total{" not in page, "no series before the first count"
@@ -61,7 +61,7 @@ def test_a_request_counts_in_its_series_and_in_the_bucket_of_its_bound() -> None
     assert b"_created" not in metrics.render()
 
 
-def test_a_scrape_in_another_thread_finds_counts_that_agree() -> None:
+def test_a_scrape_in_another_thread_has_consistent_counts() -> None:
     metrics = Metrics()
     wrong: list[tuple[dict[str, float], dict[str, float]]] = []
     done = threading.Event()

@@ -1,4 +1,4 @@
-"""W3C trace context: the parent is taken, what is malformed is ignored, and who decides what is sampled."""
+"""W3C trace context: parents, malformed headers, and the sampling decision."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         (0.0, False, SAMPLED, False),
     ],
 )
-async def test_the_parent_decides_and_without_one_the_ratio(
+async def test_the_parent_or_without_one_the_ratio_decides_on_sampling(
     traced: Callable[..., Running],
     receiver: Receiver,
     ratio: float,
@@ -43,7 +43,7 @@ async def test_the_parent_decides_and_without_one_the_ratio(
     assert len(receiver.spans) == int(sampled)
 
 
-async def test_a_ratio_takes_about_its_part(traced: Callable[..., Running], receiver: Receiver) -> None:
+async def test_a_ratio_samples_about_its_share(traced: Callable[..., Running], receiver: Receiver) -> None:
     server = traced(ratio=0.5)
     for _ in range(100):
         await server.client.get("/v2")
@@ -65,7 +65,7 @@ async def test_a_ratio_takes_about_its_part(traced: Callable[..., Running], rece
         "x" * 4000,
     ],
 )
-async def test_a_malformed_traceparent_begins_a_new_trace(
+async def test_a_malformed_traceparent_starts_a_new_trace(
     traced: Callable[..., Running], receiver: Receiver, traceparent: str
 ) -> None:
     server = traced()
@@ -77,9 +77,7 @@ async def test_a_malformed_traceparent_begins_a_new_trace(
     assert span.trace_id not in {TRACE_ID, "0" * 32}
 
 
-async def test_a_traceparent_that_comes_twice_is_malformed(
-    traced: Callable[..., Running], receiver: Receiver
-) -> None:
+async def test_a_duplicate_traceparent_is_malformed(traced: Callable[..., Running], receiver: Receiver) -> None:
     server = traced()
     await server.client.get("/v2", headers=[("traceparent", SAMPLED), ("traceparent", SAMPLED)])
     finish(server)
@@ -96,7 +94,7 @@ async def test_a_malformed_tracestate_is_dropped_and_not_logged(
     assert "no pairs at all" not in caplog.text
 
 
-async def test_a_later_version_of_traceparent_is_read_as_this_one(
+async def test_a_later_version_of_traceparent_is_accepted(
     traced: Callable[..., Running], receiver: Receiver
 ) -> None:
     server = traced()
@@ -105,7 +103,7 @@ async def test_a_later_version_of_traceparent_is_read_as_this_one(
     assert (receiver.spans[0].trace_id, receiver.spans[0].parent_id) == (TRACE_ID, PARENT_ID)
 
 
-async def test_the_log_line_has_the_trace_also_of_a_request_that_is_not_sampled(
+async def test_the_log_line_of_an_unsampled_request_has_the_trace_id(
     traced: Callable[..., Running], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = traced()

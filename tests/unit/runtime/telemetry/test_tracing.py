@@ -1,4 +1,4 @@
-"""Traces of the server as a real OTLP receiver decodes them: ids, names, times inside each other, statuses."""
+"""Traces of the server, decoded by a real OTLP receiver: ids, names, times and statuses."""
 
 from __future__ import annotations
 
@@ -79,16 +79,16 @@ async def test_a_request_is_a_server_span_with_its_stages_inside(
     assert {span.parent_id for span in stages} == {top.span_id}
     for before, after in itertools.pairwise(stages):
         assert top.start <= before.start <= before.end <= after.start <= after.end <= top.end
-    told = answer.json()["timings_ms"]
+    timings = answer.json()["timings_ms"]
     for span in stages[2:]:
-        assert (span.end - span.start) / 1e6 == pytest.approx(told[span.name], abs=0.01)
+        assert (span.end - span.start) / 1e6 == pytest.approx(timings[span.name], abs=0.01)
     assert b"top_k" not in b"".join(receiver.bodies)
     assert b"k3y" not in b"".join(receiver.bodies)
     (line,) = [record.fields for record in caplog.records if record.message == "Request"]  # type: ignore[attr-defined]
     assert line["trace_id"] == TRACE_ID
 
 
-async def test_what_the_cache_has_is_a_span_of_its_own_and_nothing_is_inferred(
+async def test_a_hit_has_a_span_for_the_cache_and_none_for_inference(
     make_server: Callable[..., Running], receiver: Receiver
 ) -> None:
     tracing = TracingSettings(endpoint=receiver.url, delay_seconds=0.02)
@@ -109,7 +109,7 @@ async def test_what_the_cache_has_is_a_span_of_its_own_and_nothing_is_inferred(
         assert all(top.start <= span.start <= span.end <= top.end for span in spans)
 
 
-async def test_the_resource_tells_the_server_and_its_model(
+async def test_the_resource_identifies_the_server_and_its_model(
     traced: Callable[..., Running], receiver: Receiver
 ) -> None:
     server = traced(resource={"service.name": "pets", "k8s.pod.name": "pets-1"})
@@ -124,9 +124,7 @@ async def test_the_resource_tells_the_server_and_its_model(
     assert resource["imageclassifier.model.precision"] == "FP32"
 
 
-async def test_a_path_with_variables_is_named_by_its_route(
-    traced: Callable[..., Running], receiver: Receiver
-) -> None:
+async def test_a_span_is_named_by_its_route(traced: Callable[..., Running], receiver: Receiver) -> None:
     server = traced()
     assert (await server.client.get("/v2/models/another")).status_code == 404
     assert (await server.client.get("/nowhere/at/all")).status_code == 404
@@ -142,7 +140,7 @@ async def test_a_path_with_variables_is_named_by_its_route(
     assert odd.name.startswith("HTTP")
 
 
-async def test_images_of_a_batch_have_a_span_each_up_to_a_bound(
+async def test_each_image_of_a_batch_has_a_span_up_to_a_limit(
     traced: Callable[..., Running], receiver: Receiver
 ) -> None:
     server = traced()
@@ -166,7 +164,7 @@ async def test_images_of_a_batch_have_a_span_each_up_to_a_bound(
         assert all(item.start <= span.start <= span.end <= item.end for span in inside)
 
 
-async def test_what_the_client_did_wrong_is_no_error_of_the_server(
+async def test_a_client_error_is_not_an_error_of_the_span(
     traced: Callable[..., Running], receiver: Receiver
 ) -> None:
     server = traced()
@@ -181,7 +179,7 @@ async def test_what_the_client_did_wrong_is_no_error_of_the_server(
     assert item.attributes["imageclassifier.reason"] == "unsupported-type"
 
 
-async def test_what_the_server_could_not_do_is_an_error(
+async def test_a_server_error_is_an_error_of_the_span(
     traced: Callable[..., Running], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = traced()

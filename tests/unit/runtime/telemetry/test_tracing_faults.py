@@ -1,4 +1,4 @@
-"""A receiver of traces that is stopped, slow or wrong: requests are served, spans counted, the log is calm."""
+"""Faults of the trace receiver do not affect requests; lost spans are counted, and logged once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CLASSIFY = "/api/v1/classify"
 PNG = {"Content-Type": "image/png"}
 SPANS = 7
-"""What one classified image brings."""
+"""The number of spans of one classified image."""
 
 
 def settings_of(endpoint: str, **changes: Any) -> TracingSettings:
@@ -70,11 +70,11 @@ def garbage(handler: Handler) -> None:
     handler.respond(200, "application/x-protobuf", b"\xff" * 100)
 
 
-def no_http(handler: Handler) -> None:
+def not_http(handler: Handler) -> None:
     handler.wfile.write(b"\x15\x03\x01 what is this" * 50 + b"\r\n\r\n")
 
 
-def without_end(handler: Handler) -> None:
+def endless(handler: Handler) -> None:
     handler.send_response(500)
     handler.end_headers()
     try:
@@ -84,8 +84,8 @@ def without_end(handler: Handler) -> None:
         return
 
 
-@pytest.mark.parametrize("fault", [failing, another_page, garbage, without_end])
-async def test_a_wrong_answer_costs_the_spans_and_nothing_else(
+@pytest.mark.parametrize("fault", [failing, another_page, garbage, endless])
+async def test_an_invalid_response_loses_the_spans_and_does_not_affect_requests(
     make_server: Callable[..., Running],
     receiver: Receiver,
     caplog: pytest.LogCaptureFixture,
@@ -102,10 +102,10 @@ async def test_a_wrong_answer_costs_the_spans_and_nothing_else(
     assert messages(caplog).count("Traces do not arrive") == 1
 
 
-def test_a_listener_that_speaks_no_http_is_told_as_such(
+def test_a_receiver_that_does_not_speak_http_is_reported(
     make_state: Callable[..., Any], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    receiver.fault = no_http
+    receiver.fault = not_http
     state = make_state(tracing=settings_of(receiver.url))
     end_a_span(state)
     assert receiver.wait_batches()
@@ -119,7 +119,7 @@ def end_a_span(state: Any) -> None:
     state.tracing.begin(scope, time.perf_counter()).end(scope, 200, time.perf_counter(), "id")
 
 
-async def test_https_to_a_receiver_without_tls_is_a_failure_like_any_other(
+async def test_https_to_a_receiver_without_tls_is_reported_once(
     make_server: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = make_server(tracing=settings_of(receiver.url.replace("http:", "https:")))
@@ -130,7 +130,7 @@ async def test_https_to_a_receiver_without_tls_is_a_failure_like_any_other(
     assert messages(caplog).count("Traces do not arrive") == 1
 
 
-async def test_what_was_measured_while_the_receiver_was_away_arrives_when_it_is_back(
+async def test_spans_are_delivered_after_an_outage_of_the_receiver(
     make_server: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.fault = lambda handler: handler.respond(503, "text/plain", b"", **{"Retry-After": "1"})
@@ -149,7 +149,7 @@ async def test_what_was_measured_while_the_receiver_was_away_arrives_when_it_is_
     ]
 
 
-async def test_a_stopped_receiver_costs_no_time_at_the_end(
+async def test_a_stopped_receiver_does_not_delay_the_shutdown(
     make_server: Callable[..., Running], caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket() as closed:
@@ -164,7 +164,7 @@ async def test_a_stopped_receiver_costs_no_time_at_the_end(
 
 @pytest.fixture
 def stuck(receiver: Receiver) -> Iterator[Receiver]:
-    """A receiver that takes a batch and never answers."""
+    """A receiver that never responds to a batch."""
     release = threading.Event()
 
     def keep_waiting(_: Handler) -> None:
@@ -175,7 +175,7 @@ def stuck(receiver: Receiver) -> Iterator[Receiver]:
     release.set()
 
 
-async def test_a_full_queue_drops_and_says_so_once(
+async def test_a_full_queue_drops_spans_and_is_logged_once(
     make_server: Callable[..., Running], stuck: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings_of(stuck.url, max_queue_size=10, max_batch_size=5, timeout_seconds=30, flush_seconds=0.2)
@@ -188,7 +188,7 @@ async def test_a_full_queue_drops_and_says_so_once(
     finish(server)
 
 
-async def test_a_stuck_receiver_holds_up_the_end_no_longer_than_it_may(
+async def test_a_stuck_receiver_delays_the_shutdown_at_most_until_the_timeout(
     make_server: Callable[..., Running], stuck: Receiver
 ) -> None:
     server = make_server(tracing=settings_of(stuck.url, timeout_seconds=60, flush_seconds=0.3))
@@ -197,7 +197,7 @@ async def test_a_stuck_receiver_holds_up_the_end_no_longer_than_it_may(
     assert finish(server) < 5
 
 
-async def test_a_receiver_that_drips_is_cut_at_the_deadline(
+async def test_a_slow_response_times_out_at_the_deadline(
     make_server: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     def drip(handler: Handler) -> None:
@@ -226,7 +226,7 @@ async def test_a_redirect_is_not_followed(make_server: Callable[..., Running], r
     assert dropped(server, "undelivered") == SPANS
 
 
-async def test_headers_go_to_the_receiver_and_into_no_log(
+async def test_headers_are_sent_to_the_receiver_and_not_logged(
     make_server: Callable[..., Running], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings_of(receiver.url, headers={"api-key": "s3cret"}, gzip=True)
@@ -240,7 +240,7 @@ async def test_headers_go_to_the_receiver_and_into_no_log(
     assert "s3cret" not in caplog.text + repr(settings)
 
 
-async def test_spans_that_the_receiver_refuses_are_counted(
+async def test_spans_that_the_receiver_rejects_are_counted(
     make_server: Callable[..., Running], receiver: Receiver
 ) -> None:
     # ExportTraceServiceResponse{partial_success{rejected_spans: 2}}
@@ -276,9 +276,7 @@ def start(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         served.kill()
 
 
-def test_the_end_of_the_process_delivers_what_is_queued(
-    receiver: Receiver, start: Callable[[str], Served]
-) -> None:
+def test_the_shutdown_delivers_the_queued_spans(receiver: Receiver, start: Callable[[str], Served]) -> None:
     served = start(receiver.url.removesuffix("/v1/traces"))
     assert post(served) == 200
     assert receiver.spans == []
@@ -287,9 +285,7 @@ def test_the_end_of_the_process_delivers_what_is_queued(
     assert len(receiver.spans) == SPANS
 
 
-def test_the_end_of_the_process_does_not_wait_for_a_stuck_receiver(
-    stuck: Receiver, start: Callable[[str], Served]
-) -> None:
+def test_the_shutdown_does_not_wait_for_a_stuck_receiver(stuck: Receiver, start: Callable[[str], Served]) -> None:
     served = start(stuck.url.removesuffix("/v1/traces"))
     assert post(served) == 200
     served.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Traces over TLS: the certificate that is named is believed, any other receiver gets no span and no key."""
+"""Traces over TLS: only a receiver with a trusted certificate gets spans and the key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def secure(receiver: Receiver, tmp_path: Path) -> Path:
-    """Puts the receiver behind TLS; returns its certificate."""
+    """Enable TLS in the receiver; returns its certificate."""
     certificate = write_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -36,7 +36,7 @@ def settings_of(receiver: Receiver, certificate: Path | None) -> TracingSettings
     return TracingSettings(endpoint=endpoint, certificate=certificate, headers={"api-key": "s3cret"})
 
 
-async def test_a_receiver_with_the_named_certificate_gets_the_spans(
+async def test_a_receiver_with_the_configured_certificate_gets_the_spans(
     make_server: Callable[..., Running], receiver: Receiver, secure: Path
 ) -> None:
     server = make_server(tracing=settings_of(receiver, secure))
@@ -57,7 +57,7 @@ async def test_a_receiver_with_another_certificate_gets_nothing(
     assert "CERTIFICATE_VERIFY_FAILED" in record.fields["cause"]  # type: ignore[attr-defined]
 
 
-def test_a_certificate_that_is_none_is_told_at_the_start(receiver: Receiver, tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_rejected_at_the_start(receiver: Receiver, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     file.write_text("no certificate")
     with pytest.raises(SettingsError, match="certificates of OTEL_EXPORTER_OTLP"):

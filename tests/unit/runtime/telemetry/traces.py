@@ -1,4 +1,4 @@
-"""What the tests of traces share: a trace that began elsewhere, and the end of a server's own."""
+"""A trace context of a client, and the delivery of a server's spans."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ UNSAMPLED = f"00-{TRACE_ID}-{PARENT_ID}-00"
 
 
 def finish(server: Running) -> float:
-    """Deliver what is queued, and return the seconds that it took."""
+    """Deliver the queued spans, and return the seconds that it took."""
     assert server.state.tracing is not None
-    began = time.monotonic()
+    start = time.monotonic()
     server.state.tracing.close()
-    return time.monotonic() - began
+    return time.monotonic() - start

@@ -81,4 +81,4 @@ async def test_a_request_without_an_id_gets_a_unique_one(server: Running) -> Non
     answers = [await server.client.get("/api/v1/health/live") for _ in range(600)]
     ids = [answer.headers["x-request-id"] for answer in answers]
     assert len(set(ids)) == 600
-    assert all(len(told) == 32 and int(told, 16) >= 0 for told in ids)
+    assert all(len(each) == 32 and int(each, 16) >= 0 for each in ids)

@@ -126,12 +126,12 @@ def test_a_disconnect_while_the_body_is_pending_is_noticed(served: Served, attac
             raw.close()
     with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=20) as metrics:
         assert b'code="408"' not in metrics.read()
-    gone = 0
-    while gone < 20:
-        assert time.monotonic() - before < 5, f"{gone} of 20 were forgotten"
+    disconnects = 0
+    while disconnects < 20:
+        assert time.monotonic() - before < 5, f"only {disconnects} of 20 disconnects were counted"
         with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics", timeout=20) as metrics:
             found = re.search(rb'requests_total\{code="499",protocol="native"\} (\d+)', metrics.read())
-        gone = int(found[1]) if found else 0
+        disconnects = int(found[1]) if found else 0
 
 
 def test_slow_bodies_on_all_connections_are_dropped(served: Served, attackers: list[socket.socket]) -> None:

@@ -105,7 +105,7 @@ async def test_a_valid_key_is_accepted(locked: Running, headers: dict[str, str])
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"),
+    ("headers", "expected"),
     [
         ({}, "API key is required"),
         ({"Authorization": f"Basic {KEY}"}, "API key is required"),
@@ -118,12 +118,12 @@ async def test_a_valid_key_is_accepted(locked: Running, headers: dict[str, str])
         ({"X-API-Key": KEY, "Authorization": f"Bearer {OTHER}"}, "two different"),
     ],
 )
-async def test_an_invalid_key_is_rejected(locked: Running, headers: dict[str, str], said: str) -> None:
+async def test_an_invalid_key_is_rejected(locked: Running, headers: dict[str, str], expected: str) -> None:
     response = await classify(locked.client, **headers)
     assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json")
     assert response.headers["www-authenticate"].startswith('Bearer realm="imageclassifier"')
-    assert ("invalid_token" in response.headers["www-authenticate"]) is (said != "API key is required")
-    assert said in response.json()["detail"]
+    assert ("invalid_token" in response.headers["www-authenticate"]) is (expected != "API key is required")
+    assert expected in response.json()["detail"]
     assert response.json()["reason"] == "unauthorized"
     assert rejected(locked, "unauthorized") == 1
 

@@ -81,14 +81,14 @@ def test_a_member_cancelled_while_waiting_leaves_the_queue(make_harness: Callabl
     async def body() -> None:
         harness = make_harness(workers=1)
         first = await harness.busy()
-        gone, stays = harness.tensor(1), harness.tensor(2)
+        withdrawn, remaining = harness.tensor(1), harness.tensor(2)
         await settle()
-        gone.cancel()
+        withdrawn.cancel()
         await settle()
         assert (harness.admission.waiting, harness.admission.pixels.free) == (1, CAPACITY - 2 * ROOM)
         harness.gate.set()
         await first
-        assert (await stays).predictions[0].class_id == 2
+        assert (await remaining).predictions[0].class_id == 2
         assert harness.inferred == [1, 1]
         assert harness.idle
 
@@ -99,12 +99,12 @@ def test_a_member_cancelled_while_its_batch_is_assembled_is_left_out(make_harnes
     async def body() -> None:
         harness = make_harness(workers=1)
         await harness.admission.workers.acquire(1, 1)
-        gone, stays = harness.tensor(1), harness.tensor(2)
+        withdrawn, remaining = harness.tensor(1), harness.tensor(2)
         await settle()
         harness.admission.workers.release(1)  # the batch is about to be assembled
-        gone.cancel()  # its task has not run yet
-        assert (await stays).predictions[0].class_id == 2
-        assert gone.cancelled()
+        withdrawn.cancel()  # its task has not run yet
+        assert (await remaining).predictions[0].class_id == 2
+        assert withdrawn.cancelled()
         assert harness.inferred == [1]
         assert harness.idle
 
@@ -115,9 +115,9 @@ def test_the_worker_is_released_if_all_members_were_cancelled(make_harness: Call
     async def body() -> None:
         harness = make_harness(workers=1)
         first = await harness.busy()
-        gone = harness.tensor(1)
+        withdrawn = harness.tensor(1)
         await settle()
-        gone.cancel()
+        withdrawn.cancel()
         await settle()
         harness.gate.set()
         await first

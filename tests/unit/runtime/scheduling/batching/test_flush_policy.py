@@ -176,7 +176,7 @@ def test_a_batch_gets_a_worker_ahead_of_undecoded_images(
         await asyncio.gather(running, *late)
         assert harness.sizes == [1, 2]
         for number in range(2):
-            await until(lambda wanted=number + 1: len(decodings.started) == wanted)  # type: ignore[misc]
+            await until(lambda count=number + 1: len(decodings.started) == count)  # type: ignore[misc]
             decodings.release()
         await asyncio.gather(*images)
         assert harness.idle

@@ -149,10 +149,10 @@ def test_images_and_tensors_in_any_order_release_all_resources(make_harness: Cal
     async def body() -> None:
         harness = make_harness()
         random = np.random.default_rng(0)
-        tasks, wanted = [], []
+        tasks, expected = [], []
         for _ in range(60):
             colour = int(random.integers(3))
-            wanted.append(colour)
+            expected.append(colour)
             tasks.append(harness.tensor(colour) if random.integers(2) else harness.image(LABELS[colour]))
             if random.integers(4) == 0:
                 await settle()
@@ -161,7 +161,7 @@ def test_images_and_tensors_in_any_order_release_all_resources(make_harness: Cal
             if not harness.admission.running:  # otherwise a slow thread would exceed deadlines of the manual clock
                 harness.pass_time(0.01)
             await asyncio.sleep(0)
-        assert [task.result().predictions[0].class_id for task in tasks] == wanted
+        assert [task.result().predictions[0].class_id for task in tasks] == expected
         assert sum(harness.sizes) == 60
         assert max(harness.sizes) > 1
         await until(lambda: harness.idle)

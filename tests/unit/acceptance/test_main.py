@@ -1,4 +1,4 @@
-"""All measurements together: each runs, and the worst status is that of the whole."""
+"""The command that runs all measurements."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.acceptance import __main__ as acceptance
 
 
 @pytest.mark.timeout(600)
-def test_what_cannot_be_measured_is_named_and_does_not_stop_the_others(
+def test_a_failed_measurement_is_reported_and_does_not_stop_the_others(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert acceptance.main(["--model", str(tmp_path / "absent")]) == 2

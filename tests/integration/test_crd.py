@@ -1,4 +1,4 @@
-"""The CRD on a real API server: what it stores, what it refuses and in which words, what kubectl shows."""
+"""The CRD on a real API server: stored defaults, errors of invalid objects, and the output of kubectl."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _INVALID = crd.samples("invalid")
-_REFUSED = [sample for sample in _INVALID if sample.refused]
-_STORED = [*crd.samples("valid"), *(sample for sample in _INVALID if not sample.refused)]
+_REJECTED = [sample for sample in _INVALID if sample.rejected]
+_STORED = [*crd.samples("valid"), *(sample for sample in _INVALID if not sample.rejected)]
 _NOT_CHECKED = "some validation rules were not checked"
-_SAID_OTHERWISE = (
+_OLDER_AND_NEWEST_WORDING = (
     ('Invalid value: "object": ', "Invalid value: "),  # of a CEL rule on an object
     ('"float64"', '"number"'),
     ("must be of type int32:", "must be of type integer:"),
 )
-"""How servers before the newest, and the newest, word the same thing."""
-_SAID_IN_ADDITION = "Checked value must be of type"
-"""Only the newest servers repeat the wrong type of a number in a line of its own."""
+"""The same text in an error of an older API server, and in one of the newest."""
+_ADDITIONAL_ERROR = "Checked value must be of type"
+"""Only the newest API servers report a number of the wrong type in a second error."""
 _SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
 
 
@@ -56,14 +56,14 @@ def _get(api: Api, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("sample", _STORED, ids=_name)
-def test_a_sample_is_stored_with_the_defaults_that_the_tests_reckon_with(api: Api, sample: crd.Sample) -> None:
+def test_a_sample_is_stored_with_the_defaults_that_the_tests_fill_in(api: Api, sample: crd.Sample) -> None:
     _apply(api, sample.document)
     expected = crd.defaulted(sample.document, crd.schema())
     assert _get(api, sample.path.stem)["spec"] == expected["spec"]
 
 
-@pytest.mark.parametrize("sample", _REFUSED, ids=_name)
-def test_an_invalid_sample_is_refused_with_the_error_in_its_comment(
+@pytest.mark.parametrize("sample", _REJECTED, ids=_name)
+def test_an_invalid_sample_is_rejected_with_the_errors_in_its_comments(
     api: Api, kubernetes: programs.Module, sample: crd.Sample
 ) -> None:
     with pytest.raises(KubectlError) as raised:
@@ -72,26 +72,23 @@ def test_an_invalid_sample_is_refused_with_the_error_in_its_comment(
     if kubernetes == programs.KUBERNETES:
         assert found == sample.errors
     else:
-        assert _in_common_words(found) == _in_common_words(sample.errors)
+        assert _in_newest_wording(found) == _in_newest_wording(sample.errors)
 
 
 def _errors(text: str) -> list[str]:
-    """Return what the server has against an object.
-
-    Left out is the note that CEL rules were not evaluated: it stands next to the errors that prevented it.
-    """
+    """Return the server's errors, without the note that CEL rules were not evaluated because of other errors."""
     _, _, listed = text.partition(" is invalid: ")
     lines = [line.removeprefix("* ") for line in listed.strip().splitlines()]
     return [line for line in lines if _NOT_CHECKED not in line]
 
 
-def _in_common_words(errors: list[str]) -> list[str]:
-    for one, other in _SAID_OTHERWISE:
-        errors = [error.replace(one, other) for error in errors]
-    return [error for error in errors if _SAID_IN_ADDITION not in error]
+def _in_newest_wording(errors: list[str]) -> list[str]:
+    for older, newest in _OLDER_AND_NEWEST_WORDING:
+        errors = [error.replace(older, newest) for error in errors]
+    return [error for error in errors if _ADDITIONAL_ERROR not in error]
 
 
-def test_a_field_that_does_not_exist_is_refused(api: Api) -> None:
+def test_an_unknown_field_is_rejected(api: Api) -> None:
     document = {**_STORED[0].document, "spec": {"replica": 2}}
     with pytest.raises(KubectlError, match=r'unknown field "spec\.replica"'):
         api.apply(document)
@@ -103,7 +100,7 @@ def test_kubectl_scale_writes_replicas(api: Api) -> None:
     assert _get(api, "scaled")["spec"]["replicas"] == 3
 
 
-def test_autoscalers_find_the_selector_of_the_pods(api: Api) -> None:
+def test_the_scale_subresource_has_replicas_and_selector(api: Api) -> None:
     _apply(api, _classifier("selected"))
     status = {"replicas": 2, "selector": "app.kubernetes.io/instance=selected"}
     api.patch_status("imageclassifiers", "selected", status)
@@ -111,7 +108,7 @@ def test_autoscalers_find_the_selector_of_the_pods(api: Api) -> None:
     assert json.loads(api.run("get", "--raw", path))["status"] == status
 
 
-def test_kubectl_get_reads_as_a_table(api: Api) -> None:
+def test_kubectl_get_shows_the_printer_columns(api: Api) -> None:
     _apply(api, _classifier("shown"))
     ready = {
         "type": "Ready",
@@ -147,39 +144,39 @@ def test_kubectl_get_reads_as_a_table(api: Api) -> None:
     ]
 
 
-def test_a_status_without_a_reason_is_refused(api: Api) -> None:
+def test_a_condition_without_a_reason_is_rejected(api: Api) -> None:
     _apply(api, _classifier("reasonless"))
     status = {"conditions": [{"type": "Ready", "status": "True"}]}
     with pytest.raises(KubectlError, match="reason"):
         api.patch_status("imageclassifiers", "reasonless", status)
 
 
-def test_who_writes_the_spec_does_not_write_the_status(api: Api) -> None:
-    _apply(api, {**_classifier("claimed"), "status": {"url": "http://elsewhere"}})
+def test_a_status_in_an_applied_object_is_ignored(api: Api) -> None:
+    _apply(api, {**_classifier("claimed"), "status": {"url": "http://example.org"}})
     assert "status" not in _get(api, "claimed")
 
 
-def test_a_model_by_name_can_be_applied_over_by_one_by_address_and_back(api: Api) -> None:
+def test_a_model_can_be_changed_from_a_name_to_a_uri_and_back(api: Api) -> None:
     by_uri = {"uri": "https://models.example.org/m.onnx", "sha256": _SHA256}
     for model in ({}, by_uri, {"name": "mobilenet-v2"}, by_uri, {}):
         _apply(api, _classifier("swapped", model=model))
-        # the precision goes with every model, so it may stay
+        # the precision applies to every model, so its default may remain
         assert _get(api, "swapped")["spec"]["model"] == {"precision": "FP32", **model}
 
 
-def test_autoscaling_can_be_switched_off_again(api: Api) -> None:
+def test_autoscaling_can_be_switched_off(api: Api) -> None:
     _apply(api, _classifier("autoscaled", autoscaling={"maxReplicas": 4}))
     assert _get(api, "autoscaled")["spec"]["autoscaling"]["minReplicas"] == 2
     _apply(api, _classifier("autoscaled"))
     stored = _get(api, "autoscaled")["spec"].get("autoscaling")
-    # an empty block would mean "on": what the server filled in must not stay behind
+    # an empty object would enable autoscaling, so the server's defaults must be removed with it
     assert stored is None
 
 
 @pytest.mark.parametrize(
     "path", [path for path, _ in crd.nodes(crd.schema()) if path.startswith("spec") and path[-1] not in "]}"]
 )
-def test_kubectl_explain_tells_what_a_field_is(api: Api, path: str) -> None:
+def test_kubectl_explain_describes_every_field(api: Api, path: str) -> None:
     text = " ".join(api.run("explain", f"ic.{path.replace('[]', '')}").split())
     part = crd.schema()
     for name in path.replace("[]", ".[]").split("."):

@@ -1,4 +1,4 @@
-"""What is built, on a real API server: stored as it was meant, equal when read again, changed without a fight."""
+"""The operator's manifests on a real API server: stored without a difference, and replaceable by any others."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ _numbers = itertools.count()
 
 
 @pytest.fixture
-async def bench(plane: ControlPlane) -> AsyncIterator[Bench]:
+async def client(plane: ControlPlane) -> AsyncIterator[NamespacedClient]:
     namespace = f"test-{next(_numbers)}"
     Api(plane.kubeconfig).run("create", "namespace", namespace)
-    async with await connect(kubeconfig=str(plane.kubeconfig), context=plane.settings.context) as client:
-        yield Bench(client=client, namespace=namespace)
+    async with await connect(kubeconfig=str(plane.kubeconfig), context=plane.settings.context) as kube:
+        yield NamespacedClient(kube=kube, namespace=namespace)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
-    """The operator's own client, and a namespace of the test's own."""
+class NamespacedClient:
+    """The operator's client, and a namespace for one test."""
 
-    client: KubeClient
+    kube: KubeClient
     namespace: str
 
     async def apply(self, child: dict[str, Any]) -> dict[str, Any]:
-        """Apply as the operator does, and return what the server has now."""
-        return await self.client.apply(_RESOURCES[child["kind"]], child, manager=_MANAGER)
+        """Apply a child as the operator does, and return the server's response."""
+        return await self.kube.apply(_RESOURCES[child["kind"]], child, manager=_MANAGER)
 
     async def get(self, child: dict[str, Any]) -> dict[str, Any]:
-        """Read what the server has stored."""
+        """Read a child from the server."""
         resource, name = _RESOURCES[child["kind"]], child["metadata"]["name"]
-        found = await self.client.get(resource, namespace=self.namespace, name=name)
+        found = await self.kube.get(resource, namespace=self.namespace, name=name)
         assert found is not None
         return found
 
 
 def _children(namespace: str, path: Path) -> list[dict[str, Any]]:
-    """The children of a golden case, in the test's namespace."""
+    """Return the children of a golden case, in the test's namespace."""
     children = list(yaml.safe_load_all(path.read_text()))
     for child in children:
         child["metadata"]["namespace"] = namespace
@@ -76,29 +76,29 @@ def _children(namespace: str, path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
-async def test_what_was_applied_does_not_differ_from_what_is_wanted(bench: Bench, path: Path) -> None:
-    for child in _children(bench.namespace, path):
-        answered = await bench.apply(child)
-        for live in (answered, await bench.get(child)):
+async def test_an_applied_child_does_not_differ_from_the_desired_one(client: NamespacedClient, path: Path) -> None:
+    for child in _children(client.namespace, path):
+        response = await client.apply(child)
+        for live in (response, await client.get(child)):
             assert difference(child, live, manager=_MANAGER) is None, child["kind"]
 
 
 @pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
-async def test_applying_the_same_again_changes_nothing(bench: Bench, path: Path) -> None:
-    for child in _children(bench.namespace, path):
-        first, second = await bench.apply(child), await bench.apply(child)
+async def test_applying_the_same_again_changes_nothing(client: NamespacedClient, path: Path) -> None:
+    for child in _children(client.namespace, path):
+        first, second = await client.apply(child), await client.apply(child)
         assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"], child["kind"]
 
 
-async def test_any_spec_can_follow_any_other(bench: Bench) -> None:
-    # what differs most comes next to each other: types of Services, ports, models, behaviours
+async def test_any_spec_can_follow_any_other(client: NamespacedClient) -> None:
+    # both orders, so that each field is added, changed and removed
     cases = [path for path in _GOLDEN if not path.parent.name.endswith("-name")]
     for path in [*cases, *reversed(cases)]:
-        for child in _children(bench.namespace, path):
+        for child in _children(client.namespace, path):
             child["metadata"]["name"] = "pets"
             if child["kind"] == "Deployment":
                 labels = {**child["spec"]["selector"]["matchLabels"], "app.kubernetes.io/instance": "pets"}
                 child["spec"]["selector"]["matchLabels"] = labels
                 child["spec"]["template"]["metadata"]["labels"] |= labels
-            live = await bench.apply(child)
+            live = await client.apply(child)
             assert difference(child, live, manager=_MANAGER) is None, f"{path.parent.name}: {child['kind']}"

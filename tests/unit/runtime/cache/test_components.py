@@ -1,4 +1,4 @@
-"""The parts of the cache by themselves: keys, the bound of bytes, what of Redis is believed, the breaker."""
+"""The components of the cache: keys, the size limit, the validation of values, the circuit breaker, settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEY = bytes(32)
 SCORES = struct.pack("<4f", 0.5, -1, 2, 0)
 
 
-async def test_the_key_changes_with_all_that_makes_the_scores(model_path: Path) -> None:
+async def test_the_key_depends_on_everything_that_affects_the_scores(model_path: Path) -> None:
     model, settings = model_folder.load(model_path), ServeSettings()
     changed_model: list[dict[str, Any]] = [
         {"info": dataclasses.replace(model.info, graph_sha256="0" * 64)},
@@ -47,7 +47,7 @@ async def test_the_key_changes_with_all_that_makes_the_scores(model_path: Path) 
     assert {len(key) for key in keys} == {32}
 
 
-async def test_the_key_is_of_every_byte_however_long(model_path: Path) -> None:
+async def test_the_key_depends_on_every_byte_of_the_image(model_path: Path) -> None:
     keys = Keys(model_folder.load(model_path), ServeSettings())
     image = os.urandom(1_500_000)
     key = await keys.of(image)
@@ -59,7 +59,7 @@ async def test_the_key_is_of_every_byte_however_long(model_path: Path) -> None:
     assert await keys.of(image[:-1]) != key
 
 
-def test_what_was_used_longest_ago_goes_first() -> None:
+def test_the_least_recently_used_value_is_evicted_first() -> None:
     cache = MemoryCache(0)
     cache.max_bytes = 1 << 20
     cache.put(b"a", b"1")
@@ -70,14 +70,14 @@ def test_what_was_used_longest_ago_goes_first() -> None:
     assert [cache.get(key) for key in (b"a", b"b", b"c")] == [b"1", None, b"3"]
 
 
-def test_a_value_larger_than_the_bound_is_not_kept_and_drives_nothing_out() -> None:
+def test_a_value_over_the_limit_is_not_stored_and_evicts_nothing() -> None:
     cache = MemoryCache(2000)
     cache.put(b"a", b"1")
     cache.put(b"b", bytes(2000))
     assert (cache.get(b"a"), cache.get(b"b"), len(cache)) == (b"1", None, 1)
 
 
-def test_a_new_value_takes_the_place_of_the_old() -> None:
+def test_a_new_value_replaces_the_old_one() -> None:
     cache = MemoryCache(4000)
     cache.put(b"a", bytes(1000))
     before = cache.bytes
@@ -88,7 +88,7 @@ def test_a_new_value_takes_the_place_of_the_old() -> None:
 
 
 @pytest.mark.parametrize("size", [16, 40, 4000])
-def test_the_bytes_that_are_counted_are_at_least_those_that_are_there(size: int) -> None:
+def test_the_counted_bytes_are_at_least_the_allocated_ones(size: int) -> None:
     cache = MemoryCache(2 * MIB)
     tracemalloc.start()
     try:
@@ -102,7 +102,7 @@ def test_the_bytes_that_are_counted_are_at_least_those_that_are_there(size: int)
         tracemalloc.stop()
 
 
-def test_what_was_packed_is_believed() -> None:
+def test_a_packed_value_is_accepted() -> None:
     assert entry.pack(KEY, SCORES) == redis_value(SCORES, KEY)
     assert entry.unpack(KEY, entry.pack(KEY, SCORES), 4) == SCORES
     assert len(entry.pack(KEY, SCORES)) == entry.size(4)
@@ -122,7 +122,7 @@ def test_what_was_packed_is_believed() -> None:
         bytes(36),
     ],
 )
-def test_nothing_else_is_believed(value: bytes) -> None:
+def test_any_other_value_is_rejected(value: bytes) -> None:
     assert entry.unpack(KEY, value, 4) is None
 
 
@@ -139,7 +139,7 @@ def admitted(breaker: Breaker) -> int:
     return number
 
 
-def test_the_breaker_stops_after_failures_in_a_row_and_tries_one_at_a_time(
+def test_the_breaker_opens_after_consecutive_failures_and_allows_one_trial_at_a_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -167,7 +167,7 @@ def test_the_breaker_stops_after_failures_in_a_row_and_tries_one_at_a_time(
     assert len(caplog.records) == 2
 
 
-def test_questions_that_fail_together_lengthen_no_pause() -> None:
+def test_concurrent_failures_do_not_lengthen_the_pause() -> None:
     clock, changes = Clock(), list[bool]()
     breaker = Breaker("get", changes.append, clock)
     for question in [admitted(breaker) for _ in range(8)]:
@@ -180,7 +180,7 @@ def test_questions_that_fail_together_lengthen_no_pause() -> None:
     assert changes == [True, False]
 
 
-def test_questions_from_before_it_opened_change_nothing() -> None:
+def test_requests_sent_before_the_breaker_opened_do_not_affect_it() -> None:
     clock, changes = Clock(), list[bool]()
     breaker = Breaker("get", changes.append, clock)
     old = [admitted(breaker) for _ in range(9)]
@@ -193,7 +193,7 @@ def test_questions_from_before_it_opened_change_nothing() -> None:
     breaker.failed(old[4], TimeoutError())
     breaker.abandoned(old[5])
     breaker.succeeded(old[6])
-    assert breaker.admit() is None, "a second question beside the trial"
+    assert breaker.admit() is None, "a second request during the trial"
     breaker.succeeded(trial)
     for question in old[7:]:
         breaker.failed(question, TimeoutError())
@@ -203,14 +203,14 @@ def test_questions_from_before_it_opened_change_nothing() -> None:
     assert changes == [True, False, True]
 
 
-def test_the_cache_has_its_room_beside_the_pools() -> None:
+def test_the_memory_of_the_cache_is_subtracted_from_the_pools() -> None:
     memory = Memory(limit=512 * MIB, used=125 * MIB, available=0)
     without = divide(memory, ServeSettings())
-    with_one = divide(memory, ServeSettings(cache=CacheSettings(max_bytes=100 * MIB)))
-    assert without.bodies + without.pixels - with_one.bodies - with_one.pixels == 100 * MIB
+    with_cache = divide(memory, ServeSettings(cache=CacheSettings(max_bytes=100 * MIB)))
+    assert without.bodies + without.pixels - with_cache.bodies - with_cache.pixels == 100 * MIB
 
 
-def test_a_cache_that_leaves_no_room_is_refused_by_name() -> None:
+def test_a_cache_that_leaves_too_little_memory_is_rejected() -> None:
     with pytest.raises(SettingsError, match="its cache may take 350 MiB"):
         divide(
             Memory(limit=512 * MIB, used=125 * MIB, available=0),
@@ -222,12 +222,12 @@ def _settings(**values: str) -> CacheSettings:
     return ServeSettings.from_env({f"IMAGECLASSIFIER_CACHE_{name}": value for name, value in values.items()}).cache
 
 
-def test_the_cache_is_off_unless_it_is_asked_for() -> None:
+def test_the_cache_is_off_by_default() -> None:
     assert not _settings().on
     assert _settings(MAX_BYTES="1000") == CacheSettings(max_bytes=1000)
 
 
-def test_redis_brings_the_cache_in_the_process_with_it() -> None:
+def test_with_redis_the_cache_in_the_process_is_on() -> None:
     settings = _settings(REDIS_URL="redis://cache:6380/2", REDIS_PASSWORD="x y", REDIS_TTL_SECONDS="60")
     assert settings.max_bytes == 16 * MIB
     assert settings.redis is not None
@@ -250,12 +250,12 @@ def test_redis_brings_the_cache_in_the_process_with_it() -> None:
         "redis://ca che",
     ],
 )
-def test_an_address_that_is_none_is_refused_and_a_password_in_it_not_shown(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_showing_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="CACHE_REDIS_URL must be redis") as caught:
         _settings(REDIS_URL=url)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_user_without_a_password_is_refused() -> None:
+def test_a_user_without_a_password_is_rejected() -> None:
     with pytest.raises(SettingsError, match="without CACHE_REDIS_PASSWORD"):
         _settings(REDIS_URL="redis://cache", REDIS_USERNAME="pets")
