@@ -30,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"ask this server instead of a model of one's own; a key that it wants goes into {KEY_VARIABLE}",
     )
     where.add_argument(
-        "--model", type=Path, metavar="FOLDER", help="the model folder (default: the bundled model)"
+        "--model", type=Path, metavar="FOLDER", help="the model folder (if not set: the bundled model)"
     )
     parser.add_argument(
         "--precision", choices=PRECISIONS, help="FP32, INT8, or Auto: int8 where the model folder holds it"

@@ -31,6 +31,7 @@ class CacheSettings:
         "size in bytes of the in-process cache of results by content hash; 0 is off",
         variable="CACHE_MAX_BYTES",
         shown=f"0; {_DEFAULT_BYTES // fields.MIB} MiB with Redis",
+        flag_default=f"0, or {_DEFAULT_BYTES} ({_DEFAULT_BYTES // fields.MIB} MiB) with Redis",
         flag=True,
     )
     redis: RedisSettings | None = None

@@ -75,6 +75,7 @@ class FetchSettings:
         ),
         variable="MODEL_URI",
         shown=f"`{DEFAULT_MODEL_URI}`",
+        flag_default=DEFAULT_MODEL_URI,
         flag=True,
     )
     sha256: str | None = fields.custom(

@@ -59,11 +59,11 @@ class Reader:
             raise SettingsError(f"{PREFIX}{name} must be http(s)://host[:port], not {shown(value)!r}")
         return value
 
-    def matching(self, name: str, default: str, pattern: str, wanted: str) -> str:
-        """Return text that matches `pattern`; `wanted` describes it in words."""
+    def matching(self, name: str, default: str, pattern: str, expected: str) -> str:
+        """Return text that matches `pattern`; `expected` describes it in words."""
         value = self.text(name, None) or default
         if not re.fullmatch(pattern, value):
-            raise SettingsError(f"{PREFIX}{name} must be {wanted}, not {value!r}")
+            raise SettingsError(f"{PREFIX}{name} must be {expected}, not {value!r}")
         return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
