@@ -113,7 +113,7 @@ def test_an_invalid_setting_is_reported_with_the_remedy(tmp_path: Path, monkeypa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     assert main(["fetch"]) == 2
     assert _condition(log.read_text()) == (
-        "pets-1: AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY: both go together; "
+        "pets-1: AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY: set both; "
         "correct the field of spec, or the key of the Secret, that sets this value"
     )
 

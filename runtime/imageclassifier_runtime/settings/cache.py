@@ -86,7 +86,7 @@ def read_cache(read: Reader) -> CacheSettings:
         return CacheSettings(**found)
     redis = fields.values_of(RedisSettings, read)
     if redis["username"] and not redis["password"]:
-        raise SettingsError(f"{PREFIX}CACHE_REDIS_USERNAME is given without CACHE_REDIS_PASSWORD")
+        raise SettingsError(f"{PREFIX}CACHE_REDIS_USERNAME is set without CACHE_REDIS_PASSWORD")
     if read.text("CACHE_MAX_BYTES", None) is None:
         found["max_bytes"] = _DEFAULT_BYTES
     return CacheSettings(**found, redis=RedisSettings(**redis))

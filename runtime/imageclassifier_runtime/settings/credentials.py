@@ -1,4 +1,4 @@
-"""Credentials of model sources: their environment variables are called like the keys of the Secret in the spec."""
+"""Credentials of model sources; the environment variables have the names of the keys of the Secret in the spec."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "http": ("HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"),
     "https": ("HTTP_BEARER_TOKEN", "HTTP_USERNAME", "HTTP_PASSWORD"),
 }
-"""What each scheme takes; a source is only ever handed its own."""
-# These are sent as they are; the others are encoded or only sign.
-_IN_HEADERS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "HF_TOKEN", "HTTP_BEARER_TOKEN"})
+"""The environment variables of each scheme; a source gets only the credentials of its own scheme."""
+# These are sent in headers unchanged; the others are encoded, or only used for signing.
+_SENT_UNENCODED = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "HF_TOKEN", "HTTP_BEARER_TOKEN"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class S3Keys:
-    """The two halves of an access key, and the token that a temporary one has besides."""
+    """An access key ID, its secret key, and the session token of temporary credentials."""
 
     access_key: str
     secret_key: str = dataclasses.field(repr=False)
@@ -33,26 +33,29 @@ class S3Keys:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """What the environment holds; each None where a source is read anonymously."""
+    """The credentials in the environment; None for sources that are read anonymously."""
 
     s3: S3Keys | None = None
     hf_token: str | None = dataclasses.field(default=None, repr=False)
     http_authorization: str | None = dataclasses.field(default=None, repr=False)
 
     def has(self, scheme: str) -> bool:
-        """Tell whether there are any for a scheme."""
+        """Return whether there are credentials for a scheme."""
         kinds = {"s3": self.s3, "hf": self.hf_token}
         return kinds.get(scheme, self.http_authorization) is not None
 
 
 def from_env(env: Mapping[str, str]) -> Credentials:
-    """Read the variables; halves without their other half are refused. An empty value counts as absent."""
+    """Read the variables; an empty value counts as absent.
+
+    Raises SettingsError if a variable is set without the other one of its pair.
+    """
     values = {name: env.get(name, "").strip() for names in KEYS.values() for name in names}
     for name, value in values.items():
         if not value.isprintable():
-            raise SettingsError(f"{name} holds a line break or another control character: write it anew without")
-        if name in _IN_HEADERS and not value.isascii():
-            raise SettingsError(f"{name} holds a character that is not ASCII, which an HTTP header cannot carry")
+            raise SettingsError(f"{name} contains a line break or another control character: remove it")
+        if name in _SENT_UNENCODED and not value.isascii():
+            raise SettingsError(f"{name} contains a character that is not ASCII: an HTTP header cannot contain it")
     return Credentials(
         s3=_s3(values),
         hf_token=values["HF_TOKEN"] or None,
@@ -61,7 +64,7 @@ def from_env(env: Mapping[str, str]) -> Credentials:
 
 
 def _s3(values: Mapping[str, str]) -> S3Keys | None:
-    _both(values, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    _require_pair(values, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     if not values["AWS_ACCESS_KEY_ID"]:
         return None
     return S3Keys(
@@ -74,10 +77,10 @@ def _s3(values: Mapping[str, str]) -> S3Keys | None:
 def _http(values: Mapping[str, str]) -> str | None:
     token = values["HTTP_BEARER_TOKEN"]
     if token and values["HTTP_USERNAME"]:
-        raise SettingsError("HTTP_BEARER_TOKEN and HTTP_USERNAME are both given: a server is sent one of them")
+        raise SettingsError("HTTP_BEARER_TOKEN and HTTP_USERNAME are both set: set only one of them")
     if token:
         return f"Bearer {token}"
-    _both(values, "HTTP_USERNAME", "HTTP_PASSWORD")
+    _require_pair(values, "HTTP_USERNAME", "HTTP_PASSWORD")
     return basic(values["HTTP_USERNAME"], values["HTTP_PASSWORD"]) if values["HTTP_USERNAME"] else None
 
 
@@ -86,7 +89,7 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
-def _both(values: Mapping[str, str], one: str, other: str) -> None:
+def _require_pair(values: Mapping[str, str], one: str, other: str) -> None:
     for given, missing in ((one, other), (other, one)):
         if values[given] and not values[missing]:
-            raise SettingsError(f"{given} is given without {missing}: both go together")
+            raise SettingsError(f"{given} is set without {missing}: set both")

@@ -1,7 +1,7 @@
-"""What OpenTelemetry's own environment variables say about traces; they are read by their standard names.
+"""Settings of tracing, read from OpenTelemetry's standard environment variables.
 
 Source: the OpenTelemetry specification, "Environment Variable Specification" and "OTLP Exporter Configuration".
-Durations are milliseconds, as it has them; an empty value counts as absent.
+Durations are in milliseconds, as the specification requires; an empty value counts as absent.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from imageclassifier_runtime.settings.urls import http_parts, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OTLP = "OTEL_EXPORTER_OTLP_"
-_TRACES = "OTEL_EXPORTER_OTLP_TRACES_"
+_ALL_SIGNALS = "OTEL_EXPORTER_OTLP_"
+_TRACES_ONLY = "OTEL_EXPORTER_OTLP_TRACES_"
 _PATH = "/v1/traces"
 _SAMPLERS = ("always_on", "always_off", "traceidratio")
-_PARENT = "parentbased_"
+_PARENT_PREFIX = "parentbased_"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TracingSettings:
-    """Where spans go, and which. Times in seconds, the queue in spans; `str()` of it shows no header's value."""
+    """Where spans are sent, and which are sampled. Times in seconds, queue and batch in spans.
+
+    `str()` of it does not show the values of headers.
+    """
 
     endpoint: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
@@ -48,23 +51,23 @@ class TracingSettings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> TracingSettings | None:
-        """Return the settings, None where nothing says where spans should go; raises SettingsError."""
+        """Return the settings, or None if tracing is off or no endpoint is set; raises SettingsError."""
         read = _Reader(env)
         endpoint = _endpoint(read)
         off = read.text("OTEL_SDK_DISABLED").lower() == "true" or read.text("OTEL_TRACES_EXPORTER") == "none"
         if endpoint is None or off:
             return None
-        read.either("PROTOCOL", "http/protobuf", ("http/protobuf",))
+        read.otlp_choice("PROTOCOL", "http/protobuf", ("http/protobuf",))
         parent_based, ratio = _sampler(read)
         queue = read.integer("OTEL_BSP_MAX_QUEUE_SIZE", cls.max_queue_size, 1, 65_536)
         return cls(
             endpoint=endpoint,
             headers=_headers(read),
-            timeout_seconds=read.milliseconds(read.otlp("TIMEOUT"), cls.timeout_seconds),
-            gzip=read.either("COMPRESSION", "none", ("none", "gzip")) == "gzip",
-            certificate=read.file("CERTIFICATE"),
-            client_certificate=read.file("CLIENT_CERTIFICATE"),
-            client_key=read.file("CLIENT_KEY"),
+            timeout_seconds=read.milliseconds(read.otlp_name("TIMEOUT"), cls.timeout_seconds),
+            gzip=read.otlp_choice("COMPRESSION", "none", ("none", "gzip")) == "gzip",
+            certificate=read.otlp_file("CERTIFICATE"),
+            client_certificate=read.otlp_file("CLIENT_CERTIFICATE"),
+            client_key=read.otlp_file("CLIENT_KEY"),
             ratio=ratio,
             parent_based=parent_based,
             resource=_resource(read),
@@ -77,7 +80,7 @@ class TracingSettings:
 
 
 class _Reader:
-    """Typed access to the environment; for OTLP, the name for traces comes before that for all signals."""
+    """Typed access to the environment; for OTLP, the variable for traces takes precedence over all signals'."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -85,22 +88,24 @@ class _Reader:
     def text(self, name: str) -> str:
         return self._env.get(name, "").strip()
 
-    def otlp(self, name: str) -> str:
-        """Return the variable that counts: the one for traces, where it is there."""
-        return _TRACES + name if self.text(_TRACES + name) else _OTLP + name
+    def otlp_name(self, suffix: str) -> str:
+        """Return the variable to read: the one for traces if it is set, else the one for all signals."""
+        return _TRACES_ONLY + suffix if self.text(_TRACES_ONLY + suffix) else _ALL_SIGNALS + suffix
 
-    def either(self, name: str, default: str, values: tuple[str, ...]) -> str:
-        found = self.otlp(name)
-        value = self.text(found) or default
+    def otlp_choice(self, suffix: str, default: str, values: tuple[str, ...]) -> str:
+        """Return one of `values`."""
+        name = self.otlp_name(suffix)
+        value = self.text(name) or default
         if value not in values:
-            raise SettingsError(f"{found} must be {' or '.join(values)}, not {value!r}")
+            raise SettingsError(f"{name} must be {' or '.join(values)}, not {value!r}")
         return value
 
-    def file(self, name: str) -> Path | None:
-        found = self.otlp(name)
-        value = self.text(found)
+    def otlp_file(self, suffix: str) -> Path | None:
+        """Return the path of an existing file."""
+        name = self.otlp_name(suffix)
+        value = self.text(name)
         if value and not Path(value).is_file():
-            raise SettingsError(f"{found} must be a file, and {value!r} is none")
+            raise SettingsError(f"{name} must be a file, but {value!r} does not exist or is not a file")
         return Path(value) if value else None
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
@@ -112,29 +117,29 @@ class _Reader:
         return int(value)
 
     def milliseconds(self, name: str, default: float) -> float:
-        """Return seconds."""
+        """Return a number of milliseconds, and `default`, in seconds."""
         return self.integer(name, round(1000 * default), 1, 600_000) / 1000
 
 
 def _endpoint(read: _Reader) -> str | None:
-    """Return the address that batches are posted to; only the general name gets `/v1/traces` added."""
-    name = read.otlp("ENDPOINT")
+    """Return the URL that batches are posted to; `/v1/traces` is added only to the endpoint of all signals."""
+    name = read.otlp_name("ENDPOINT")
     value = read.text(name)
     if not value:
         return None
     if http_parts(value) is None or "?" in value or "#" in value or not re.fullmatch(r"[\x21-\x7e]+", value):
         raise SettingsError(
-            f"{name} must be http(s)://host[:port][/path], not {shown(value)!r}; keys go into {_OTLP}HEADERS"
+            f"{name} must be http(s)://host[:port][/path], not {shown(value)!r}; set keys in {_ALL_SIGNALS}HEADERS"
         )
-    return value.rstrip("/") + _PATH if name == f"{_OTLP}ENDPOINT" else value
+    return value.rstrip("/") + _PATH if name == f"{_ALL_SIGNALS}ENDPOINT" else value
 
 
 def _sampler(read: _Reader) -> tuple[bool, float]:
-    """Return whether a parent's decision is followed, and the ratio of traces that are begun here."""
+    """Return whether a parent's sampling decision applies, and the sampling ratio of traces started here."""
     name = read.text("OTEL_TRACES_SAMPLER") or "parentbased_always_on"
-    kind = name.removeprefix(_PARENT)
+    kind = name.removeprefix(_PARENT_PREFIX)
     if kind not in _SAMPLERS:
-        known = ", ".join((*_SAMPLERS, *(_PARENT + sampler for sampler in _SAMPLERS)))
+        known = ", ".join((*_SAMPLERS, *(_PARENT_PREFIX + sampler for sampler in _SAMPLERS)))
         raise SettingsError(f"OTEL_TRACES_SAMPLER must be one of {known}, not {name!r}")
     ratio = {"always_on": 1.0, "always_off": 0.0}.get(kind)
     if ratio is None:
@@ -149,24 +154,24 @@ def _sampler(read: _Reader) -> tuple[bool, float]:
 
 
 def _headers(read: _Reader) -> dict[str, str]:
-    """Return the headers of every export; an error never shows a value."""
-    name = read.otlp("HEADERS")
+    """Return the headers to send with every batch; errors do not show their values."""
+    name = read.otlp_name("HEADERS")
     found = _pairs(name, read.text(name))
     for header, value in found.items():
         if not _HEADER_NAME.fullmatch(header) or not _HEADER_VALUE.fullmatch(value):
-            raise SettingsError(f"{name}: the header {header!r} or its value has characters that none may have")
+            raise SettingsError(f"{name}: the header {header!r} or its value has characters that are not allowed")
     return found
 
 
 def _resource(read: _Reader) -> dict[str, str]:
-    """Return what is known about this server; a service's name of its own comes first."""
+    """Return the resource attributes of this server; OTEL_SERVICE_NAME takes precedence for `service.name`."""
     found = _pairs("OTEL_RESOURCE_ATTRIBUTES", read.text("OTEL_RESOURCE_ATTRIBUTES"))
     service = read.text("OTEL_SERVICE_NAME")
     return found | {"service.name": service} if service else found
 
 
 def _pairs(name: str, text: str) -> dict[str, str]:
-    """Return `key1=value1,key2=value2` as W3C Baggage has it, values percent-decoded."""
+    """Parse `key1=value1,key2=value2` in the format of W3C Baggage; keys and values are percent-decoded."""
     found = {}
     for part in text.split(","):
         key, equals, value = part.partition("=")

@@ -46,12 +46,12 @@ def test_an_empty_variable_counts_as_absent() -> None:
 @pytest.mark.parametrize(
     ("env", "hint"),
     [
-        ({"AWS_ACCESS_KEY_ID": "a"}, "AWS_ACCESS_KEY_ID is given without AWS_SECRET_ACCESS_KEY"),
-        ({"AWS_SECRET_ACCESS_KEY": "a-secret"}, "AWS_SECRET_ACCESS_KEY is given without AWS_ACCESS_KEY_ID"),
-        ({"HTTP_USERNAME": "a"}, "HTTP_USERNAME is given without HTTP_PASSWORD"),
-        ({"HTTP_BEARER_TOKEN": "a-secret", "HTTP_USERNAME": "a", "HTTP_PASSWORD": "b"}, "are both given"),
-        ({"HF_TOKEN": "a-secret\nX-Injected: 1"}, "HF_TOKEN holds a line break"),
-        ({"HTTP_BEARER_TOKEN": "a-secret\u20ac"}, "HTTP_BEARER_TOKEN holds a character that is not ASCII"),
+        ({"AWS_ACCESS_KEY_ID": "a"}, "AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_SECRET_ACCESS_KEY": "a-secret"}, "AWS_SECRET_ACCESS_KEY is set without AWS_ACCESS_KEY_ID"),
+        ({"HTTP_USERNAME": "a"}, "HTTP_USERNAME is set without HTTP_PASSWORD"),
+        ({"HTTP_BEARER_TOKEN": "a-secret", "HTTP_USERNAME": "a", "HTTP_PASSWORD": "b"}, "are both set"),
+        ({"HF_TOKEN": "a-secret\nX-Injected: 1"}, "HF_TOKEN contains a line break"),
+        ({"HTTP_BEARER_TOKEN": "a-secret\u20ac"}, "HTTP_BEARER_TOKEN contains a character that is not ASCII"),
     ],
 )
 def test_an_invalid_variable_is_rejected_without_showing_it(env: dict[str, str], hint: str) -> None:
