@@ -31,14 +31,14 @@ def histograms(graph: onnx.ModelProto, pictures: Batches, workspace: Path) -> di
     `pictures` is [N, 3, S, S], prepared as for serving; `graph` has its shapes inferred. Raises ModelError for
     values that are not finite.
     """
-    names, session = _watched(graph, workspace)
+    names, session = _session_with_all_outputs(graph, workspace)
     ends = dict.fromkeys(names, (np.inf, -np.inf))
     for name, values in _values(session, names, pictures):
         low, high = ends[name]
         ends[name] = min(low, float(values.min())), max(high, float(values.max()))
     for name, (low, high) in ends.items():
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise ModelError(INVALID, f"tensor {name!r} takes values that are not finite on these pictures")
+            raise ModelError(INVALID, f"tensor {name!r} has values that are not finite for these pictures")
     counts = {name: np.zeros(BINS, np.int64) for name in names}
     for name, values in _values(session, names, pictures):
         low, high = ends[name]
@@ -50,15 +50,15 @@ def histograms(graph: onnx.ModelProto, pictures: Batches, workspace: Path) -> di
 
 
 def _values(session: Any, names: list[str], pictures: Batches) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    given = session.get_inputs()[0].name
+    """Yield the name and the values of every tensor, for one picture after the other."""
+    input_name, *outputs = names
     for index in range(len(pictures)):
         batch = np.asarray(pictures[index : index + 1])
-        yield given, batch
-        watched = names[1:]
-        yield from zip(watched, session.run(watched, {given: batch}), strict=True)
+        yield input_name, batch
+        yield from zip(outputs, session.run(outputs, {input_name: batch}), strict=True)
 
 
-def _watched(graph: onnx.ModelProto, workspace: Path) -> tuple[list[str], Any]:
+def _session_with_all_outputs(graph: onnx.ModelProto, workspace: Path) -> tuple[list[str], Any]:
     """Return the names of the float tensors, the input first, and a session that outputs all the others."""
     import onnx  # noqa: PLC0415
     import onnxruntime  # noqa: PLC0415
@@ -66,18 +66,18 @@ def _watched(graph: onnx.ModelProto, workspace: Path) -> tuple[list[str], Any]:
     copy = onnx.ModelProto()
     copy.CopyFrom(graph)
     weights = {tensor.name for tensor in copy.graph.initializer}
-    (given,) = (entry.name for entry in copy.graph.input if entry.name not in weights)
-    already = {entry.name for entry in copy.graph.output}
+    (input_name,) = (entry.name for entry in copy.graph.input if entry.name not in weights)
+    outputs = {entry.name for entry in copy.graph.output}
     inner = [
         entry
         for entry in copy.graph.value_info
-        if entry.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and entry.name not in weights | already
+        if entry.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and entry.name not in weights | outputs
     ]
     copy.graph.output.extend(inner)
-    file = workspace / "watched.onnx"
+    file = workspace / "all_outputs.onnx"
     file.write_bytes(copy.SerializeToString(deterministic=True))
     session = onnxruntime.InferenceSession(str(file), session_options(1), providers=["CPUExecutionProvider"])
-    outputs = [
+    float_outputs = [
         entry.name for entry in copy.graph.output if entry.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     ]
-    return [given, *outputs], session
+    return [input_name, *float_outputs], session

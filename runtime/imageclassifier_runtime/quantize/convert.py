@@ -58,10 +58,10 @@ def prepare(graph: Path, workspace: Path) -> onnx.ModelProto:
             if opset < _OPSET:
                 graph = workspace / "converted.onnx"
                 onnx.save(onnx.version_converter.convert_version(model, _OPSET), graph)
-            # A path, not the model: from a model in memory it removes the weights, which Slice needs.
+            # A path, not the model: it removes the weights of a model in memory, which Slice needs.
             quant_pre_process(graph, file, skip_symbolic_shape=True)
     except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
-        raise ModelError(INVALID, f"the graph cannot be made ready for quantization: {error}") from error
+        raise ModelError(INVALID, f"the graph cannot be prepared for quantization: {error}") from error
     prepared = onnx.load(file)
     if not any(node.op_type in _LAYERS for node in prepared.graph.node):
         raise ModelError(INVALID, f"the graph has nothing to quantize: no {', '.join(_LAYERS)}")
@@ -128,7 +128,7 @@ def _kept(model: onnx.ModelProto, roles: tuple[str, ...]) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress what ONNX Runtime's tools print and log: advice that is already followed here."""
+    """Suppress the output and log of ONNX Runtime's tools: advice that this module already follows."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.CRITICAL)

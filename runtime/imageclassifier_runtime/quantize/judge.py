@@ -1,4 +1,4 @@
-"""How an int8 graph compares with its fp32 graph: classes, distributions, time."""
+"""Compares an int8 graph with its fp32 graph: classes, probabilities, time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float32]
 
 _SLICES = 9
-_SLICE_SECONDS, _MOST_RUNS = 0.05, 20
-_TINY = 1e-12
+_SLICE_SECONDS, _MAX_RUNS = 0.05, 20
+_MIN_PROBABILITY = 1e-12
 
 
 class Agreement(NamedTuple):
@@ -71,28 +71,30 @@ def agreement(fp32: FloatArray, int8: FloatArray, labels: Sequence[int | None]) 
     known = [label for label in labels if label is not None]
     if len(known) != len(labels):
         return Agreement(len(labels), same, None, None)
-    wanted = np.array(known)
-    return Agreement(len(labels), same, int((first == wanted).sum()), int((second == wanted).sum()))
+    true = np.array(known)
+    return Agreement(len(labels), same, int((first == true).sum()), int((second == true).sum()))
 
 
 def divergence(fp32: FloatArray, int8: FloatArray) -> float:
     """Return the mean Kullback-Leibler divergence of int8's probabilities from fp32's, in nats.
 
-    It sees the rounding of every picture, where agreement sees only the few that lie between two classes.
+    Rounding changes it for every picture, but changes the agreement only for the few that are close to another
+    class.
     """
-    wanted, given = np.maximum(fp32.astype(np.float64), _TINY), np.maximum(int8.astype(np.float64), _TINY)
-    return float((wanted * np.log(wanted / given)).sum(axis=1).mean())
+    expected = np.maximum(fp32.astype(np.float64), _MIN_PROBABILITY)
+    actual = np.maximum(int8.astype(np.float64), _MIN_PROBABILITY)
+    return float((expected * np.log(expected / actual)).sum(axis=1).mean())
 
 
 def speed(fp32: Session, int8: Session, batch: FloatArray) -> Speed:
-    """Time two sessions by turns on one picture [1, 3, S, S], so that what else the machine does hits both."""
-    rounds = [
-        min(_MOST_RUNS, max(1, round(_SLICE_SECONDS / max(_time(session, batch, 2), 1e-6))))
+    """Time two sessions alternately on one picture [1, 3, S, S], so that other load affects both."""
+    runs = [
+        min(_MAX_RUNS, max(1, round(_SLICE_SECONDS / max(_time(session, batch, 2), 1e-6))))
         for session in (fp32, int8)
     ]
     slices: tuple[list[float], list[float]] = ([], [])
     for _ in range(_SLICES):
-        for found, session, count in zip(slices, (fp32, int8), rounds, strict=True):
+        for found, session, count in zip(slices, (fp32, int8), runs, strict=True):
             found.append(_time(session, batch, count))
     return Speed(statistics.median(slices[0]), statistics.median(slices[1]))
 

@@ -1,4 +1,4 @@
-"""What the search found: a table for people, and the documents that go into the folder."""
+"""Renders the results of the search: a table, a summary, and the JSON files of the model folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.quantize.search import Candidate
 
 REPORT = "quantization_report.json"
-_HEAD = ("", "divergence", "agreement", "right", "ms fp32", "ms int8", "faster", "KiB", "settings")
+_HEAD = ("", "divergence", "agreement", "correct", "ms fp32", "ms int8", "speedup", "KiB", "settings")
 
 
 def table(candidates: Sequence[Candidate], chosen: Candidate | None) -> str:
-    """Return one aligned line for each candidate; the chosen one is marked."""
+    """Return a table with one row per candidate; the chosen one is marked with `*`."""
     rows = [_HEAD, *(_row(candidate, "*" if candidate is chosen else "") for candidate in candidates)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     return "\n".join(
@@ -33,13 +33,13 @@ def table(candidates: Sequence[Candidate], chosen: Candidate | None) -> str:
 
 
 def _row(candidate: Candidate, mark: str) -> tuple[str, ...]:
-    found, speed = candidate.agreement, candidate.speed
-    right = "" if found.right_int8 is None else f"{found.right_int8}/{found.pictures}"
+    agreement, speed = candidate.agreement, candidate.speed
+    correct = "" if agreement.right_int8 is None else f"{agreement.right_int8}/{agreement.pictures}"
     return (
         mark,
         f"{candidate.divergence:.5f}",
-        f"{found.same}/{found.pictures}",
-        right,
+        f"{agreement.same}/{agreement.pictures}",
+        correct,
         f"{speed.fp32 * 1000:.2f}",
         f"{speed.int8 * 1000:.2f}",
         f"{speed.gain:.2f}x",
@@ -48,17 +48,18 @@ def _row(candidate: Candidate, mark: str) -> tuple[str, ...]:
     )
 
 
-def summary(found: Agreement, required: float) -> list[str]:
-    """Return what is said of the chosen graph, in sentences."""
-    low, high = found.interval()
-    told = f"{found.share:.2%} (95 % sure: {low:.1%} to {high:.1%}); required: {required:.2%}."
+def summary(agreement: Agreement, required: float) -> list[str]:
+    """Return the agreement of the chosen graph in sentences."""
+    low, high = agreement.interval()
+    interval = f"95 % confidence interval: {low:.1%} to {high:.1%}"
     lines = [
-        f"The class of fp32 on {found.same} of {found.pictures} pictures that had no part in the choice: {told}"
+        f"Same class as fp32: {agreement.same} of {agreement.pictures} pictures not used for the choice,",
+        f"{agreement.share:.2%} ({interval}); required: {required:.2%}.",
     ]
-    if found.right_fp32 is not None and found.right_int8 is not None:
+    if agreement.right_fp32 is not None and agreement.right_int8 is not None:
         lines.append(
-            f"Right: fp32 {found.right_fp32} ({found.right_fp32 / found.pictures:.2%}), "
-            f"int8 {found.right_int8} ({found.right_int8 / found.pictures:.2%})."
+            f"Correct: fp32 {agreement.right_fp32} ({agreement.right_fp32 / agreement.pictures:.2%}), "
+            f"int8 {agreement.right_int8} ({agreement.right_int8 / agreement.pictures:.2%})."
         )
     return lines
 
@@ -66,20 +67,20 @@ def summary(found: Agreement, required: float) -> list[str]:
 def record(
     chosen: Candidate, *, required: float, digests: tuple[str, str, str], calibration: int, seed: int
 ) -> Record:
-    """Return the record of an accepted graph. Nothing in it was timed: the same input gives the same bytes.
+    """Return the record of an accepted graph; it contains no timings, so the same input gives the same bytes.
 
     `digests` are those of the fp32 graph, the int8 graph and the preprocessing.
     """
-    found = chosen.agreement
+    agreement = chosen.agreement
     accuracy = None
-    if found.right_fp32 is not None:
-        accuracy = {"fp32": found.right_fp32, "int8": found.right_int8, "pictures": found.pictures}
+    if agreement.right_fp32 is not None:
+        accuracy = {"fp32": agreement.right_fp32, "int8": agreement.right_int8, "pictures": agreement.pictures}
     return Record(
         model_sha256=digests[0],
         int8_sha256=digests[1],
         preprocessing_sha256=digests[2],
-        same=found.same,
-        pictures=found.pictures,
+        same=agreement.same,
+        pictures=agreement.pictures,
         required=required,
         details={
             "right": accuracy,
@@ -91,8 +92,8 @@ def record(
     )
 
 
-def to_json(candidates: Sequence[Candidate], chosen: Candidate | None, left_out: Sequence[str]) -> str:
-    """Return the whole report, with the times and the machine that they were taken on."""
+def to_json(candidates: Sequence[Candidate], chosen: Candidate | None, skipped: Sequence[str]) -> str:
+    """Return the full report, with the timings and the machine on which they were measured."""
     document = {
         "machine": {"architecture": platform.machine(), "processor": _processor(), "vnni": _has_vnni()},
         "candidates": [
@@ -107,14 +108,14 @@ def to_json(candidates: Sequence[Candidate], chosen: Candidate | None, left_out:
             }
             for candidate in candidates
         ],
-        "left_out": list(left_out),
+        "left_out": list(skipped),
     }
     return json.dumps(document, indent=2) + "\n"
 
 
 def _cpu_lines(field: str) -> list[str]:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a file of the kernel, read line by line
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - read line by line
             return [line.partition(":")[2].strip() for line in file if line.startswith(field)]
     except OSError:
         return []
@@ -125,6 +126,6 @@ def _processor() -> str:
 
 
 def _has_vnni() -> bool | None:
-    """Whether the processor multiplies 8-bit numbers without 16-bit sums; None where the kernel does not say."""
+    """Return whether the processor has VNNI: 8-bit products without 16-bit sums; None if that is not known."""
     flags = next(iter(_cpu_lines("flags")), None)
     return None if flags is None else any(flag in {"avx512_vnni", "avx_vnni"} for flag in flags.split())

@@ -1,4 +1,4 @@
-"""`imageclassifier quantize`: read pictures, calibrate, search, judge, and write the folder or refuse."""
+"""Runs `imageclassifier quantize`: calibrates, searches, evaluates, and writes the folder or rejects the graph."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantizeOptions:
-    """What the command was given; `calibrate` is a number of pictures or a file that lists them."""
+    """The command's options; `calibrate` is a number of pictures, or a file that lists them."""
 
     folder: Path
     pictures: Path
@@ -42,7 +42,7 @@ class QuantizeOptions:
 
 
 def main(options: QuantizeOptions) -> int:
-    """Quantize and print the report: 0 where the int8 graph was accepted and written, 1 refused, 2 wrong input."""
+    """Quantize and print the report; returns 0 if a graph was accepted and written, 1 if rejected, 2 for errors."""
     try:
         return quantize(options)
     except SettingsError as error:
@@ -56,8 +56,8 @@ def main(options: QuantizeOptions) -> int:
 
 
 def quantize(options: QuantizeOptions) -> int:
-    """Do what the command says; returns 0 or 1, raises SettingsError, ModelError."""
-    _check_out(options)
+    """Run the command; returns 0 or 1, raises SettingsError, ModelError."""
+    _check_output_folder(options)
     decode.configure(ServeSettings.max_image_pixels)
     model = model_folder.load(options.folder)
     calibration, judging = pictures.split(
@@ -65,27 +65,27 @@ def quantize(options: QuantizeOptions) -> int:
     )
     with tempfile.TemporaryDirectory(prefix="quantize-") as scratch:
         workspace, how = Path(scratch), model.preprocessing
-        _say(f"{len(calibration)} pictures to calibrate with, {len(judging)} others to judge by")
+        _log(f"{len(calibration)} pictures for calibration, {len(judging)} others for evaluation")
         material = _material(
             model,
             pictures.prepare(options.pictures, calibration, how, workspace / "calibration.npy"),
             pictures.prepare(options.pictures, judging, how, workspace / "judging.npy"),
             workspace,
         )
-        left_out = (*material.calibration.left_out, *material.judging.left_out)
-        for line in left_out:
-            _say(f"left out: {line}")
-        chosen, tried = search(material, min_speedup=options.min_speedup, tell=_say)
+        skipped = (*material.calibration.skipped, *material.judging.skipped)
+        for line in skipped:
+            _log(f"skipped: {line}")
+        chosen, tried = search(material, min_speedup=options.min_speedup, report=_log)
         print(report.table(tried, chosen))
         if chosen is None:
-            _say(f"refused: no int8 graph runs {options.min_speedup:g} times as fast as fp32 on this machine")
+            _log(f"rejected: no int8 graph is {options.min_speedup:g} times as fast as fp32 on this machine")
             return 1
         print("\n".join(report.summary(chosen.agreement, options.min_agreement)))
         if chosen.agreement.share < options.min_agreement:
-            _say("refused: too few pictures get the same class; nothing was written")
+            _log("rejected: too few pictures get the same class; nothing was written")
             return 1
-        _write(options, model, material, chosen, report.to_json(tried, chosen, left_out))
-    print(f"{options.out}: accepted, sha256 of the folder {digest.of_folder(options.out)}")
+        _write(options, model, material, chosen, report.to_json(tried, chosen, skipped))
+    print(f"{options.out}: accepted; digest of the folder: {digest.of_folder(options.out)}")
     return 0
 
 
@@ -111,8 +111,8 @@ def _labelled(options: QuantizeOptions, model: ModelFolder) -> list[pictures.Pic
     return pictures.label_by_folder(found, model.labels) if options.labels_from_folders else found
 
 
-def _check_out(options: QuantizeOptions) -> None:
-    """Refuse an --out whose files would not belong together afterwards, before any work is done."""
+def _check_output_folder(options: QuantizeOptions) -> None:
+    """Raise SettingsError before any work if the files in the output folder would be inconsistent afterwards."""
     if not options.out.exists():
         return
     if not options.out.is_dir():
@@ -120,8 +120,8 @@ def _check_out(options: QuantizeOptions) -> None:
     if options.out.samefile(options.folder):
         if (options.folder / model_folder.INFO).exists():
             raise SettingsError(
-                f"{options.folder} was written by `imageclassifier fetch`, and its {model_folder.INFO} states the "
-                "digest that it had: give another --out"
+                f"{options.folder} was written by `imageclassifier fetch`, and its {model_folder.INFO} contains "
+                "the digest of the current files: give another --out"
             )
     elif any(options.out.iterdir()):
         raise SettingsError(f"--out {options.out} is not empty: give a new folder, or the model folder itself")
@@ -130,7 +130,7 @@ def _check_out(options: QuantizeOptions) -> None:
 def _write(
     options: QuantizeOptions, model: ModelFolder, material: Material, chosen: Candidate, document: str
 ) -> None:
-    """Write the folder, the record last: without it no int8 graph is served."""
+    """Write the folder. The record is written last, because an int8 graph is served only with its record."""
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     if not out.samefile(options.folder):
@@ -155,11 +155,11 @@ def _write(
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    new = file.with_name(f".{file.name}.new")
-    new.write_bytes(content)
-    os.replace(new, file)  # noqa: PTH105 - Path.replace says the same with a return value
+    """Write a file atomically."""
+    unfinished = file.with_name(f".{file.name}.new")
+    unfinished.write_bytes(content)
+    os.replace(unfinished, file)  # noqa: PTH105 - the return value of Path.replace is not needed
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.quantize.ranges import Histogram
     from imageclassifier_runtime.quantize.settings import QuantSettings
 
-# A layer that stays float32 costs time; it has to lower the divergence by this part to be worth it.
+# A layer that stays in float32 costs time: it must reduce the divergence by this share to be worth it.
 _FLOAT_LAYER_PRICE = 0.1
-# Types differ in the kernels that they run in, by half and more. What is nearer than this is noise of the clock.
+# Number types run in different kernels, whose speeds differ by half or more. Smaller differences are timing noise.
 _TYPES_SLACK = 1.15
 
 
@@ -75,25 +75,25 @@ def choose(candidates: Sequence[Candidate], min_speedup: float, *, slack: float 
 
 
 def search(
-    material: Material, *, min_speedup: float, tell: Callable[[str], None]
+    material: Material, *, min_speedup: float, report: Callable[[str], None]
 ) -> tuple[Candidate | None, list[Candidate]]:
     """Return the chosen candidate, None if none is fast enough, and all that work, in order.
 
     A greedy search in three steps: number types, ranges, layers in float32. Each step keeps the best settings of
     the one before.
     """
-    trials = _Trials(material, tell)
+    trials = _Trials(material, report)
     best: Candidate | None = None
     start = settings.QuantSettings()
-    questions = (
+    steps = (
         (settings.types, _TYPES_SLACK),
         (settings.activation_ranges, math.inf),
         (settings.float_layers, math.inf),
     )
-    for question, slack in questions:
-        options = question(best.settings if best else start)
-        answers = [trials.of(option) for option in options if quantizes(material.prepared, option)]
-        best = choose([answer for answer in answers if answer is not None], min_speedup, slack=slack)
+    for alternatives, slack in steps:
+        options = alternatives(best.settings if best else start)
+        tried = [trials.run(option) for option in options if quantizes(material.prepared, option)]
+        best = choose([candidate for candidate in tried if candidate is not None], min_speedup, slack=slack)
         if best is None:
             break
     return best, [candidate for candidate in trials.done.values() if candidate is not None]
@@ -102,23 +102,23 @@ def search(
 class _Trials:
     """Tries settings, each once."""
 
-    def __init__(self, material: Material, tell: Callable[[str], None]) -> None:
+    def __init__(self, material: Material, report: Callable[[str], None]) -> None:
         self._material = material
-        self._tell = tell
+        self._report = report
         self._calibration = judge.probabilities(material.fp32, material.calibration.batch)
         self._judging = judge.probabilities(material.fp32, material.judging.batch)
         self.done: dict[QuantSettings, Candidate | None] = {}
 
-    def of(self, option: QuantSettings) -> Candidate | None:
+    def run(self, option: QuantSettings) -> Candidate | None:
         """Return the candidate for these settings, None if they do not work for this graph."""
         if option not in self.done:
             try:
                 self.done[option] = candidate = self._try(option)
             except ModelError as error:
                 self.done[option] = None
-                self._tell(f"{option}: does not work here: {error.message}")
+                self._report(f"{option}: does not work for this graph: {error.message}")
             else:
-                self._tell(
+                self._report(
                     f"{option}: divergence {candidate.divergence:.5f}, {candidate.speed.gain:.2f} times as fast"
                 )
         return self.done[option]

@@ -89,9 +89,9 @@ def test_a_graph_below_the_minimum_agreement_is_rejected_and_nothing_is_written(
     listed.write_text("".join(f"black{number}.png\n" for number in range(8)))
     assert quantize(model_path, folder, out, "--calibrate", str(listed)) == 1
     assert not out.exists()
-    told = capsys.readouterr()
-    assert "on 0 of 8 pictures" in told.out
-    assert "refused" in told.err
+    printed = capsys.readouterr()
+    assert "0 of 8 pictures" in printed.out
+    assert "rejected" in printed.err
 
 
 def test_unreadable_pictures_are_skipped_and_reported(
@@ -100,7 +100,7 @@ def test_unreadable_pictures_are_skipped_and_reported(
     folder = shutil.copytree(photographs, tmp_path / "pictures")
     (folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
     assert quantize(model_path, folder, tmp_path / "out", "--calibrate", "12") == 0
-    assert "left out: red/broken.jpg" in capsys.readouterr().err
+    assert "skipped: red/broken.jpg" in capsys.readouterr().err
     report = json.loads((tmp_path / "out" / "quantization_report.json").read_text())
     assert [line.partition(":")[0] for line in report["left_out"]] == ["red/broken.jpg"]
 
@@ -249,14 +249,14 @@ def test_pictures_are_split_by_the_seed_into_disjoint_sets() -> None:
 
 
 def test_too_few_and_unknown_pictures_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="give 35 to calibrate with and 5 to judge by"):
+    with pytest.raises(SettingsError, match="result in 35 for calibration and 5 for evaluation"):
         pictures.split(NAMES, calibrate=35, judge=20, seed=0)
     (tmp_path / "list.txt").write_text("00.png\nelsewhere.png\n")
-    with pytest.raises(SettingsError, match=r"names 'elsewhere.png'"):
+    with pytest.raises(SettingsError, match=r"lists 'elsewhere.png'"):
         pictures.split(NAMES, calibrate=tmp_path / "list.txt", judge=20, seed=0)
-    with pytest.raises(SettingsError, match="neither a number nor a file"):
+    with pytest.raises(SettingsError, match="neither a number nor a readable file"):
         pictures.split(NAMES, calibrate=Path("many"), judge=20, seed=0)
-    with pytest.raises(SettingsError, match="holds no image file"):
+    with pytest.raises(SettingsError, match="contains no image files"):
         pictures.find(tmp_path)
 
 
@@ -271,7 +271,7 @@ def test_labels_come_from_folders_or_from_a_table(tmp_path: Path) -> None:
         table.write_text(rows)
         assert [picture.label for picture in pictures.label_by_file(found, table, LABELS)] == [0, 2]
     table.write_text("file,label\nblue/2.png,blue\n")
-    with pytest.raises(SettingsError, match=r"no line for 1 pictures, train/red/1.png the first"):
+    with pytest.raises(SettingsError, match=r"no row for 1 pictures; the first is train/red/1.png"):
         pictures.label_by_file(found, table, LABELS)
     with pytest.raises(SettingsError, match="'cat' is neither one of the model's 4 labels"):
         pictures.label_by_folder([Picture(name="cat/1.png")], LABELS)
