@@ -1,4 +1,4 @@
-"""Log lines on stdout: JSON for machines, still readable in `kubectl logs`; plain text at a terminal."""
+"""Writes log lines to stdout: JSON, readable in `kubectl logs`, or plain text if stdout is a terminal."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ def _number(value: float) -> str:
     return repr(value) if math.isfinite(value) else _encode(value)
 
 
-# `_encode` takes most of its time to prepare itself; what nearly all fields are needs none of that.
+# `_encode` spends most of its time on set-up, which the most common types of values do not need.
 _ENCODERS: dict[type, Callable[[Any], str]] = {str: encode_basestring, int: int.__repr__, float: _number}
 
 
 class LineFormatter(logging.Formatter, ABC):
-    """Makes a line of its parts, so that one that comes from `log` needs no record."""
+    """Formats a line from its parts, so that `log` needs no LogRecord."""
 
     @abstractmethod
     def line(
         self, created: float, level: int, message: str, fields: Mapping[str, object], exception: str | None = None
     ) -> str:
-        """Return one line, or more for an exception. Names of fields are ours and need no escaping."""
+        """Return one line, or several for an exception. Field names come from this project and are not escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record and of the fields given with it."""
+        """Return the line of a record and its fields."""
         exception = self.formatException(record.exc_info) if record.exc_info else None
         fields = getattr(record, _FIELDS, {})
         return self.line(record.created, record.levelno, record.getMessage(), fields, exception)
 
 
 class JsonFormatter(LineFormatter):
-    """Renders a line as one JSON object; anything that is not JSON is shown as its text."""
+    """Formats a line as one JSON object; values that JSON cannot represent are converted with `str`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class JsonFormatter(LineFormatter):
 
 
 class TextFormatter(LineFormatter):
-    """Renders a line for a person at a terminal: the time of day, the message, and the fields after it."""
+    """Formats a line for a terminal: the time of day, the message, and the fields."""
 
     def line(
         self, created: float, level: int, message: str, fields: Mapping[str, object], exception: str | None = None
@@ -94,117 +94,121 @@ class TextFormatter(LineFormatter):
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes lines, and leaves out those that would have to wait for a reader.
+    """Writes lines without blocking: lines that the stream does not accept immediately are dropped and counted.
 
-    A pipe that nobody reads (the container runtime restarts, say) fills up after 64 KiB; to wait for it would stop
-    the event loop, and the liveness probe with it. How many lines were left out is said once there is room again.
-    Of a long line the beginning alone may find room: the rest is left out, and what follows begins a new line.
+    A pipe without a reader (for example while the container runtime restarts) is full after 64 KiB; blocking on it
+    would block the event loop, and the liveness probe with it. The number of dropped lines is logged once the
+    stream accepts data again. A long line may be accepted only in part: the rest is dropped, and the next output
+    starts on a new line.
     """
 
     def __init__(self, stream: TextIO, formatter: LineFormatter) -> None:
         super().__init__(stream)
         self.setFormatter(formatter)
         self._line = formatter.line
-        self._left_out = 0
-        self._torn = False
+        self._dropped = 0
+        self._cut_off = False
         self._encoding = stream.encoding or "utf-8", stream.errors or "strict"
-        self._file, self._poll, self._granted = _ways(stream)
-        # Of what was granted when the stream was asked last, so many bytes were not used since.
-        self._room = 0
+        self._file, self._poll, self._guaranteed = _inspect(stream)
+        # The bytes that the stream still accepts, of those guaranteed when it was last polled.
+        self._free = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line of a record, if the stream takes it at once."""
+        """Write the line of a record, if the stream accepts it immediately."""
         try:
-            self._put((self.format(record) + self.terminator).encode(*self._encoding))
+            self._write_or_drop((self.format(record) + self.terminator).encode(*self._encoding))
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001 - as every handler of `logging`: whoever logs is not failed for it
+        except Exception:  # noqa: BLE001 - as in the handlers of `logging`: errors do not reach the caller
             self.handleError(record)
 
     def info(self, message: str, fields: Mapping[str, object]) -> None:
-        """Do what `handle` does with such a record, without one: a record takes as long as all the rest."""
+        """Do what `handle` does with an info record, without the record: creating one doubles the time."""
         assert self.lock is not None
         with self.lock:
             try:
-                self._put(self._data(logging.INFO, message, fields))
-            except (OSError, ValueError):  # as with a record: told on stderr, and no fault of who has logged
+                self._write_or_drop(self._encoded(logging.INFO, message, fields))
+            except (OSError, ValueError):  # as in `emit`: reported on stderr, not to the caller
                 self.handleError(logging.LogRecord(__name__, logging.INFO, "", 0, message, None, None))
 
-    def _data(self, level: int, message: str, fields: Mapping[str, object]) -> bytes:
+    def _encoded(self, level: int, message: str, fields: Mapping[str, object]) -> bytes:
         return (self._line(time.time(), level, message, fields) + self.terminator).encode(*self._encoding)
 
-    def _put(self, data: bytes) -> None:
-        """Write a line; it counts as left out where the stream does not take all of it at once."""
+    def _write_or_drop(self, data: bytes) -> None:
+        """Write a line, or count it as dropped if the stream does not accept all of it immediately."""
         if self._poll is None:
             self._write(data)
-        elif len(data) <= self._room:
-            self._room -= len(data)
+        elif len(data) <= self._free:
+            self._free -= len(data)
             self._write(data)
         elif not self._poll.poll(0):
-            self._room = 0
-            self._left_out += 1
-        elif self._left_out:
-            self._tell()
-            self._put(data)
+            self._free = 0
+            self._dropped += 1
+        elif self._dropped:
+            self._report_dropped()
+            self._write_or_drop(data)
         else:
-            self._put_pieces(data, self._poll)
+            self._write_pieces(data, self._poll)
 
-    def _put_pieces(self, data: bytes, poll: select.poll) -> None:
-        """Write a line that has room, or whose first piece has: none is longer than what is granted at once."""
-        size = self._granted or len(data)
+    def _write_pieces(self, data: bytes, poll: select.poll) -> None:
+        """Write a line after a successful poll, in pieces of the guaranteed size with a poll before each."""
+        size = self._guaranteed or len(data)
         while True:
-            self._room = max(0, self._granted - len(data))
+            self._free = max(0, self._guaranteed - len(data))
             self._write(data[:size])
             data = data[size:]
             if not data:
                 return
             if not poll.poll(0):
-                self._torn = True
-                self._left_out += 1
+                self._cut_off = True
+                self._dropped += 1
                 return
 
-    def _tell(self) -> None:
-        """Say how many lines were left out, below what there is of the last one."""
-        note = self._data(logging.WARNING, "Log lines were left out: nobody read them", {"lines": self._left_out})
-        note = b"\n" + note if self._torn else note
-        self._left_out, self._torn = 0, False
-        self._room = max(0, self._granted - len(note))
-        self._write(note)
+    def _report_dropped(self) -> None:
+        """Log the number of dropped lines, on a new line if the last one was cut off."""
+        report = self._encoded(logging.WARNING, "Dropped log lines: stdout was blocked", {"lines": self._dropped})
+        report = b"\n" + report if self._cut_off else report
+        self._dropped, self._cut_off = 0, False
+        self._free = max(0, self._guaranteed - len(report))
+        self._write(report)
 
     def _write(self, data: bytes) -> None:
         if self._file is None:
             self.stream.write(data.decode(*self._encoding))
             self.stream.flush()
             return
-        while data:  # a signal can cut a long line in two
+        while data:  # a signal can interrupt the write of a long line
             data = data[os.write(self._file, data) :]
 
 
-def _ways(stream: TextIO) -> tuple[int | None, select.poll | None, int]:
-    """Return a stream's file, what tells whether it takes anything, and how many bytes it takes then for sure."""
+def _inspect(stream: TextIO) -> tuple[int | None, select.poll | None, int]:
+    """Return a stream's file descriptor, its poll object, and the bytes that it accepts after a successful poll.
+
+    Without a descriptor or a poll object writing does not block.
+    """
     try:
         file = stream.fileno()
-    except (OSError, ValueError):  # there is no file behind it, and nothing to wait for
+    except (OSError, ValueError):  # not a file, so writing does not block
         return None, None, 0
     mode = os.fstat(file).st_mode
     if stat.S_ISREG(mode):
         return file, None, 0
     poll = select.poll()
     poll.register(file, select.POLLOUT)
-    # A pipe that can be written to takes so much without anybody reading (POSIX); nobody but us writes to stdout.
+    # A writable pipe accepts PIPE_BUF bytes without a reader (POSIX), because only this process writes to stdout.
     return file, poll, select.PIPE_BUF if stat.S_ISFIFO(mode) else 0
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Send every logger to stdout, as text to a terminal and else as JSON.
+    """Send all loggers to stdout, as text if it is a terminal, else as JSON.
 
-    uvicorn's own lines are among them, its access log is not.
+    This includes uvicorn's errors, but not its access log.
     """
     handler = Handler(sys.stdout, TextFormatter() if sys.stdout.isatty() else JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # What no line shows need not be found out for each (Python's logging HOWTO, "Optimization").
+    # Do not collect what no line shows (Python's logging HOWTO, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -216,10 +220,10 @@ def log(logger: logging.Logger, message: str, **fields: object) -> None:
 
 
 def info(logger: logging.Logger, message: str, fields: Mapping[str, object]) -> None:
-    """Log at info level with fields, without a record where nobody but our handler would see it."""
+    """Log at info level with fields, without creating a LogRecord if only our handler would see it."""
     if not logger.isEnabledFor(logging.INFO):
         return
-    handler = _alone(logger)
+    handler = _only_handler(logger)
     if handler is None:
         logger.info(message, extra={_FIELDS: fields})
     else:
@@ -231,16 +235,16 @@ def warn(logger: logging.Logger, message: str, **fields: object) -> None:
     logger.warning(message, extra={_FIELDS: fields})
 
 
-def _alone(logger: logging.Logger) -> Handler | None:
-    """Return our handler where it is all that a line of this logger meets on its way."""
+def _only_handler(logger: logging.Logger) -> Handler | None:
+    """Return our handler if no other handler and no filter would see a line of this logger, else None."""
     if logger.filters:
         return None
     found: Handler | None = None
-    step: logging.Logger | None = logger
-    while step is not None:
-        for handler in step.handlers:
+    current: logging.Logger | None = logger
+    while current is not None:
+        for handler in current.handlers:
             if found is not None or not isinstance(handler, Handler):
                 return None
             found = handler
-        step = step.parent if step.propagate else None
+        current = current.parent if current.propagate else None
     return None if found is None or found.filters or found.level > logging.INFO else found
