@@ -114,7 +114,7 @@ def build(
         ahead=0 if settings.max_batch_size > 1 else 2 * threads,
     )
     admission.on_idle = HeapTrimmer(admission, workers).start_idle_period
-    metrics.watch(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
+    metrics.read_queue_with(waiting=lambda: admission.queue_depth, running=lambda: admission.in_flight)
     state = ServerState(
         settings=settings,
         classifier=classifier,

@@ -101,7 +101,7 @@ class RequestContext:
         self.receive_seconds = time.perf_counter() - self.started
         self._state.metrics.stages.labels("receive").observe(self.receive_seconds)
         if self.trace is not None:
-            self.trace.stage("receive", self.started, self.started + self.receive_seconds)
+            self.trace.add_stage("receive", self.started, self.started + self.receive_seconds)
         return body
 
     async def read_batch(self) -> bytearray:
@@ -125,10 +125,10 @@ class RequestContext:
             outcome = await (self._image(item, count) if isinstance(item, Image) else self._tensor(item, count))
         except RequestError as error:
             if self.trace is not None:
-                self.trace.failed(error, started, number)
+                self.trace.add_failed_item(error, started, number)
             raise
         if self.trace is not None:
-            self.trace.answered(outcome, started, number)
+            self.trace.add_item(outcome, started, number)
         seconds = outcome.seconds
         seconds["queue"] = max(0.0, time.perf_counter() - started - sum(seconds.values()))
         for stage, value in seconds.items():

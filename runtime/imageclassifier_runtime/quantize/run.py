@@ -42,7 +42,7 @@ class QuantizeOptions:
 
 
 def main(options: QuantizeOptions) -> int:
-    """Quantize and print the report; returns 0 if a graph was accepted and written, 1 if rejected, 2 for errors."""
+    """Quantize and print the report; returns 0 if a graph was accepted, 1 if rejected, 2 for errors."""
     try:
         return quantize(options)
     except SettingsError as error:

@@ -1,1 +1,1 @@
-"""What the server reports about itself: metrics, and traces over OTLP/HTTP, imported only where they are on."""
+"""Metrics, and traces over OTLP/HTTP; the modules for traces are imported only if tracing is enabled."""

@@ -1,7 +1,7 @@
-"""From ended spans to the receiver, in a thread of its own: a bounded queue, batches, retries, and a bounded end.
+"""Exports ended spans to the receiver in a separate thread: a bounded queue, batches, retries, a bounded shutdown.
 
-What ends a span only appends to the queue. Every span that does not arrive is counted, and a change for the worse
-or the better is logged once.
+Ending a span only appends it to the queue. Every span that is not delivered is counted; the first failure and the
+recovery are logged.
 """
 
 from __future__ import annotations
@@ -28,23 +28,26 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.telemetry.sender import Sender
 
 _ATTEMPTS = 5
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 30.0
-# A moment beyond the deadline of the last attempt, which the thread itself keeps to.
-_GRACE = 0.2
+_FIRST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 30.0
+# How long to wait for the thread beyond the deadline of its last attempt.
+_JOIN_GRACE_SECONDS = 0.2
 _logger = logging.getLogger(__name__)
 
 
 class ExportMetrics:
-    """What became of the spans; made only where tracing is on."""
+    """Counters of exported and dropped spans; created only if tracing is enabled."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.exported = Counter(
-            "trace_spans_exported", "Spans that the receiver took", namespace="imageclassifier", registry=registry
+            "trace_spans_exported",
+            "Spans accepted by the receiver",
+            namespace="imageclassifier",
+            registry=registry,
         )
         dropped = Counter(
             "trace_spans_dropped",
-            "Spans that did not get to the receiver",
+            "Spans that were dropped or that the receiver rejected",
             ("reason",),
             namespace="imageclassifier",
             registry=registry,
@@ -56,7 +59,7 @@ class ExportMetrics:
 
 
 class Exporter(SpanProcessor):
-    """The queue and its thread."""
+    """The queue of ended spans, and the thread that exports them."""
 
     def __init__(self, settings: TracingSettings, sender: Sender, metrics: ExportMetrics) -> None:
         self._settings = settings
@@ -65,97 +68,97 @@ class Exporter(SpanProcessor):
         self._queue: deque[ReadableSpan] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._end = float("inf")
+        self._deadline = float("inf")
         self._failing = False
-        self._full = False
+        self._dropping = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
         self._thread.start()
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Take a span, or drop it where the queue is full; never waits."""
+        """Queue a span, or drop it if the queue is full; never blocks."""
         if self._closing.is_set():
             self._metrics.shutdown.inc()
             return
         if len(self._queue) >= self._settings.max_queue_size:
             self._metrics.queue_full.inc()
-            if not self._full:
-                self._full = True
-                warn(_logger, "Spans are dropped: the queue is full", queue=self._settings.max_queue_size)
+            if not self._dropping:
+                self._dropping = True
+                warn(_logger, "Dropping spans: the queue is full", queue=self._settings.max_queue_size)
             return
         self._queue.append(span)
         if len(self._queue) >= self._settings.max_batch_size:
             self._wake.set()
 
     def close(self) -> None:
-        """Deliver what is queued, within `flush_seconds`; what is left after that is dropped."""
-        self._end = time.monotonic() + self._settings.flush_seconds
+        """Export the queued spans within `flush_seconds`, and drop the rest."""
+        self._deadline = time.monotonic() + self._settings.flush_seconds
         self._closing.set()
         self._wake.set()
-        self._thread.join(self._settings.flush_seconds + _GRACE)
+        self._thread.join(self._settings.flush_seconds + _JOIN_GRACE_SECONDS)
         if self._queue:
-            warn(_logger, "Spans were dropped at the end", spans=len(self._queue))
+            warn(_logger, "Dropped spans at shutdown", spans=len(self._queue))
             self._metrics.shutdown.inc(len(self._queue))
 
     def shutdown(self) -> None:
-        """Do as `close`: it is the SDK's name for it."""
+        """Close the exporter; the SDK calls it by this name."""
         self.close()
 
     def _run(self) -> None:
         while not self._closing.is_set():
             self._wake.wait(self._settings.delay_seconds)
             self._wake.clear()
-            self._empty()
-        self._empty()
+            self._export_queued()
+        self._export_queued()
 
-    def _empty(self) -> None:
-        """Deliver batch after batch until nothing is queued, or the end has come."""
-        while self._queue and time.monotonic() < self._end:
-            most = min(len(self._queue), self._settings.max_batch_size)
-            batch = [self._queue.popleft() for _ in range(most)]
+    def _export_queued(self) -> None:
+        """Export batches until the queue is empty or the deadline has passed."""
+        while self._queue and time.monotonic() < self._deadline:
+            size = min(len(self._queue), self._settings.max_batch_size)
+            batch = [self._queue.popleft() for _ in range(size)]
             try:
-                self._deliver(batch)
-            except Exception:  # the edge of a thread that has to live as long as the server
-                _logger.exception("Spans could not be sent")
+                self._export(batch)
+            except Exception:  # outermost handler of the thread, which must keep running as long as the server
+                _logger.exception("Unexpected error in trace export")
                 self._metrics.undelivered.inc(len(batch))
-        if self._full and not self._queue:
-            self._full = False
-            log(_logger, "Spans are queued again")
+        if self._dropping and not self._queue:
+            self._dropping = False
+            log(_logger, "No longer dropping spans")
 
-    def _deliver(self, batch: list[ReadableSpan]) -> None:
+    def _export(self, batch: list[ReadableSpan]) -> None:
         body = encode_spans(batch).SerializeToString()
         for attempt in range(_ATTEMPTS):
-            seconds = min(self._settings.timeout_seconds, self._end - time.monotonic())
+            seconds = min(self._settings.timeout_seconds, self._deadline - time.monotonic())
             if seconds <= 0:
                 break
             try:
-                refused = self._sender.send(body, seconds=seconds)
+                rejected = self._sender.send(body, seconds=seconds)
             except DeliveryError as error:
-                self._failed(error)
-                if not error.retried or attempt == _ATTEMPTS - 1 or self._pause(attempt, error):
+                self._record_failure(error)
+                if not error.retryable or attempt == _ATTEMPTS - 1 or not self._wait_to_retry(attempt, error):
                     break
             else:
-                self._delivered(len(batch), refused)
+                self._record_success(len(batch), rejected)
                 return
         self._metrics.undelivered.inc(len(batch))
 
-    def _pause(self, attempt: int, error: DeliveryError) -> bool:
-        """Wait before the next attempt; returns whether there is to be none, because the end was there before."""
+    def _wait_to_retry(self, attempt: int, error: DeliveryError) -> bool:
+        """Wait before the next attempt, or until `close`; returns False without waiting if already closing."""
         if self._closing.is_set():
-            return True
-        pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE * 2**attempt, error.retry_after or 0))
-        self._closing.wait(pause * random.uniform(0.75, 1.25))  # noqa: S311 - spreads attempts, guards nothing
-        return False
+            return False
+        pause = min(_MAX_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS * 2**attempt, error.retry_after or 0))
+        self._closing.wait(pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, not a secret
+        return True
 
-    def _failed(self, error: DeliveryError) -> None:
+    def _record_failure(self, error: DeliveryError) -> None:
         if not self._failing:
             self._failing = True
-            warn(_logger, "Traces do not arrive", endpoint=self._settings.endpoint, cause=str(error))
+            warn(_logger, "Trace export failed", endpoint=self._settings.endpoint, cause=str(error))
 
-    def _delivered(self, spans: int, refused: int) -> None:
-        refused = min(max(refused, 0), spans)
-        self._metrics.exported.inc(spans - refused)
-        if refused:
-            self._metrics.refused.inc(refused)
+    def _record_success(self, spans: int, rejected: int) -> None:
+        rejected = min(max(rejected, 0), spans)
+        self._metrics.exported.inc(spans - rejected)
+        if rejected:
+            self._metrics.refused.inc(rejected)
         if self._failing:
             self._failing = False
-            log(_logger, "Traces arrive again", endpoint=self._settings.endpoint)
+            log(_logger, "Trace export recovered", endpoint=self._settings.endpoint)

@@ -1,6 +1,6 @@
-"""Posts one batch of spans to an OTLP/HTTP receiver: within a deadline, reading little, following no redirect.
+"""Posts a batch of spans to an OTLP/HTTP receiver, with a deadline and a response limit, and without redirects.
 
-DESIGN.md says why it is not the exporter of OpenTelemetry's own packages. Source: OTLP specification, "OTLP/HTTP".
+DESIGN.md explains why OpenTelemetry's own exporter is not used. Source: OTLP specification, "OTLP/HTTP".
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 
 _PROTOBUF = "application/x-protobuf"
 _JSON = "application/json"
-_RETRIED = frozenset({429, 502, 503, 504})
-_MOST_READ = 64 * 1024
-_LONGEST_WORD = 200
+_RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
+_MAX_RESPONSE_BYTES = 64 * 1024
+_MAX_CAUSE_LENGTH = 200
 
 
 class DeliveryError(Exception):
-    """A batch that was not taken.
+    """A batch was not delivered.
 
-    `retried` says whether another attempt may help; `retry_after` is how long the receiver asks for, in seconds.
+    `retryable` is whether another attempt may succeed; `retry_after` is the receiver's Retry-After in seconds.
     """
 
-    def __init__(self, message: str, *, retried: bool, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retried = retried
+        self.retryable = retryable
         self.retry_after = retry_after
 
 
 class Sender:
-    """A receiver; each batch has a connection of its own, since seconds lie between them."""
+    """A receiver; each batch uses a new connection, because batches are seconds apart."""
 
     def __init__(self, settings: TracingSettings) -> None:
-        """Raise SettingsError where a certificate or key cannot be used."""
+        """Raise SettingsError if a certificate or key cannot be used."""
         parts = urlsplit(settings.endpoint)
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or ""
@@ -65,7 +65,7 @@ class Sender:
             self._headers["Content-Encoding"] = "gzip"
 
     def send(self, body: bytes, *, seconds: float) -> int:
-        """Deliver a batch; returns how many of its spans the receiver refused. Raises DeliveryError."""
+        """Post a batch and return the number of spans that the receiver rejected; raises DeliveryError."""
         if self._gzip:
             body = gzip.compress(body, 6)
         deadline = time.monotonic() + seconds
@@ -74,9 +74,9 @@ class Sender:
             with contextlib.closing(raw), cut_at(raw, deadline):
                 return self._exchange(raw, body)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            late = isinstance(error, TimeoutError) or time.monotonic() >= deadline
-            cause = f"no answer within {seconds:.3g} s" if late else str(error) or type(error).__name__
-            raise DeliveryError(cause[:_LONGEST_WORD], retried=True) from error
+            timed_out = isinstance(error, TimeoutError) or time.monotonic() >= deadline
+            cause = f"no response within {seconds:.3g} s" if timed_out else str(error) or type(error).__name__
+            raise DeliveryError(cause[:_MAX_CAUSE_LENGTH], retryable=True) from error
 
     def _exchange(self, raw: socket.socket, body: bytes) -> int:
         connection = http.client.HTTPConnection(self._host, self._port)
@@ -86,19 +86,21 @@ class Sender:
         try:
             connection.request("POST", self._path, body=body, headers=self._headers)
             response = connection.getresponse()
-            content = response.read(_MOST_READ)
-            return _refused(response, content)
+            content = response.read(_MAX_RESPONSE_BYTES)
+            return _rejected_spans(response, content)
         finally:
             connection.close()
 
 
-def _refused(response: http.client.HTTPResponse, content: bytes) -> int:
-    """Return how many spans the answer refuses; raises DeliveryError for all that is no receiver's yes."""
+def _rejected_spans(response: http.client.HTTPResponse, content: bytes) -> int:
+    """Return the number of spans that a response rejects; raises DeliveryError if it is not an OTLP success."""
     status = response.status
     if not 200 <= status < 300:
-        reason = f"{status} {response.reason}".strip()[:_LONGEST_WORD]
+        reason = f"{status} {response.reason}".strip()[:_MAX_CAUSE_LENGTH]
         raise DeliveryError(
-            f"the receiver answers {reason}", retried=status in _RETRIED, retry_after=_retry_after(response)
+            f"the receiver responded {reason}",
+            retryable=status in _RETRYABLE_STATUSES,
+            retry_after=_retry_after(response),
         )
     kind = response.headers.get("Content-Type", _PROTOBUF).partition(";")[0].strip().lower()
     if not content or kind == _JSON:
@@ -106,7 +108,7 @@ def _refused(response: http.client.HTTPResponse, content: bytes) -> int:
     if kind == _PROTOBUF:
         with contextlib.suppress(DecodeError):
             return int(ExportTraceServiceResponse.FromString(content).partial_success.rejected_spans)
-    raise DeliveryError(f"the answer is none of OTLP's, but {status} with {kind[:80]}", retried=False)
+    raise DeliveryError(f"not an OTLP response: {status} with {kind[:80]}", retryable=False)
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float | None:

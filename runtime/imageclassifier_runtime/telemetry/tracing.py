@@ -1,7 +1,7 @@
-"""The spans of a request: one for the server, and one for each stage, from times that were measured anyway.
+"""Creates the spans of a request: a server span and one for each stage, from times that are measured anyway.
 
-Names and attributes: OpenTelemetry semantic conventions, "HTTP spans" (server), the stable ones. What they have no
-name for begins with `imageclassifier.`. No query, no header but the user agent.
+Names and attributes follow OpenTelemetry's stable semantic conventions, "HTTP spans" (server). Attributes that
+they do not define start with `imageclassifier.`. Queries and headers are not recorded, except the user agent.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.model.folder import ModelInfo
     from imageclassifier_runtime.settings.tracing import TracingSettings
 
-# Seconds between two stages that are worth a span.
-_A_WAIT = 2e-6
+# The minimum time in seconds between two stages for which a `queue` span is created.
+_MIN_QUEUE_SECONDS = 2e-6
 MAX_ITEMS_TRACED = 8
-"""Of one request's images or tensors, those that get spans of their own; all of them are counted."""
+"""The number of images or tensors of one request that get their own spans."""
 
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
-_LONGEST_TEXT = 200
+_MAX_ATTRIBUTE_LENGTH = 200
 _SERVICE = "imageclassifier"
-_OWN = "imageclassifier."
+_PREFIX = "imageclassifier."
 _logger = logging.getLogger(__name__)
 _propagator = TraceContextTextMapPropagator()
-# Every one is given, since the SDK would look for the others in the environment.
+# All limits are set, because the SDK would read missing ones from the environment.
 _LIMITS = SpanLimits(
     max_attributes=32,
     max_events=1,
     max_links=1,
     max_event_attributes=1,
     max_link_attributes=1,
-    max_attribute_length=_LONGEST_TEXT,
+    max_attribute_length=_MAX_ATTRIBUTE_LENGTH,
 )
 
 
@@ -67,7 +67,7 @@ class _Headers(Getter["Sequence[tuple[bytes, bytes]]"]):
     """Reads the headers of an ASGI scope."""
 
     def get(self, carrier: Sequence[tuple[bytes, bytes]], key: str) -> list[str] | None:
-        """Return the header's values as one, so that a `traceparent` that comes twice is malformed (W3C, 3.2)."""
+        """Return the header's values joined, so that a repeated `traceparent` is malformed (W3C, 3.2)."""
         name = key.encode("ascii")
         found = [value.decode("latin-1") for header, value in carrier if header == name]
         return [",".join(found)] if found else None
@@ -81,11 +81,11 @@ _HEADERS = _Headers()
 
 
 class Tracing:
-    """Makes the spans of a server and sends them off."""
+    """Creates the spans of a server and exports them."""
 
     def __init__(self, settings: TracingSettings, *, model: ModelInfo, registry: CollectorRegistry) -> None:
-        """Raise SettingsError where the settings' files cannot be used."""
-        # It warns of what a client's `tracestate` holds: a way to fill the log.
+        """Raise SettingsError if a file in the settings cannot be used."""
+        # It logs a warning for every invalid `tracestate`, so that clients could fill the log.
         logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
         self._exporter = Exporter(settings, Sender(settings), ExportMetrics(registry))
         provider = TracerProvider(
@@ -97,10 +97,10 @@ class Tracing:
         )
         provider.add_span_processor(self._exporter)
         self._tracer = provider.get_tracer(_SERVICE, __version__)
-        log(_logger, "Tracing", endpoint=settings.endpoint, ratio=settings.ratio)
+        log(_logger, "Tracing enabled", endpoint=settings.endpoint, ratio=settings.ratio)
 
     def begin(self, scope: MutableMapping[str, Any], started: float) -> RequestTrace | None:
-        """Return the trace of a request that began at `started` (`time.perf_counter()`), None for a probe."""
+        """Return the trace of a request that started at `started` (`time.perf_counter()`), None for a probe."""
         if is_probe(scope["method"], scope["path"]):
             return None
         offset = time.time_ns() - time.perf_counter_ns()
@@ -108,12 +108,15 @@ class Tracing:
         return RequestTrace(self._tracer, scope, parent, offset, started)
 
     def close(self) -> None:
-        """Deliver what is queued, within a bound; nothing is traced after it."""
+        """Export the queued spans within a time limit; later spans are dropped."""
         self._exporter.close()
 
 
 class RequestTrace:
-    """One request's spans; moments are `time.perf_counter()` seconds, made into dates by one common offset."""
+    """The spans of one request.
+
+    Times are `time.perf_counter()` seconds; one offset per request converts them to timestamps.
+    """
 
     __slots__ = ("_context", "_offset", "_recording", "_span", "_tracer", "trace_id")
 
@@ -123,49 +126,49 @@ class RequestTrace:
         self._tracer = tracer
         self._offset = offset
         self._span = tracer.start_span(
-            _method(scope), context=parent, kind=SpanKind.SERVER, start_time=self._date(started)
+            _method(scope), context=parent, kind=SpanKind.SERVER, start_time=self._timestamp(started)
         )
         self._recording = self._span.is_recording()
         self._context = set_span_in_context(self._span, Context()) if self._recording else None
         self.trace_id = format_trace_id(self._span.get_span_context().trace_id)
 
-    def stage(self, name: str, began: float, ended: float) -> None:
+    def add_stage(self, name: str, began: float, ended: float) -> None:
         """Add the span of a stage of the whole request."""
         if self._recording:
-            self._child(name, began, self._context).end(self._date(ended))
+            self._child(name, began, self._context).end(self._timestamp(ended))
 
-    def answered(self, outcome: Outcome, asked: float, number: int | None) -> None:
-        """Add the spans of an image or tensor that was `asked` for then; `number` is its place in a batch."""
+    def add_item(self, outcome: Outcome, started: float, number: int | None) -> None:
+        """Add the spans of an image or tensor; `number` is its index in a batch, None for a single one."""
         if not self._recording or (number or 0) >= MAX_ITEMS_TRACED:
             return
         context, item = self._context, None
         if number is not None:
-            item = self._child("item", asked, context, {f"{_OWN}item": number})
+            item = self._child("item", started, context, {f"{_PREFIX}item": number})
             context = set_span_in_context(item, Context())
-        # What lies between the stages was waiting: for a worker, or for the others of a batch.
-        since = asked
+        # The time between two stages is waiting time: for a worker, or for the other inputs of a batch.
+        previous_end = started
         for name, began in outcome.began.items():
-            if began - since > _A_WAIT:
-                self._child("queue", since, context).end(self._date(began))
-            since = began + outcome.seconds[name]
-            self._child(name, began, context).end(self._date(since))
+            if began - previous_end > _MIN_QUEUE_SECONDS:
+                self._child("queue", previous_end, context).end(self._timestamp(began))
+            previous_end = began + outcome.seconds[name]
+            self._child(name, began, context).end(self._timestamp(previous_end))
         if item is not None:
-            item.end(self._date(since))
+            item.end(self._timestamp(previous_end))
 
-    def failed(self, error: RequestError, asked: float, number: int | None) -> None:
-        """Add the span of an image or tensor that was refused."""
+    def add_failed_item(self, error: RequestError, started: float, number: int | None) -> None:
+        """Add the span of an image or tensor that was rejected."""
         if not self._recording or (number or 0) >= MAX_ITEMS_TRACED:
             return
-        item = self._child("item", asked, self._context, {f"{_OWN}reason": error.reason})
+        item = self._child("item", started, self._context, {f"{_PREFIX}reason": error.reason})
         if number is not None:
-            item.set_attribute(f"{_OWN}item", number)
+            item.set_attribute(f"{_PREFIX}item", number)
         if error.status >= 500:
             item.set_attribute("error.type", error.reason)
             item.set_status(StatusCode.ERROR)
-        item.end(self._date(time.perf_counter()))
+        item.end(self._timestamp(time.perf_counter()))
 
     def end(self, scope: Mapping[str, Any], status: int, ended: float, request_id: str) -> None:
-        """End the server's span; what is known by now about the request becomes its attributes."""
+        """Set the attributes of the server span, and end it."""
         if not self._recording:
             return
         span = self._span
@@ -176,16 +179,17 @@ class RequestTrace:
         if status >= 500:
             span.set_attribute("error.type", scope.get(scope_keys.REASON) or str(status))
             span.set_status(StatusCode.ERROR)
-        span.end(self._date(ended))
+        span.end(self._timestamp(ended))
 
     def _child(
         self, name: str, began: float, context: Context | None, attributes: Mapping[str, str | int] | None = None
     ) -> Span:
-        return self._tracer.start_span(name, context=context, attributes=attributes, start_time=self._date(began))
+        start_time = self._timestamp(began)
+        return self._tracer.start_span(name, context=context, attributes=attributes, start_time=start_time)
 
-    def _date(self, moment: float) -> int:
-        """Return nanoseconds since 1970."""
-        return self._offset + int(moment * 1e9)
+    def _timestamp(self, seconds: float) -> int:
+        """Convert `time.perf_counter()` seconds to nanoseconds since 1970."""
+        return self._offset + int(seconds * 1e9)
 
 
 def _method(scope: Mapping[str, Any]) -> str:
@@ -205,23 +209,23 @@ def _attributes(scope: Mapping[str, Any], route: str | None, status: int, reques
         "network.protocol.version": scope.get("http_version"),
         "client.address": client[0].removeprefix("::ffff:") if client else None,
         "user_agent.original": agent,
-        f"{_OWN}protocol": protocol_of(scope["path"]).name,
-        f"{_OWN}request_id": request_id,
-        f"{_OWN}request_bytes": scope.get(scope_keys.BYTES_IN),
-        f"{_OWN}items": scope.get(scope_keys.ITEMS),
-        f"{_OWN}reason": scope.get(scope_keys.REASON),
+        f"{_PREFIX}protocol": protocol_of(scope["path"]).name,
+        f"{_PREFIX}request_id": request_id,
+        f"{_PREFIX}request_bytes": scope.get(scope_keys.BYTES_IN),
+        f"{_PREFIX}items": scope.get(scope_keys.ITEMS),
+        f"{_PREFIX}reason": scope.get(scope_keys.REASON),
     }
     return {name: value for name, value in known.items() if value is not None}
 
 
 def _sampler(settings: TracingSettings) -> Sampler:
-    """Return the sampler; a ratio of 1 takes every trace, one of 0 none."""
+    """Return the sampler; a ratio of 1 samples every trace, 0 samples none."""
     ratio = TraceIdRatioBased(settings.ratio)
     return ParentBased(ratio) if settings.parent_based else ratio
 
 
 def _resource(settings: TracingSettings, model: ModelInfo) -> dict[str, str]:
-    """Return what every span says about this server; what the environment says comes first."""
+    """Return the resource attributes of every span; those from the environment take precedence."""
     return {
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "opentelemetry",
@@ -229,8 +233,8 @@ def _resource(settings: TracingSettings, model: ModelInfo) -> dict[str, str]:
         "service.name": _SERVICE,
         "service.version": __version__,
         "service.instance.id": str(uuid.uuid4()),
-        f"{_OWN}model.name": model.name,
-        f"{_OWN}model.sha256": model.sha256,
-        f"{_OWN}model.precision": model.precision,
+        f"{_PREFIX}model.name": model.name,
+        f"{_PREFIX}model.sha256": model.sha256,
+        f"{_PREFIX}model.precision": model.precision,
         **settings.resource,
     }

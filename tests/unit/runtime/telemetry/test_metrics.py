@@ -8,13 +8,19 @@ from imageclassifier_runtime.telemetry.metrics import Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 _FAMILIES = {
-    "imageclassifier_requests": ("counter", "Answered requests"),
-    "imageclassifier_request_duration_seconds": ("histogram", "From the request's headers to its answer"),
-    "imageclassifier_stage_duration_seconds": ("histogram", "Time in one stage of a classification"),
-    "imageclassifier_batch_size": ("histogram", "Inputs in one inference; counted with batching only"),
-    "imageclassifier_queue_depth": ("gauge", "Requests that wait for room, for a worker or in a batch"),
-    "imageclassifier_in_flight_requests": ("gauge", "Requests in a worker"),
-    "imageclassifier_rejected": ("counter", "Requests refused"),
+    "imageclassifier_requests": ("counter", "Completed requests"),
+    "imageclassifier_request_duration_seconds": (
+        "histogram",
+        "Seconds from the headers of a request to the end of its response",
+    ),
+    "imageclassifier_stage_duration_seconds": (
+        "histogram",
+        "Duration of one stage of a classification in seconds",
+    ),
+    "imageclassifier_batch_size": ("histogram", "Inputs per inference; recorded only if batching is enabled"),
+    "imageclassifier_queue_depth": ("gauge", "Requests waiting for memory, for a worker, or in a batch"),
+    "imageclassifier_in_flight_requests": ("gauge", "Requests processed by a worker"),
+    "imageclassifier_rejected": ("counter", "Rejected requests"),
     "imageclassifier_model_info": ("gauge", "The served model; always 1"),
 }
 _BOUNDS = {

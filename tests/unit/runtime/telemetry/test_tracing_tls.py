@@ -53,7 +53,7 @@ async def test_a_receiver_with_another_certificate_gets_nothing(
     assert (await server.client.get("/v2")).status_code == 200
     finish(server)
     assert receiver.bodies == []
-    (record,) = [record for record in caplog.records if record.message == "Traces do not arrive"]
+    (record,) = [record for record in caplog.records if record.message == "Trace export failed"]
     assert "CERTIFICATE_VERIFY_FAILED" in record.fields["cause"]  # type: ignore[attr-defined]
 
 
