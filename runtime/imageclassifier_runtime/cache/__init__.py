@@ -1,1 +1,1 @@
-"""Results by content hash: in this process, and in Redis where it is named. Imported only where it is on."""
+"""Caches results by content hash in this process and, if set, in Redis. Imported only if the cache is enabled."""

@@ -1,7 +1,7 @@
-"""What a result is kept under: a digest of the image's bytes and of all that makes its scores.
+"""Computes cache keys: a digest of the image's bytes and of everything else that affects its scores.
 
-SHA-256, because whoever could make two images of one digest could have one answered with the other's classes; and
-of the digests of that strength it takes the least CPU time where the processor has instructions for it.
+SHA-256, because with two images of the same digest a client could get one classified as the other. Among equally
+strong digests it takes the least CPU time on processors with instructions for it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.model.folder import ModelFolder
     from imageclassifier_runtime.settings.commands import ServeSettings
 
-# To be raised when the same image can get other scores by a change of the code.
+# Increase this when a change of the code can change the scores of an image.
 _FORMAT = 1
-# Hashed at a stretch on the event loop: under a millisecond.
+# The number of bytes hashed on the event loop without a break: less than a millisecond.
 _PIECE = 512 * 1024
 
 
 class Keys:
-    """Makes the keys of one server."""
+    """Computes the keys of one server."""
 
     def __init__(self, model: ModelFolder, settings: ServeSettings) -> None:
-        # The bounds are in it so that no other server's answer gets an image past those of this one. The number of
-        # classes asked for is not: scores are kept, from which any number of classes is named.
+        # The limits are part of the key, so that results of servers with higher limits are not used here. The
+        # number of requested classes is not: the cached scores serve any number.
         facts = {
             "format": _FORMAT,
             "graph_sha256": model.info.graph_sha256,
@@ -44,11 +44,11 @@ class Keys:
             "software": [__version__, PIL.__version__, np.__version__, onnxruntime.__version__],
         }
         document = json.dumps(facts, sort_keys=True).encode()
-        self._before = hashlib.sha256(document + b"\0")
+        self._prefix = hashlib.sha256(document + b"\0")
 
     async def of(self, image: Data) -> bytes:
-        """Return the key of an image file, 32 bytes; large ones in pieces, with others' work in between."""
-        digest = self._before.copy()
+        """Return the 32-byte key of an image file; other tasks run between the pieces of a large one."""
+        digest = self._prefix.copy()
         if len(image) <= _PIECE:
             digest.update(image)
             return digest.digest()

@@ -1,4 +1,4 @@
-"""Results in Redis, for all pods of a fleet: whatever Redis does, an answer is late by one short deadline."""
+"""Caches results in Redis, shared by all pods; a Redis failure delays a response by at most one short deadline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, ResponseEr
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from imageclassifier_runtime.cache import entry
-from imageclassifier_runtime.cache.breaker import Breaker
+from imageclassifier_runtime.cache.breaker import CircuitBreaker
 from imageclassifier_runtime.cache.metrics import CONNECTION, DROPPED, GET, REFUSED, SET, TIMEOUT, VALUE
 from imageclassifier_runtime.errors import CacheUnusableError
 
@@ -26,36 +26,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PREFIX = "imageclassifier:"
-# Fewer writes than connections: those that hang leave some for questions.
-_CONNECTIONS, _WRITES = 16, 8
-# Seconds; longer than the deadline may be.
-_GIVEN_UP = 2.0
-# How many turns of the event loop an answer may still take that came in while this process was held up.
-_TURNS = 4
+# Fewer writes than connections, so that blocked writes leave connections for reads.
+_MAX_CONNECTIONS, _MAX_WRITES = 16, 8
+# The library's own timeouts in seconds; longer than the largest deadline.
+_LIBRARY_TIMEOUT = 2.0
+# Event loop iterations for handling a response that arrived before the deadline while this process was throttled.
+_EXTRA_ITERATIONS = 4
 
 
 class RedisCache:
-    """Scores by key; for one event loop."""
+    """Maps keys to scores; for one event loop."""
 
     def __init__(self, settings: RedisSettings, *, classes: int, metrics: RedisMetrics) -> None:
         self._ttl = settings.ttl_seconds
         self._deadline = settings.timeout_seconds
         self._classes = classes
         self._metrics = metrics
-        self._reads = Breaker(GET, metrics.available.labels(GET).set)
-        # Redis can refuse writes and answer questions: when it is full, or a replica.
-        self._writes = Breaker(SET, metrics.available.labels(SET).set)
-        self._writing: set[asyncio.Task[None]] = set()
-        self._connecting: asyncio.Task[None] | None = None
-        # The deadline is ours; the pool's own times only end what we have given up.
+        self._reads = CircuitBreaker(GET, metrics.available.labels(GET).set)
+        # Redis can reject writes while it serves reads: when it is full, or a replica.
+        self._writes = CircuitBreaker(SET, metrics.available.labels(SET).set)
+        self._write_tasks: set[asyncio.Task[None]] = set()
+        self._connect_task: asyncio.Task[None] | None = None
+        # The deadline is enforced in `_within_deadline`; these timeouts only clean up abandoned commands.
         self._pool = BlockingConnectionPool.from_url(
             settings.url,
             username=settings.username,
             password=settings.password,
-            max_connections=_CONNECTIONS,
-            timeout=_GIVEN_UP,
-            socket_connect_timeout=_GIVEN_UP,
-            socket_timeout=_GIVEN_UP,
+            max_connections=_MAX_CONNECTIONS,
+            timeout=_LIBRARY_TIMEOUT,
+            socket_connect_timeout=_LIBRARY_TIMEOUT,
+            socket_timeout=_LIBRARY_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             driver_info=None,
@@ -63,86 +63,88 @@ class RedisCache:
         self._client = Redis.from_pool(self._pool)
 
     async def get(self, key: bytes) -> bytes | None:
-        """Return scores, or None where Redis has none; raises CacheUnusableError, within the deadline."""
+        """Return scores, or None if Redis has none, within the deadline; raises CacheUnusableError."""
         number = self._reads.admit()
         if number is None:
-            raise CacheUnusableError("Redis is left alone after failures")
+            raise CacheUnusableError("Redis is not used during a pause after failures")
         try:
-            # GETRANGE bounds what comes, whatever lies there; one byte more than is right shows what is too long.
-            value: object = await self._timely(self._client.getrange(_name(key), 0, entry.size(self._classes)))
+            # GETRANGE limits the size of the response. One byte more is read, to detect a value that is too long.
+            value: object = await self._within_deadline(
+                self._client.getrange(_redis_key(key), 0, entry.size(self._classes))
+            )
         except asyncio.CancelledError:
             self._reads.abandoned(number)
             raise
-        except Exception as error:  # whatever the library makes of a server's bytes: no answer fails for it
-            if not _is_of_other_type(error):
+        except Exception as error:  # the library may raise anything for invalid bytes: requests must not fail
+            if not _is_wrong_type(error):
                 self._fail(GET, self._reads, number, error)
                 raise CacheUnusableError(type(error).__name__) from error
-            value = error  # Redis is well, what lies there is not ours
+            value = error  # Redis works, but the key holds another type
         self._reads.succeeded(number)
         if value == b"":
             return None
         scores = entry.unpack(key, value, self._classes) if isinstance(value, bytes) else None
         if scores is None:
             self._metrics.errors.labels(GET, VALUE).inc()
-            raise CacheUnusableError("what lies in Redis is not scores of this model")
+            raise CacheUnusableError("the value in Redis is not scores of this model")
         return scores
 
     def put(self, key: bytes, scores: bytes) -> None:
-        """Begin to write, beside the answer; where too many writes are under way, this one is left out."""
-        if len(self._writing) >= _WRITES:
+        """Start writing scores in the background; the write is dropped if too many are in progress."""
+        if len(self._write_tasks) >= _MAX_WRITES:
             self._metrics.errors.labels(SET, DROPPED).inc()
         elif (number := self._writes.admit()) is not None:
-            work = self._set(number, _name(key), entry.pack(key, scores))
+            work = self._set(number, _redis_key(key), entry.pack(key, scores))
             task = asyncio.get_running_loop().create_task(work)
-            self._writing.add(task)
-            task.add_done_callback(self._writing.discard)
+            self._write_tasks.add(task)
+            task.add_done_callback(self._write_tasks.discard)
 
     async def settle(self) -> None:
-        """Wait for the writes under way."""
-        await asyncio.gather(*self._writing, return_exceptions=True)
+        """Wait for the writes in progress."""
+        await asyncio.gather(*self._write_tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """Wait for the writes under way, and close the connections: each for no longer than the deadline."""
+        """Wait for the writes in progress, then close the connections, each within the deadline."""
         await self.settle()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait({self._connecting})
-        with contextlib.suppress(Exception):  # of what is left anyway
+        if self._connect_task is not None:
+            self._connect_task.cancel()
+            await asyncio.wait({self._connect_task})
+        with contextlib.suppress(Exception):  # the server is shutting down
             await asyncio.wait_for(self._client.aclose(close_connection_pool=True), self._deadline)
 
     async def _set(self, number: int, name: str, value: bytes) -> None:
         try:
-            await self._timely(self._client.set(name, value, ex=self._ttl))
+            await self._within_deadline(self._client.set(name, value, ex=self._ttl))
         except asyncio.CancelledError:
             self._writes.abandoned(number)
             raise
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - as in `get`
             self._fail(SET, self._writes, number, error)
         else:
             self._writes.succeeded(number)
 
-    def _fail(self, operation: str, breaker: Breaker, number: int, error: Exception) -> None:
+    def _fail(self, operation: str, breaker: CircuitBreaker, number: int, error: Exception) -> None:
         self._metrics.errors.labels(operation, _reason(error)).inc()
         breaker.failed(number, error)
-        if isinstance(error, TimeoutError) and (self._connecting is None or self._connecting.done()):
-            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+        if isinstance(error, TimeoutError) and (self._connect_task is None or self._connect_task.done()):
+            self._connect_task = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
-        """Have a connection ready, however long that takes: TLS and login can take longer than a question may."""
-        with contextlib.suppress(Exception):  # it is only tried: the next question will tell what is wrong
+        """Open a connection in the background, because TLS and login can take longer than the deadline."""
+        with contextlib.suppress(Exception):  # the next command reports the error
             connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
             await self._pool.release(connection)
 
-    async def _timely(self, work: Awaitable[T]) -> T:
-        """Return what Redis says; raises TimeoutError after the deadline.
+    async def _within_deadline(self, command: Awaitable[T]) -> T:
+        """Return the result of a command; raises TimeoutError after the deadline.
 
-        A process whose CPU quota is used up stands still for tens of milliseconds. What came in meanwhile is still
-        taken, so that our own lateness does not count as Redis's.
+        A process that has used up its CPU quota is paused for tens of milliseconds. A response that arrived
+        meanwhile is still used, so that the pause does not count as a failure of Redis.
         """
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(command)
         try:
             await asyncio.wait({task}, timeout=self._deadline)
-            for _ in range(_TURNS):
+            for _ in range(_EXTRA_ITERATIONS):
                 if task.done():
                     break
                 await asyncio.sleep(0)
@@ -150,14 +152,14 @@ class RedisCache:
                 raise TimeoutError
             return task.result()
         finally:
-            task.cancel()  # the library closes the connection, so that no late answer is taken for another's
+            task.cancel()  # the library closes the connection, so a late response cannot answer another command
 
 
-def _name(key: bytes) -> str:
+def _redis_key(key: bytes) -> str:
     return _PREFIX + key.hex()
 
 
-def _is_of_other_type(error: Exception) -> bool:
+def _is_wrong_type(error: Exception) -> bool:
     return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 

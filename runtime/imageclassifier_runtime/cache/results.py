@@ -1,10 +1,10 @@
-"""The cache as a request sees it: an outcome by an image's bytes, from wherever it is quickest to have.
+"""Looks up the outcome of an image by its bytes, and computes it if it is not cached.
 
-    key -> this process -> an equal image under way -> Redis -> the model
+    key -> this process -> an identical image in progress -> Redis -> the model
 
-Errors are never kept. Equal images that come at once are computed once: the first computes, the others wait for
-its scores. Where it comes to none by an error each goes its own way; where its client went away the next one is
-the first.
+Errors are not cached. Concurrent requests with identical images are computed once: the first request computes, the
+others wait for its scores. If the first fails with an error, each of the others looks up and computes on its own.
+If the first is cancelled because its client disconnected, one of the others takes its place.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.inference.pipeline import Classifier
     from imageclassifier_runtime.settings.commands import ServeSettings
 
-# Instead of scores, from one whose client went away.
-_LEFT = b""
+# Set instead of scores if the request that computes them is cancelled.
+_CANCELLED = b""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
+class Lookup:
     """An outcome, and whether it came from the cache."""
 
     outcome: Outcome
-    found: bool
+    hit: bool
 
 
 class ResultCache:
-    """Everything that is kept by one server; for one event loop."""
+    """The caches of one server; for one event loop."""
 
     def __init__(self, settings: ServeSettings, classifier: Classifier, registry: CollectorRegistry) -> None:
         self._classifier = classifier
@@ -55,50 +55,50 @@ class ResultCache:
         self._memory = MemoryCache(settings.cache.max_bytes)
         self._metrics = CacheMetrics(registry)
         self._remote: RedisCache | None = None
-        self._under_way: dict[bytes, asyncio.Future[bytes | None]] = {}
-        self._patience = settings.queue_timeout_seconds
+        self._in_progress: dict[bytes, asyncio.Future[bytes | None]] = {}
+        self._max_wait = settings.queue_timeout_seconds
         if settings.cache.redis is not None:
-            from imageclassifier_runtime.cache.remote import RedisCache  # noqa: PLC0415 - 6 MB that others save
+            from imageclassifier_runtime.cache.remote import RedisCache  # noqa: PLC0415 - takes 6 MB
 
             self._remote = RedisCache(
                 settings.cache.redis, classes=classifier.classes, metrics=RedisMetrics(registry)
             )
 
-    async def answer(self, image: Data, count: int, compute: Callable[[], Awaitable[Outcome]]) -> Answer:
-        """Return the outcome of an image, by `compute` where it is nowhere; raises what that raises."""
+    async def get_or_compute(self, image: Data, count: int, compute: Callable[[], Awaitable[Outcome]]) -> Lookup:
+        """Return the outcome of an image, from `compute` if it is not cached; raises what `compute` raises."""
         started = time.perf_counter()
         key = await self._keys.of(image)
         result, scores = names.HIT, self._memory.get(key)
-        looked = time.perf_counter() - started
-        while not scores and (first := self._under_way.get(key)) is not None:
-            # Not awaited itself: a future that is awaited is cancelled with the one who awaits.
-            await asyncio.wait([first], timeout=started + self._patience - time.perf_counter())
-            result, scores = names.COALESCED, first.result() if first.done() else None
-            if scores != _LEFT:
+        lookup_seconds = time.perf_counter() - started
+        while not scores and (pending := self._in_progress.get(key)) is not None:
+            # Not awaited directly: if this task is cancelled, that would cancel the future too.
+            await asyncio.wait([pending], timeout=started + self._max_wait - time.perf_counter())
+            result, scores = names.COALESCED, pending.result() if pending.done() else None
+            if scores != _CANCELLED:
                 break
         if scores:
             self._metrics.requests.labels(result).inc()
-            return Answer(self._named(scores, count, looked), found=True)
-        with self._first(key) as first:
-            asked = time.perf_counter()
+            return Lookup(self._outcome(scores, count, lookup_seconds), hit=True)
+        with self._pending(key) as pending:
+            redis_started = time.perf_counter()
             result, scores = await self._from_redis(key)
-            looked += time.perf_counter() - asked
+            lookup_seconds += time.perf_counter() - redis_started
             self._metrics.requests.labels(result).inc()
             if scores is not None:
-                self._keep(key, scores)
-                first.set_result(scores)
-                return Answer(self._named(scores, count, looked), found=True)
+                self._store(key, scores)
+                pending.set_result(scores)
+                return Lookup(self._outcome(scores, count, lookup_seconds), hit=True)
             outcome = await compute()
             scores = np.ascontiguousarray(outcome.scores, "<f4").tobytes()
-            self._keep(key, scores)
-            first.set_result(scores)
+            self._store(key, scores)
+            pending.set_result(scores)
             if self._remote is not None:
                 self._remote.put(key, scores)
-        seconds, began = {"cache": looked, **outcome.seconds}, {"cache": started, **outcome.began}
-        return Answer(dataclasses.replace(outcome, seconds=seconds, began=began), found=False)
+        seconds, began = {"cache": lookup_seconds, **outcome.seconds}, {"cache": started, **outcome.began}
+        return Lookup(dataclasses.replace(outcome, seconds=seconds, began=began), hit=False)
 
     async def settle(self) -> None:
-        """Wait until Redis has what was kept so far, or has failed to take it."""
+        """Wait until the writes to Redis have succeeded or failed."""
         if self._remote is not None:
             await self._remote.settle()
 
@@ -117,31 +117,35 @@ class ResultCache:
         return (names.MISS if scores is None else names.REDIS_HIT), scores
 
     @contextlib.contextmanager
-    def _first(self, key: bytes) -> Iterator[asyncio.Future[bytes | None]]:
-        """Yield what others wait for, unless they wait for another already; it has a result in any case."""
-        first: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        mine = self._under_way.setdefault(key, first) is first
+    def _pending(self, key: bytes) -> Iterator[asyncio.Future[bytes | None]]:
+        """Yield a future for the scores, on which requests with an identical image wait.
+
+        If another request has registered a future for this image already, they wait on that one. The future always
+        gets a result: None if the block fails, _CANCELLED if it is cancelled.
+        """
+        pending: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        registered = self._in_progress.setdefault(key, pending) is pending
         try:
-            yield first
+            yield pending
         except asyncio.CancelledError:
-            if not first.done():
-                first.set_result(_LEFT)
+            if not pending.done():
+                pending.set_result(_CANCELLED)
             raise
         finally:
-            if mine:
-                del self._under_way[key]
-            if not first.done():
-                first.set_result(None)
+            if registered:
+                del self._in_progress[key]
+            if not pending.done():
+                pending.set_result(None)
 
-    def _keep(self, key: bytes, scores: bytes) -> None:
+    def _store(self, key: bytes, scores: bytes) -> None:
         self._memory.put(key, scores)
         self._metrics.entries.set(len(self._memory))
         self._metrics.bytes.set(self._memory.bytes)
 
-    def _named(self, scores: bytes, count: int, looked: float) -> Outcome:
-        """Name the classes as the pipeline does, so that the answer is the same to the last digit."""
+    def _outcome(self, scores: bytes, count: int, lookup_seconds: float) -> Outcome:
+        """Return the outcome for cached scores; its classes come from the same code as without a cache."""
         started = time.perf_counter()
         values = np.frombuffer(scores, "<f4")
         predictions = self._classifier.name(values, count)
-        seconds = {"cache": looked, "postprocess": time.perf_counter() - started}
-        return Outcome(predictions, values, seconds, {"cache": started - looked, "postprocess": started})
+        seconds = {"cache": lookup_seconds, "postprocess": time.perf_counter() - started}
+        return Outcome(predictions, values, seconds, {"cache": started - lookup_seconds, "postprocess": started})

@@ -198,9 +198,9 @@ class RequestContext:
         if cache is None:
             return await self._classify(image, count)
         self._looked_up += 1
-        answer = await cache.answer(image.data, count, lambda: self._classify(image, count))
-        self._found += answer.found
-        return answer.outcome
+        lookup = await cache.get_or_compute(image.data, count, lambda: self._classify(image, count))
+        self._found += lookup.hit
+        return lookup.outcome
 
     async def _classify(self, image: Image, count: int) -> Outcome:
         settings, classifier, alone = self._state.settings, self._state.classifier, self._state.admission.alone

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_runtime.cache import entry
-from imageclassifier_runtime.cache.breaker import Breaker
+from imageclassifier_runtime.cache.breaker import CircuitBreaker
 from imageclassifier_runtime.cache.keys import Keys
 from imageclassifier_runtime.cache.memory import MemoryCache
 from imageclassifier_runtime.errors import SettingsError
@@ -133,7 +133,7 @@ class Clock:
         return self.now
 
 
-def admitted(breaker: Breaker) -> int:
+def admitted(breaker: CircuitBreaker) -> int:
     number = breaker.admit()
     assert number is not None
     return number
@@ -144,7 +144,7 @@ def test_the_breaker_opens_after_consecutive_failures_and_allows_one_trial_at_a_
 ) -> None:
     caplog.set_level(logging.INFO)
     clock, changes = Clock(), list[bool]()
-    breaker = Breaker("get", changes.append, clock)
+    breaker = CircuitBreaker("get", changes.append, clock)
     breaker.failed(admitted(breaker), TimeoutError())
     breaker.failed(admitted(breaker), TimeoutError())
     breaker.succeeded(admitted(breaker))
@@ -169,7 +169,7 @@ def test_the_breaker_opens_after_consecutive_failures_and_allows_one_trial_at_a_
 
 def test_concurrent_failures_do_not_lengthen_the_pause() -> None:
     clock, changes = Clock(), list[bool]()
-    breaker = Breaker("get", changes.append, clock)
+    breaker = CircuitBreaker("get", changes.append, clock)
     for question in [admitted(breaker) for _ in range(8)]:
         breaker.failed(question, TimeoutError())
     for pause in (1, 2, 4, 8, 16, 30, 30):
@@ -182,7 +182,7 @@ def test_concurrent_failures_do_not_lengthen_the_pause() -> None:
 
 def test_requests_sent_before_the_breaker_opened_do_not_affect_it() -> None:
     clock, changes = Clock(), list[bool]()
-    breaker = Breaker("get", changes.append, clock)
+    breaker = CircuitBreaker("get", changes.append, clock)
     old = [admitted(breaker) for _ in range(9)]
     for question in old[:3]:
         breaker.failed(question, TimeoutError())

@@ -146,7 +146,7 @@ async def test_a_restarted_redis_is_used_again(
     said = [
         record.getMessage() for record in caplog.records if getattr(record, "fields", {}).get("operation") == "get"
     ]
-    assert said == ["Redis does not answer; going on without", "Redis answers again"]
+    assert said == ["Redis unavailable, continuing without it", "Redis recovered"]
 
 
 @pytest.mark.usefixtures("long_pause")

@@ -135,9 +135,10 @@ async def test_an_error_of_the_first_request_does_not_affect_the_others(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
-    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, lambda: bench.slow(ImageUndecodableError("bad"))))
+    failing = bench.cache.get_or_compute(PHOTO, 1, lambda: bench.slow(ImageUndecodableError("bad")))
+    first = asyncio.create_task(failing)
     await bench.begun.wait()
-    others = [asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.quick)) for _ in range(3)]
+    others = [asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.quick)) for _ in range(3)]
     await asyncio.sleep(0)
     bench.go.set()
     with pytest.raises(ImageUndecodableError):
@@ -149,9 +150,9 @@ async def test_a_disconnect_of_the_first_client_does_not_affect_another(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
-    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    first = asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.slow))
     await bench.begun.wait()
-    other = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.quick))
+    other = asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.quick))
     await asyncio.sleep(0)
     first.cancel()
     assert (await other).outcome.scores.tolist() == [0, 1, 2, 3]
@@ -162,9 +163,9 @@ async def test_after_a_disconnect_of_the_first_client_one_other_computes_for_all
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
-    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    first = asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.slow))
     await bench.begun.wait()
-    others = [asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow)) for _ in range(8)]
+    others = [asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.slow)) for _ in range(8)]
     await asyncio.sleep(0)
     bench.begun.clear()
     first.cancel()
@@ -174,7 +175,7 @@ async def test_after_a_disconnect_of_the_first_client_one_other_computes_for_all
     await bench.begun.wait()
     bench.go.set()
     answers = await asyncio.gather(*others[1:])
-    assert [answer.found for answer in answers].count(False) == 1
+    assert [answer.hit for answer in answers].count(False) == 1
     assert bench.computed == 1
 
 
@@ -182,15 +183,15 @@ async def test_a_disconnect_of_another_client_does_not_affect_the_first(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON))
-    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    first = asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.slow))
     await bench.begun.wait()
-    others = [asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.quick)) for _ in range(2)]
+    others = [asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.quick)) for _ in range(2)]
     await asyncio.sleep(0)
     others[0].cancel()
     await asyncio.sleep(0)
     bench.go.set()
-    assert not (await first).found
-    assert (await others[1]).found
+    assert not (await first).hit
+    assert (await others[1]).hit
     assert bench.computed == 1
 
 
@@ -198,10 +199,10 @@ async def test_waiting_for_the_first_request_ends_with_the_queue_timeout(
     make_state: Callable[..., ServerState],
 ) -> None:
     bench = Bench(make_state(cache=ON, queue_timeout_seconds=0.1))
-    first = asyncio.create_task(bench.cache.answer(PHOTO, 1, bench.slow))
+    first = asyncio.create_task(bench.cache.get_or_compute(PHOTO, 1, bench.slow))
     await bench.begun.wait()
-    answer = await bench.cache.answer(PHOTO, 1, bench.quick)
-    assert not answer.found
+    answer = await bench.cache.get_or_compute(PHOTO, 1, bench.quick)
+    assert not answer.hit
     assert not first.done()
     bench.go.set()
     await first
