@@ -1,1 +1,1 @@
-"""Where a model comes from: checked for digest, address and form before the server sees it."""
+"""`imageclassifier fetch`: downloads a model, and checks its address, digest and content before it is served."""

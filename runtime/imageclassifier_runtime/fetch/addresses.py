@@ -1,4 +1,4 @@
-"""The address guard: where a model may be fetched from, judged on the resolved address, never on the name."""
+"""The address guard: decides from which IP addresses, not names, a model may be fetched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imageclassifier_runtime.errors import ADDRESS_REFUSED, UNREACHABLE, ModelEr
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Cloud metadata services that do not live in the link-local range.
+# Cloud metadata services outside the link-local range.
 _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd20:ce::254")
@@ -20,7 +20,7 @@ _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1:
 
 
 def refusal(address: Address, *, allow_loopback: bool = False) -> str | None:
-    """Return why an address may not be fetched from, or None if it may; private ranges may."""
+    """Return why models may not be fetched from an address, or None if they may; private ranges are allowed."""
     for form in _forms(address):
         if form.is_loopback:
             if allow_loopback:
@@ -29,7 +29,7 @@ def refusal(address: Address, *, allow_loopback: bool = False) -> str | None:
         if form in _METADATA:
             return "a cloud metadata service"
         if form.is_link_local:
-            return "a link-local address (where cloud metadata services live)"
+            return "a link-local address (the range of cloud metadata services)"
         if form.is_unspecified or (form.version == 4 and form in _THIS_NETWORK):
             return "an unspecified address"
         if form.is_multicast or form == _BROADCAST:
@@ -40,7 +40,8 @@ def refusal(address: Address, *, allow_loopback: bool = False) -> str | None:
 def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
     """Resolve a host and return the addresses to connect to, in order.
 
-    One refused address among them refuses the host: a name that mixes them is an attempt to get past the guard.
+    Raises ModelError if any address is refused: a name that mixes allowed and refused addresses is an attempt to
+    bypass the guard.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
@@ -50,12 +51,12 @@ def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
     for text in addresses:
         reason = refusal(ipaddress.ip_address(text), allow_loopback=allow_loopback)
         if reason is not None:
-            raise ModelError(ADDRESS_REFUSED, f"{host} is {text}, {reason}: models are not fetched from there")
+            raise ModelError(ADDRESS_REFUSED, f"{host} resolves to {text}, {reason}, which is not allowed")
     return addresses
 
 
 def _forms(address: Address) -> list[Address]:
-    """Return the address and every IPv4 address that it carries inside (mapped, 6to4, Teredo, NAT64)."""
+    """Return the address and all IPv4 addresses that it embeds (mapped, 6to4, Teredo, NAT64)."""
     forms: list[Address] = [address]
     if isinstance(address, ipaddress.IPv6Address):
         teredo = address.teredo

@@ -1,4 +1,4 @@
-"""Download one file of a model: bounded in size and time, continued where the line broke, hashed on the way."""
+"""Downloads one file of a model, with a size limit and a deadline; interrupted downloads are resumed."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 def download(target: Target, path: Path, settings: FetchSettings, *, limit: int, deadline: float) -> bool:
-    """Fetch `target` into `path`; raises ModelError.
+    """Download `target` to `path`; raises ModelError.
 
-    `limit` is in bytes, `deadline` in `time.monotonic()` seconds. Returns whether the file was put
-    together from several answers: only then can one more attempt from the first byte mend a digest that is wrong.
+    `limit` is in bytes, `deadline` in `time.monotonic()` seconds. Returns whether the download was resumed: only
+    then may a new download from the first byte fix a wrong digest.
     """
     partial = Partial(path)
 
     def attempt() -> None:
         try:
-            _once(target, partial, settings, limit=limit, deadline=deadline)
+            _attempt(target, partial, settings, limit=limit, deadline=deadline)
         except RangeRefusedError:
-            partial.forget()
+            partial.discard_etag()
             raise
 
     retrying(attempt, settings, deadline, progress=lambda: partial.most)
     partial.finish()
-    return partial.spliced
+    return partial.resumed
 
 
-def _once(target: Target, partial: Partial, settings: FetchSettings, *, limit: int, deadline: float) -> None:
-    with transport.get(target, settings, deadline, headers=partial.continuation) as response:
+def _attempt(target: Target, partial: Partial, settings: FetchSettings, *, limit: int, deadline: float) -> None:
+    with transport.get(target, settings, deadline, headers=partial.range_headers) as response:
         if response.status == 206:
-            _check_rest(target, response, partial)
+            _check_range(target, response, partial)
         else:
             partial.restart(etag=response.headers.get("ETag"), total=_declared_length(response))
         if partial.total is not None and partial.total > limit:
@@ -61,29 +61,29 @@ def _once(target: Target, partial: Partial, settings: FetchSettings, *, limit: i
             if time.monotonic() >= deadline:
                 break
     if time.monotonic() >= deadline and partial.received != partial.total:
-        raise TransientError(f"{target}: {partial.received} bytes came")
+        raise TransientError(f"{target}: {partial.received} bytes received")
     if partial.total is not None and partial.received < partial.total:
         raise TransientError(f"{target}: the connection ended after {partial.received} of {partial.total} bytes")
     if partial.total is not None and partial.received > partial.total:
-        raise RangeRefusedError(f"{target}: {partial.received} bytes came of a file of {partial.total}")
+        raise RangeRefusedError(f"{target}: {partial.received} bytes received for a file of {partial.total}")
     progress.done(partial.received)
 
 
-def _check_rest(target: Target, response: http.client.HTTPResponse, partial: Partial) -> None:
-    """Refuse a rest that does not begin where ours ends, or is of another file (RFC 9110, 14.4 and 15.3.7)."""
-    said = response.headers.get("Content-Range", "")
-    found = _CONTENT_RANGE.fullmatch(said.strip())
+def _check_range(target: Target, response: http.client.HTTPResponse, partial: Partial) -> None:
+    """Check that the response continues the partial file (RFC 9110, 14.4 and 15.3.7); raises RangeRefusedError."""
+    content_range = response.headers.get("Content-Range", "")
+    found = _CONTENT_RANGE.fullmatch(content_range.strip())
     if found is None:
-        raise RangeRefusedError(f"{target}: asked for the rest, got the range {said[:100]!r}")
+        raise RangeRefusedError(f"{target}: invalid Content-Range {content_range[:100]!r}")
     start, end, total = (int(text) for text in found.groups())
     if start != partial.received or end < start or end >= total or partial.total not in {None, total}:
         raise RangeRefusedError(
-            f"{target}: asked for the rest from byte {partial.received} on, got {said[:100]!r}"
+            f"{target}: requested the range from byte {partial.received}, got {content_range[:100]!r}"
         )
     etag = response.headers.get("ETag")
     if etag is not None and etag != partial.etag:
-        raise RangeRefusedError(f"{target}: the file was replaced while it was fetched")
-    partial.continued(total)
+        raise RangeRefusedError(f"{target}: the file was replaced during the download")
+    partial.resume(total)
 
 
 def _declared_length(response: http.client.HTTPResponse) -> int | None:
@@ -92,7 +92,7 @@ def _declared_length(response: http.client.HTTPResponse) -> int | None:
 
 
 def too_large(source: str, size: int, limit: int) -> ModelError:
-    """Return the error of a file above its bound; both are in bytes."""
+    """Return the error for a file of `size` bytes above `limit`."""
     return ModelError(
         TOO_LARGE, f"{source} has {size} bytes or more, the limit is {limit} (IMAGECLASSIFIER_MAX_MODEL_BYTES)"
     )

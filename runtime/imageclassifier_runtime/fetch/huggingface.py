@@ -1,4 +1,4 @@
-"""Files of a Hugging Face repository at one commit: `hf://owner/repo@commit`, a folder of it, or one file."""
+"""Locates files of a Hugging Face repository at a commit: `hf://owner/repo@commit`, a folder, or one file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """A commit of a repository, and a path in it: a folder where it is empty or ends in a slash."""
+class Location:
+    """A commit of a repository, and a path in it: a folder if it is empty or ends in a slash."""
 
     owner: str
     repo: str
@@ -30,25 +30,25 @@ class Place:
     path: str
 
 
-def parse(uri: str) -> Place:
-    """Parse a URI; a branch or a tag is refused, because it can stand for other bytes tomorrow."""
+def parse(uri: str) -> Location:
+    """Parse a URI; raises ModelError for a branch or a tag, because its content can change."""
     found = _URI.fullmatch(uri)
     if found is None:
         raise ModelError(
-            NOT_FOUND, f"{shown(uri)} names no repository: write hf://owner/repo@commit, or with /path behind"
+            NOT_FOUND, f"{shown(uri)} is not valid: write hf://owner/repo@commit or hf://owner/repo@commit/path"
         )
-    place = Place(found[1], found[2], found[3], found[4] or "")
-    if not _COMMIT.fullmatch(place.commit):
+    location = Location(found[1], found[2], found[3], found[4] or "")
+    if not _COMMIT.fullmatch(location.commit):
         raise ModelError(
-            NOT_FOUND, f"{shown(uri)}: after @ goes the whole commit, 40 hexadecimal digits, not {found[3]!r}"
+            NOT_FOUND, f"{shown(uri)}: the commit after @ must have 40 hexadecimal digits, not {found[3]!r}"
         )
-    return place
+    return location
 
 
-def target(place: Place, path: str, settings: FetchSettings) -> Target:
-    """Return where a file of the commit is; the token goes to the hub alone, never to where the hub sends us."""
+def target(location: Location, path: str, settings: FetchSettings) -> Target:
+    """Return the URL of a file of the commit; the token is sent to the hub only, not to hosts it redirects to."""
     base = transport.parse(settings.hf_endpoint)
     token = settings.credentials.hf_token
-    where = f"/{place.owner}/{place.repo}/resolve/{place.commit}/{urllib.parse.quote(path, safe='/')}"
+    file = f"/{location.owner}/{location.repo}/resolve/{location.commit}/{urllib.parse.quote(path, safe='/')}"
     authorize = transport.authorization(f"Bearer {token}") if token else None
-    return dataclasses.replace(base, path=base.path.rstrip("/") + where, authorize=authorize)
+    return dataclasses.replace(base, path=base.path.rstrip("/") + file, authorize=authorize)

@@ -1,4 +1,4 @@
-"""A file as far as it has come: what is there, what it is the beginning of, and how to go on with it."""
+"""A partially downloaded file, and the state that is needed to resume the download."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_LONGEST_ETAG = 1024
+_MAX_ETAG_LENGTH = 1024
 _CHUNK = 1024 * 1024
 
 
 class Partial:
-    """The bytes of one file on their way to `path`, which exists only once they are all there.
+    """The received bytes of a file; `path` is created only once it is complete.
 
-    A beginning that carries a strong entity tag can be continued, also by a later process: tag and total are kept
-    beside it. Without one nothing says that the rest still belongs to it.
+    A download can be resumed, also by a later process, if the server sent a strong entity tag: the tag and the
+    total size are stored in a file next to it. Without a tag, a changed file on the server could not be detected.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,12 +32,12 @@ class Partial:
         self.most = 0
         self.etag: str | None = None
         self.total: int | None = None
-        self.spliced = False
+        self.resumed = False
         self._hasher = hashlib.sha256()
         self._load()
 
     def _load(self) -> None:
-        """Take over what an earlier process left; anything odd about it is as good as nothing."""
+        """Load the partial file of an earlier process; it is ignored if its state is invalid."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads(self._state.read_text(encoding="utf-8"))
             etag, total = state["etag"], state["total"]
@@ -50,56 +50,56 @@ class Partial:
             self.etag, self.total, self.most = etag, total, self.received
 
     @property
-    def continuation(self) -> dict[str, str]:
-        """Return the headers that ask for the rest; none where it has to be the whole (RFC 9110, 13.1.5)."""
+    def range_headers(self) -> dict[str, str]:
+        """Return the headers that request the missing bytes; none for the whole file (RFC 9110, 13.1.5)."""
         if not self.received or self.etag is None:
             return {}
         return {"Range": f"bytes={self.received}-", "If-Range": self.etag}
 
     def restart(self, *, etag: str | None, total: int | None) -> None:
-        """Begin anew, with what the server says of the whole."""
-        self.received, self.etag, self.total, self.spliced = 0, strong(etag), total, False
+        """Start again from the first byte; `etag` and `total` are those of the whole file."""
+        self.received, self.etag, self.total, self.resumed = 0, strong(etag), total, False
         self._hasher = hashlib.sha256()
-        with _disk(self._bytes):
+        with _disk_errors(self._bytes):
             self._state.unlink(missing_ok=True)
             self._bytes.write_bytes(b"")
             if self.etag is not None:
                 self._state.write_text(json.dumps({"etag": self.etag, "total": total}), encoding="utf-8")
 
-    def continued(self, total: int) -> None:
-        """Note that what comes next follows on what is here; `total` is the size of the whole."""
-        self.total, self.spliced = total, True
+    def resume(self, total: int) -> None:
+        """Record that the next bytes continue the received ones; `total` is the size of the whole file."""
+        self.total, self.resumed = total, True
 
-    def forget(self) -> None:
-        """Have the next attempt ask for the whole file."""
+    def discard_etag(self) -> None:
+        """Make the next attempt request the whole file."""
         self.etag = None
 
     def append(self, chunk: bytes) -> None:
-        """Add what came."""
-        with _disk(self._bytes), self._bytes.open("ab") as file:
+        """Append received bytes."""
+        with _disk_errors(self._bytes), self._bytes.open("ab") as file:
             file.write(chunk)
         self._hasher.update(chunk)
         self.received += len(chunk)
         self.most = max(self.most, self.received)
 
     def finish(self) -> str:
-        """Give the file its name and return its sha256."""
-        with _disk(self._bytes):
+        """Move the complete file to its path and return its sha256."""
+        with _disk_errors(self._bytes):
             self._bytes.replace(self._final)
             self._state.unlink(missing_ok=True)
         return self._hasher.hexdigest()
 
 
 def strong(etag: str | None) -> str | None:
-    """Return an entity tag that two equal files have and two different ones never, None for any other text."""
-    if not isinstance(etag, str) or len(etag) > _LONGEST_ETAG or not (etag.isascii() and etag.isprintable()):
+    """Return the tag if it is a strong entity tag, which differs for different content; else None."""
+    if not isinstance(etag, str) or len(etag) > _MAX_ETAG_LENGTH or not (etag.isascii() and etag.isprintable()):
         return None
     return etag if len(etag) > 2 and etag[0] == etag[-1] == '"' else None
 
 
 @contextlib.contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    """The disk's failures are told apart from the network's, which are OSErrors too."""
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Convert disk errors to ModelError; network errors are OSErrors too, but are handled differently."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Progress lines of a transfer: at most one in a few seconds, each with bytes, total and rate."""
+"""Logs the progress of a download every few seconds, with bytes, total and rate."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Says how one file comes along; `source` is how the log names it, without credentials."""
+    """Logs the progress of one file; `source` is its name in the log, without credentials."""
 
     def __init__(self, source: str, *, already: int = 0) -> None:
         self._source = source
-        self._began = self._said = time.monotonic()
-        self._first = self._last = already
+        self._started = self._logged_at = time.monotonic()
+        self._first_bytes = self._last_bytes = already
         log(_logger, "Downloading", source=source, bytes=already)
 
     def at(self, received: int, total: int | None) -> None:
-        """Tell how many bytes are there now; cheap enough for every chunk."""
+        """Report the number of received bytes; cheap enough to call for every chunk."""
         now = time.monotonic()
-        if now - self._said < _EVERY_SECONDS:
+        if now - self._logged_at < _EVERY_SECONDS:
             return
-        rate = (received - self._last) / (now - self._said)
-        self._said, self._last = now, received
+        rate = (received - self._last_bytes) / (now - self._logged_at)
+        self._logged_at, self._last_bytes = now, received
         percent = round(100 * received / total, 1) if total else None
         log(
             _logger,
@@ -39,9 +39,9 @@ class Progress:
         )
 
     def done(self, received: int) -> None:
-        """Tell that the file is complete."""
-        seconds = time.monotonic() - self._began
-        rate = round((received - self._first) / seconds) if seconds > 0 else None
+        """Report that the file is complete."""
+        seconds = time.monotonic() - self._started
+        rate = round((received - self._first_bytes) / seconds) if seconds > 0 else None
         log(
             _logger,
             "Downloaded",

@@ -1,4 +1,4 @@
-"""Tries again what may yet succeed: with growing, jittered pauses, as the server asks, inside one deadline."""
+"""Retries transient failures with exponential backoff, jitter and Retry-After, within a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.settings.commands import FetchSettings
 
 T = TypeVar("T")
-_LONGEST_PAUSE = 8.0
+_MAX_PAUSE_SECONDS = 8.0
 _logger = logging.getLogger(__name__)
 
 
@@ -28,31 +28,32 @@ def retrying(
     *,
     progress: Callable[[], int] = lambda: 0,
 ) -> T:
-    """Return what `attempt` returns; raises ModelError once it makes no headway or its time is up.
+    """Return what `attempt` returns; raises ModelError if attempts make no progress or the deadline has passed.
 
-    `settings.attempts` are those in a row that bring nothing new: whenever `progress` (the most bytes ever there)
-    has grown, they are counted from one again, so that a poor line is slow and not fatal. `deadline` is
-    in `time.monotonic()` seconds.
+    `settings.attempts` limits consecutive attempts without progress: whenever `progress` (the most bytes received
+    so far) has grown, counting starts again, so that a bad connection makes a download slow, but does not fail it.
+    `deadline` is in `time.monotonic()` seconds.
     """
-    tries = fruitless = most = 0
+    attempts = without_progress = most = 0
     while True:
-        tries += 1
+        attempts += 1
         try:
             return attempt()
         except TransientError as error:
             if time.monotonic() >= deadline:
                 text = f"{error.message}; not fetched within {settings.timeout_seconds:g} s"
                 raise ModelError(UNREACHABLE, text) from error
-            fruitless = 1 if progress() > most else fruitless + 1
+            without_progress = 1 if progress() > most else without_progress + 1
             most = max(most, progress())
-            pause = _pause(fruitless, error.retry_after)
-            if fruitless >= settings.attempts or time.monotonic() + pause >= deadline:
-                asked = f", asked to wait for {error.retry_after:.0f} s" if error.retry_after else ""
-                raise ModelError(UNREACHABLE, f"{error.message} (after {tries} attempts{asked})") from error
-            warn(_logger, "Attempt failed", attempt=tries, cause=error.message, pause_s=round(pause, 3))
+            pause = _pause(without_progress, error.retry_after)
+            if without_progress >= settings.attempts or time.monotonic() + pause >= deadline:
+                requested = f", Retry-After: {error.retry_after:.0f} s" if error.retry_after else ""
+                raise ModelError(UNREACHABLE, f"{error.message} (after {attempts} attempts{requested})") from error
+            cause, pause_s = error.message, round(pause, 3)
+            warn(_logger, "Attempt failed, retrying", attempt=attempts, cause=cause, pause_s=pause_s)
             time.sleep(pause)
 
 
-def _pause(fruitless: int, retry_after: float | None) -> float:
-    own = random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE, 2.0 ** (fruitless - 1))  # noqa: S311 - jitter, no secret
-    return max(own, retry_after or 0.0)
+def _pause(without_progress: int, retry_after: float | None) -> float:
+    backoff = min(_MAX_PAUSE_SECONDS, 2.0 ** (without_progress - 1))
+    return max(random.uniform(0.5, 1.0) * backoff, retry_after or 0.0)  # noqa: S311 - jitter, not a secret

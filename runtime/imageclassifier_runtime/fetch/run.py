@@ -1,4 +1,4 @@
-"""The init step: get the model, prove that it is the one asked for, check it, and place it whole or not at all."""
+"""Runs `imageclassifier fetch`: downloads the model, verifies its digest, validates it, and installs it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from imageclassifier_runtime.errors import (
 )
 from imageclassifier_runtime.fetch.download import download
 from imageclassifier_runtime.fetch.local import copy
-from imageclassifier_runtime.fetch.sources import LocalFile, Model, locate
-from imageclassifier_runtime.fetch.staging import alone, clear, empty, staging
+from imageclassifier_runtime.fetch.sources import LocalFile, ModelSource, locate
+from imageclassifier_runtime.fetch.staging import empty, exclusive, remove_leftovers, staging_folder
 from imageclassifier_runtime.logs import log, warn
 from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.fetch.transport import Target
     from imageclassifier_runtime.settings.commands import FetchSettings
 
-_SMALL_FILE = 16 * MIB
-# With several mirrors the cause that says most is reported, not the last one met.
-_TELLING = (
+_MAX_OTHER_BYTES = 16 * MIB
+# If several mirrors fail, the first of these reasons is reported, because it is the most informative.
+_MOST_INFORMATIVE = (
     DIGEST_MISMATCH,
     INVALID,
     PRECISION_MISSING,
@@ -53,7 +53,7 @@ _logger = logging.getLogger(__name__)
 
 
 def main(settings: FetchSettings) -> int:
-    """Fetch, and report the facts or the cause of failure; returns the exit status."""
+    """Fetch the model, report its facts or the cause of failure to the pod, and return the exit status."""
     started = time.monotonic()
     try:
         info = fetch(settings)
@@ -68,14 +68,15 @@ def main(settings: FetchSettings) -> int:
 
 
 def fetch(settings: FetchSettings) -> model_folder.ModelInfo:
-    """Try each URI in turn and place the first model that passes every check; raises ModelError."""
+    """Try the URIs in order and install the first model that passes all checks; raises ModelError."""
     deadline = time.monotonic() + settings.timeout_seconds
     try:
-        with alone(settings.model_dir):
-            # without a digest nothing would tell a model that was put together wrongly
-            clear(settings.model_dir, keep=[_key(uri, settings) for uri in settings.uris if settings.sha256])
+        with exclusive(settings.model_dir):
+            # without a digest, a download that was resumed with other content would not be detected
+            resumable = [_source_key(uri, settings) for uri in settings.uris if settings.sha256]
+            remove_leftovers(settings.model_dir, keep=resumable)
             info = _first_usable(settings, deadline)
-            clear(settings.model_dir)
+            remove_leftovers(settings.model_dir)
             return info
     except OSError as error:
         raise ModelError(INVALID, f"cannot write to {settings.model_dir}: {error}") from error
@@ -85,12 +86,12 @@ def _first_usable(settings: FetchSettings, deadline: float) -> model_folder.Mode
     failures: list[ModelError] = []
     for uri in settings.uris:
         try:
-            model = locate(uri, settings, deadline)
-            with staging(settings.model_dir, _key(uri, settings)) as folder:
-                sha256 = _obtain(model, folder, settings, deadline)
+            source = locate(uri, settings, deadline)
+            with staging_folder(settings.model_dir, _source_key(uri, settings)) as folder:
+                sha256 = _download(source, folder, settings, deadline)
                 _verify(sha256, settings.sha256)
-                info = _complete(folder, settings, name=settings.model_name or model.name, sha256=sha256)
-                _place(folder, settings.model_dir)
+                info = _complete(folder, settings, name=settings.model_name or source.name, sha256=sha256)
+                _install(folder, settings.model_dir)
                 return info
         except ModelError as error:
             failures.append(error)
@@ -98,54 +99,62 @@ def _first_usable(settings: FetchSettings, deadline: float) -> model_folder.Mode
                 warn(_logger, "Source failed", reason=error.reason, cause=error.message)
     if len(failures) == 1:
         raise failures[0]
-    reason = min((error.reason for error in failures), key=_TELLING.index)
+    reason = min((error.reason for error in failures), key=_MOST_INFORMATIVE.index)
     raise ModelError(reason, "; ".join(error.message for error in failures))
 
 
-def _key(uri: str, settings: FetchSettings) -> str:
+def _source_key(uri: str, settings: FetchSettings) -> str:
     return f"{uri} {settings.sha256}"
 
 
-def _obtain(model: Model, folder: Path, settings: FetchSettings, deadline: float) -> str:
-    """Bring the files of a model into `folder` and return the digest that identifies it."""
-    sha256, spliced = _bring_all(model, folder, settings, deadline)
-    if spliced and settings.sha256 not in {None, sha256}:
-        warn(_logger, "Put together from several answers, the digest is wrong: fetching anew", sha256=sha256)
+def _download(source: ModelSource, folder: Path, settings: FetchSettings, deadline: float) -> str:
+    """Download the files of a model into `folder` and return the model's digest.
+
+    If the digest is wrong and a download was resumed, everything is downloaded once more from the start.
+    """
+    sha256, resumed = _download_files(source, folder, settings, deadline)
+    if resumed and settings.sha256 not in {None, sha256}:
+        warn(_logger, "Digest mismatch after a resumed download, downloading again", sha256=sha256)
         empty(folder)
-        sha256, _ = _bring_all(model, folder, settings, deadline)
+        sha256, _ = _download_files(source, folder, settings, deadline)
     return sha256
 
 
-def _bring_all(model: Model, folder: Path, settings: FetchSettings, deadline: float) -> tuple[str, bool]:
-    """Return the digest of what came, and whether any file was put together from several answers."""
-    spliced = False
-    for wanted in model.files:
-        limit = settings.max_model_bytes if wanted.name.endswith(".onnx") else _SMALL_FILE
+def _download_files(
+    source: ModelSource, folder: Path, settings: FetchSettings, deadline: float
+) -> tuple[str, bool]:
+    """Download the files and return the model's digest, and whether any download was resumed."""
+    resumed = False
+    for file in source.files:
+        limit = settings.max_model_bytes if file.name.endswith(".onnx") else _MAX_OTHER_BYTES
         try:
-            spliced |= _bring(wanted.origin, folder / wanted.name, settings, limit=limit, deadline=deadline)
+            resumed |= _download_file(file.origin, folder / file.name, settings, limit=limit, deadline=deadline)
         except ModelError as error:
-            if wanted.required or error.reason != NOT_FOUND:
+            if file.required or error.reason != NOT_FOUND:
                 raise
-            log(_logger, "Not in the folder", file=wanted.name)
-    return digest.of_folder(folder) if model.folder else digest.of_file(folder / model_folder.GRAPH), spliced
+            log(_logger, "Optional file not found", file=file.name)
+    return digest.of_folder(folder) if source.folder else digest.of_file(folder / model_folder.GRAPH), resumed
 
 
-def _bring(origin: Target | LocalFile, to: Path, settings: FetchSettings, *, limit: int, deadline: float) -> bool:
+def _download_file(
+    origin: Target | LocalFile, to: Path, settings: FetchSettings, *, limit: int, deadline: float
+) -> bool:
+    """Download or copy one file and return whether the download was resumed."""
     if isinstance(origin, LocalFile):
         copy(origin.root, origin.path, to, limit=limit, deadline=deadline)
         return False
     return download(origin, to, settings, limit=limit, deadline=deadline)
 
 
-def _verify(got: str, want: str | None) -> None:
-    if want is None:
-        warn(_logger, "No digest was given, so any bytes are taken", sha256=got)
-    elif got != want:
-        raise ModelError(DIGEST_MISMATCH, f"want {want} got {got}")
+def _verify(actual: str, expected: str | None) -> None:
+    if expected is None:
+        warn(_logger, "No digest is set, so the model is not verified", sha256=actual)
+    elif actual != expected:
+        raise ModelError(DIGEST_MISMATCH, f"expected sha256 {expected}, got {actual}")
 
 
 def _complete(staging: Path, settings: FetchSettings, *, name: str, sha256: str) -> model_folder.ModelInfo:
-    """Check the files in `staging` and add those that a bare model lacks."""
+    """Validate the files in `staging`, and write `model_info.json` and defaults for missing files."""
     facts = model_folder.check_graphs(staging)
     classes = facts.classes
     preprocessing = model_folder.read_preprocessing(staging, facts.input_size)
@@ -171,18 +180,18 @@ def _complete(staging: Path, settings: FetchSettings, *, name: str, sha256: str)
 
 
 def _classes_by_running(graph: Path, input_size: int) -> int:
-    """Return the width of the output where the graph does not declare it."""
-    from imageclassifier_runtime.inference.session import open_session  # noqa: PLC0415 - seldom needed, slow to import
+    """Return the number of classes of a graph that does not declare it."""
+    from imageclassifier_runtime.inference.session import open_session  # noqa: PLC0415 - rarely needed, slow to import
 
     return open_session(graph, input_size=input_size, threads=1).classes
 
 
-def _place(staging: Path, final: Path) -> None:
-    """Move the files to their names, `model_info.json` last: it is what says that the rest is complete."""
+def _install(staging: Path, final: Path) -> None:
+    """Move the files to the model folder; `model_info.json` is last, because it marks the folder as complete."""
     (final / model_folder.INFO).unlink(missing_ok=True)
     for name in (*digest.MODEL_FILES, model_folder.INFO):
         if not (staging / name).exists():
             (final / name).unlink(missing_ok=True)
             continue
         (staging / name).chmod(0o444)
-        os.replace(staging / name, final / name)  # noqa: PTH105 - Path.replace says the same with a return value
+        os.replace(staging / name, final / name)  # noqa: PTH105 - the return value of Path.replace is not needed

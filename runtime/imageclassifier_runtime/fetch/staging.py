@@ -1,4 +1,4 @@
-"""The folder beside the final files in which a model is put together, and what a later process finds of it."""
+"""The staging folder in which a model is assembled, and the partial downloads that a later process can resume."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ _PREFIX = ".fetch-"
 
 
 @contextlib.contextmanager
-def alone(parent: Path) -> Iterator[None]:
-    """Hold a model folder for one process at a time; raises ModelError where another one has it."""
+def exclusive(parent: Path) -> Iterator[None]:
+    """Lock a model folder for this process; raises ModelError if another process holds the lock."""
     parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ModelError(INVALID, f"another process is fetching into {parent}: wait for its end") from error
+            text = f"another process is fetching into {parent}: wait until it is done"
+            raise ModelError(INVALID, text) from error
         except OSError as error:
-            # some network filesystems have no locks; an init container is alone there anyway
+            # some network filesystems have no locks; an init container is the only process there anyway
             if error.errno not in {errno.ENOLCK, errno.ENOTSUP, errno.EINVAL}:
                 raise
         yield
@@ -38,8 +39,8 @@ def alone(parent: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def clear(parent: Path, *, keep: Sequence[str] = ()) -> None:
-    """Remove what earlier processes left, but for the folders of these sources."""
+def remove_leftovers(parent: Path, *, keep: Sequence[str] = ()) -> None:
+    """Remove the staging folders of earlier processes, except those of the sources in `keep`."""
     kept = {_PREFIX + _key(source) for source in keep}
     for path in parent.glob(f"{_PREFIX}*"):
         if path.name not in kept and path.is_dir() and not path.is_symlink():
@@ -47,15 +48,15 @@ def clear(parent: Path, *, keep: Sequence[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def staging(parent: Path, source: str) -> Iterator[Path]:
-    """Yield the folder of one source, on the same filesystem as `parent`, with nothing in it but beginnings.
+def staging_folder(parent: Path, source: str) -> Iterator[Path]:
+    """Yield the staging folder of a source in `parent`; it contains only partial downloads of earlier processes.
 
-    Afterwards it is gone, unless the source could not be reached and there is a beginning to go on from.
+    Afterwards the folder is removed, unless the source was unreachable and a partial download can be resumed.
     """
     path = parent / (_PREFIX + _key(source))
     path.mkdir(mode=0o700, exist_ok=True)
     for file in path.iterdir():
-        if not _is_beginning(file):
+        if not _is_partial(file):
             file.unlink()
     finished = False
     try:
@@ -65,18 +66,18 @@ def staging(parent: Path, source: str) -> Iterator[Path]:
         finished = error.reason != UNREACHABLE
         raise
     finally:
-        if finished or not any(_is_beginning(file) for file in path.iterdir()):
+        if finished or not any(_is_partial(file) for file in path.iterdir()):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def empty(path: Path) -> None:
-    """Remove all that is in a staging folder."""
+    """Remove all files of a staging folder."""
     for file in path.iterdir():
         file.unlink()
 
 
-def _is_beginning(file: Path) -> bool:
-    """Tell whether a file is a beginning with its state, or that state."""
+def _is_partial(file: Path) -> bool:
+    """Return whether a file is a partial download that has a state file, or that state file."""
     state = file if file.name.endswith(".json") else file.with_name(file.name + ".json")
     return file.name.removesuffix(".json").endswith(".part") and state.exists()
 

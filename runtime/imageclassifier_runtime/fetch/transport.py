@@ -1,4 +1,4 @@
-"""One HTTP exchange of the fetch step: to an address that the guard has seen, with redirects judged one by one."""
+"""The HTTP client of `fetch`: connects only to addresses that the guard allows, and checks every redirect."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_RETRIED = frozenset({408, 425, 429})
+_RETRYABLE_STATUSES = frozenset({408, 425, 429})
 _PORTS = {"http": 80, "https": 443}
-_ERROR_BODY = 4096
+_MAX_ERROR_BODY = 4096
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
-# What S3 answers with status 400 to credentials that are not good (any more).
+# S3 error codes for invalid or expired credentials that come with status 400.
 _DENIED_CODES = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
 
 
 Authorize: TypeAlias = "Callable[[Target, Mapping[str, str]], dict[str, str]]"
-"""Returns the headers of a request together with those that prove who asks."""
+"""Returns the headers of a request with added authentication headers."""
 
 
 class TransientError(ModelError):
-    """A failure that another attempt may not meet; reported as ModelUnreachable when all attempts are used up.
+    """A failure that may not happen again; reported as ModelUnreachable after the last attempt.
 
-    `retry_after` is how long the server asks to be left alone, in seconds.
+    `retry_after` is the server's Retry-After in seconds.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -57,14 +57,14 @@ class TransientError(ModelError):
 
 
 class RangeRefusedError(TransientError):
-    """The rest of a file cannot be had as asked for, so it has to be fetched from its first byte."""
+    """The server did not return the requested range, so the file must be downloaded from its first byte."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A parsed http or https URL; `str()` of it shows no credentials.
+    """A parsed http or https URL; `str()` of it does not show credentials.
 
-    `authorize` stays with this origin.
+    `authorize` is only used for this origin.
     """
 
     scheme: str
@@ -75,12 +75,12 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Return what credentials are bound to."""
+        """Return the origin: scheme, host and port; credentials are only sent to their origin."""
         return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """Return host and port as the `Host` header has them."""
+        """Return host and port in the format of the `Host` header."""
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return (f"[{self.host}]" if ":" in self.host else self.host) + port
 
@@ -96,11 +96,11 @@ def parse(uri: str) -> Target:
         port = parts.port
         host = (parts.hostname or "").encode("ascii" if ":" in (parts.hostname or "") else "idna").decode()
     except (ValueError, UnicodeError) as error:
-        # the error's own text may hold a piece of a password
-        text = f"{shown(uri)} is no valid URL: look at its host and port; a password has %2F for / and %40 for @"
+        # the text of the original error may contain part of a password
+        text = f"{shown(uri)} is not a valid URL: check host and port; in a password, encode / as %2F and @ as %40"
         raise ModelError(UNREACHABLE, text) from error
     if parts.scheme not in _PORTS or not host:
-        raise ModelError(UNREACHABLE, f"models are fetched by http:// and https:// only, not {parts.scheme!r}")
+        raise ModelError(UNREACHABLE, f"only http:// and https:// URLs are supported, not {parts.scheme!r}")
     authorize = None
     if parts.username is not None:
         user, password = urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or "")
@@ -112,20 +112,20 @@ def parse(uri: str) -> Target:
 
 
 def authorization(value: str) -> Authorize:
-    """Return what adds one and the same `Authorization` header to every request."""
+    """Return a function that adds this `Authorization` header to every request."""
     return lambda _target, headers: {**headers, "Authorization": value}
 
 
 def redirected(current: Target, location: str) -> Target:
-    """Return where a redirect leads; never from https to http, and credentials stay with their origin."""
+    """Return the target of a redirect, with credentials only for the same origin; https to http is refused."""
     base = f"{current.scheme}://{current.authority}{current.path}"
     try:
         following = parse(urllib.parse.urljoin(base, location))
     except (ValueError, ModelError) as error:
-        text = f"{current} redirects to {shown(location)[:200]}, which is no http(s) URL"
+        text = f"{current} redirects to {shown(location)[:200]}, which is not an http(s) URL"
         raise ModelError(UNREACHABLE, text) from error
     if current.scheme == "https" and following.scheme != "https":
-        raise ModelError(ADDRESS_REFUSED, f"{current} redirects from https to {following.scheme}: refused")
+        raise ModelError(ADDRESS_REFUSED, f"{current} redirects from https to {following.scheme}: not allowed")
     kept = current.authorize if following.origin == current.origin else None
     return dataclasses.replace(following, authorize=kept)
 
@@ -134,17 +134,17 @@ def redirected(current: Target, location: str) -> Target:
 def get(
     target: Target, settings: FetchSettings, deadline: float, *, headers: Mapping[str, str] | None = None
 ) -> Iterator[http.client.HTTPResponse]:
-    """GET a URL, following at most five redirects, and yield the answer: status 200, or 206 to a `Range`.
+    """GET a URL, following at most five redirects, and yield the response: status 200, or 206 to a `Range`.
 
-    Raises ModelError: TransientError where another attempt may help. `deadline` is in `time.monotonic()` seconds.
+    Raises ModelError: TransientError if another attempt may succeed. `deadline` is in `time.monotonic()` seconds.
     """
-    asked = headers or {}
+    requested = headers or {}
     for _hop in range(MAX_REDIRECTS + 1):
-        with _exchange(target, settings, deadline, asked) as response:
-            if response.status == 200 or (response.status == 206 and "Range" in asked):
+        with _exchange(target, settings, deadline, requested) as response:
+            if response.status == 200 or (response.status == 206 and "Range" in requested):
                 encoding = response.headers.get("Content-Encoding", "identity")
                 if encoding.lower() != "identity":
-                    raise ModelError(UNREACHABLE, f"{target} answers with Content-Encoding {encoding}: not taken")
+                    raise ModelError(UNREACHABLE, f"{target}: unsupported Content-Encoding {encoding}")
                 yield response
                 return
             location = response.headers.get("Location")
@@ -155,13 +155,13 @@ def get(
 
 
 def _status_error(target: Target, response: http.client.HTTPResponse) -> ModelError:
-    """Return the error of an answer, with the word that S3 (in the body) and Hugging Face (in a header) add."""
+    """Return the error for a response, with the error code of S3 (in the body) or Hugging Face (in a header)."""
     body = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        body = response.read(_ERROR_BODY)
+        body = response.read(_MAX_ERROR_BODY)
     found = _ERROR_CODE.search(body)
     code = found[1].decode() if found else response.headers.get("X-Error-Code", "")[:64]
-    text = f"{target} answers {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
+    text = f"{target} responded {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
     region = response.headers.get("x-amz-bucket-region")
     if region and response.status in {301, 400}:
         return ModelError(UNREACHABLE, f"{text}: the bucket is in the region {region[:64]}")
@@ -171,13 +171,13 @@ def _status_error(target: Target, response: http.client.HTTPResponse) -> ModelEr
         return ModelError(ACCESS_DENIED, text)
     if response.status == 416:
         return RangeRefusedError(text)
-    if response.status >= 500 or response.status in _RETRIED:
+    if response.status >= 500 or response.status in _RETRYABLE_STATUSES:
         return TransientError(text, retry_after=_retry_after(response))
     return ModelError(UNREACHABLE, text)
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float | None:
-    """Return the `Retry-After` of an answer in seconds: it is a number of them, or a date (RFC 9110, 10.2.3)."""
+    """Return the `Retry-After` of a response, a number of seconds or a date, in seconds (RFC 9110, 10.2.3)."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
@@ -190,16 +190,16 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
 
 @contextlib.contextmanager
 def _exchange(
-    target: Target, settings: FetchSettings, deadline: float, asked: Mapping[str, str]
+    target: Target, settings: FetchSettings, deadline: float, requested: Mapping[str, str]
 ) -> Iterator[http.client.HTTPResponse]:
-    """Send one request and yield its answer; any failure of the network on the way is a TransientError."""
+    """Send one request and yield its response; network errors become TransientErrors."""
     raw = _connect(target, settings, deadline)
     try:
         with cut_at(raw, deadline):
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.sock = _secured(raw, target)
+            connection.sock = _with_tls(raw, target)
             try:
-                connection.request("GET", target.path, headers=_headers(target, asked))
+                connection.request("GET", target.path, headers=_headers(target, requested))
                 yield connection.getresponse()
             finally:
                 connection.close()
@@ -210,7 +210,7 @@ def _exchange(
 
 
 def _connect(target: Target, settings: FetchSettings, deadline: float) -> socket.socket:
-    """Connect to the first address that answers; resolved once, so it cannot change after the check."""
+    """Connect to the first reachable address; the host is resolved once, so it cannot change after the check."""
     failure: OSError | None = None
     for address in resolve(target.host, target.port, allow_loopback=settings.allow_loopback):
         remaining = deadline - time.monotonic()
@@ -225,23 +225,23 @@ def _connect(target: Target, settings: FetchSettings, deadline: float) -> socket
             continue
         raw.settimeout(settings.read_seconds)
         return raw
-    raise TransientError(f"cannot connect to {target}: {_cause(failure) if failure else 'out of time'}")
+    raise TransientError(f"cannot connect to {target}: {_cause(failure) if failure else 'timed out'}")
 
 
-def _secured(raw: socket.socket, target: Target) -> socket.socket:
+def _with_tls(raw: socket.socket, target: Target) -> socket.socket:
     if target.scheme == "http":
         return raw
     return ssl.create_default_context().wrap_socket(raw, server_hostname=target.host)
 
 
-def _headers(target: Target, asked: Mapping[str, str]) -> dict[str, str]:
+def _headers(target: Target, requested: Mapping[str, str]) -> dict[str, str]:
     headers = {
         "Host": target.authority,
         "Accept": "application/octet-stream, */*",
         "Accept-Encoding": "identity",
         "Connection": "close",
         "User-Agent": f"imageclassifier-fetch/{__version__}",
-        **asked,
+        **requested,
     }
     return target.authorize(target, headers) if target.authorize else headers
 

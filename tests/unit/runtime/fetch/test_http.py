@@ -71,7 +71,7 @@ def test_the_error_for_a_wrong_digest_has_both_and_no_file_is_written(
     store.files["/m.onnx"] = IMAGENET
     error = refused(settings, f"{store.url}/m.onnx", sha256="5" * 64)
     assert error.reason == DIGEST_MISMATCH
-    assert error.message == f"want {'5' * 64} got {hashlib.sha256(IMAGENET).hexdigest()}"
+    assert error.message == f"expected sha256 {'5' * 64}, got {hashlib.sha256(IMAGENET).hexdigest()}"
 
 
 def test_success_and_failure_are_reported_in_the_termination_message(
@@ -85,7 +85,7 @@ def test_success_and_failure_are_reported_in_the_termination_message(
     assert told == {"name": "net", "sha256": digest, "precision": "FP32", "classes": 1000}
     assert run.main(dataclasses.replace(good, sha256="0" * 64)) == 1
     told = json.loads(settings.termination_log.read_text())
-    assert told == {"reason": DIGEST_MISMATCH, "message": f"want {'0' * 64} got {digest}"}
+    assert told == {"reason": DIGEST_MISMATCH, "message": f"expected sha256 {'0' * 64}, got {digest}"}
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -104,14 +104,14 @@ def test_only_links_inside_the_claim_are_followed(mounted: FetchSettings, claim:
 
 def test_a_pipe_is_rejected_without_waiting(mounted: FetchSettings, claim: Path) -> None:
     os.mkfifo(claim / "pipe.onnx")
-    assert "no regular file" in refused(mounted, "pvc://team-models/pipe.onnx").message
+    assert "not a regular file" in refused(mounted, "pvc://team-models/pipe.onnx").message
 
 
 def test_the_error_for_a_missing_file_names_the_existing_ones(mounted: FetchSettings, claim: Path) -> None:
     (claim / "net-v2.onnx").write_bytes(IMAGENET)
     error = refused(mounted, "pvc://team-models/net.onnx")
     assert error.reason == NOT_FOUND
-    assert error.message.endswith("does not exist; its folder has net-v2.onnx")
+    assert error.message.endswith("does not exist; its folder contains net-v2.onnx")
 
 
 def test_the_error_for_a_folder_without_a_slash_has_the_remedy(mounted: FetchSettings, claim: Path) -> None:

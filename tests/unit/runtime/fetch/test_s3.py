@@ -105,9 +105,9 @@ def test_the_error_for_a_missing_object_names_the_existing_ones(reading: FetchSe
     no_bucket = refused(reading, "s3://no-such-bucket/m.onnx")
     assert (no_bucket.reason, "NoSuchBucket" in no_bucket.message) == (NOT_FOUND, True)
     half = refused(reading, "s3://models/half/")
-    assert (half.reason, half.message.endswith("holds labels.txt, but no model.onnx")) == (NOT_FOUND, True)
+    assert (half.reason, half.message.endswith("contains labels.txt, but no model.onnx")) == (NOT_FOUND, True)
     other = refused(reading, "s3://models/other/")
-    assert (other.reason, other.message.endswith("it has notes.txt")) == (NOT_FOUND, True)
+    assert (other.reason, other.message.endswith("it contains notes.txt")) == (NOT_FOUND, True)
     assert refused(reading, "s3://models/nothing/").message.endswith("it is empty")
 
 
@@ -119,7 +119,7 @@ def test_a_listing_is_read_page_by_page_up_to_a_limit(
         server.put(f"many/a{number}.txt", b"")
     server.put("many/model.onnx", IMAGENET)
     assert fetch(reading, "s3://models/many/").classes == 1000
-    monkeypatch.setattr(s3, "_MOST_PAGES", 2)
+    monkeypatch.setattr(s3, "_MAX_PAGES", 2)
     with pytest.raises(ModelError, match="more than 6 objects") as caught:
         fetch(reading, "s3://models/many/")
     assert caught.value.reason == TOO_LARGE
@@ -150,10 +150,10 @@ def test_keys_are_not_sent_to_another_host(store: Store, settings: FetchSettings
     ("body", "hint"),
     [
         (b"<html></html>", "but html"),
-        (b"{}", "no listing of S3"),
-        (b"", "no listing of S3"),
-        (b'<?xml version="1.0" encoding="none"?><ListBucketResult/>', "no listing of S3"),
-        (b'<?xml version="1.0" encoding="cp932"?><ListBucketResult/>', "no listing of S3"),
+        (b"{}", "not a listing of S3"),
+        (b"", "not a listing of S3"),
+        (b'<?xml version="1.0" encoding="none"?><ListBucketResult/>', "not a listing of S3"),
+        (b'<?xml version="1.0" encoding="cp932"?><ListBucketResult/>', "not a listing of S3"),
         (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><ListBucketResult>&a;</ListBucketResult>', "DTD"),
         (EMPTY, "it is empty"),
         (b"<ListBucketResult>" + b" " * (4 << 20) + b"</ListBucketResult>", "more than"),

@@ -132,7 +132,7 @@ def test_a_secret_without_keys_for_the_source_fails_before_any_request(
 ) -> None:
     error = refused(settings, uri, credentials_secret="model-store")
     assert error.reason == CREDENTIALS_MISSING
-    assert error.message == f"the Secret model-store is not there or has none of {keys}"
+    assert error.message == f"the Secret model-store does not exist or has none of {keys}"
 
 
 def test_no_log_line_and_no_error_contains_a_secret(
@@ -185,7 +185,7 @@ def test_the_part_of_a_redirect_before_its_last_at_sign_is_never_shown(
 ) -> None:
     store.answers["/m.onnx"] = redirect("https://me:SECRET/w0rd@host/m.onnx?signature=SECRET")
     error = refused(settings, f"{store.url}/m.onnx")
-    assert error.message == f"{store.url}/m.onnx redirects to https://…@host/m.onnx, which is no http(s) URL"
+    assert error.message == f"{store.url}/m.onnx redirects to https://…@host/m.onnx, which is not an http(s) URL"
 
 
 @pytest.mark.parametrize(
