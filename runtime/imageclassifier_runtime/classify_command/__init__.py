@@ -1,1 +1,1 @@
-"""`imageclassifier classify`: your own photographs, answered in this process or by a server."""
+"""`imageclassifier classify`: classifies photographs in this process, or with a running server."""

@@ -1,4 +1,4 @@
-"""The flags of `imageclassifier classify`; imports nothing heavy, since every command builds this parser."""
+"""The flags of `imageclassifier classify`; heavy imports are avoided, since every command builds this parser."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ KEY_VARIABLE = f"{PREFIX}API_KEY"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags; `argparse` reports what is wrong with one."""
+    """Add the flags to the parser."""
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="an image file, or - for standard input")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--url",
         type=_base_url,
-        help=f"ask this server instead of a model of one's own; a key that it wants goes into {KEY_VARIABLE}",
+        help=f"URL of a server to use instead of a model folder; set its API key in {KEY_VARIABLE}",
     )
-    where.add_argument(
+    source.add_argument(
         "--model", type=Path, metavar="FOLDER", help="the model folder (if not set: the bundled model)"
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, help="FP32, INT8, or Auto: int8 where the model folder holds it"
+        "--precision",
+        choices=PRECISIONS,
+        help="FP32, INT8, or Auto: int8 if the model folder has an accepted int8 graph",
     )
     parser.add_argument(
         "--top-k",
         type=_count,
         default=DEFAULT_TOP_K,
         metavar="N",
-        help=f"how many classes to show, 1 to {MAX_TOP_K} (default: {DEFAULT_TOP_K})",
+        help=f"number of classes to print, 1 to {MAX_TOP_K} (default: {DEFAULT_TOP_K})",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a photograph, one a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per photograph and line")
 
 
 def run(given: argparse.Namespace, env: Mapping[str, str] = os.environ) -> int:
     """Run the command; returns the exit status."""
-    from imageclassifier_runtime.classify_command.run import main  # noqa: PLC0415 - imports what makes a model run
+    from imageclassifier_runtime.classify_command.run import main  # noqa: PLC0415 - slow to import
 
     try:
         return main(given, env)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read the answers has read enough
+    except BrokenPipeError:  # the reader of the output has exited, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -66,7 +68,7 @@ def _count(value: str) -> int:
 
 
 def _base_url(value: str) -> str:
-    """Return a server's address without the path of the API, which may be given with it."""
+    """Return a server's base URL; the path of the API is removed if the URL has it."""
     parts = http_parts(value)
     if parts is None or parts.query or parts.fragment or not value.isascii():
         raise argparse.ArgumentTypeError(f"must be http(s)://host[:port], not {shown(value)!r}")

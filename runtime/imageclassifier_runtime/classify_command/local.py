@@ -1,11 +1,11 @@
-"""Answers in this process, by the stages and within the limits that the server has."""
+"""Classifies in this process, with the same stages and limits as the server."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.classify_command.problem import Answer, FailedError
+from imageclassifier_runtime.classify_command.problem import Classification, FailedError
 from imageclassifier_runtime.errors import RequestError
 from imageclassifier_runtime.inference import decode, image_headers
 from imageclassifier_runtime.inference.pipeline import Classifier
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.settings.commands import ServeSettings
 
 
-class Local:
-    """A model of one's own; raises ModelError where it cannot be served either."""
+class LocalModel:
+    """A loaded model folder; raises ModelError if it cannot be served."""
 
     def __init__(self, settings: ServeSettings) -> None:
         model = model_folder.load(
@@ -29,8 +29,8 @@ class Local:
         self._settings = settings
         self.max_bytes = settings.max_image_bytes
 
-    def ask(self, data: bytes, count: int) -> Answer:
-        """Return the likeliest classes; raises FailedError."""
+    def classify(self, data: bytes, count: int) -> Classification:
+        """Return the top `count` classes; raises FailedError."""
         settings, info = self._settings, self._classifier.model.info
         started = time.perf_counter()
         try:

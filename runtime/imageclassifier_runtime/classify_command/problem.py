@@ -1,15 +1,15 @@
-"""Why a photograph has no answer, from this process or in a server's own words."""
+"""The result of one photograph: a classification, or the error of this process or of a server."""
 
 from __future__ import annotations
 
 from typing import Any
 
-Answer = dict[str, Any]
-"""`predictions`, `model` and `timings_ms`, as `POST /api/v1/classify` answers."""
+Classification = dict[str, Any]
+"""`predictions`, `model` and `timings_ms`, as in the response of `POST /api/v1/classify`."""
 
 
 class FailedError(Exception):
-    """One photograph has no answer; the others may."""
+    """One photograph could not be classified; others may succeed."""
 
     def __init__(self, detail: str, *, status: int | None = None, title: str = "", retry: str = "") -> None:
         super().__init__(detail)
@@ -19,15 +19,15 @@ class FailedError(Exception):
         self.retry = retry
 
     def text(self) -> str:
-        """Return one line for a person."""
-        said = f"{self.status} {self.title}: {self.detail}" if self.status else self.detail
-        return f"{said} Try again in {self.retry} s." if self.retry else said
+        """Return the error as one line of text."""
+        text = f"{self.status} {self.title}: {self.detail}" if self.status else self.detail
+        return f"{text} Try again in {self.retry} s." if self.retry else text
 
     def problem(self) -> dict[str, object]:
-        """Return the same for a program, with the names of RFC 9457."""
-        whole: dict[str, object] = {"title": self.title, "status": self.status, "detail": self.detail}
-        return {name: value for name, value in whole.items() if value}
+        """Return the error as problem details, with the field names of RFC 9457."""
+        fields: dict[str, object] = {"title": self.title, "status": self.status, "detail": self.detail}
+        return {name: value for name, value in fields.items() if value}
 
 
 class UnreachableError(FailedError):
-    """No server is there: asking it about the other photographs would be waiting in vain."""
+    """The server is unreachable, so the other photographs are not tried."""

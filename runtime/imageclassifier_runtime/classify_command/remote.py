@@ -1,4 +1,4 @@
-"""Asks a server over HTTP, with the standard library alone, and tells its refusals in its own words."""
+"""Classifies with a server over HTTP, using only the standard library; reports the server's own error messages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from imageclassifier_runtime.classify_command.problem import Answer, FailedError, UnreachableError
+from imageclassifier_runtime.classify_command.problem import Classification, FailedError, UnreachableError
 
-_CONNECT_SECONDS, _ANSWER_SECONDS = 10.0, 90.0
-_LONGEST_ANSWER = 1 << 20
-_LONGEST_DETAIL = 1000
+_CONNECT_SECONDS, _RESPONSE_SECONDS = 10.0, 90.0
+_MAX_RESPONSE_BYTES = 1 << 20
+_MAX_DETAIL_LENGTH = 1000
 
 
-class Remote:
+class RemoteServer:
     """A server at a base URL; one connection per photograph, no redirects, no proxies."""
 
     max_bytes = 1 << 30
-    """More than any server can be told to take; what it takes it says itself."""
+    """More than any server can be configured to accept; the server itself enforces its limit."""
 
     def __init__(self, url: str, *, key: str = "") -> None:
         self._url = url
@@ -30,16 +30,16 @@ class Remote:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
 
-    def ask(self, data: bytes, count: int) -> Answer:
-        """Return what the server answers; raises FailedError, UnreachableError."""
+    def classify(self, data: bytes, count: int) -> Classification:
+        """Return the server's classification; raises FailedError, UnreachableError."""
         connection = self._connect()
         try:
             status, headers, body = self._exchange(connection, data, count)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise FailedError(f"{self._url} gave no whole answer: {_text(error)}") from error
+            raise FailedError(f"{self._url} sent no complete response: {_text(error)}") from error
         finally:
             connection.close()
-        return _answer(status, headers, body, self._url)
+        return _parse(status, headers, body, self._url)
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port
@@ -51,41 +51,41 @@ class Remote:
         try:
             connection.connect()
         except ssl.SSLError as error:
-            raise UnreachableError(f"{self._url} cannot be spoken to over TLS: {_text(error)}") from error
+            raise UnreachableError(f"TLS connection to {self._url} failed: {_text(error)}") from error
         except (OSError, UnicodeError) as error:
             raise UnreachableError(
-                f"{self._url} does not answer ({_text(error)}): does the server run, and is this its address?"
+                f"{self._url} is unreachable ({_text(error)}): is the server running, and is this its address?"
             ) from error
-        connection.sock.settimeout(_ANSWER_SECONDS)
+        connection.sock.settimeout(_RESPONSE_SECONDS)
         return connection
 
     def _exchange(
         self, connection: http.client.HTTPConnection, data: bytes, count: int
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         path = f"{self._parts.path}/api/v1/classify?top_k={count}"
-        # A refusal can come, and the connection end, before the whole photograph is sent.
+        # The server may reject the request and close the connection before the whole photograph is sent.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.request("POST", path, data, self._headers)
         response = connection.getresponse()
-        body = response.read(_LONGEST_ANSWER + 1)
-        if len(body) > _LONGEST_ANSWER:
-            raise ValueError(f"it is longer than {_LONGEST_ANSWER} bytes")
+        body = response.read(_MAX_RESPONSE_BYTES + 1)
+        if len(body) > _MAX_RESPONSE_BYTES:
+            raise ValueError(f"it is longer than {_MAX_RESPONSE_BYTES} bytes")
         return response.status, response.headers, body
 
 
-def _answer(status: int, headers: http.client.HTTPMessage, body: bytes, url: str) -> Answer:
+def _parse(status: int, headers: http.client.HTTPMessage, body: bytes, url: str) -> Classification:
     try:
         document: Any = json.loads(body)
     except ValueError:
         document = None
     if status != HTTPStatus.OK:
-        raise _refusal(status, headers, document)
-    if not _is_answer(document):
-        raise FailedError(f"{url} answers, but not as an image classifier: is this its address?")
+        raise _error(status, headers, document)
+    if not _is_classification(document):
+        raise FailedError(f"the response of {url} is not from an image classifier: is this its address?")
     return {name: document[name] for name in ("predictions", "model", "timings_ms")}
 
 
-def _is_answer(document: Any) -> bool:
+def _is_classification(document: Any) -> bool:
     try:
         return (
             all(
@@ -99,24 +99,24 @@ def _is_answer(document: Any) -> bool:
         return False
 
 
-def _refusal(status: int, headers: http.client.HTTPMessage, document: Any) -> FailedError:
-    said = document if isinstance(document, dict) else {}
-    detail = str(said.get("detail") or "")[:_LONGEST_DETAIL]
+def _error(status: int, headers: http.client.HTTPMessage, document: Any) -> FailedError:
+    problem = document if isinstance(document, dict) else {}
+    detail = str(problem.get("detail") or "")[:_MAX_DETAIL_LENGTH]
     if 300 <= status < 400:
-        detail = f"it points to {headers.get('Location', 'another address')[:200]}: give that address"
+        detail = f"it redirects to {headers.get('Location', 'another address')[:200]}: use that address"
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    title = str(said.get("title") or phrase)[:200]
+    title = str(problem.get("title") or phrase)[:200]
     retry = headers.get("Retry-After", "")
     return FailedError(
-        detail or "the server gave no reason", status=status, title=title, retry=retry if retry.isdigit() else ""
+        detail or "the server stated no reason", status=status, title=title, retry=retry if retry.isdigit() else ""
     )
 
 
 def _text(error: Exception) -> str:
-    """Return an error's words for a person."""
+    """Return a readable text for an error."""
     if isinstance(error, TimeoutError):
         return "timed out"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Asks about one photograph after the other; what fails for one of them leaves the others their answers."""
+"""Classifies the photographs one after the other; if one fails, the others are still classified."""
 
 from __future__ import annotations
 
@@ -18,79 +18,79 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from imageclassifier_runtime.classify_command.problem import Answer
+    from imageclassifier_runtime.classify_command.problem import Classification
 
 STDIN = "-"
-_USAGE = 2
+_USAGE_ERROR = 2
 
 
-class Asker(Protocol):
-    """Answers one photograph."""
+class Classifier(Protocol):
+    """A local model or a remote server."""
 
     max_bytes: int
-    """No more of a file than this is read."""
+    """The maximum number of bytes to read of a file."""
 
-    def ask(self, data: bytes, count: int) -> Answer:
-        """Return what the server's API would answer; raises FailedError."""
+    def classify(self, data: bytes, count: int) -> Classification:
+        """Return the top `count` classes in the form of the server's response; raises FailedError."""
 
 
 def main(given: argparse.Namespace, env: Mapping[str, str]) -> int:
-    """Ask and print; returns 0, 1 where a photograph has no answer or there is no model, 2 for wrong settings."""
+    """Classify and print; returns 0, 1 if a photograph or the model failed, 2 for invalid settings."""
     try:
-        asker = _asker(given, env)
+        classifier = _classifier(given, env)
     except SettingsError as error:
-        return _complain(f"error: {error}", _USAGE)
+        return _print_error(f"error: {error}", _USAGE_ERROR)
     except ModelError as error:
-        return _complain(f"error: {error.message}", 1)
+        return _print_error(f"error: {error.message}", 1)
     status = 0
     for index, name in enumerate(given.photos):
         try:
-            answer = asker.ask(_read(name, asker.max_bytes), given.top_k)
+            result = classifier.classify(_read(name, classifier.max_bytes), given.top_k)
         except UnreachableError as error:
-            return _complain(f"error: {error.detail}", 1)
+            return _print_error(f"error: {error.detail}", 1)
         except FailedError as error:
             status = 1
-            _fail(name, error, as_json=given.json)
+            _print_failure(name, error, as_json=given.json)
             continue
         if given.json:
-            print(json.dumps({"photo": name, **answer}, ensure_ascii=False), flush=True)
+            print(json.dumps({"photo": name, **result}, ensure_ascii=False), flush=True)
         else:
-            print(show.block(name, answer, first=index == 0, ascii_only=_ascii_only()), flush=True)
+            print(show.block(name, result, first=index == 0, ascii_only=_ascii_only()), flush=True)
     return status
 
 
-def _asker(given: argparse.Namespace, env: Mapping[str, str]) -> Asker:
+def _classifier(given: argparse.Namespace, env: Mapping[str, str]) -> Classifier:
     if given.url:
         if given.precision:
-            raise SettingsError("--precision goes with a model of one's own; a server has chosen its precision")
-        from imageclassifier_runtime.classify_command.remote import Remote  # noqa: PLC0415
+            raise SettingsError("--precision applies to a model folder; a server sets its own precision")
+        from imageclassifier_runtime.classify_command.remote import RemoteServer  # noqa: PLC0415
 
         key = env.get(KEY_VARIABLE, "").strip()
         if not (key.isascii() and key.isprintable()):
-            raise SettingsError(f"{KEY_VARIABLE} holds a character that an HTTP header cannot carry")
-        return Remote(given.url, key=key)
-    from imageclassifier_runtime.classify_command.local import Local  # noqa: PLC0415 - imports onnxruntime
+            raise SettingsError(f"{KEY_VARIABLE} contains a character that is not allowed in an HTTP header")
+        return RemoteServer(given.url, key=key)
+    from imageclassifier_runtime.classify_command.local import LocalModel  # noqa: PLC0415 - imports onnxruntime
 
     env = {**env, f"{PREFIX}PRECISION": given.precision} if given.precision else env
-    return Local(ServeSettings.from_env(env, folder=given.model))
+    return LocalModel(ServeSettings.from_env(env, folder=given.model))
 
 
-def _read(name: str, most: int) -> bytes:
-    """Return a file, at most one byte more of it than is taken; raises FailedError."""
+def _read(name: str, max_bytes: int) -> bytes:
+    """Return the content of a file, up to one byte more than `max_bytes`; raises FailedError."""
     try:
         if name == STDIN:
-            return sys.stdin.buffer.read(most + 1)
+            return sys.stdin.buffer.read(max_bytes + 1)
         with Path(name).open("rb") as file:
-            return file.read(most + 1)
+            return file.read(max_bytes + 1)
     except FileNotFoundError:
-        raise FailedError("there is no such file") from None
+        raise FailedError("file not found") from None
     except IsADirectoryError:
-        raise FailedError("it is a folder: name the photographs in it") from None
+        raise FailedError("it is a folder: pass the photographs in it") from None
     except (OSError, ValueError) as error:
         raise FailedError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _fail(name: str, error: FailedError, *, as_json: bool) -> None:
+def _print_failure(name: str, error: FailedError, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"photo": name, "problem": error.problem()}, ensure_ascii=False), flush=True)
     else:
@@ -98,13 +98,13 @@ def _fail(name: str, error: FailedError, *, as_json: bool) -> None:
         print(f"{show.plain(show.title(name))}: {show.plain(error.text())}", file=sys.stderr, flush=True)
 
 
-def _complain(text: str, status: int) -> int:
+def _print_error(text: str, status: int) -> int:
     print(show.plain(text), file=sys.stderr)
     return status
 
 
 def _ascii_only() -> bool:
-    """Return whether the bars have to be drawn without block characters."""
+    """Return whether standard output cannot encode the block characters of the bars."""
     try:
         show.BLOCKS.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

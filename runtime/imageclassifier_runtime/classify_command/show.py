@@ -1,4 +1,4 @@
-"""An answer as text: one line a class, its name, its share in percent and a small bar."""
+"""Formats a classification as text: one line per class, with its name, percentage and a bar."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imageclassifier_runtime.classify_command.problem import Answer
+    from imageclassifier_runtime.classify_command.problem import Classification
 
 BLOCKS = " ▏▎▍▌▋▊▉█"
-_BAR = 24
-_LONGEST_NAME = 40
+_BAR_WIDTH = 24
+_MAX_NAME_LENGTH = 40
 
 
-def block(name: str, answer: Answer, *, first: bool, ascii_only: bool = False) -> str:
-    """Return the lines of one photograph, after an empty one where it is not the first."""
-    rows = [(_cut(plain(str(item["class_name"]))), float(item["probability"])) for item in answer["predictions"]]
+def block(name: str, result: Classification, *, first: bool, ascii_only: bool = False) -> str:
+    """Return the lines of one photograph, with an empty line before all but the first."""
+    rows = [(_cut(plain(str(item["class_name"]))), float(item["probability"])) for item in result["predictions"]]
     width = max((_width(label) for label, _ in rows), default=0)
     lines = [plain(title(name))]
     for label, share in rows:
@@ -25,26 +25,26 @@ def block(name: str, answer: Answer, *, first: bool, ascii_only: bool = False) -
 
 
 def title(name: str) -> str:
-    """Return what a photograph is called."""
+    """Return the title of a photograph: its file name, or that of standard input."""
     return "standard input" if name == "-" else name
 
 
 def bar(share: float, *, ascii_only: bool = False) -> str:
-    """Return a bar for a share of 0 to 1, in eighths of a character."""
+    """Return a bar for a share of 0 to 1, with a resolution of an eighth of a character."""
     share = min(1.0, max(0.0, share))
     if ascii_only:
-        return "#" * round(_BAR * share)
-    whole, rest = divmod(round(8 * _BAR * share), 8)
+        return "#" * round(_BAR_WIDTH * share)
+    whole, rest = divmod(round(8 * _BAR_WIDTH * share), 8)
     return BLOCKS[8] * whole + (BLOCKS[rest] if rest else "")
 
 
 def plain(text: str) -> str:
-    """Return a text without what would move a terminal's cursor or colour it."""
+    """Return a text with control characters replaced, so that it cannot control the terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def _width(text: str) -> int:
-    """Return how many columns a terminal gives a text."""
+    """Return the width of a text in terminal columns."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text
@@ -52,4 +52,4 @@ def _width(text: str) -> int:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
+    return text if len(text) <= _MAX_NAME_LENGTH else text[: _MAX_NAME_LENGTH - 1] + "…"

@@ -148,8 +148,8 @@ def test_a_failed_photograph_does_not_affect_the_others(
     assert rows(out)[0][0] == "red"
     assert err.splitlines() == [
         f"{photos['notes']}: These bytes are no JPEG, PNG, WebP, BMP or GIF image.",
-        f"{photos['missing']}: there is no such file",
-        f"{photos['folder']}: it is a folder: name the photographs in it",
+        f"{photos['missing']}: file not found",
+        f"{photos['folder']}: it is a folder: pass the photographs in it",
     ]
 
 
@@ -201,9 +201,9 @@ PROBLEM = json.dumps({"title": "Too many requests", "detail": "This key may ask 
             PROBLEM,
             "429 Too many requests: This key may ask 5 times a second. Try again in 3 s.",
         ),
-        (503, {}, b"<html>", "503 Service Unavailable: the server gave no reason"),
-        (302, {"Location": "https://other/"}, b"", "302 Found: it points to https://other/: give that address"),
-        (200, {}, b'{"predictions": [{}]}', "answers, but not as an image classifier: is this its address?"),
+        (503, {}, b"<html>", "503 Service Unavailable: the server stated no reason"),
+        (302, {"Location": "https://other/"}, b"", "302 Found: it redirects to https://other/: use that address"),
+        (200, {}, b'{"predictions": [{}]}', "is not from an image classifier: is this its address?"),
         (500, {}, b'{"detail": "\\u001b[2Jgone"}', "500 Internal Server Error: \ufffd[2Jgone"),
     ],
 )
@@ -263,7 +263,7 @@ def test_a_key_that_is_invalid_in_a_header_is_rejected_without_showing_it(
     server = fixed_response(403, {}, b"")
     assert main(["classify", "--url", server.url, photos["red"]]) == 2
     err = capsys.readouterr().err
-    assert err == "error: IMAGECLASSIFIER_API_KEY holds a character that an HTTP header cannot carry\n"
+    assert err == "error: IMAGECLASSIFIER_API_KEY contains a character that is not allowed in an HTTP header\n"
     assert server.seen == []
 
 
@@ -285,7 +285,7 @@ def test_an_untrusted_certificate_is_reported_once(
         assert main(["classify", "--url", url, photos["red"], photos["blue"]]) == 1
         thread.join()
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(f"error: {url} cannot be spoken to over TLS: ")
+    assert said.startswith(f"error: TLS connection to {url} failed: ")
     assert "certificate verify failed" in said
 
 
@@ -296,7 +296,7 @@ def test_an_unreachable_server_is_reported_once(
     server.close()
     assert main(["classify", "--url", server.url, photos["red"], photos["blue"]]) == 1
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(f"error: {server.url} does not answer (Connection refused)")
+    assert said.startswith(f"error: {server.url} is unreachable (Connection refused)")
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_invalid_flags_exit_with_status_2(
     [
         (["--model", "no-such-folder"], 1, "no-such-folder does not exist: give a model folder"),
         (["--model", __file__], 1, "is a file: give the folder that it is in"),
-        (["--url", "http://127.0.0.1:1", "--precision", "INT8"], 2, "--precision goes with a model of one's own"),
+        (["--url", "http://127.0.0.1:1", "--precision", "INT8"], 2, "--precision applies to a model folder"),
     ],
 )
 def test_an_invalid_model_or_option_is_reported(
