@@ -105,7 +105,7 @@ def test_int8_of_a_model_without_it_is_rejected_and_auto_serves_fp32(
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
     live = wait_reason(kube, "pets", "ModelPrecisionMissing", namespace=namespace)
     message = condition(live, "Ready")["message"]
-    assert "holds no model.int8.onnx" in message
+    assert "has no model.int8.onnx" in message
     assert "set the precision to FP32 or Auto" in message
     assert condition(live, "Stalled")["status"] == "True"
     assert "ModelPrecisionMissing" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}")

@@ -38,7 +38,7 @@ def main(settings: ServeSettings) -> int:
     malloc.configure(arenas=2)
     try:
         model = model_folder.load(
-            model_folder.or_bundled(settings.model_dir), name=settings.model_name, wanted=settings.precision
+            model_folder.or_bundled(settings.model_dir), name=settings.model_name, precision=settings.precision
         )
         state, workers = build(settings, model, threads=threads)
     except ModelError as error:

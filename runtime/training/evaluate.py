@@ -110,7 +110,7 @@ def from_folder(model: Path, precision: str = "FP32") -> Classify:
     from imageclassifier_runtime.inference.pipeline import Classifier  # noqa: PLC0415
     from imageclassifier_runtime.model import folder  # noqa: PLC0415 - not needed to measure a server
 
-    classifier = Classifier.load(folder.load(model, wanted=precision), threads=1)
+    classifier = Classifier.load(folder.load(model, precision=precision), threads=1)
     return lambda jpeg: classifier.classify(image_headers.read(jpeg), 1).predictions[0].class_name
 
 

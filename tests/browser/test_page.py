@@ -122,7 +122,7 @@ def test_a_file_that_is_not_an_image_shows_the_servers_error_until_the_next_phot
     select(page, other)
     expect_state(page, "failed")
     assert text(page, "#problem-title") == "Not a type that this server takes"
-    assert text(page, "#problem-detail") == "These bytes are no JPEG, PNG, WebP, BMP or GIF image."
+    assert text(page, "#problem-detail") == "The file is not a JPEG, PNG, WebP, BMP or GIF image."
     assert text(page, "#problem-facts").startswith("Status 415 · request ")
     assert not visible(page, "#result")
     assert not visible(page, "#key-form")

@@ -102,7 +102,7 @@ def test_a_model_without_int8_is_reported_with_the_remedy(tmp_path: Path) -> Non
     )
     assert fetch_run.main(settings) == 1
     message = _condition(log.read_text())
-    assert "this model lacks: it holds no model.int8.onnx" in message
+    assert "this model lacks: it has no model.int8.onnx" in message
     assert "imageclassifier quantize" in message
     assert message.endswith("or set the precision to FP32 or Auto")
 

@@ -22,7 +22,7 @@ class LocalModel:
 
     def __init__(self, settings: ServeSettings) -> None:
         model = model_folder.load(
-            model_folder.or_bundled(settings.model_dir), name=settings.model_name, wanted=settings.precision
+            model_folder.or_bundled(settings.model_dir), name=settings.model_name, precision=settings.precision
         )
         decode.configure(settings.max_image_pixels)
         self._classifier = Classifier.load(model, threads=settings.threads or cgroup.thread_count())

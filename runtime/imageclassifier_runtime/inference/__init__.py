@@ -1,1 +1,1 @@
-"""One classification: stages as plain functions on arrays, and the pipeline that runs them in order."""
+"""Classifies one image or tensor: the stages as functions on arrays, and the pipeline that runs them in order."""

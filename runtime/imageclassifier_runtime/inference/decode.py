@@ -1,4 +1,4 @@
-"""Decode: from an image file to pixels. Only this module runs decoders and lists their exceptions."""
+"""Decodes image files to pixels; the only module that runs decoders and lists their exceptions."""
 
 from __future__ import annotations
 

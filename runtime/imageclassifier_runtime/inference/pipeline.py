@@ -1,4 +1,4 @@
-"""One classification, from an image or a tensor to named classes: the stages in order, each timed."""
+"""Runs the stages of a classification in order, from an image or a tensor to named classes, and times each."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Classifier:
         Returns the bytes to reserve for fragmentation: batches of mixed sizes took a third more memory than
         batches of one size.
         """
-        self._run_at_once(threads, 1)
+        self._run_concurrently(threads, 1)
         before, size = free_bytes(), 1
         if largest > 1:
             self._session.check_batches(largest)
@@ -112,10 +112,10 @@ class Classifier:
                     "the limit, or lower the size of a batch"
                 )
             size = larger
-            self._run_at_once(threads, size)
+            self._run_concurrently(threads, size)
         return max(0, before - free_bytes()) // 2
 
-    def _run_at_once(self, threads: int, size: int) -> None:
+    def _run_concurrently(self, threads: int, size: int) -> None:
         batch = np.zeros((size, *self.input_shape), np.float32)
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(self._session.run, [batch] * threads))

@@ -1,4 +1,4 @@
-"""From scores to named classes."""
+"""Converts a model's scores to the top classes with names and probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preprocess: from a decoded image of any mode to the model's input.
+"""Converts a decoded image of any mode to the model's input.
 
 Resize and crop are one step, on the stored pixels; orientation is applied to the small result. Modes other
 than RGB and grey are converted in strips of rows, to avoid a second copy of a large image. The result is
@@ -151,7 +151,7 @@ def _to_plain_mode(strip: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(strip: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits: 65535 becomes 255. (Pillow's own conversion clips at 255.)."""
+    """Scale 16-bit grey to 8 bits: 65535 becomes 255. Pillow's own conversion would clip at 255."""
     values = np.asarray(strip).astype(np.uint32)
     return Image.fromarray(((np.minimum(values, 65535) + 128) // 257).astype(np.uint8))
 

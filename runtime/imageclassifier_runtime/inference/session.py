@@ -1,4 +1,4 @@
-"""Inference: an ONNX Runtime session, configured for a small container and tested before it is used."""
+"""Runs inference: an ONNX Runtime session, configured for small containers and tested before it is used."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Session:
                 f"the model takes {fixed} image at a time, but the batch size is {size}. {remedy}",
             )
         inputs = np.random.default_rng(0).standard_normal((2, 3, self.input_size, self.input_size), np.float32)
-        inputs[1] *= 50  # anything computed over the whole batch is then far off for the first input
+        inputs[1] *= 50  # then a value computed over the whole batch differs clearly for the first input
         alone = np.concatenate([self.run(inputs[:1]), self.run(inputs[1:])])
         try:
             together = self.run(inputs)
@@ -59,8 +59,8 @@ class Session:
             if not _is_of_onnxruntime(error):
                 raise
             raise ModelError(INVALID, f"the model cannot take two images at a time: {error}. {remedy}") from error
-        apart = np.ptp(alone, axis=1, keepdims=True)
-        if together.shape != alone.shape or not (np.abs(together - alone) <= 0.02 * apart + 1e-4).all():
+        spread = np.ptp(alone, axis=1, keepdims=True)
+        if together.shape != alone.shape or not (np.abs(together - alone) <= 0.02 * spread + 1e-4).all():
             raise ModelError(INVALID, f"the model scores two images differently in a batch than alone. {remedy}")
 
     def _probe(self) -> tuple[int, bool]:
@@ -75,13 +75,13 @@ class Session:
                 )
             if not np.isfinite(scores).all():
                 raise ModelError(INVALID, "the model's output is not finite")
-        certain = all(bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-3 for scores in outputs)
-        return outputs[0].shape[1], certain
+        is_softmax = all(bool((scores >= 0).all()) and abs(float(scores.sum()) - 1) < 1e-3 for scores in outputs)
+        return outputs[0].shape[1], is_softmax
 
 
 def session_options(threads: int) -> Any:
     """Return ONNX Runtime's options for serving, with `threads` threads for one inference."""
-    import onnxruntime  # noqa: PLC0415 - slow to import, and the fetch step seldom needs it
+    import onnxruntime  # noqa: PLC0415 - slow to import, and `fetch` rarely needs it
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,1 +1,1 @@
-"""What a model is: a folder with a graph, its labels and how images are prepared for it."""
+"""Reads and validates model folders: the graph, its labels and its preprocessing."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from imageclassifier_runtime.errors import INVALID, ModelError
-from imageclassifier_runtime.model import digest, precision, preprocessing, quantization
-from imageclassifier_runtime.model.precision import FP32, INT8
+from imageclassifier_runtime.model import digest, preprocessing, quantization
+from imageclassifier_runtime.model.precision import FP32, INT8, choose
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.model.graph import GraphFacts
@@ -41,7 +41,7 @@ class ModelInfo:
 
 
 class _Stored(NamedTuple):
-    """What `fetch` has stored, so that serving need not parse the graph."""
+    """The facts that `fetch` has stored, so that `serve` does not parse the graph."""
 
     name: str
     sha256: str
@@ -84,23 +84,23 @@ def or_bundled(path: Path | None) -> Path:
     return found
 
 
-def load(path: Path, *, name: str | None = None, wanted: str = FP32) -> ModelFolder:
+def load(path: Path, *, name: str | None = None, precision: str = FP32) -> ModelFolder:
     """Read a folder for serving, with or without what `fetch` adds; raises ModelError.
 
-    `wanted` is the precision: FP32, INT8 (an error without an accepted int8 graph) or Auto.
+    `precision` is FP32, INT8 (an error without an accepted int8 graph) or Auto.
     """
     if path.is_file():
         raise ModelError(INVALID, f"{path} is a file: give the folder that it is in, with the graph as {GRAPH}")
     if not path.exists():
         raise ModelError(INVALID, f"{path} does not exist: give a model folder, or run `imageclassifier fetch`")
     if not (path / GRAPH).is_file():
-        raise ModelError(INVALID, f"{path} holds no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
+        raise ModelError(INVALID, f"{path} has no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
     stored = _read_stored(path)
     facts = stored or check_graphs(path)
     config = read_preprocessing(path, facts.input_size)
     labels = read_labels(path, facts.classes)
     digests = digest.FileDigests(path)
-    chosen = precision.choose(digests, wanted, config)
+    chosen = choose(digests, precision, config)
     info = ModelInfo(
         name=name or (stored.name if stored else path.resolve().name),
         sha256=stored.sha256 if stored else digests.of_folder(),

@@ -20,21 +20,21 @@ FP32, INT8, AUTO = PRECISIONS = ("FP32", "INT8", "Auto")
 _logger = logging.getLogger(__name__)
 
 
-def choose(files: FileDigests, wanted: str, how: Preprocessing) -> str:
-    """Return FP32 or INT8 for a folder's files and the setting FP32, INT8 or Auto.
+def choose(files: FileDigests, setting: str, preprocessing: Preprocessing) -> str:
+    """Return FP32 or INT8 for a folder's files and the `setting` FP32, INT8 or Auto.
 
     Raises ModelError if INT8 is set but the folder has no accepted int8 graph.
     """
-    if wanted == FP32:
+    if setting == FP32:
         return FP32
-    cause = quantization.why_not(files, how)
+    cause = quantization.why_not(files, preprocessing)
     if cause is None:
         return INT8
-    if wanted == INT8:
+    if setting == INT8:
         raise ModelError(
             PRECISION_MISSING,
-            f"precision INT8 needs an accepted int8 graph, which this model lacks: {cause}. Make a folder with "
-            "one by `imageclassifier quantize FOLDER --pictures PHOTOGRAPHS --out NEW_FOLDER` and serve that, "
+            f"precision INT8 needs an accepted int8 graph, which this model lacks: {cause}. Create a folder "
+            "with `imageclassifier quantize FOLDER --pictures PHOTOGRAPHS --out NEW_FOLDER` and serve that, "
             "or set the precision to FP32 or Auto",
         )
     if (files.folder / quantization.INT8_GRAPH).is_file():

@@ -70,8 +70,8 @@ def parse(text: str, *, input_size: int | None) -> Preprocessing:
         raise _invalid("must be a JSON object")
     shortest, exact, crop = _geometry(document, input_size)
     if crop[0] != crop[1] or (input_size is not None and crop[0] != input_size):
-        wanted = f"{input_size}x{input_size}" if input_size else "a square"
-        raise _invalid(f"gives the model {crop[0]}x{crop[1]} pixels, but its input is {wanted}")
+        expected = f"{input_size}x{input_size}" if input_size else "a square"
+        raise _invalid(f"gives the model {crop[0]}x{crop[1]} pixels, but its input is {expected}")
     resample = document.get("resample", BILINEAR)
     if isinstance(resample, bool) or resample not in range(6):
         raise _invalid(f"resample must be 0 to 5 (2 bilinear, 3 bicubic), not {resample!r}")

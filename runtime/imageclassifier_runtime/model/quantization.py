@@ -54,9 +54,9 @@ class Record:
         return json.dumps(document, indent=2) + "\n"
 
 
-def preprocessing_digest(how: Preprocessing) -> str:
+def preprocessing_digest(preprocessing: Preprocessing) -> str:
     """Return the sha256 of a preprocessing, whether it comes from a file or is the default."""
-    return hashlib.sha256(how.to_json().encode()).hexdigest()
+    return hashlib.sha256(preprocessing.to_json().encode()).hexdigest()
 
 
 def read(path: Path) -> Record:
@@ -80,21 +80,22 @@ def read(path: Path) -> Record:
         raise ModelError(INVALID, f"{RECORD} cannot be read: {error!r}") from error
 
 
-def why_not(files: FileDigests, how: Preprocessing) -> str | None:
+def why_not(files: FileDigests, preprocessing: Preprocessing) -> str | None:
     """Return why the folder's int8 graph must not be served, or None if its record matches the files."""
     missing = [name for name in (INT8_GRAPH, RECORD) if not (files.folder / name).is_file()]
     if missing:
-        return f"it holds no {' and no '.join(missing)}"
+        return f"it has no {' and no '.join(missing)}"
     try:
         record = read(files.folder / RECORD)
     except ModelError as error:
         return error.message
     if not record.accepted:
-        return f"{RECORD} says {record.same} of {record.pictures} alike, which is less than {record.required:.1%}"
+        agreement = f"{record.same} of {record.pictures}"
+        return f"the agreement in {RECORD} is {agreement} pictures, less than the required {record.required:.1%}"
     if files.of_file("model.onnx") != record.model_sha256:
         return f"{RECORD} is for another model.onnx"
     if files.of_file(INT8_GRAPH) != record.int8_sha256:
         return f"{RECORD} is for another {INT8_GRAPH}"
-    if preprocessing_digest(how) != record.preprocessing_sha256:
+    if preprocessing_digest(preprocessing) != record.preprocessing_sha256:
         return f"{RECORD} is for another preprocessing"
     return None

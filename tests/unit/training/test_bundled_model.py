@@ -70,7 +70,7 @@ def test_the_model_card_states_the_digest_of_these_files() -> None:
 
 
 def test_the_int8_graph_that_ships_is_accepted_for_these_files() -> None:
-    assert folder.load(BUNDLED, wanted="INT8").info.precision == "INT8"
+    assert folder.load(BUNDLED, precision="INT8").info.precision == "INT8"
 
 
 @pytest.fixture(scope="module", params=["FP32", "INT8"])

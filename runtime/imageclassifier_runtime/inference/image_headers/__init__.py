@@ -48,4 +48,4 @@ def _unknown(start: bytes) -> ImageUndecodableError | UnsupportedTypeError:
     # The first bytes of a format with a tag are shared by many other file types.
     if any(magic.startswith(start) for known in FORMATS if not known.tag for magic in known.magic):
         return ImageUndecodableError("The file ends after its first bytes.")
-    return UnsupportedTypeError(f"These bytes are no {NAMES} image.")
+    return UnsupportedTypeError(f"The file is not a {NAMES} image.")

@@ -1,4 +1,4 @@
-"""The table of supported image formats: everything that depends on a format is listed here only."""
+"""The table of supported image formats; everything that depends on the format is listed only here."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_failed_photograph_does_not_affect_the_others(
     out, err = capsys.readouterr()
     assert rows(out)[0][0] == "red"
     assert err.splitlines() == [
-        f"{photos['notes']}: These bytes are no JPEG, PNG, WebP, BMP or GIF image.",
+        f"{photos['notes']}: The file is not a JPEG, PNG, WebP, BMP or GIF image.",
         f"{photos['missing']}: file not found",
         f"{photos['folder']}: it is a folder: pass the photographs in it",
     ]
@@ -164,7 +164,7 @@ def test_the_error_of_a_server_is_shown(
     assert rows(out)[0][0] == "blue"
     notes, too_large = err.splitlines()
     assert notes.endswith(
-        "415 Not a type that this server takes: These bytes are no JPEG, PNG, WebP, BMP or GIF image."
+        "415 Not a type that this server takes: The file is not a JPEG, PNG, WebP, BMP or GIF image."
     )
     assert "413 The image is too large: " in too_large
     assert "4096" in too_large

@@ -280,7 +280,7 @@ def test_a_folder_with_int8_is_fetched_and_the_served_precision_reported(
     facts = json.loads(settings.termination_log.read_text())
     assert facts == {"name": "m", "sha256": sha256, "precision": told, "classes": 4}
     assert digests.of_folder(settings.model_dir) == sha256
-    assert model_folder.load(settings.model_dir, wanted=wanted).info.precision == told
+    assert model_folder.load(settings.model_dir, precision=wanted).info.precision == told
 
 
 def test_int8_of_a_model_without_it_fails_the_fetch(store: Store, settings: FetchSettings) -> None:

@@ -43,18 +43,18 @@ def _append(name: str) -> Callable[[Path], None]:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no record": (lambda folder: (folder / "quantization.json").unlink(), "holds no quantization.json"),
-    "no graph": (lambda folder: (folder / "model.int8.onnx").unlink(), "holds no model.int8.onnx"),
+    "no record": (lambda folder: (folder / "quantization.json").unlink(), "has no quantization.json"),
+    "no graph": (lambda folder: (folder / "model.int8.onnx").unlink(), "has no model.int8.onnx"),
     "another fp32 graph": (_append("model.onnx"), "is for another model.onnx"),
     "another int8 graph": (_append("model.int8.onnx"), "is for another model.int8.onnx"),
     "another preprocessing": (_change_preprocessing, "is for another preprocessing"),
     "too little agreement": (
         lambda folder: _change_record(folder, agreement={"same": 97, "pictures": 100, "required": 0.975}),
-        "97 of 100 alike",
+        "97 of 100 pictures",
     ),
     "no picture": (
         lambda folder: _change_record(folder, agreement={"same": 0, "pictures": 0, "required": 0}),
-        "0 of 0 alike",
+        "0 of 0 pictures",
     ),
     "a later format": (lambda folder: _change_record(folder, format=2), "format 2"),
     "no JSON": (lambda folder: (folder / "quantization.json").write_text("{"), "cannot be read"),
@@ -78,7 +78,7 @@ def folder(quantized_path: Path, tmp_path: Path) -> Path:
 def test_a_folder_with_an_accepted_int8_graph_serves_the_set_precision(
     folder: Path, wanted: str, served: str, graph: str
 ) -> None:
-    model = model_folder.load(folder, wanted=wanted)
+    model = model_folder.load(folder, precision=wanted)
     assert (model.info.precision, model.graph) == (served, folder / graph)
     assert model.info.graph_sha256 == hashlib.sha256((folder / graph).read_bytes()).hexdigest()
     assert model.info.sha256 == digest.of_folder(folder)
@@ -90,17 +90,17 @@ def test_a_folder_with_an_accepted_int8_graph_serves_the_set_precision(
 def test_an_int8_graph_without_a_matching_record_is_never_served(folder: Path, case: str) -> None:
     change, cause = BROKEN[case]
     change(folder)
-    assert model_folder.load(folder, wanted="Auto").info.precision == "FP32"
+    assert model_folder.load(folder, precision="Auto").info.precision == "FP32"
     with pytest.raises(ModelError, match="imageclassifier quantize") as caught:
-        model_folder.load(folder, wanted="INT8")
+        model_folder.load(folder, precision="INT8")
     assert cause in caught.value.message
     assert caught.value.reason == "ModelPrecisionMissing"
 
 
 def test_a_folder_without_int8_serves_fp32_for_auto_and_fails_for_int8(model_path: Path) -> None:
-    assert model_folder.load(model_path, wanted="Auto").info.precision == "FP32"
-    with pytest.raises(ModelError, match=r"holds no model.int8.onnx.*set the precision to FP32 or Auto"):
-        model_folder.load(model_path, wanted="INT8")
+    assert model_folder.load(model_path, precision="Auto").info.precision == "FP32"
+    with pytest.raises(ModelError, match=r"has no model.int8.onnx.*set the precision to FP32 or Auto"):
+        model_folder.load(model_path, precision="INT8")
 
 
 def test_an_int8_graph_with_other_classes_is_always_rejected(folder: Path) -> None:
@@ -130,14 +130,14 @@ def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     monkeypatch.setattr(digest, "of_file", of_file)
-    assert model_folder.load(folder, wanted="INT8").info.precision == "INT8"
+    assert model_folder.load(folder, precision="INT8").info.precision == "INT8"
     assert sorted(hashed) == sorted(digest.MODEL_FILES)
 
 
 @pytest.mark.parametrize("wanted", ["FP32", "Auto"])
 def test_the_server_reports_the_precision_and_the_file_that_it_serves(folder: Path, wanted: str) -> None:
     settings = ServeSettings(model_dir=folder, memory_limit_bytes=1 << 30)
-    state, workers = serve.build(settings, model_folder.load(folder, wanted=wanted), threads=1)
+    state, workers = serve.build(settings, model_folder.load(folder, precision=wanted), threads=1)
     try:
         info = model_info(state)
         precision, graph = ("INT8", "model.int8.onnx") if wanted == "Auto" else ("FP32", "model.onnx")

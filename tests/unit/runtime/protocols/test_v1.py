@@ -124,7 +124,7 @@ async def test_tensors_are_answered_with_the_models_scores(server: Running) -> N
         (400, b'{"instances": [[1], [1, 2]]}', "different lengths"),
         (400, b'{"instances": [[1]], "signature_name": "other"}', "Unknown signature 'other'"),
         (413, b'{"instances": [' + b",".join([b'{"b64": ""}'] * 33) + b"]}", "at most 32"),
-        (415, b'{"instances": [{"b64": "eA=="}]}', "no JPEG"),
+        (415, b'{"instances": [{"b64": "eA=="}]}', "not a JPEG"),
     ],
 )
 async def test_a_bad_request_gets_a_specific_error(

@@ -270,7 +270,7 @@ async def test_a_body_without_json_is_an_image_or_tensors(server: Running) -> No
         (400, {"inputs": [{**image_input(b"x"), "data": ["a b="]}]}, "base64"),
         (400, {"inputs": [{**image_input(b"x"), "data": [7]}]}, "base64"),
         (400, {"inputs": [image_input(b"")]}, "empty"),
-        (415, {"inputs": [image_input(b"text")]}, "no JPEG"),
+        (415, {"inputs": [image_input(b"text")]}, "not a JPEG"),
         (413, {"inputs": [image_input(*[b"x"] * 33)]}, "at most 32"),
         (400, {"inputs": [{**tensor_input(blue()), "shape": [1, 3, SIZE, 1]}]}, "or flat"),
         (400, {"inputs": [tensor_input(np.zeros((1, 1, 1, 1)))]}, "[-1, 3, 32, 32]"),

@@ -108,7 +108,7 @@ def test_unreadable_pictures_are_skipped_and_reported(
 def test_the_model_folder_itself_can_be_the_output(photographs: Path, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "model")
     assert quantize(folder, photographs, folder, "--calibrate", "12") == 0
-    assert model_folder.load(folder, wanted="INT8").info.precision == "INT8"
+    assert model_folder.load(folder, precision="INT8").info.precision == "INT8"
 
 
 def _with_something_in_it(path: Path) -> Path:
