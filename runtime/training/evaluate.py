@@ -1,7 +1,7 @@
-"""Measures a model as it is served: top-1 over JPEG files, through the runtime's own stages or a running server.
+"""Measures the top-1 accuracy of a model on JPEG files, with the runtime's own stages or a running server.
 
-`python -m training.evaluate --pictures cifar10-jpeg.tar.xz` takes the bundled model; the pictures are the
-archive's test split, or a folder <class>/*.jpg. With `--url http://host:port` each file is posted instead.
+`python -m training.evaluate --pictures cifar10-jpeg.tar.xz` uses the bundled model; the pictures are the
+archive's test split, or a folder <class>/*.jpg. With `--url http://host:port` each file is posted there instead.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class ResponseError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A JPEG file and its class."""
+    """A JPEG file and its true class."""
 
     name: str
-    wanted: str
+    label: str
     jpeg: bytes
 
 
@@ -65,7 +65,7 @@ class Report:
             for name in names
         ]
         errors = [
-            f"{wanted} taken for {found}: {count}" for (wanted, found), count in self.confused.most_common(5)
+            f"{label} classified as {found}: {count}" for (label, found), count in self.confused.most_common(5)
         ]
         return [*rows, f"{'top-1':12} {self.right.total():5} of {self.total.total():5}  {self.top1:7.2%}", *errors]
 
@@ -75,12 +75,12 @@ def count(answers: Iterable[tuple[str, str]]) -> Report:
     total: Counter[str] = Counter()
     right: Counter[str] = Counter()
     confused: Counter[tuple[str, str]] = Counter()
-    for wanted, found in answers:
-        total[wanted] += 1
-        if wanted == found:
-            right[wanted] += 1
+    for label, found in answers:
+        total[label] += 1
+        if label == found:
+            right[label] += 1
         else:
-            confused[wanted, found] += 1
+            confused[label, found] += 1
     if not total:
         raise DatasetError("there are no pictures to evaluate")
     return Report(total=total, right=right, confused=confused)
@@ -90,10 +90,10 @@ def read_pictures(source: Path) -> list[Picture]:
     """The test split of an archive, or a folder's <class>/*.jpg, sorted by name."""
     if source.is_dir():
         files = sorted(path for path in source.glob("*/*") if path.suffix.lower() in {".jpg", ".jpeg"})
-        found = [Picture(name=str(path), wanted=path.parent.name, jpeg=path.read_bytes()) for path in files]
+        found = [Picture(name=str(path), label=path.parent.name, jpeg=path.read_bytes()) for path in files]
     else:
         examples = read_examples(source, "test")
-        found = [Picture(name=item.name, wanted=CLASSES[item.label], jpeg=item.jpeg) for item in examples]
+        found = [Picture(name=item.name, label=CLASSES[item.label], jpeg=item.jpeg) for item in examples]
     if not found:
         raise DatasetError(f"{source} has no <class>/*.jpg")
     return found
@@ -145,21 +145,21 @@ def _post(connection: http.client.HTTPConnection, path: str, jpeg: bytes) -> str
 def main() -> None:
     """Read the arguments, measure, print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, required=True, help="archive, or folder of <class>/*.jpg")
     parser.add_argument("--model", type=Path, default=BUNDLED, help="model folder (default: the bundled one)")
-    parser.add_argument("--precision", choices=("FP32", "INT8", "Auto"), default="FP32", help="which graph of it")
+    parser.add_argument("--precision", choices=("FP32", "INT8", "Auto"), default="FP32", help="the graph to use")
     parser.add_argument("--url", help="measure this server instead, for example http://127.0.0.1:8080")
-    parser.add_argument("--threads", type=int, default=4, help="concurrent requests")
+    parser.add_argument("--threads", type=int, default=4, help="number of concurrent requests (default: 4)")
     parser.add_argument("--sample", type=int, help="evaluate a random sample of that many pictures")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--at-least", type=float, default=0.0, help="exit with 1 if top-1 is below this, 0 to 1")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the sample (default: 0)")
+    parser.add_argument("--at-least", type=float, default=0.0, help="exit with 1 if top-1 is less, 0 to 1")
     arguments = parser.parse_args()
     pictures = sample(read_pictures(arguments.pictures), arguments.sample, arguments.seed)
     classify = from_server(arguments.url) if arguments.url else from_folder(arguments.model, arguments.precision)
     started = time.monotonic()
     with ThreadPoolExecutor(arguments.threads) as pool:
         found = list(pool.map(classify, (picture.jpeg for picture in pictures)))
-    report = count(zip((picture.wanted for picture in pictures), found, strict=True))
+    report = count(zip((picture.label for picture in pictures), found, strict=True))
     print("\n".join(report.lines()))
     print(
         f"{len(pictures)} pictures in {time.monotonic() - started:.0f} s from {arguments.url or arguments.model}"

@@ -1,10 +1,11 @@
 """Exports a training run to a model folder: `python -m training.export --run FOLDER --out FOLDER`.
 
 The graph is written node by node rather than traced: it is small, the batch norms are folded into the
-convolutions, and the same weights give the same bytes. It holds the network as it was at the end of each cycle of
-the training, a snapshot ensemble (Huang et al., 2017), and the scores are the mean of theirs. Each looks at a
-picture as it is and mirrored, and takes the mean of what the last layer but one says: for these ten classes left
-and right are the same. Weights are kept in half precision, and made single precision when the graph is loaded.
+convolutions, and the same weights give the same bytes. It contains one network for the end of each training cycle,
+a snapshot ensemble (Huang et al., 2017), and returns the mean of their scores. Each network processes the picture
+and its mirror image, and averages the features before its last layer: mirroring does not change the class of a
+picture in this data set. Weights are stored in half precision, and converted to single precision when the graph is
+loaded.
 """
 
 import argparse
@@ -63,7 +64,7 @@ class Graph:
         return name
 
     def scores(self, network: MobileNetV2, views: str, count: str) -> str:
-        """Add a network, and the mean over the views of each picture before its last layer."""
+        """Add a network that averages the features of a picture's views before its last layer."""
         value = views
         for layer in network.features:
             if isinstance(layer, InvertedResidual):
@@ -150,10 +151,10 @@ def difference(networks: Sequence[MobileNetV2], graph: bytes) -> float:
     pictures = torch.randn(64, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         views = (pictures, pictures.flip(3))
-        wanted = torch.stack([network.eval()(view) for network in networks for view in views]).mean(0).numpy()
+        expected = torch.stack([network.eval()(view) for network in networks for view in views]).mean(0).numpy()
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    (found,) = session.run(["logits"], {"input": pictures.numpy()})
-    return float(np.abs(found - wanted).max())
+    (actual,) = session.run(["logits"], {"input": pictures.numpy()})
+    return float(np.abs(actual - expected).max())
 
 
 def network_of(checkpoint: Path) -> MobileNetV2:
@@ -168,23 +169,23 @@ def main() -> None:
     """Read the arguments and write the folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--run", type=Path, required=True, help="folder of the training run, with one cycle-N.pt a cycle"
+        "--run", type=Path, required=True, help="folder of the training run, with a cycle-N.pt for each cycle"
     )
     parser.add_argument("--out", type=Path, required=True, help="the model folder")
     arguments = parser.parse_args()
     snapshots = sorted(arguments.run.glob("cycle-*.pt"))
     if not snapshots:
-        raise SystemExit(f"{arguments.run} has no cycle-1.pt: no cycle of the training has ended yet")
+        raise SystemExit(f"{arguments.run} has no cycle-1.pt: the first training cycle has not finished")
     networks = [network_of(path) for path in snapshots]
     graph = to_onnx(networks).SerializeToString(deterministic=True)
-    apart = difference(networks, graph)
-    if apart > TOLERANCE or len(graph) > MAX_BYTES:
-        raise SystemExit(f"not written: {len(graph)} bytes, logits {apart:.2g} apart from the networks'")
+    error = difference(networks, graph)
+    if error > TOLERANCE or len(graph) > MAX_BYTES:
+        raise SystemExit(f"not written: {len(graph)} bytes, and logits differ by {error:.2g} from the networks'")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "model.onnx").write_bytes(graph)
     (arguments.out / "labels.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     (arguments.out / "preprocessor_config.json").write_text(json.dumps(preprocessing(), indent=2) + "\n")
-    print(f"{arguments.out}: {len(graph)} bytes, {len(networks)} snapshots, logits {apart:.1e} apart")
+    print(f"{arguments.out}: {len(graph)} bytes, {len(networks)} snapshots, logits differ by {error:.1e} at most")
 
 
 if __name__ == "__main__":

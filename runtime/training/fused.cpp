@@ -1,8 +1,8 @@
-// Batch norm and ReLU6 in one go, forward and backward, on bfloat16 rows of channels, by one thread.
+// Batch norm and ReLU6 as one operation, forward and backward, on bfloat16 rows of channels, in one thread.
 //
-// Training a MobileNet on a CPU waits for memory: these two layers, as four passes of their own, took more than half
-// of a step. Here the forward pass reads its input twice and writes once; the backward pass reads input and gradient
-// twice and writes once, and works out again where ReLU6 was open instead of keeping its input.
+// Training a MobileNet on a CPU is limited by memory bandwidth: as four separate passes, these two layers took more
+// than half of a step. Here the forward pass reads its input twice and writes once; the backward pass reads input and
+// gradient twice and writes once, and recomputes where ReLU6 passes gradients instead of storing its input.
 
 #include <torch/extension.h>
 
@@ -13,7 +13,7 @@
 namespace {
 
 constexpr int64_t LANES = 16;
-constexpr int64_t CHUNK = 128;  // rows whose sums are kept in single precision
+constexpr int64_t CHUNK = 128;  // the number of rows that are summed in single precision
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
@@ -31,14 +31,15 @@ inline Floats load(const float* from) {
   return floats;
 }
 
-// To the nearest bfloat16, to even in the middle.
+// Rounds to the nearest bfloat16, ties to even.
 inline void store(uint16_t* to, Floats floats) {
   const Words words = reinterpret_cast<Words>(floats);
   const Halves halves = __builtin_convertvector((words + 0x7fff + ((words >> 16) & 1)) >> 16, Halves);
   std::memcpy(to, &halves, sizeof halves);
 }
 
-// The tensor as rows of a whole number of vectors: two positions to a row where the channels are 8 more than that.
+// The tensor as rows of a whole number of vectors: a row has the channels of one position, or of two positions if one
+// would end with half a vector.
 struct Rows {
   int64_t channels, width, count;
 
@@ -50,10 +51,10 @@ struct Rows {
     count = x.numel() / width;
   }
 
-  // A value for each channel, once for each place in a row.
-  std::vector<float> spread(const std::vector<double>& values) const {
+  // Repeats one value per channel for every column of a row.
+  std::vector<float> per_column(const std::vector<double>& values) const {
     std::vector<float> out(width);
-    for (int64_t place = 0; place < width; ++place) out[place] = static_cast<float>(values[place % channels]);
+    for (int64_t column = 0; column < width; ++column) out[column] = static_cast<float>(values[column % channels]);
     return out;
   }
 };
@@ -69,19 +70,20 @@ torch::Tensor tensor(const std::vector<double>& values) {
   return torch::tensor(values, torch::kDouble).to(torch::kFloat);
 }
 
-// Two sums for each channel over all rows, of what `terms(row * width + place, place, first, second)` adds.
+// Computes two sums per channel over all rows; `add_terms(row * width + column, column, one, two)` adds the terms of
+// one vector.
 template <typename Terms>
-void sums(const Rows& rows, std::vector<double>& first, std::vector<double>& second, Terms terms) {
+void sums(const Rows& rows, std::vector<double>& first, std::vector<double>& second, Terms add_terms) {
   first.assign(rows.channels, 0.0);
   second.assign(rows.channels, 0.0);
   for (int64_t begin = 0; begin < rows.count; begin += CHUNK) {
     const int64_t end = std::min(begin + CHUNK, rows.count);
-    for (int64_t place = 0; place < rows.width; place += LANES) {
+    for (int64_t column = 0; column < rows.width; column += LANES) {
       Floats one = {}, two = {};
-      for (int64_t row = begin; row < end; ++row) terms(row * rows.width + place, place, one, two);
+      for (int64_t row = begin; row < end; ++row) add_terms(row * rows.width + column, column, one, two);
       for (int64_t lane = 0; lane < LANES; ++lane) {
-        first[(place + lane) % rows.channels] += one[lane];
-        second[(place + lane) % rows.channels] += two[lane];
+        first[(column + lane) % rows.channels] += one[lane];
+        second[(column + lane) % rows.channels] += two[lane];
       }
     }
   }
@@ -89,93 +91,100 @@ void sums(const Rows& rows, std::vector<double>& first, std::vector<double>& sec
 
 }  // namespace
 
-// Output, mean and 1 / deviation of each channel; the running statistics are moved in place.
-std::vector<torch::Tensor> forward(torch::Tensor x, torch::Tensor weight, torch::Tensor bias, torch::Tensor running_mean,
-                                   torch::Tensor running_var, double momentum, double eps, bool relu) {
+// Returns the output, and mean and 1 / standard deviation of each channel; updates the running statistics in place.
+std::vector<torch::Tensor> forward(torch::Tensor x, torch::Tensor weight, torch::Tensor bias,
+                                   torch::Tensor running_mean, torch::Tensor running_var, double momentum, double eps,
+                                   bool relu) {
   const Rows rows(x);
   const uint16_t* in = bits(x);
-  std::vector<double> mean, spread;
-  sums(rows, mean, spread, [&](int64_t at, int64_t, Floats& one, Floats& two) {
+  std::vector<double> mean, sum_of_squares;
+  sums(rows, mean, sum_of_squares, [&](int64_t at, int64_t, Floats& one, Floats& two) {
     const Floats v = load(in + at);
     one += v;
     two += v * v;
   });
   const double count = static_cast<double>(x.numel() / rows.channels);
-  std::vector<double> inverse(rows.channels), scale(rows.channels), shift(rows.channels), variance(rows.channels);
-  const std::vector<double> gain = doubles(weight), offset = doubles(bias);
+  std::vector<double> inverse_deviation(rows.channels), variance(rows.channels);
+  std::vector<double> scale(rows.channels), shift(rows.channels);
+  const std::vector<double> weights = doubles(weight), biases = doubles(bias);
   for (int64_t c = 0; c < rows.channels; ++c) {
     mean[c] /= count;
-    const double biased = std::max(spread[c] / count - mean[c] * mean[c], 0.0);
+    const double biased = std::max(sum_of_squares[c] / count - mean[c] * mean[c], 0.0);
     variance[c] = biased * count / (count - 1);
-    inverse[c] = 1 / std::sqrt(biased + eps);
-    scale[c] = gain[c] * inverse[c];
-    shift[c] = offset[c] - mean[c] * scale[c];
+    inverse_deviation[c] = 1 / std::sqrt(biased + eps);
+    scale[c] = weights[c] * inverse_deviation[c];
+    shift[c] = biases[c] - mean[c] * scale[c];
   }
   running_mean.lerp_(tensor(mean), momentum);
   running_var.lerp_(tensor(variance), momentum);
 
   torch::Tensor y = torch::empty_like(x);
   uint16_t* out = reinterpret_cast<uint16_t*>(y.data_ptr<at::BFloat16>());
-  const std::vector<float> scales = rows.spread(scale), shifts = rows.spread(shift);
+  const std::vector<float> scales = rows.per_column(scale), shifts = rows.per_column(shift);
   const Floats zero = {}, six = zero + 6.0f;
   for (int64_t row = 0; row < rows.count; ++row) {
-    for (int64_t place = 0; place < rows.width; place += LANES) {
-      Floats v = load(in + row * rows.width + place) * load(&scales[place]) + load(&shifts[place]);
+    for (int64_t column = 0; column < rows.width; column += LANES) {
+      Floats v = load(in + row * rows.width + column) * load(&scales[column]) + load(&shifts[column]);
       if (relu) {
         v = v > zero ? v : zero;
         v = v < six ? v : six;
       }
-      store(out + row * rows.width + place, v);
+      store(out + row * rows.width + column, v);
     }
   }
-  return {y, tensor(mean), tensor(inverse)};
+  return {y, tensor(mean), tensor(inverse_deviation)};
 }
 
-// Gradients of input, weight and bias.
-std::vector<torch::Tensor> backward(torch::Tensor grad, torch::Tensor x, torch::Tensor mean, torch::Tensor inverse,
-                                    torch::Tensor weight, torch::Tensor bias, bool relu) {
+// Returns the gradients of input, weight and bias.
+std::vector<torch::Tensor> backward(torch::Tensor grad, torch::Tensor x, torch::Tensor mean,
+                                    torch::Tensor inverse_deviation, torch::Tensor weight, torch::Tensor bias,
+                                    bool relu) {
   grad = grad.to(torch::kBFloat16).contiguous(torch::MemoryFormat::ChannelsLast);
   const Rows rows(x);
-  const uint16_t *in = bits(x), *gradient = bits(grad);
-  const std::vector<double> centre = doubles(mean), steep = doubles(inverse), gain = doubles(weight), offset = doubles(bias);
+  const uint16_t *in = bits(x), *output_gradient = bits(grad);
+  const std::vector<double> means = doubles(mean), inverse_deviations = doubles(inverse_deviation);
+  const std::vector<double> weights = doubles(weight), biases = doubles(bias);
   std::vector<double> scale(rows.channels), shift(rows.channels);
   for (int64_t c = 0; c < rows.channels; ++c) {
-    scale[c] = gain[c] * steep[c];
-    shift[c] = offset[c] - centre[c] * scale[c];
+    scale[c] = weights[c] * inverse_deviations[c];
+    shift[c] = biases[c] - means[c] * scale[c];
   }
-  const std::vector<float> scales = rows.spread(scale), shifts = rows.spread(shift);
+  const std::vector<float> scales = rows.per_column(scale), shifts = rows.per_column(shift);
   const Floats zero = {}, six = zero + 6.0f;
-  const auto passed = [&](int64_t at, int64_t place, Floats v) {
-    const Floats g = load(gradient + at);
+  const auto gradient_after_relu = [&](int64_t at, int64_t column, Floats v) {
+    const Floats g = load(output_gradient + at);
     if (!relu) return g;
-    const Floats y = v * load(&scales[place]) + load(&shifts[place]);
+    const Floats y = v * load(&scales[column]) + load(&shifts[column]);
     return y > zero ? (y < six ? g : zero) : zero;
   };
 
-  std::vector<double> total, product;
-  sums(rows, total, product, [&](int64_t at, int64_t place, Floats& one, Floats& two) {
-    const Floats v = load(in + at), g = passed(at, place, v);
+  std::vector<double> bias_gradient, weight_gradient;
+  sums(rows, bias_gradient, weight_gradient, [&](int64_t at, int64_t column, Floats& one, Floats& two) {
+    const Floats v = load(in + at), g = gradient_after_relu(at, column, v);
     one += g;
     two += g * v;
   });
   const double count = static_cast<double>(x.numel() / rows.channels);
-  std::vector<double> along(rows.channels), rest(rows.channels);
+  std::vector<double> input_factor(rows.channels), constant_term(rows.channels);
   for (int64_t c = 0; c < rows.channels; ++c) {
-    product[c] = (product[c] - centre[c] * total[c]) * steep[c];  // the weight's gradient
-    along[c] = -scale[c] * steep[c] * product[c] / count;
-    rest[c] = -scale[c] * total[c] / count - along[c] * centre[c];
+    // weight_gradient is the sum of gradient times input until here.
+    weight_gradient[c] = (weight_gradient[c] - means[c] * bias_gradient[c]) * inverse_deviations[c];
+    input_factor[c] = -scale[c] * inverse_deviations[c] * weight_gradient[c] / count;
+    constant_term[c] = -scale[c] * bias_gradient[c] / count - input_factor[c] * means[c];
   }
   torch::Tensor result = torch::empty_like(x);
   uint16_t* out = reinterpret_cast<uint16_t*>(result.data_ptr<at::BFloat16>());
-  const std::vector<float> alongs = rows.spread(along), rests = rows.spread(rest);
+  const std::vector<float> input_factors = rows.per_column(input_factor);
+  const std::vector<float> constant_terms = rows.per_column(constant_term);
   for (int64_t row = 0; row < rows.count; ++row) {
-    for (int64_t place = 0; place < rows.width; place += LANES) {
-      const int64_t at = row * rows.width + place;
+    for (int64_t column = 0; column < rows.width; column += LANES) {
+      const int64_t at = row * rows.width + column;
       const Floats v = load(in + at);
-      store(out + at, passed(at, place, v) * load(&scales[place]) + v * load(&alongs[place]) + load(&rests[place]));
+      store(out + at, gradient_after_relu(at, column, v) * load(&scales[column]) + v * load(&input_factors[column]) +
+                          load(&constant_terms[column]));
     }
   }
-  return {result, tensor(product), tensor(total)};
+  return {result, tensor(weight_gradient), tensor(bias_gradient)};
 }
 
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {

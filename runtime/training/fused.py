@@ -13,7 +13,7 @@ FLAGS = ["-O3", "-march=native", "-ffast-math", "-std=c++20"]
 
 @cache
 def compiled() -> Any:
-    """The compiled module; a first call takes about a minute, later ones find it in torch's cache."""
+    """The compiled module; the first call takes about a minute, later ones use torch's cache."""
     return cpp_extension.load(
         "imageclassifier_fused", [str(Path(__file__).with_name("fused.cpp"))], extra_cflags=FLAGS
     )
@@ -52,23 +52,23 @@ def check() -> None:
         for _ in range(2)
     )
     found: list[list[Tensor]] = []
-    for own in (True, False):
+    for use_fused in (True, False):
         norm = nn.BatchNorm2d(24)
         nn.init.constant_(norm.weight, 3.0)
-        seen = (pictures if own else pictures.float()).clone().requires_grad_()
-        out = norm_relu6(norm, seen, relu=True) if own else nn.functional.relu6(norm(seen))
+        given = (pictures if use_fused else pictures.float()).clone().requires_grad_()
+        out = norm_relu6(norm, given, relu=True) if use_fused else nn.functional.relu6(norm(given))
         out.backward(gradient.to(out.dtype))
-        assert seen.grad is not None
+        assert given.grad is not None
         assert norm.weight.grad is not None
         assert norm.bias.grad is not None
         found.append(
-            [out.detach().float(), seen.grad.float(), norm.weight.grad, norm.bias.grad, *_statistics(norm)]
+            [out.detach().float(), given.grad.float(), norm.weight.grad, norm.bias.grad, *_statistics(norm)]
         )
     names = ("output", "input's gradient", "weight's gradient", "bias's gradient", "mean", "variance")
     for name, ours, theirs in zip(names, *found, strict=True):
-        apart = float((ours - theirs).abs().max() / theirs.abs().max())
-        if not apart < 0.01:
-            raise RuntimeError(f"fused.cpp's {name} differs by {apart:.1%} from torch's own: do not train with it")
+        error = float((ours - theirs).abs().max() / theirs.abs().max())
+        if not error < 0.01:
+            raise RuntimeError(f"fused.cpp's {name} differs by {error:.1%} from torch's own: do not train with it")
 
 
 def _statistics(norm: nn.BatchNorm2d) -> list[Tensor]:

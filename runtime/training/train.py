@@ -1,6 +1,6 @@
 """Trains the bundled model from scratch: `python -m training.train --data cifar10-jpeg.tar.xz --out build`.
 
-Several single-threaded processes each work on a part of every batch and average their gradients: on a busy
+Several single-threaded processes each handle a part of every batch and average their gradients: on a busy
 machine that is faster and steadier than threads that wait for each other after every layer. The result
 depends on the seed and on the number of processes, on nothing that is measured.
 """
@@ -75,7 +75,7 @@ class Recipe:
 
 
 def rate_at(cycle: Cycle, progress: float, *, warmup: float) -> float:
-    """The learning rate after this part (0 to 1) of a cycle: linearly up, then linearly down to 0."""
+    """The learning rate at this share (0 to 1) of a cycle: a linear warm-up, then linear decay to 0."""
     if progress < warmup:
         return cycle.peak_rate * (0.05 + 0.95 * progress / warmup)
     return cycle.peak_rate * (1 - progress) / (1 - warmup)
@@ -117,15 +117,15 @@ class Trainer:
             self.network(pictures), labels, label_smoothing=self.recipe.label_smoothing
         )
         loss.backward()
-        shared_mean([p.grad for p in self.network.parameters() if p.grad is not None])
+        average_over_processes([p.grad for p in self.network.parameters() if p.grad is not None])
         self.optimiser.step()
         return float(loss.item())
 
-    def follow(self, step: int) -> None:
+    def update_average(self, step: int) -> None:
         """Update the running average of the weights; faster at the start of training."""
         decay = min(self.recipe.average_decay, (1 + step) / (10 + step)) ** self.recipe.average_every
         with torch.no_grad():
-            for kept, now in zip(floats(self.average), floats(self.network), strict=True):
+            for kept, now in zip(float_tensors(self.average), float_tensors(self.network), strict=True):
                 kept.lerp_(now, 1 - decay)
 
     def epoch(self, number: int, pixels: Tensor, labels: Tensor) -> float:
@@ -149,14 +149,14 @@ class Trainer:
             rate = rate_at(cycle, (within + step / steps) / cycle.epochs, warmup=recipe.warmup)
             total += self.step(pictures, labels[rows], rate=rate)
             if done % recipe.average_every == 0:
-                self.follow(done)
+                self.update_average(done)
             if self.rank == 0 and (step + 1) % 50 == 0:
                 pace = (time.monotonic() - started) / (step + 1)
                 say(
                     f"epoch {number + 1}/{recipe.epochs} step {step + 1}/{steps} {pace * 1000:.0f} ms/step "
                     f"loss {total / (step + 1):.3f} epoch ends in {pace * (steps - step - 1):.0f} s"
                 )
-        shared_mean([*self.network.buffers(), *self.average.buffers()])
+        average_over_processes([*self.network.buffers(), *self.average.buffers()])
         return total / steps
 
     def top1(self, pictures: Tensor, labels: Tensor) -> float:
@@ -164,8 +164,8 @@ class Trainer:
         self.average.eval()
         with torch.inference_mode():
             right = sum(
-                int((self.average(part).argmax(1) == wanted).sum())
-                for part, wanted in zip(pictures.split(250), labels.split(250), strict=True)
+                int((self.average(part).argmax(1) == expected).sum())
+                for part, expected in zip(pictures.split(250), labels.split(250), strict=True)
             )
         return right / len(labels)
 
@@ -191,12 +191,12 @@ class Trainer:
         return int(state["epochs_done"])
 
 
-def floats(network: nn.Module) -> list[Tensor]:
+def float_tensors(network: nn.Module) -> list[Tensor]:
     """Weights and running statistics, without the counters."""
     return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
 
 
-def shared_mean(tensors: list[Tensor]) -> None:
+def average_over_processes(tensors: list[Tensor]) -> None:
     """Replace the tensors by their mean over all processes."""
     tensors = [tensor for tensor in tensors if tensor.is_floating_point()]
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -211,7 +211,7 @@ def say(line: str) -> None:
     print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
-def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor]) -> None:
+def train_process(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor]) -> None:
     """Train in one process."""
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
@@ -229,12 +229,12 @@ def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor
             if number + 1 in recipe.cycle_ends:
                 trainer.save(out / f"cycle-{recipe.cycle_ends.index(number + 1) + 1}.pt", epochs_done=number + 1)
             # Only for the log: nothing depends on it, and the last epoch's weights are exported.
-            score = trainer.top1(data["glance_pixels"], data["glance_labels"])
+            score = trainer.top1(data["monitor_pixels"], data["monitor_labels"])
             took = time.monotonic() - started
             left = took * (recipe.epochs - number - 1)
             say(
                 f"epoch {number + 1}/{recipe.epochs} done in {took:.0f} s, loss {loss:.3f}, "
-                f"glance top-1 {score:.4f}, about {left / 60:.0f} min left at this pace"
+                f"top-1 on a part of the test pictures {score:.4f}, about {left / 60:.0f} min left at this pace"
             )
         torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -243,12 +243,12 @@ def work(rank: int, recipe: Recipe, last: int, out: Path, data: dict[str, Tensor
 def load(archive: Path) -> dict[str, Tensor]:
     """The training pictures, padded, and a fifth of the test pictures to monitor progress."""
     pixels, labels = decoded(read_examples(archive, "train"))
-    glance_pixels, glance_labels = decoded(read_examples(archive, "test")[::5])
+    monitor_pixels, monitor_labels = decoded(read_examples(archive, "test")[::5])
     data = {
         "train_pixels": augment.padded(torch.from_numpy(pixels)),
         "train_labels": torch.from_numpy(labels),
-        "glance_pixels": augment.normalised(torch.from_numpy(glance_pixels).permute(0, 3, 1, 2)),
-        "glance_labels": torch.from_numpy(glance_labels),
+        "monitor_pixels": augment.normalised(torch.from_numpy(monitor_pixels).permute(0, 3, 1, 2)),
+        "monitor_labels": torch.from_numpy(monitor_labels),
     }
     return {name: tensor.share_memory_() for name, tensor in data.items()}
 
@@ -271,7 +271,7 @@ def main() -> None:
     data = load(arguments.data)
     say(f"training on {len(data['train_labels'])} pictures: {recipe}")
     last = min(arguments.stop_after or recipe.epochs, recipe.epochs)
-    torch.multiprocessing.spawn(work, args=(recipe, last, out, data), nprocs=recipe.processes)
+    torch.multiprocessing.spawn(train_process, args=(recipe, last, out, data), nprocs=recipe.processes)
 
 
 if __name__ == "__main__":

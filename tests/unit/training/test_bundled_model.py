@@ -83,7 +83,7 @@ def measured(request: pytest.FixtureRequest) -> tuple[str, float]:
     pictures, classify = read_pictures(ARCHIVE), from_folder(BUNDLED, request.param)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(classify, (picture.jpeg for picture in pictures)))
-    return request.param, 100 * count(zip((picture.wanted for picture in pictures), found, strict=True)).top1
+    return request.param, 100 * count(zip((picture.label for picture in pictures), found, strict=True)).top1
 
 
 @pytest.mark.timeout(600)  # 10,000 pictures on a busy machine

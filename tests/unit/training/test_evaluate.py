@@ -12,7 +12,7 @@ from training.evaluate import Picture, ResponseError, count, from_server, read_p
 
 
 def pictures(number: int) -> list[Picture]:
-    return [Picture(name=str(index), wanted="cat", jpeg=b"") for index in range(number)]
+    return [Picture(name=str(index), label="cat", jpeg=b"") for index in range(number)]
 
 
 def test_correct_results_are_counted_for_each_class() -> None:
@@ -27,7 +27,7 @@ def test_the_report_has_classes_total_and_confusions() -> None:
     lines = count([("cat", "cat"), ("cat", "dog")]).lines()
     assert lines[0].split() == ["cat", "1", "of", "2", "50.00%"]
     assert lines[1].split() == ["top-1", "1", "of", "2", "50.00%"]
-    assert lines[2] == "cat taken for dog: 1"
+    assert lines[2] == "cat classified as dog: 1"
 
 
 def test_a_class_without_a_correct_result_has_its_line() -> None:
@@ -51,7 +51,7 @@ def test_a_folder_of_classes_is_read_in_the_order_of_its_names(tmp_path: Path) -
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     found = read_pictures(tmp_path)
-    assert [(item.wanted, item.jpeg) for item in found] == [
+    assert [(item.label, item.jpeg) for item in found] == [
         ("cat", b"cat/1.jpg"),
         ("dog", b"dog/1.JPEG"),
         ("dog", b"dog/2.jpg"),
