@@ -1,1 +1,1 @@
-"""Tries to make a real server respond wrongly or exceed its memory limit."""
+"""Stress tests: try to make a real server respond incorrectly or exceed its memory limit."""

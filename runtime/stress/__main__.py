@@ -2,8 +2,8 @@
 
     python -m runtime.stress [--count 20000] [--seed 1] [--first 0] [--keep FOLDER] [--rounds 1] [--memory-mib 512]
 
-Needs root and a writable cgroup hierarchy. The two are `runtime.stress.limited` and `runtime.stress.fuzz`, each
-with more options.
+Needs root and a writable cgroup hierarchy. The tests are `runtime.stress.limited` and `runtime.stress.fuzz`; each
+has more options.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OPTIONS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run both; the exit status is 1 if one of them failed."""
+    """Run both tests; the exit status is 1 if one of them failed."""
     parser = argparse.ArgumentParser(
         prog="python -m runtime.stress",
         description=__doc__,
@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--count", type=int, default=20_000, help="number of mutated images (default: 20000)")
     add("--seed", type=int, default=1, help="image N of a seed always has the same bytes (default: 1)")
-    add("--first", type=int, default=0, help="the number of the first mutated image (default: 0)")
-    add("--keep", type=Path, metavar="FOLDER", help="write mutated images with a wrong response there")
-    add("--rounds", type=int, default=1, help="how often each client sends each of the worst images (default: 1)")
-    add("--memory-mib", type=int, default=512, help="the memory limit (default: 512)")
+    add("--first", type=int, default=0, help="number of the first mutated image (default: 0)")
+    add("--keep", type=Path, metavar="FOLDER", help="folder for mutated images with an incorrect response")
+    add("--rounds", type=int, default=1, help="times that a client sends each of the worst images (default: 1)")
+    add("--memory-mib", type=int, default=512, help="memory limit of the server in MiB (default: 512)")
     options = parser.parse_args(arguments)
     statuses = {name: _run(name, options) for name in _OPTIONS}
     print()
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, options: argparse.Namespace) -> int:
-    """Run one in a separate process: both fork, which is only safe before any thread runs."""
+    """Run one test in a separate process: both fork, which is only safe before any thread runs."""
     say(f"=== {name}")
     given = [(option, getattr(options, option)) for option in _OPTIONS[name]]
     flags = [f"--{option.replace('_', '-')}={value}" for option, value in given if value is not None]

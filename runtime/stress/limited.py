@@ -2,8 +2,8 @@
 
     python -m runtime.stress.limited --memory-mib 512 --cpus 0.5 [--model FOLDER] [--rounds 2]
 
-Needs root and a writable cgroup hierarchy (version 1 or 2). Exit status 1 where an answer is neither right for its
-image nor a 503 with Retry-After, where the process ends, or where the kernel had to kill.
+Needs root and a writable cgroup hierarchy (version 1 or 2). The exit status is 1 if a response is neither correct
+for its image nor a 503 with Retry-After, if the server exits, or if a process is OOM-killed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _MIB = 1 << 20
 _START_SECONDS = 60
 
 
-class Group:
-    """One cgroup with a memory limit and a CPU quota, on either version."""
+class Cgroup:
+    """A cgroup with a memory limit and a CPU quota, version 1 or 2."""
 
     def __init__(self, name: str, memory: int, cpus: float) -> None:
         self.unified = (_ROOT / "cgroup.controllers").exists()
@@ -51,7 +51,7 @@ class Group:
             self._write(1, "cpu.cfs_quota_us", quota)
 
     def join(self) -> None:
-        """Move the calling process in; for use between fork and exec."""
+        """Move the calling process into the cgroup; called between fork and exec."""
         for folder in self._folders:
             (folder / "cgroup.procs").write_text(str(os.getpid()))
 
@@ -61,16 +61,16 @@ class Group:
         if self.unified:
             events = dict(line.split() for line in (memory / "memory.events").read_text().splitlines())
             peak = int((memory / "memory.peak").read_text()) if (memory / "memory.peak").exists() else 0
-            return {"peak": peak, "limit_met": int(events["max"]), "killed": int(events["oom_kill"])}
+            return {"peak": peak, "limit_reached": int(events["max"]), "killed": int(events["oom_kill"])}
         control = dict(line.split() for line in (memory / "memory.oom_control").read_text().splitlines())
         return {
             "peak": int((memory / "memory.max_usage_in_bytes").read_text()),
-            "limit_met": int((memory / "memory.failcnt").read_text()),
+            "limit_reached": int((memory / "memory.failcnt").read_text()),
             "killed": int(control.get("oom_kill", 0)),
         }
 
     def remove(self) -> None:
-        """Remove the group once its processes have exited."""
+        """Remove the cgroup once its processes have exited."""
         for folder in self._folders:
             for _ in range(50):
                 with contextlib.suppress(OSError):
@@ -85,9 +85,9 @@ class Group:
 
 @contextlib.contextmanager
 def server(
-    group: Group, model: Path | None, extra: dict[str, str]
+    group: Cgroup, model: Path | None, extra: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run `imageclassifier serve` in the group, and yield the process and its port once it is ready."""
+    """Run `imageclassifier serve` in the cgroup, and yield the process and its port once it is ready."""
     log_read, log_write = os.pipe()
     env = {**os.environ, "IMAGECLASSIFIER_PORT": "0", "IMAGECLASSIFIER_HOST": "127.0.0.1", **extra}
     if model is not None:
@@ -148,15 +148,15 @@ def post(port: int, case: Case) -> tuple[int, bool, float]:
         connection.close()
 
 
-def send_all(port: int, wanted: list[Case], *, clients: int, rounds: int) -> list[tuple[Case, int, bool, float]]:
-    """Send every case `rounds` times from every client, concurrently, each starting with another case."""
+def send_all(port: int, to_send: list[Case], *, clients: int, rounds: int) -> list[tuple[Case, int, bool, float]]:
+    """Send every case `rounds` times from every client concurrently; each client starts with a different case."""
     results: list[tuple[Case, int, bool, float]] = []
     barrier = threading.Barrier(clients)
 
     def client(number: int) -> None:
         barrier.wait()
-        for step in range(len(wanted) * rounds):
-            case = wanted[(number + step) % len(wanted)]
+        for step in range(len(to_send) * rounds):
+            case = to_send[(number + step) % len(to_send)]
             results.append((case, *post(port, case)))
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
@@ -187,28 +187,29 @@ def judge(name: str, results: list[tuple[Case, int, bool, float]]) -> bool:
     ]
     slowest = max(seconds for *_, seconds in results)
     print(
-        f"  {name}: {len(results)} answers {dict(counts)}, slowest {slowest:.1f} s, {len(wrong)} wrong {wrong[:5]}"
+        f"  {name}: {len(results)} responses {dict(counts)}, slowest {slowest:.1f} s, "
+        f"{len(wrong)} incorrect {wrong[:5]}"
     )
     by_case: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     for case, status, _, _ in results:
         by_case[case.name][status] += 1
     if name == "largest":
-        print("   ", {case.removeprefix("largest-"): dict(seen) for case, seen in by_case.items()})
+        print("   ", {case.removeprefix("largest-"): dict(statuses) for case, statuses in by_case.items()})
     return not wrong
 
 
 def main() -> int:
     """Send the largest and the small cases and print a report."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--memory-mib", type=int, default=512)
-    parser.add_argument("--cpus", type=float, default=0.5)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--pixels", type=int, default=25_000_000)
-    parser.add_argument("--bytes", type=int, default=10 * _MIB)
-    parser.add_argument("--model", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory-mib", type=int, default=512, help="memory limit in MiB (default: 512)")
+    parser.add_argument("--cpus", type=float, default=0.5, help="CPU limit (default: 0.5)")
+    parser.add_argument("--clients", type=int, default=64, help="clients for the largest images (default: 64)")
+    parser.add_argument("--rounds", type=int, default=1, help="times that a client sends each image (default: 1)")
+    parser.add_argument("--pixels", type=int, default=25_000_000, help="the server's limit of pixels")
+    parser.add_argument("--bytes", type=int, default=10 * _MIB, help="the server's limit of bytes per image")
+    parser.add_argument("--model", type=Path, help="model folder (if not set: the bundled model)")
     options = parser.parse_args()
-    group = Group(f"imageclassifier-stress-{os.getpid()}", options.memory_mib * _MIB, options.cpus)
+    group = Cgroup(f"imageclassifier-stress-{os.getpid()}", options.memory_mib * _MIB, options.cpus)
     extra = {
         "IMAGECLASSIFIER_MAX_IMAGE_PIXELS": str(options.pixels),
         "IMAGECLASSIFIER_MAX_IMAGE_BYTES": str(options.bytes),
@@ -222,18 +223,19 @@ def main() -> int:
     try:
         with server(group, options.model, extra) as (process, port):
             print("  after start", {key: value for key, value in group.report().items() if key == "peak"})
-            for name, wanted in (("largest", big), ("largest, padded", padded), ("small", small)):
+            for name, to_send in (("largest", big), ("largest, padded", padded), ("small", small)):
                 clients = options.clients if name != "small" else 8
-                good &= judge(name, send_all(port, wanted, clients=clients, rounds=options.rounds))
-                seen = group.report()
+                good &= judge(name, send_all(port, to_send, clients=clients, rounds=options.rounds))
+                usage = group.report()
                 print(
-                    f"    peak {seen['peak'] / _MIB:.0f} MiB, limit met {seen['limit_met']}, "
-                    f"killed {seen['killed']}"
+                    f"    peak {usage['peak'] / _MIB:.0f} MiB, limit reached {usage['limit_reached']}, "
+                    f"killed {usage['killed']}"
                 )
             good &= process.poll() is None and group.report()["killed"] == 0
-            slow = sorted(_liveness)
+            times = sorted(_liveness)
             print(
-                f"  liveness: {len(slow)} answers, median {slow[len(slow) // 2]:.3f} s, slowest {slow[-1]:.3f} s"
+                f"  liveness: {len(times)} responses, median {times[len(times) // 2]:.3f} s, "
+                f"slowest {times[-1]:.3f} s"
             )
     finally:
         group.remove()
