@@ -68,7 +68,7 @@ def _bench(command: argparse.Namespace, work: Path) -> measure.Bench:
     if options.cpus:
         os.sched_setaffinity(0, options.cpus)
     prepared = workload.prepare(
-        work, model=command.model, photographs=command.photographs, wanted=options.precisions
+        work, model=command.model, photographs=command.photographs, precisions=options.precisions
     )
     for precision in options.precisions:
         if precision not in prepared.precisions:
@@ -156,7 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--starts", type=_positive, metavar="N", help="starts of each server (default: 5)")
     add("--memory-seconds", type=_seconds, metavar="S", help="load before memory is read (default: 10)")
     add("--memory-curve", type=_positive, metavar="REQUESTS", help="also measure memory over that many requests")
-    add("--body", choices=("form", "raw"), help="request body for our server (default: form, as for the baseline)")
+    add(
+        "--body",
+        choices=("form", "raw"),
+        help="request body for our server; the baseline always gets a form (default: form)",
+    )
     add(
         "--baseline",
         dest="baseline_style",
@@ -177,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=_OUT,
         metavar="FOLDER",
-        help="folder of results.json and results.png (build/bench)",
+        help="folder for results.json and results.png (default: build/bench)",
     )
     add("--report", type=Path, metavar="FILE", help="measure nothing, show this results.json")
     add("--assert", dest="judge", action="store_true", help="check the bars; exit status 1 if one is missed")

@@ -1,4 +1,4 @@
-"""The bars that a run must pass, and which ones it missed by how much."""
+"""The bars that a run must pass, and by how much it missed them."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The baseline: a classifier with FastAPI as in tutorials, correct and with all defaults.
+"""The baseline: a classifier with FastAPI as written in tutorials, correct, with default settings.
 
     BENCH_MODEL_DIR=FOLDER uvicorn runtime.bench.baseline:app
 
-`UploadFile`, Pillow to open, convert, resize and crop, NumPy to normalise, one ONNX Runtime session, one uvicorn
-worker. Tutorials write the endpoint with `async def` or with `def`; both exist here; the faster one is compared.
-Nothing in it is slow on purpose, and it uses nothing of `imageclassifier_runtime`.
+It uses `UploadFile`, Pillow to open, convert, resize and crop, NumPy to normalise, one ONNX Runtime session and
+one uvicorn worker. Tutorials write the endpoint with `async def` or with `def`; this module has both, and the
+faster one is compared. Nothing in it is slow on purpose, and it does not use `imageclassifier_runtime`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _REST_SECONDS = 1.0
 # Timeout of a portion of the curve, which ends after a number of responses.
 _PORTION_SECONDS = 600.0
 _GRACE_SECONDS = 180.0
-# The third-party imports of our server and of the baseline.
+# The third-party imports of our server and of the baseline, for the time of a bare import.
 SERVER_IMPORTS = (
     *("onnxruntime", "numpy", "PIL.Image", "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin"),
     *("PIL.PngImagePlugin", "PIL.WebPImagePlugin", "prometheus_client", "fastapi", "starlette.responses"),
@@ -190,12 +190,12 @@ class Bench:
                 continue
             served = running[target].get("/api/v1/model/info").get("precision")
             if served != target.precision:
-                raise BenchError(f"the server was asked for {target.precision} but serves {served}")
+                raise BenchError(f"the server was configured for {target.precision} but serves {served}")
             same = sum(one == other for one, other in zip(answers, expected, strict=True))
             self.results.agreements.append(
                 Agreement(target=target.name, precision=target.precision, same=same, pictures=len(expected))
             )
-            say(f"{target.name} {target.precision} gives {same} of {len(expected)} pictures the baseline's class")
+            say(f"{target.name} {target.precision}: {same} of {len(expected)} pictures have the baseline's class")
 
     def _curve(self, precision: str) -> None:
         """Measure one server's memory over many requests, while no other runs."""

@@ -2,7 +2,7 @@
 
     python -m runtime.bench.model OUT [FILE_OR_FOLDER]
 
-So the baseline reads the same two files, and the source folder is unchanged.
+The baseline then reads the same labels and preprocessing, and the source folder is unchanged.
 """
 
 from __future__ import annotations

@@ -31,15 +31,15 @@ def choose(photographs: Path, out: Path) -> int:
     return count
 
 
-def make(out: Path, count: int = GENERATED) -> int:
-    """Write pictures that cost as much to decode as photographs: soft shapes and fine grain, about 100 KB each."""
+def generate(out: Path, count: int = GENERATED) -> int:
+    """Write pictures that take as long to decode as photographs: soft shapes and fine grain, 100 KB each."""
     random = np.random.default_rng(0)
     for number in range(count):
         coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         shapes = Image.fromarray(coarse).resize(SIZE, Image.Resampling.BICUBIC)
         grain = Image.fromarray(random.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8))
         grain = grain.filter(ImageFilter.GaussianBlur(0.8))
-        Image.blend(shapes, grain, 0.3).save(out / f"made-{number:03}.jpg", quality=92)
+        Image.blend(shapes, grain, 0.3).save(out / f"generated-{number:03}.jpg", quality=92)
     return count
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = choose(options.photographs, options.out) if options.photographs else 0
     kind = "photographs" if chosen else "generated pictures"
-    count = chosen or make(options.out)
+    count = chosen or generate(options.out)
     size = sum(file.stat().st_size for file in options.out.glob("*.jpg")) // count
     print(json.dumps({"kind": kind, "count": count, "width": SIZE[0], "height": SIZE[1], "mean_bytes": size}))
 

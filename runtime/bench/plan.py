@@ -1,4 +1,4 @@
-"""What a run is made of: its options, and the order of its slices."""
+"""The plan of a run: its options, targets, and the order of its slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAIN_CLIENTS = 50
 
 
 class Target(NamedTuple):
-    """One of the things that are compared."""
+    """A server, or the in-process limit, with one precision."""
 
     name: str
     precision: str
@@ -19,7 +19,7 @@ class Target(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to measure. Times in seconds, without the warm-up; empty CPU sets mean all that there are."""
+    """The options of a run. Times in seconds, without the warm-up; an empty CPU set means all CPUs."""
 
     precisions: tuple[str, ...] = ("FP32", "INT8")
     clients: tuple[int, ...] = (1, 8, 50, 200)
@@ -36,7 +36,7 @@ class Options:
     generator_cpus: tuple[int, ...] = ()
 
     def estimate(self, precisions: int) -> float:
-        """Return about how many seconds the run will take."""
+        """Return the estimated duration of the run in seconds."""
         slices = len(self.clients) * self.rounds * (2 * precisions + 1)
         alone = (precisions + 1) * (4 * self.starts + self.memory_seconds)
         curve = precisions * self.memory_curve / 200
@@ -50,10 +50,10 @@ def targets(precisions: tuple[str, ...]) -> list[Target]:
 
 
 def order(all_targets: list[Target], number: int) -> list[Target]:
-    """Return the order of round `number`: each begins elsewhere, and every other one runs backwards.
+    """Return the order of targets in round `number`: rotated in every round, and reversed in every other one.
 
-    So none always follows the same other, and a machine that slows down slows all of them alike.
+    So no target always follows the same other one, and a machine that becomes slower affects all targets equally.
     """
     start = number % len(all_targets)
-    turned = all_targets[start:] + all_targets[:start]
-    return turned[::-1] if number % 2 else turned
+    rotated = all_targets[start:] + all_targets[:start]
+    return rotated[::-1] if number % 2 else rotated

@@ -10,7 +10,7 @@ from runtime.bench.errors import BenchError
 
 
 class Memory(NamedTuple):
-    """In bytes. `pss` divides shared pages among their processes, `rss` counts them in full."""
+    """Bytes of memory; `pss` divides shared pages among their processes, `rss` counts them in full."""
 
     pss: int
     rss: int
@@ -41,12 +41,12 @@ def parse_smaps_rollup(text: str) -> Memory:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU seconds that a process has used; raises BenchError if it is gone."""
+    """Return the CPU seconds that a process has used; raises BenchError if it has exited."""
     return parse_stat(_read(pid, "stat"), ticks_per_second=os.sysconf("SC_CLK_TCK"))
 
 
 def memory(pid: int) -> Memory:
-    """Return the memory of a process now; raises BenchError if it is gone or cannot be read."""
+    """Return the memory of a process now; raises BenchError if it has exited or cannot be read."""
     return parse_smaps_rollup(_read(pid, "smaps_rollup"))
 
 

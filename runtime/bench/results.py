@@ -18,7 +18,7 @@ LIMIT, SERVER, BASELINE = "limit", "server", "baseline"
 class Slice:
     """One target under one load for some seconds. Latencies in milliseconds, only of status 200.
 
-    `cpu_seconds` is the target's own, `generator_cpu_seconds` that of the load generator beside it.
+    `cpu_seconds` is the CPU time of the target, `generator_cpu_seconds` that of the load generator.
     """
 
     target: str

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
-_ASK_SECONDS = 120.0
+_RESPONSE_SECONDS = 120.0
 # The log line of our server and the null server, or uvicorn's.
 _PORT = re.compile(r'"Serving".*"port": ?(\d+)|running on http://127\.0\.0\.1:(\d+)')
 
@@ -127,7 +127,7 @@ class Server:
     def _document(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ASK_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_RESPONSE_SECONDS)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

@@ -63,7 +63,7 @@ def requests(path: str, pictures: Path, *, form: bool) -> list[bytes]:
 def parse_head(data: bytes | bytearray) -> Head | None:
     """Parse the response head at the start of `data`, or return None if it is incomplete.
 
-    The body need not be there. Raises ResponseError for what this client does not take.
+    The body may be missing. Raises ResponseError for responses that this client does not support.
     """
     end = data.find(_END)
     if end < 0:

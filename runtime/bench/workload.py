@@ -1,4 +1,4 @@
-"""The workload of a run: its own copies of a complete model folder and of a folder of JPEG files."""
+"""Prepares the workload of a run: a complete copy of a model folder, and a folder of JPEG files."""
 
 from __future__ import annotations
 
@@ -47,19 +47,22 @@ class Workload:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options for another model and other photographs."""
-    model_help = "model folder or ONNX file (default: ImageNet's, or the bundled)"
+    model_help = "model folder or ONNX file (if not set: ImageNet's MobileNetV2, or else the bundled model)"
     parser.add_argument("--model", type=Path, metavar="PATH", help=model_help)
     parser.add_argument(
-        "--photographs", type=Path, metavar="FOLDER", help="folder whose 500x375 JPEG files are sent"
+        "--photographs",
+        type=Path,
+        metavar="FOLDER",
+        help="folder with photographs, of which the 500x375 JPEG files are sent",
     )
 
 
-def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted: tuple[str, ...]) -> Workload:
-    """Fill `work` and return what is there; raises BenchError.
+def prepare(work: Path, *, model: Path | None, photographs: Path | None, precisions: tuple[str, ...]) -> Workload:
+    """Write the workload to the folder `work` and return it; raises BenchError.
 
-    Without a model: ImageNet's MobileNetV2 where the shared files are, else the bundled model. Without
-    photographs: ImageNet's where they are, else pictures made here. A precision that the folder does not hold is
-    left out.
+    The default model is ImageNet's MobileNetV2 if the shared files exist, else the bundled model. The default
+    photographs are ImageNet's if they exist, else generated pictures. Precisions that the model folder does not
+    have are skipped.
     """
     source = model or (IMAGENET_MODEL if IMAGENET_MODEL.is_file() else None)
     name = run_module(
@@ -76,14 +79,14 @@ def prepare(work: Path, *, model: Path | None, photographs: Path | None, wanted:
         [str(pictures), *(["--photographs", str(photographs)] if photographs else [])],
         seconds=_SECONDS,
     )
-    held = tuple(precision for precision in wanted if (folder / GRAPHS[precision]).is_file())
-    if not held:
-        raise BenchError(f"{source or 'the bundled model'} has none of {', '.join(wanted)}")
-    return Workload(folder=folder, pictures=pictures, precisions=held, model=name, picture_facts=facts)
+    available = tuple(precision for precision in precisions if (folder / GRAPHS[precision]).is_file())
+    if not available:
+        raise BenchError(f"{source or 'the bundled model'} has none of {', '.join(precisions)}")
+    return Workload(folder=folder, pictures=pictures, precisions=available, model=name, picture_facts=facts)
 
 
 def copy_folder(source: Path, folder: Path) -> None:
-    """Copy the files of a model folder, or a bare graph as its `model.onnx`; raises BenchError."""
+    """Copy the files of a model folder, or a single ONNX file as `model.onnx`; raises BenchError."""
     folder.mkdir(parents=True)
     if source.is_file():
         shutil.copy(source, folder / GRAPHS["FP32"])

@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(command: argparse.Namespace, work: Path) -> int:
     prepared = workload.prepare(
-        work, model=command.model, photographs=command.photographs, wanted=(command.precision,)
+        work, model=command.model, photographs=command.photographs, precisions=(command.precision,)
     )
     photographs = _photographs(command.photographs, prepared, left_out=_names(command.leave_out))
     (work / "logs").mkdir()

@@ -149,7 +149,7 @@ def _report(command: argparse.Namespace, found: Sequence[Hits]) -> int:
 
 def _measure(command: argparse.Namespace, work: Path) -> list[Hits]:
     prepared = workload.prepare(
-        work, model=command.model, photographs=command.photographs, wanted=(command.precision,)
+        work, model=command.model, photographs=command.photographs, precisions=(command.precision,)
     )
     write_images(prepared.pictures, work)
     (work / "logs").mkdir()

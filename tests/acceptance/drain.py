@@ -172,7 +172,7 @@ def _report(command: argparse.Namespace, found: Sequence[DrainRun]) -> int:
 
 def _measure(command: argparse.Namespace, work: Path) -> list[DrainRun]:
     prepared = workload.prepare(
-        work, model=command.model, photographs=command.photographs, wanted=("FP32", "INT8")
+        work, model=command.model, photographs=command.photographs, precisions=("FP32", "INT8")
     )
     (work / "logs").mkdir()
     say(prepared.describe())

@@ -18,7 +18,7 @@ def test_every_protocol_returns_the_classes_of_the_simple_pipeline(
     monkeypatch.delitem(sys.modules, "runtime.bench.baseline", raising=False)
     folder = tmp_path / "generated"
     folder.mkdir()
-    pictures.make(folder, count=3)
+    pictures.generate(folder, count=3)
     arguments = [*small_workload(tmp_path), "--photographs", str(folder)]
     assert agreement.main([*arguments, "--assert"]) == 0
     rows = capsys.readouterr().out.split("same class as the simple pipeline")[1].splitlines()

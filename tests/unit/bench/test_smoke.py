@@ -111,7 +111,7 @@ def test_generated_pictures_are_reproducible_and_as_large_as_photographs(tmp_pat
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
-        assert pictures.make(folder, 2) == 2
+        assert pictures.generate(folder, 2) == 2
     files = sorted(one.iterdir())
     assert [file.read_bytes() for file in files] == [(two / file.name).read_bytes() for file in files]
     assert all(50_000 < file.stat().st_size < 250_000 for file in files)
