@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from imageclassifier_runtime.auth.key_files import KeyFiles
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.settings.commands import ServeSettings
     from imageclassifier_runtime.telemetry.metrics import Metrics
     from imageclassifier_runtime.telemetry.tracing import Tracing
+
+Phase = Literal["ok", "starting", "draining"]
 
 
 @dataclasses.dataclass
@@ -30,7 +32,7 @@ class Lifecycle:
         return self.ready and not self.draining
 
     @property
-    def state(self) -> str:
+    def state(self) -> Phase:
         """Return the state as one word."""
         if self.stopping or self.draining:
             return "draining"

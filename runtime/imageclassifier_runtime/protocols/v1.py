@@ -44,11 +44,11 @@ class PredictProtocol:
 
     def add_routes(self, add: AddRoute) -> None:
         """Register every path but `/`, KServe's liveness, which also serves the page: see `front`."""
-        add("/v1/models", self.models, **v1_schemas.models())
+        add("/v1/models", self.models, **v1_schemas.MODELS)
         for path in ("/v1/models/{name}", "/v1/models/{name}/versions/{version}"):
-            add(f"{path}:predict", self.predict, "POST", **v1_schemas.predict(path, self._signature))
-            add(f"{path}/metadata", self.metadata, **v1_schemas.metadata(path))
-            add(path, self.status, **v1_schemas.status(path))
+            add(f"{path}:predict", self.predict, "POST", **v1_schemas.predict(self._signature))
+            add(f"{path}/metadata", self.metadata, **v1_schemas.METADATA)
+            add(path, self.status, **v1_schemas.STATUS)
 
     async def models(self, _: Request) -> Response:
         """List the model."""

@@ -16,7 +16,7 @@ from imageclassifier_runtime.protocols.native import Classify
 from imageclassifier_runtime.protocols.routes import DirectDispatch, route_registrar
 from imageclassifier_runtime.protocols.schemas import native as native_schemas
 from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
-from imageclassifier_runtime.protocols.schemas.security import secured
+from imageclassifier_runtime.protocols.schemas.document import complete
 from imageclassifier_runtime.protocols.v1 import PredictProtocol
 from imageclassifier_runtime.protocols.v2.endpoints import InferenceProtocol
 from imageclassifier_runtime.request.paths import API, protocol_of
@@ -50,7 +50,7 @@ def create_app(state: ServerState) -> ASGIApp:
     _add_api(add, state)
     InferenceProtocol(state).add_routes(add)
     PredictProtocol(state).add_routes(add)
-    add("/", Front().root, **v1_schemas.live())
+    add("/", Front().root, **v1_schemas.LIVE)
     _add_pages(app, state)
     _add_error_handlers(app)
     return ObservabilityMiddleware(with_authentication(DirectDispatch(app, direct), state), state)
@@ -69,10 +69,10 @@ def _add_api(add: AddRoute, state: ServerState) -> None:
     classify = Classify(state)
     add(f"{API}/classify", classify.one, "POST", **native_schemas.classify(state.settings))
     add(f"{API}/classify/batch", classify.batch, "POST", **native_schemas.classify_batch(state))
-    add(f"{API}/health", ready, **native_schemas.health("Summary of the server's health"))
-    add(f"{API}/health/ready", ready, **native_schemas.health("Whether this server accepts requests"))
-    add(f"{API}/health/live", live, **native_schemas.live())
-    add(f"{API}/model/info", info, **native_schemas.model_info())
+    add(f"{API}/health", ready, **native_schemas.HEALTH)
+    add(f"{API}/health/ready", ready, **native_schemas.READY)
+    add(f"{API}/health/live", live, **native_schemas.LIVE)
+    add(f"{API}/model/info", info, **native_schemas.MODEL_INFO)
 
 
 def _add_pages(app: FastAPI, state: ServerState) -> None:
@@ -82,7 +82,7 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
     @functools.cache
     def openapi() -> dict[str, Any]:
         keys, rates = state.keys is not None, state.settings.rate_limit is not None
-        return secured(app.openapi(), keys=keys, rates=rates)
+        return complete(app.openapi(), keys=keys, rates=rates)
 
     @functools.cache
     def page() -> str:

@@ -40,9 +40,9 @@ _EXAMPLES = {
 
 def render(document: dict[str, Any]) -> str:
     """Return the page for an OpenAPI document."""
-    info = document["info"]
+    info, schemas = document["info"], document["components"]["schemas"]
     sections = [
-        _operation(path, method, operation)
+        _operation(path, method, operation, schemas)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
@@ -56,7 +56,7 @@ def render(document: dict[str, Any]) -> str:
     )
 
 
-def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+def _operation(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
     parts = [
         (
             f'<h2><span class="m">{method.upper()}</span> <code>{escape(path)}</code> '
@@ -82,7 +82,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
     parts.append(f"<table><tr><th>Status</th><th>When</th><th>Type</th></tr>{rows}</table>")
     good = operation["responses"].get("200", {}).get("content", {}).get("application/json")
     if good:
-        example = json.dumps(_sample(good["schema"]), indent=2, ensure_ascii=False)
+        example = json.dumps(_sample(good["schema"], schemas), indent=2, ensure_ascii=False)
         parts.append(f"<details><summary>Example response</summary><pre>{escape(example)}</pre></details>")
     return "".join(parts)
 
@@ -102,15 +102,24 @@ def _range(schema: dict[str, Any]) -> str:
     return text
 
 
-def _sample(schema: dict[str, Any]) -> object:
-    match schema.get("type"):
-        case "object":
-            return {name: _sample(part) for name, part in schema.get("properties", {}).items()}
-        case "array":
-            return [_sample(schema["items"])]
-        case "integer":
+def _sample(schema: dict[str, Any], schemas: dict[str, Any]) -> object:
+    """Return an example; of several alternatives it is the first."""
+    match schema:
+        case {"$ref": reference}:
+            return _sample(schemas[reference.rpartition("/")[2]], schemas)
+        case {"anyOf": [first, *_]}:
+            return _sample(first, schemas)
+        case {"const": value} | {"enum": [value, *_]}:
+            return value
+        case {"type": "object"}:
+            return {name: _sample(part, schemas) for name, part in schema.get("properties", {}).items()}
+        case {"type": "array"}:
+            return [_sample(schema["items"], schemas)]
+        case {"type": "integer"}:
             return 0
-        case "number":
+        case {"type": "number"}:
             return 0.0
+        case {"type": "boolean"}:
+            return True
         case _:
-            return schema.get("enum", ["…"])[0]
+            return "…"

@@ -1,1 +1,1 @@
-"""What the OpenAPI document says about each route."""
+"""What the OpenAPI document says about each route, with a model of each response."""

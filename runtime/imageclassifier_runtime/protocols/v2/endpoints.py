@@ -43,15 +43,15 @@ class InferenceProtocol:
 
     def add_routes(self, add: AddRoute) -> None:
         """Register every path."""
-        add("/v2", self.server, **v2_schemas.server())
-        add("/v2/health/live", self.live, **v2_schemas.live())
-        add("/v2/health/ready", self.ready, **v2_schemas.ready())
-        add("/v2/models", self.models, **v2_schemas.models())
+        add("/v2", self.server, **v2_schemas.SERVER)
+        add("/v2/health/live", self.live, **v2_schemas.LIVE)
+        add("/v2/health/ready", self.ready, **v2_schemas.READY)
+        add("/v2/models", self.models, **v2_schemas.MODELS)
         for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-            add(path, self.model, **v2_schemas.model(path))
-            add(f"{path}/ready", self.model_ready, **v2_schemas.model_ready(path))
-            add(f"{path}/infer", self.infer, "POST", **v2_schemas.infer(path, self._signature))
-        add("/v2/repository/index", self.index, "POST", **v2_schemas.index())
+            add(path, self.model, **v2_schemas.MODEL)
+            add(f"{path}/ready", self.model_ready, **v2_schemas.MODEL_READY)
+            add(f"{path}/infer", self.infer, "POST", **v2_schemas.infer(self._signature))
+        add("/v2/repository/index", self.index, "POST", **v2_schemas.INDEX)
         for action in ("load", "unload"):
             add(f"/v2/repository/models/{{name}}/{action}", self.refuse, "POST", **v2_schemas.refused(action))
 

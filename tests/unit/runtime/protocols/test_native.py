@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,7 +243,7 @@ async def test_the_openapi_document_has_every_protocol_with_its_path_parameters(
         named = {item["name"] for item in paths[path][method].get("parameters", []) if item["in"] == "path"}
         assert named == {name for name in ("name", "version") if f"{{{name}}}" in path}
     answers = paths["/v2/models/{name}/infer"]["post"]["responses"]
-    assert list(answers["400"]["content"]["application/json"]["schema"]["properties"]) == ["error"]
+    assert answers["400"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
     identities = [operation["operationId"] for methods in paths.values() for operation in methods.values()]
     assert len(set(identities)) == len(identities)
 
@@ -253,3 +255,13 @@ async def test_the_docs_page_loads_no_external_resources(server: Running) -> Non
     assert CLASSIFY in response.text
     assert "src=" not in response.text
     assert "https://" not in response.text
+
+
+async def test_the_docs_page_has_example_responses(server: Running) -> None:
+    page = html.unescape((await server.client.get("/docs")).text)
+    examples = [json.loads(text) for text in re.findall(r"response</summary><pre>(.*?)</pre>", page, re.DOTALL)]
+    assert {"status": "ok", "model": "…", "waiting": 0, "running": 0} in examples
+    assert {"name": "…", "ready": True} in examples
+    prediction = {"class_id": 0, "class_name": "…", "probability": 0.0}
+    model = {"name": "…", "sha256": "…"}
+    assert {"predictions": [prediction], "timings_ms": {}, "model": model} in examples
