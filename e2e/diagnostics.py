@@ -36,6 +36,6 @@ def dump(kube: Kube, namespace: str) -> str:
 
 def _run(kube: Kube, *command: str) -> str:
     try:
-        return kube.kubectl(*command, seconds=30)
+        return kube.kubectl(*command, timeout_seconds=30)
     except KubectlError as error:
         return str(error)

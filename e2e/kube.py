@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from e2e.cluster.api import Api, reject_warning
+from e2e.cluster.api import Api, raise_warning
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.kubectl import KUBECTL, KubectlError, kubectl_output
+from e2e.cluster.kubectl import KUBECTL, KubectlError, run_kubectl
 from e2e.waiting import WaitTimeoutError, until
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Kube(Api):
         socket: Path,
         http: httpx.Client,
         *,
-        on_warning: Callable[[str], None] = reject_warning,
+        on_warning: Callable[[str], None] = raise_warning,
     ) -> None:
         super().__init__(http, on_warning=on_warning)
         self.target = target
@@ -45,11 +45,11 @@ class Kube(Api):
         """The kubectl command line, with explicit kubeconfig and context."""
         return kubectl_command(self.target, *arguments)
 
-    def kubectl(self, *arguments: str, stdin: str | bytes | None = None, seconds: float = 120) -> str:
-        """Run kubectl and return its output. Raises KubectlError."""
+    def kubectl(self, *arguments: str, stdin: str | bytes | None = None, timeout_seconds: float = 120) -> str:
+        """Run kubectl and return its stdout. Raises KubectlError."""
         options = _options(self.target)
-        return kubectl_output(
-            arguments, options=options, stdin=stdin, seconds=seconds, on_warning=self._on_warning
+        return run_kubectl(
+            arguments, options=options, stdin=stdin, timeout_seconds=timeout_seconds, on_warning=self._on_warning
         )
 
     def apply(self, *manifests: Mapping[str, Any]) -> str:
@@ -68,7 +68,7 @@ def _options(target: Target) -> tuple[str, str]:
 
 
 @contextmanager
-def open_kube(target: Target, *, on_warning: Callable[[str], None] = reject_warning) -> Iterator[Kube]:
+def open_kube(target: Target, *, on_warning: Callable[[str], None] = raise_warning) -> Iterator[Kube]:
     """Connect to a cluster through `kubectl proxy`, which authenticates, on a socket private to this user."""
     with tempfile.TemporaryDirectory(prefix="imageclassifier-e2e-") as folder:
         socket = Path(folder) / "api.sock"
@@ -80,7 +80,7 @@ def open_kube(target: Target, *, on_warning: Callable[[str], None] = reject_warn
                     command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=_environment()
                 )
             except OSError as error:
-                raise KubectlError(f"{KUBECTL} could not be started ({error}): run make setup") from error
+                raise KubectlError(f"{KUBECTL} could not be started ({error}): run `make setup`") from error
         transport = httpx.HTTPTransport(uds=str(socket))
         http = httpx.Client(base_url="http://localhost", transport=transport, timeout=30, trust_env=False)
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2e.cluster import program_images
 from e2e.cluster.errors import ClusterError
-from e2e.cluster.kubectl import KubectlError, kubectl_output
+from e2e.cluster.kubectl import KubectlError, run_kubectl
 from tools.steps import say
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def install(state: Path, kubeconfig: Path) -> None:
 def _apply(kubeconfig: Path, folder: Path) -> None:
     arguments = ("apply", "--server-side", "-k", str(folder))
     try:
-        kubectl_output(arguments, options=[f"--kubeconfig={kubeconfig}"], seconds=60, on_warning=say)
+        run_kubectl(arguments, options=[f"--kubeconfig={kubeconfig}"], timeout_seconds=60, on_warning=say)
     except KubectlError as error:
         raise ClusterError(f"could not install {folder.name}: {error}") from error
 

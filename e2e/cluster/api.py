@@ -52,7 +52,7 @@ def path_of(plural: str, *, namespace: str | None = None, name: str | None = Non
     return f"/{_GROUPS[plural]}/{inside}{plural}{f'/{name}' if name else ''}"
 
 
-def reject_warning(text: str) -> None:
+def raise_warning(text: str) -> None:
     """Raise a warning as an error."""
     raise ServerWarningError(text)
 
@@ -63,7 +63,7 @@ class Api:
     `on_warning` is called with the text of each warning of the API server.
     """
 
-    def __init__(self, http: httpx.Client, *, on_warning: Callable[[str], None] = reject_warning) -> None:
+    def __init__(self, http: httpx.Client, *, on_warning: Callable[[str], None] = raise_warning) -> None:
         self._http = http
         self._on_warning = on_warning
         http.event_hooks = {"response": [self._report_warnings]}

@@ -15,7 +15,7 @@ from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.warnings import LOGGED
 
 from e2e.cluster.controlplane import free_ports
-from e2e.cluster.kubectl import KubectlError, kubectl_output
+from e2e.cluster.kubectl import KubectlError, run_kubectl
 from tools.paths import REPOSITORY
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Api:
     def run(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return what it printed. Raises KubectlError, ServerWarningError."""
         namespace = [f"--namespace={self.namespace}"] if self.namespace else []
-        return kubectl_output(
-            arguments, options=[f"--kubeconfig={self.kubeconfig}", *namespace], stdin=stdin, seconds=60
+        return run_kubectl(
+            arguments, options=[f"--kubeconfig={self.kubeconfig}", *namespace], stdin=stdin, timeout_seconds=60
         )
 
     def apply(self, manifest: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from e2e.cluster import kubectl as module
 from e2e.cluster.api import ServerWarningError, WatchError
-from e2e.cluster.kubectl import KubectlError, kubectl_output
+from e2e.cluster.kubectl import KubectlError, run_kubectl
 from e2e.kube import Kube
 from e2e.target import target_from
 
@@ -34,26 +34,26 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 def test_kubectls_output_is_returned(kubectl: Callable[[str], None]) -> None:
     kubectl('echo "$*"; echo "error: none" >&2')
-    assert kubectl_output(["get", "ic"], options=["--context=a"]) == "--context=a get ic\n"
+    assert run_kubectl(["get", "ic"], options=["--context=a"]) == "--context=a get ic\n"
 
 
 def test_a_warning_from_kubectl_is_an_error(kubectl: Callable[[str], None]) -> None:
     kubectl('echo found; echo "Warning: v1 Endpoints is deprecated in v1.33+" >&2')
     with pytest.raises(ServerWarningError, match="kubectl get endpoints: Warning: v1 Endpoints is deprecated"):
-        kubectl_output(["get", "endpoints"], options=[])
+        run_kubectl(["get", "endpoints"], options=[])
 
 
 def test_a_warning_handler_can_accept_warnings(kubectl: Callable[[str], None]) -> None:
     kubectl('echo found; echo "Warning: unpinned image" >&2')
     warned: list[str] = []
-    assert kubectl_output(["get", "ic"], options=[], on_warning=warned.append) == "found\n"
+    assert run_kubectl(["get", "ic"], options=[], on_warning=warned.append) == "found\n"
     assert warned == ["kubectl get ic: Warning: unpinned image"]
 
 
 def test_the_error_for_a_failure_of_kubectl_has_its_message(kubectl: Callable[[str], None]) -> None:
     kubectl('echo "not found" >&2; exit 1')
     with pytest.raises(KubectlError, match="not found"):
-        kubectl_output(["get", "ic"], options=[])
+        run_kubectl(["get", "ic"], options=[])
 
 
 def _kube(response: httpx.Response) -> Kube:
