@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Kube(Api):
-    """A connected cluster, created by `open_kube`. Thread-safe.
+    """A client of one cluster, created by `open_kube`. Thread-safe.
 
     `on_warning` is called with the text of each warning of the API server or of kubectl.
     """

@@ -31,14 +31,16 @@ class ReadyReplicas:
 
 
 @contextmanager
-def watch_ready_replicas(kube: Kube, name: str, *, namespace: str, seconds: int = 300) -> Iterator[ReadyReplicas]:
+def watch_ready_replicas(
+    kube: Kube, name: str, *, namespace: str, timeout_seconds: int = 300
+) -> Iterator[ReadyReplicas]:
     """Watch a Deployment while the block runs; unlike polling, a watch misses no state."""
     ready, first, stop = ReadyReplicas(), threading.Event(), threading.Event()
     errors: list[Exception] = []
 
     def follow() -> None:
         try:
-            for live in kube.watch("deployments", namespace=namespace, name=name, seconds=seconds):
+            for live in kube.watch("deployments", namespace=namespace, name=name, timeout_seconds=timeout_seconds):
                 ready.counts.append((elapsed(), (live.get("status") or {}).get("readyReplicas", 0)))
                 first.set()
                 if stop.is_set():

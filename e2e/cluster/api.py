@@ -1,4 +1,4 @@
-"""A client of the API server, for the local cluster, the scenarios and the measurements."""
+"""A client for the Kubernetes API, used by the local cluster, the scenarios and the measurements."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Object = dict[str, Any]
+"""A Kubernetes object or another JSON object, as parsed from JSON."""
 
-_CORE = ("namespaces", "pods", "events", "nodes", "configmaps")
-_GROUPS = {
-    "imageclassifiers": "apis/imageclassifier.dev/v1alpha1",
-    "replicasets": "apis/apps/v1",
-    "customresourcedefinitions": "apis/apiextensions.k8s.io/v1",
-    **dict.fromkeys(_CORE, "api/v1"),
-    **{child.resource.plural: child.resource.path()[1:].rpartition("/")[0] for child in CHILDREN},
+_CORE_RESOURCES = ("namespaces", "pods", "events", "nodes", "configmaps")
+_CHILD_RESOURCES = tuple(child.resource for child in CHILDREN)
+_GROUP_VERSION_PATHS = {
+    "imageclassifiers": "/apis/imageclassifier.dev/v1alpha1",
+    "replicasets": "/apis/apps/v1",
+    "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
+    **dict.fromkeys(_CORE_RESOURCES, "/api/v1"),
+    **{resource.plural: resource.path().removesuffix(f"/{resource.plural}") for resource in _CHILD_RESOURCES},
 }
+"""The URL path of each resource's API group and version, by plural resource name."""
 
 
 class ApiError(ClusterError):
-    """The API server rejected a request, or was unreachable: then `code` is 0."""
+    """The API server rejected a request (`code` is the HTTP status), or was unreachable (`code` is 0)."""
 
     def __init__(self, method: str, path: str, code: int, message: str) -> None:
         super().__init__(f"{method} {path}: {f'{code} ' if code else ''}{message}")
@@ -39,28 +42,34 @@ class ApiError(ClusterError):
 
 
 class ServerWarningError(ClusterError):
-    """The API server or kubectl sent a warning, for example about a deprecated API, which no test may use."""
+    """The API server or kubectl sent a warning, for example about a deprecated API; tests must cause none."""
 
 
 class WatchError(ClusterError):
-    """The API server closed a watch with an error; the text is its own."""
+    """The API server sent an ERROR event in a watch; the message contains its text."""
 
 
-def path_of(plural: str, *, namespace: str | None = None, name: str | None = None) -> str:
-    """The URL path of a collection, or of one object in it."""
-    inside = f"namespaces/{namespace}/" if namespace else ""
-    return f"/{_GROUPS[plural]}/{inside}{plural}{f'/{name}' if name else ''}"
+def url_path(plural: str, *, namespace: str | None = None, name: str | None = None) -> str:
+    """The URL path of a resource's collection, or of one object in it."""
+    parts = [_GROUP_VERSION_PATHS[plural]]
+    if namespace:
+        parts += ["namespaces", namespace]
+    parts.append(plural)
+    if name:
+        parts.append(name)
+    return "/".join(parts)
 
 
 def raise_warning(text: str) -> None:
-    """Raise a warning as an error."""
+    """Raise ServerWarningError with the text of a warning."""
     raise ServerWarningError(text)
 
 
 class Api:
-    """A connection to an API server, by an HTTP client that authenticates. Thread-safe.
+    """A client of one API server. Thread-safe.
 
-    `on_warning` is called with the text of each warning of the API server.
+    `http` sends the requests: it has the server's URL and authenticates. `on_warning` is called with the text of
+    each warning that the API server sends.
     """
 
     def __init__(self, http: httpx.Client, *, on_warning: Callable[[str], None] = raise_warning) -> None:
@@ -80,12 +89,12 @@ class Api:
             return False
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> Object:
-        """One request to the API server; a PATCH is a merge patch. Raises ApiError."""
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        """Send one request and return the JSON object in the response. Raises ApiError."""
+        content_type = "application/merge-patch+json" if method == "PATCH" else "application/json"
         content = None if body is None else json.dumps(body)
         try:
             response = self._http.request(
-                method, path, content=content, headers={"Content-Type": kind}, params=query
+                method, path, content=content, headers={"Content-Type": content_type}, params=query
             )
         except httpx.TransportError as error:
             raise ApiError(method, path, 0, str(error) or type(error).__name__) from error
@@ -95,46 +104,53 @@ class Api:
         return result
 
     def get(self, plural: str, name: str, *, namespace: str | None = None) -> Object | None:
-        """One object, or None if it (or its kind) does not exist."""
+        """One object; None if it does not exist, or if the cluster does not have its resource."""
         try:
-            return self.request("GET", path_of(plural, namespace=namespace, name=name))
+            return self.request("GET", url_path(plural, namespace=namespace, name=name))
         except ApiError as error:
             if error.code == httpx.codes.NOT_FOUND:
                 return None
             raise
 
     def list(self, plural: str, *, namespace: str | None = None, selector: str = "") -> list[Object]:
-        """The objects of a kind; empty if the kind does not exist."""
-        path = path_of(plural, namespace=namespace)
+        """The objects of a resource; empty if the cluster does not have the resource."""
+        path = url_path(plural, namespace=namespace)
         try:
-            found: list[Object] = self.request("GET", path, labelSelector=selector)["items"]
+            items: list[Object] = self.request("GET", path, labelSelector=selector)["items"]
         except ApiError as error:
             if error.code == httpx.codes.NOT_FOUND:
                 return []
             raise
-        return found
+        return items
 
     def create(self, plural: str, body: Mapping[str, Any], *, namespace: str | None = None) -> Object:
         """Create one object."""
-        return self.request("POST", path_of(plural, namespace=namespace), body)
+        return self.request("POST", url_path(plural, namespace=namespace), body)
 
     def patch(self, plural: str, name: str, body: Mapping[str, Any], *, namespace: str | None = None) -> Object:
         """Apply a merge patch to one object."""
-        return self.request("PATCH", path_of(plural, namespace=namespace, name=name), body)
+        return self.request("PATCH", url_path(plural, namespace=namespace, name=name), body)
 
     def delete(self, plural: str, name: str, *, namespace: str | None = None) -> None:
-        """Delete one object, and its dependents in the background; ignores one that does not exist."""
+        """Delete one object if it exists. Kubernetes deletes its dependents in the background."""
         try:
-            self.request("DELETE", path_of(plural, namespace=namespace, name=name))
+            self.request("DELETE", url_path(plural, namespace=namespace, name=name))
         except ApiError as error:
             if error.code != httpx.codes.NOT_FOUND:
                 raise
 
-    def watch(self, plural: str, *, namespace: str, name: str, seconds: int) -> Iterator[Object]:
-        """Every state of one object from now on, until the server closes the stream. Raises WatchError."""
-        query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(seconds)}
-        path = path_of(plural, namespace=namespace)
-        with self._http.stream("GET", path, params=query, timeout=seconds + 10) as response:
+    def watch(self, plural: str, *, namespace: str, name: str, timeout_seconds: int) -> Iterator[Object]:
+        """Yield the current state of one object, then each later state. Raises WatchError.
+
+        The API server ends the watch after `timeout_seconds`.
+        """
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={name}",
+            "timeoutSeconds": str(timeout_seconds),
+        }
+        path = url_path(plural, namespace=namespace)
+        with self._http.stream("GET", path, params=query, timeout=timeout_seconds + 10) as response:
             response.raise_for_status()
             for line in response.iter_lines():
                 event: Object = json.loads(line)
@@ -154,12 +170,13 @@ def _message(response: httpx.Response) -> str:
 def connect(kubeconfig: Path, *, on_warning: Callable[[str], None] = say) -> Api:
     """Return a client for a kubeconfig as `pki.write_kubeconfig` writes it: one server, one client certificate.
 
-    It need not be closed: each request opens a new connection.
+    By default it prints warnings. It keeps no connection open, so the caller does not have to close it.
     """
     config = json.loads(kubeconfig.read_text())
     cluster = config["clusters"][0]["cluster"]
     user = config["users"][0]["user"]
     tls = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    # Python can load a client certificate only from a file.
     with tempfile.NamedTemporaryFile() as file:
         file.write(base64.b64decode(user["client-certificate-data"]))
         file.write(base64.b64decode(user["client-key-data"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from e2e.cluster.api import ApiError, connect, path_of
+from e2e.cluster.api import ApiError, connect, url_path
 from tools.steps import say
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def delete_pods(kubeconfig: Path, *, seconds: float) -> None:
                 return
             waiting = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
             for namespace in {pod["metadata"]["namespace"] for pod in waiting}:
-                api.request("DELETE", path_of("pods", namespace=namespace), gracePeriodSeconds="1")
+                api.request("DELETE", url_path("pods", namespace=namespace), gracePeriodSeconds="1")
             time.sleep(0.2)
     except ApiError as error:
         say(f"  could not delete the pods ({error}); killing them")

@@ -57,7 +57,8 @@ def test_pods_scale_with_the_load_and_every_request_succeeds(
     _wait_measured(kube, namespace)
     endpoint = wait_endpoint(kube, "pets", namespace=namespace)
 
-    with watch_ready_replicas(kube, "pets", namespace=namespace, seconds=_UP_SECONDS + _DOWN_SECONDS) as ready:
+    timeout_seconds = _UP_SECONDS + _DOWN_SECONDS
+    with watch_ready_replicas(kube, "pets", namespace=namespace, timeout_seconds=timeout_seconds) as ready:
         began = elapsed()
         with steady(endpoint, photograph, per_second=_PER_SECOND) as report:
             until(

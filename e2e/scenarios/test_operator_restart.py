@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.classifiers import manifest, pods, wait_for, wait_ready
-from e2e.cluster.api import path_of
+from e2e.cluster.api import url_path
 from e2e.install import NAMESPACE, wait_operator
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_an_operator_killed_during_a_rollout_finishes_it(kube: Kube, namespace: 
         probe=lambda live: live["status"].get("observedGeneration") == live["metadata"]["generation"],
     )
     # Not with kubectl, whose warning would fail the scenario.
-    kube.request("DELETE", path_of("pods", namespace=NAMESPACE), {"gracePeriodSeconds": 0})
+    kube.request("DELETE", url_path("pods", namespace=NAMESPACE), {"gracePeriodSeconds": 0})
     # One more change while no operator runs.
     kube.patch("imageclassifiers", "pets", {"spec": {"replicas": 1}}, namespace=namespace)
     wait_operator(kube)

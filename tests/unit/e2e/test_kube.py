@@ -71,7 +71,7 @@ def test_an_error_event_in_a_watch_is_not_returned_as_the_object() -> None:
     status = {"kind": "Status", "code": 410, "message": "too old resource version"}
     lines = [{"type": "ADDED", "object": {"kind": "Pod"}}, {"type": "ERROR", "object": status}]
     kube = _kube(httpx.Response(200, text="\n".join(json.dumps(line) for line in lines)))
-    states = kube.watch("pods", namespace="n", name="a", seconds=1)
+    states = kube.watch("pods", namespace="n", name="a", timeout_seconds=1)
     assert next(states) == {"kind": "Pod"}
     with pytest.raises(WatchError, match="watch of pods a: too old resource version"):
         next(states)
