@@ -51,16 +51,16 @@ def lines_since(log: Path, since: LogPosition) -> Iterator[str]:
 
 
 def count(lines: Iterable[str]) -> Counter[RequestKey]:
-    """Requests by user, verb and resource. A watch, which is logged at its start and at its end, counts once."""
-    counted: Counter[RequestKey] = Counter()
+    """The number of requests by user, verb and resource; a watch counts once, though it has two log lines."""
+    counts: Counter[RequestKey] = Counter()
     seen: set[str] = set()
     for line in lines:
         event = json.loads(line)
         if event["auditID"] in seen:
             continue
         seen.add(event["auditID"])
-        counted[_request_key(event)] += 1
-    return counted
+        counts[_request_key(event)] += 1
+    return counts
 
 
 def _request_key(event: dict[str, object]) -> RequestKey:
@@ -74,10 +74,9 @@ def _request_key(event: dict[str, object]) -> RequestKey:
     return RequestKey(str(user.get("username", "")), str(event.get("verb", "")), resource)
 
 
-def writes(counted: Counter[RequestKey], user: str) -> Counter[RequestKey]:
+def writes(counts: Counter[RequestKey], user: str) -> Counter[RequestKey]:
     """The write requests of one user."""
-    found = {key: number for key, number in counted.items() if key.user == user and key.verb in WRITES}
-    return Counter(found)
+    return Counter({key: number for key, number in counts.items() if key.user == user and key.verb in WRITES})
 
 
 def deprecated(lines: Iterable[str]) -> Counter[RequestKey]:
@@ -89,7 +88,7 @@ def _is_deprecated(line: str) -> bool:
     return bool((json.loads(line).get("annotations") or {}).get(_DEPRECATED) == "true")
 
 
-def table(counted: Counter[RequestKey]) -> str:
-    """All counts as text, one a line, sorted by user."""
-    rows = [(number, *key) for key, number in sorted(counted.items(), key=lambda item: (item[0], item[1]))]
+def table(counts: Counter[RequestKey]) -> str:
+    """All counts as text, one on each line, sorted by user."""
+    rows = [(number, *key) for key, number in sorted(counts.items(), key=lambda item: (item[0], item[1]))]
     return "\n".join(f"{number:6}  {user:60}  {verb:8}  {resource}" for number, user, verb, resource in rows)

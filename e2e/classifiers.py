@@ -168,7 +168,7 @@ def classify(client: httpx.Client, image: bytes, *, top_k: int = 5, kind: str = 
 
 
 def wait_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_k: int = 5) -> Object:
-    """Retry until the response is a 200; returns its body. Connections are refused until a pod is ready."""
+    """Retry until the response has status 200; returns its body. Connections are refused until a pod is ready."""
     last = ""
 
     def responded() -> Object | None:
@@ -184,7 +184,7 @@ def wait_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_
 
     with endpoint.client(seconds=5) as client:
         return until(
-            responded, seconds=seconds, what=f"a 200 from {endpoint.url}", every=0.05, describe=lambda: last
+            responded, seconds=seconds, what=f"status 200 from {endpoint.url}", every=0.05, describe=lambda: last
         )
 
 

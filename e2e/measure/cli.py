@@ -1,4 +1,4 @@
-"""Measures one figure in a running cluster with the operator installed, such as after the demo."""
+"""Measures one figure of the README in a running cluster with the operator, for example after the demo."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import httpx
 from e2e import audit
 from e2e.install import OPERATOR_USER, wait_operator
 from e2e.kube import open_kube
+from e2e.measure.at_rest import SPECS, count_requests_at_rest
 from e2e.measure.first_response import times_to_first_response
-from e2e.measure.rest import SPECS, count_requests_at_rest
 from e2e.target import target_from
 from tools.errors import ToolError
 
@@ -29,12 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure one figure and print it; the exit status is 1 if that failed."""
     parser = argparse.ArgumentParser(prog="python -m e2e.measure", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="FIGURE")
-    first = commands.add_parser("first-response", help="seconds from kubectl apply to the first 200")
+    help_text = "seconds from kubectl apply to the first response with status 200"
+    first = commands.add_parser("first-response", help=help_text)
     first.add_argument("--runs", type=int, default=5, help="number of objects, one after the other (5)")
     first.set_defaults(run=_first_response)
     rest = commands.add_parser("rest", help="requests to the API server while nothing changes")
     rest.add_argument("--seconds", type=float, default=300, help="how long to count requests (300)")
-    rest.set_defaults(run=_rest)
+    rest.set_defaults(run=_at_rest)
     options = parser.parse_args(arguments)
     try:
         with open_kube(target_from()) as kube:
@@ -49,15 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _first_response(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
     durations = times_to_first_response(kube, namespace=namespace, runs=options.runs)
-    print("from kubectl apply to the first 200:", ", ".join(f"{seconds:.1f} s" for seconds in durations))
+    listed = ", ".join(f"{seconds:.1f} s" for seconds in durations)
+    print(f"from kubectl apply to the first response with status 200: {listed}")
     print(f"median {statistics.median(durations):.1f} s")
 
 
-def _rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
-    counted = count_requests_at_rest(kube, namespace=namespace, seconds=options.seconds)
-    print(audit.table(counted))
-    written = audit.writes(counted, OPERATOR_USER).total()
-    print(f"{len(SPECS)} objects, {options.seconds:.0f} s at rest: {written} writes by {OPERATOR_USER}")
+def _at_rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
+    counts = count_requests_at_rest(kube, namespace=namespace, seconds=options.seconds)
+    print(audit.table(counts))
+    writes = audit.writes(counts, OPERATOR_USER).total()
+    print(f"{len(SPECS)} objects, {options.seconds:.0f} s at rest: {writes} writes by {OPERATOR_USER}")
 
 
 @contextmanager

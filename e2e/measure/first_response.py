@@ -1,4 +1,4 @@
-"""Measures the time from `kubectl apply` of a new object to the first 200 through its Service."""
+"""Measures the time from `kubectl apply` of a new object to its first response with status 200."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 PHOTOGRAPH = Path(__file__).parents[1] / "demo" / "cat.jpg"
 MAX_MEDIAN_SECONDS = 15.0
+"""The limit that the scenarios check."""
 
 
 def times_to_first_response(
     kube: Kube, *, namespace: str, runs: int, spec: Mapping[str, Any] | None = None
 ) -> list[float]:
-    """The seconds of each run, measured from the start of kubectl; the images must be on the node already."""
+    """The duration of each run, from the start of kubectl, in seconds. The images must be on the node already."""
     image = PHOTOGRAPH.read_bytes()
     durations = []
     for number in range(runs):

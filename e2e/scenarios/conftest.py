@@ -26,11 +26,13 @@ _TIMEOUT_SECONDS = 900
 """For one scenario, including the start of the cluster and the image builds that the first one waits for."""
 
 _REPORTS = pytest.StashKey[dict[str, bool]]()
-_FIGURES = pytest.StashKey[list[str]]()
+_SUMMARY_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rest-seconds", type=float, default=60, help="how long to count requests at rest (60)")
+    parser.addoption(
+        "--rest-seconds", type=float, default=60, help="how many seconds to count requests at rest (60)"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,20 +42,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_FIGURES] = []
+    config.stash[_SUMMARY_LINES] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[_FIGURES]:
+    if config.stash[_SUMMARY_LINES]:
         terminalreporter.section("figures")
-        for line in config.stash[_FIGURES]:
+        for line in config.stash[_SUMMARY_LINES]:
             terminalreporter.line(line)
 
 
 @pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Adds a line to the summary at the end of the run."""
-    return request.config.stash[_FIGURES].append
+def add_to_summary(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Adds a line to the section "figures" at the end of the test run."""
+    return request.config.stash[_SUMMARY_LINES].append
 
 
 @pytest.hookimpl(wrapper=True)

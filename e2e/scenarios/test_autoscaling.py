@@ -25,7 +25,7 @@ def _wait_count(kube: Kube, namespace: str, count: int) -> Object:
 
 
 def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
-    kube: Kube, namespace: str, figure: Callable[[str], None]
+    kube: Kube, namespace: str, add_to_summary: Callable[[str], None]
 ) -> None:
     spec: dict[str, Any] = {"replicas": 3, "rollout": {"drainSeconds": 1}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
@@ -45,7 +45,9 @@ def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
             # Ready alone is not enough: a count above the maximum is lowered later, by the autoscaler.
             live = _wait_count(kube, namespace, desired)
         states = len(ready.counts)
-        figure(f"autoscaling {title}: {count} -> {desired} pods, at least {ready.minimum} ready ({states} states)")
+        add_to_summary(
+            f"autoscaling {title}: {count} -> {desired} pods, at least {ready.minimum} ready ({states} states)"
+        )
         assert live["status"]["readyReplicas"] == desired, title
         assert ready.minimum >= min(count, desired), (title, ready.counts)
         autoscaler = kube.get("horizontalpodautoscalers", "pets", namespace=namespace)

@@ -41,7 +41,7 @@ def metrics(kube: Kube) -> None:
 
 @pytest.mark.usefixtures("metrics")
 def test_pods_scale_with_the_load_and_every_request_succeeds(
-    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+    kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     spec: dict[str, Any] = {
         "autoscaling": {
@@ -74,11 +74,11 @@ def test_pods_scale_with_the_load_and_every_request_succeeds(
         down = elapsed() - ended
         timeline = _timeline(ready.counts, began)
 
-    figure(
+    add_to_summary(
         f"autoscaling at {_PER_SECOND:.0f} requests/s: {_MAX_REPLICAS} pods in {up:.0f} s, 1 after {down:.0f} s"
     )
-    figure(f"autoscaling, ready pods over time: {timeline}")
-    figure(f"autoscaling: {report}")
+    add_to_summary(f"autoscaling, ready pods over time: {timeline}")
+    add_to_summary(f"autoscaling: {report}")
     assert report.failures == []
     wait_for(kube, "pets", namespace=namespace, what="one replica in the status", probe=_scaled_to_one)
 

@@ -50,7 +50,7 @@ def _summary_is(kube: Kube, namespace: str, desired: str) -> bool:
 
 
 def test_no_request_fails_during_a_rollout(
-    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+    kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"replicas": 2}))
     wait_ready(kube, "pets", namespace=namespace)
@@ -65,7 +65,7 @@ def test_no_request_fails_during_a_rollout(
         # Keep the load up until the old pods have drained. Their objects can stay much longer: if a container
         # exits while kubelet stops it, kubelet retries only at the next sync.
         until(lambda: _pod_count(kube, namespace) == 2, seconds=180, what="the old pods to be deleted")
-    figure(f"rollout under load: {report}")
+    add_to_summary(f"rollout under load: {report}")
     after = pods(kube, "pets", namespace=namespace)
     assert not before & {pod["metadata"]["uid"] for pod in after}
     assert {pod["spec"]["containers"][0]["resources"]["limits"]["memory"] for pod in after} == {"640Mi"}
@@ -78,7 +78,7 @@ def _pod_count(kube: Kube, namespace: str) -> int:
 
 
 def test_manual_deletes_and_edits_are_reverted(
-    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+    kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
@@ -95,7 +95,7 @@ def test_manual_deletes_and_edits_are_reverted(
         seconds=REVERT_SECONDS,
         what="the Service to be recreated",
     )
-    figure(f"Service recreated in {time.monotonic() - began:.2f} s")
+    add_to_summary(f"Service recreated in {time.monotonic() - began:.2f} s")
 
     edit = '{"spec":{"replicas":3,"template":{"spec":{"terminationGracePeriodSeconds":5}}}}'
     kube.kubectl("patch", "deployment", "pets", inside, "--type=merge", f"--patch={edit}")
@@ -107,7 +107,7 @@ def test_manual_deletes_and_edits_are_reverted(
         return bool(live["spec"]["replicas"] == 1 and pod["terminationGracePeriodSeconds"] == 30)
 
     until(reverted, seconds=REVERT_SECONDS, what="the Deployment to be reverted")
-    figure(f"Deployment reverted in {time.monotonic() - began:.2f} s")
+    add_to_summary(f"Deployment reverted in {time.monotonic() - began:.2f} s")
     wait_ready(kube, "pets", namespace=namespace)
     assert wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph, seconds=10)
 

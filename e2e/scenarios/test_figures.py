@@ -1,4 +1,4 @@
-"""The promised figures: time to the first response of a new object, and no writes while nothing changes."""
+"""Checks two figures of the README: the time to the first response of a new object, and the writes at rest."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from e2e import audit
 from e2e.install import OPERATOR_USER
+from e2e.measure.at_rest import count_requests_at_rest
 from e2e.measure.first_response import MAX_MEDIAN_SECONDS, times_to_first_response
-from e2e.measure.rest import count_requests_at_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,26 +18,28 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 
-def test_a_new_object_serves_within_the_promised_time(
-    kube: Kube, namespace: str, figure: Callable[[str], None]
+def test_a_new_object_responds_within_the_time_limit(
+    kube: Kube, namespace: str, add_to_summary: Callable[[str], None]
 ) -> None:
+    # Without a drain, the pods of a run stop early and take less CPU from the next run.
     spec = {"rollout": {"drainSeconds": 0}}
     durations = times_to_first_response(kube, namespace=namespace, runs=5, spec=spec)
-    figure(f"from kubectl apply to the first 200: {', '.join(f'{seconds:.1f} s' for seconds in durations)}")
+    listed = ", ".join(f"{seconds:.1f} s" for seconds in durations)
+    add_to_summary(f"from kubectl apply to the first response with status 200: {listed}")
     assert statistics.median(durations) <= MAX_MEDIAN_SECONDS
 
 
 def test_the_operator_writes_nothing_at_rest(
-    kube: Kube, namespace: str, request: pytest.FixtureRequest, figure: Callable[[str], None]
+    kube: Kube, namespace: str, request: pytest.FixtureRequest, add_to_summary: Callable[[str], None]
 ) -> None:
     if kube.target.audit_log is None:
         pytest.skip("only the local cluster's audit log can be read")
     seconds: float = request.config.getoption("--rest-seconds")
-    counted = count_requests_at_rest(kube, namespace=namespace, seconds=seconds)
-    print(audit.table(counted))
-    assert counted.total() > 0
-    written = audit.writes(counted, OPERATOR_USER)
-    figure(
-        f"at rest for {seconds:.0f} s: {written.total()} writes by the operator, {counted.total()} requests in all"
+    counts = count_requests_at_rest(kube, namespace=namespace, seconds=seconds)
+    print(audit.table(counts))
+    assert counts.total() > 0, "the audit log has no requests, not even reads"
+    writes = audit.writes(counts, OPERATOR_USER)
+    add_to_summary(
+        f"at rest for {seconds:.0f} s: {writes.total()} writes by the operator, {counts.total()} requests in total"
     )
-    assert not written
+    assert not writes

@@ -48,7 +48,7 @@ print(json.dumps({
 
 
 def test_hostile_images_never_crash_a_pod(
-    kube: Kube, namespace: str, photograph: bytes, figure: Callable[[str], None]
+    kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
@@ -58,12 +58,12 @@ def test_hostile_images_never_crash_a_pod(
     assert len(small) >= 200
 
     sequential = asyncio.run(_send(endpoint, small, clients=1))
-    figure(f"hostile images, one at a time: {_summary(sequential)}")
+    add_to_summary(f"hostile images, one at a time: {_summary(sequential)}")
     # The largest are sent one after the other, so that as many as possible are processed at the same time.
     concurrent = asyncio.run(
         _send(endpoint, [*large * (CLIENTS // len(large) + 1), *small, *large], clients=CLIENTS)
     )
-    figure(f"hostile images, {CLIENTS} concurrent clients: {_summary(concurrent)}")
+    add_to_summary(f"hostile images, {CLIENTS} concurrent clients: {_summary(concurrent)}")
 
     wrong = [line for results in (sequential, concurrent) for line in results[1]]
     assert not wrong, wrong[:20]
@@ -74,7 +74,7 @@ def test_hostile_images_never_crash_a_pod(
     sizes = ", ".join(
         f"{key} {value / 2**20:.0f} MiB" for key, value in memory.items() if key != "kills" and value
     )
-    figure(f"hostile images, memory: {sizes}")
+    add_to_summary(f"hostile images, memory: {sizes}")
     assert memory["kills"] == 0
     assert memory["peak_resident"] < memory["limit"]
     assert wait_response(endpoint, photograph, seconds=10)

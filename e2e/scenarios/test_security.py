@@ -56,7 +56,7 @@ def wait_status(
         last = f"{response.status_code} {response.text[:300]}"
         return response if response.status_code == status else None
 
-    return until(responded, seconds=seconds, what=f"a {status}", every=0.5, describe=lambda: last)
+    return until(responded, seconds=seconds, what=f"status {status}", every=0.5, describe=lambda: last)
 
 
 def test_keys_are_required_and_change_without_a_restart(kube: Kube, namespace: str, photograph: bytes) -> None:

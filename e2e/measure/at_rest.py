@@ -1,4 +1,4 @@
-"""Counts requests to the API server while nothing changes; the operator must not write anything then."""
+"""Counts requests to the API server while nothing changes; the operator must not write in that time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SETTLE_SECONDS = 5.0
 
 
 def count_requests_at_rest(kube: Kube, *, namespace: str, seconds: float) -> Counter[audit.RequestKey]:
-    """Create the objects, wait until all are Ready, then count every request for `seconds`."""
+    """Create the objects, wait until all are Ready, then count all requests in a period of `seconds`."""
     log = kube.target.audit_log
     if log is None:
         raise ClusterError("only the local cluster's audit log can be read")
@@ -49,10 +49,10 @@ def count_requests_at_rest(kube: Kube, *, namespace: str, seconds: float) -> Cou
     _wait_until_settled(kube, namespace)
     start = audit.position(log)
     time.sleep(seconds)
-    counted = audit.count(audit.lines_since(log, start))
+    counts = audit.count(audit.lines_since(log, start))
     for name in names:
         delete(kube, name, namespace=namespace)
-    return counted
+    return counts
 
 
 def _scaling_settled(live: Object) -> bool:
@@ -64,8 +64,8 @@ def _scaling_settled(live: Object) -> bool:
 def _wait_until_settled(kube: Kube, namespace: str) -> None:
     """Wait until the objects and their Deployments have not changed for a while."""
     last, since = "", time.monotonic()
-    end = since + 60
-    while time.monotonic() - since < _SETTLE_SECONDS and time.monotonic() < end:
+    deadline = since + 60
+    while time.monotonic() - since < _SETTLE_SECONDS and time.monotonic() < deadline:
         found = kube.list("imageclassifiers", namespace=namespace) + kube.list("deployments", namespace=namespace)
         now = ",".join(item["metadata"]["resourceVersion"] for item in found)
         if now != last:
