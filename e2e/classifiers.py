@@ -29,15 +29,15 @@ def manifest(name: str, *, namespace: str, spec: Mapping[str, Any] | None = None
     return {**KIND, "metadata": {"name": name, "namespace": namespace}, "spec": dict(spec or {})}
 
 
-def condition(live: Mapping[str, Any], kind: str) -> Object:
+def condition(live: Mapping[str, Any], condition_type: str) -> Object:
     """One condition; empty if it is not set."""
     conditions = (live.get("status") or {}).get("conditions") or []
-    return next((dict(found) for found in conditions if found["type"] == kind), {})
+    return next((dict(found) for found in conditions if found["type"] == condition_type), {})
 
 
-def current_condition(live: Mapping[str, Any], kind: str = "Ready") -> Object:
+def current_condition(live: Mapping[str, Any], condition_type: str = "Ready") -> Object:
     """A condition if its observedGeneration is the latest generation, else empty."""
-    found = condition(live, kind)
+    found = condition(live, condition_type)
     return found if found.get("observedGeneration") == live["metadata"]["generation"] else {}
 
 
@@ -112,8 +112,8 @@ def restarts(kube: Kube, name: str, *, namespace: str) -> int:
     statuses = [
         status
         for pod in pods(kube, name, namespace=namespace)
-        for kind in ("initContainerStatuses", "containerStatuses")
-        for status in pod["status"].get(kind) or []
+        for key in ("initContainerStatuses", "containerStatuses")
+        for status in pod["status"].get(key) or []
     ]
     return sum(status["restartCount"] for status in statuses)
 
@@ -162,9 +162,12 @@ def wait_endpoint(kube: Kube, name: str, *, namespace: str, seconds: float = 30)
     return until(found, seconds=seconds, what=f"the Service {name}", every=0.05)
 
 
-def classify(client: httpx.Client, image: bytes, *, top_k: int = 5, kind: str = "image/jpeg") -> httpx.Response:
+def classify(
+    client: httpx.Client, image: bytes, *, top_k: int = 5, content_type: str = "image/jpeg"
+) -> httpx.Response:
     """Post one image as the raw body."""
-    return client.post(CLASSIFY, content=image, params={"top_k": top_k}, headers={"Content-Type": kind})
+    headers = {"Content-Type": content_type}
+    return client.post(CLASSIFY, content=image, params={"top_k": top_k}, headers=headers)
 
 
 def wait_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_k: int = 5) -> Object:
@@ -194,7 +197,7 @@ def delete(kube: Kube, name: str, *, namespace: str, seconds: float = 60) -> Non
 
     def deleted() -> bool:
         selector = f"app.kubernetes.io/instance={name}"
-        left = any(kube.list(kind, namespace=namespace, selector=selector) for kind in CHILDREN)
-        return not left and not pods(kube, name, namespace=namespace)
+        remaining = any(kube.list(plural, namespace=namespace, selector=selector) for plural in CHILDREN)
+        return not remaining and not pods(kube, name, namespace=namespace)
 
     until(deleted, seconds=seconds, what=f"all children of {name} to be deleted", every=0.2)

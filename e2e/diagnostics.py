@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 def dump(kube: Kube, namespace: str) -> str:
     """Objects, events and logs of a namespace, and the operator's own log."""
-    inside = f"--namespace={namespace}"
+    namespace_option = f"--namespace={namespace}"
+    resources = "imageclassifiers,deployments,replicasets,pods,services,endpointslices,hpa"
     commands = (
-        ("get", "imageclassifiers,deployments,replicasets,pods,services,endpointslices,hpa", inside, "-o", "wide"),
-        ("get", "imageclassifiers", inside, "-o", "yaml"),
-        ("describe", "pods", inside),
-        ("get", "events", inside, "--sort-by=.lastTimestamp"),
+        ("get", resources, namespace_option, "-o", "wide"),
+        ("get", "imageclassifiers", namespace_option, "-o", "yaml"),
+        ("describe", "pods", namespace_option),
+        ("get", "events", namespace_option, "--sort-by=.lastTimestamp"),
         (
             "logs",
-            inside,
+            namespace_option,
             "-l",
             "app.kubernetes.io/name=imageclassifier",
             "--all-containers",

@@ -27,12 +27,12 @@ def usable() -> bool:
     if docker is None:
         return False
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [docker, "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return completed.returncode == 0
 
 
 def kubeconfig_path() -> Path:
@@ -84,12 +84,12 @@ def _kind(*arguments: str) -> str:
 
 def _run(*command: str) -> str:
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, text=True, errors="replace", check=False
         )
     except OSError as error:
         raise ClusterError(f"{command[0]} could not be started: {error}") from error
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+    if completed.returncode != 0:
+        tail = "\n".join((completed.stdout + completed.stderr).strip().splitlines()[-15:])
         raise ClusterError(f"{' '.join(command[:3])} failed:\n{tail}")
-    return done.stdout
+    return completed.stdout

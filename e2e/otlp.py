@@ -110,10 +110,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         spans = [dataclasses.asdict(span) for span in self.server.wait(0)]
         self.respond(200, "application/json", json.dumps(spans).encode())
 
-    def respond(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+    def respond(self, status: int, content_type: str, body: bytes, **headers: str) -> None:
         """Send a complete response."""
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        standard = {"Content-Type": content_type, "Content-Length": str(len(body))}
+        for name, value in {**standard, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

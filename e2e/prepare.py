@@ -1,4 +1,4 @@
-"""Builds what the local cluster needs and the cache lacks: its programs and the images, in parallel."""
+"""Builds the programs and images of the local cluster that are not in the cache yet, in parallel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.steps import say
 
 
 def prepare() -> None:
-    """Return once everything is in the cache, in seconds if it is there already. Raises ToolError.
+    """Build what is missing; takes seconds if everything is in the cache already. Raises ToolError.
 
     The programs keep the processors busy for minutes; the images mostly wait for the network.
     """
@@ -24,10 +24,10 @@ def prepare() -> None:
     failures: list[ToolError] = []
     with ThreadPoolExecutor(len(parts)) as pool:
         names = {pool.submit(part): name for name, part in parts.items()}
-        for done in as_completed(names):
-            error = done.exception()
+        for future in as_completed(names):
+            error = future.exception()
             if isinstance(error, ToolError | OSError):
-                say(f"Building {names[done]} failed; waiting for the other builds")
+                say(f"Building {names[future]} failed; waiting for the other builds")
                 failures.append(ToolError(str(error)))
             elif error is not None:
                 raise error

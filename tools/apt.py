@@ -29,13 +29,13 @@ def missing(packages: list[str]) -> list[str]:
     """The packages that are not installed."""
     if shutil.which("dpkg-query") is None:
         raise ToolError(f"this needs Debian 12, for its packages {' '.join(packages)}")
-    done = subprocess.run(
+    completed = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
         capture_output=True,
         text=True,
         check=False,
     )
-    installed = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
+    installed = {line.split()[0] for line in completed.stdout.splitlines() if line.endswith(" installed")}
     return [package for package in packages if package not in installed]
 
 
@@ -61,15 +61,15 @@ def _stop_services(packages: list[str]) -> None:
 
 
 def _apt(*arguments: str) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         ["apt-get", *arguments],
         env={**os.environ, **_NONINTERACTIVE},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+    if completed.returncode != 0:
+        tail = "\n".join((completed.stdout + completed.stderr).strip().splitlines()[-15:])
         raise ToolError(f"apt-get {' '.join(arguments)} failed:\n{tail}")
 
 

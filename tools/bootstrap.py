@@ -133,9 +133,9 @@ def _run_with_progress(command: list[str]) -> None:
 
 
 def _run(command: list[str], failure: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise ToolError(f"{failure}:\n{(done.stdout + done.stderr).strip()}")
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if completed.returncode != 0:
+        raise ToolError(f"{failure}:\n{(completed.stdout + completed.stderr).strip()}")
 
 
 if __name__ == "__main__":

@@ -126,10 +126,10 @@ def _module(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command of the project. Raises ToolError with its stderr."""
     line = [str(_BIN / "python"), "-m", name, command]
-    done = subprocess.run(line, cwd=REPOSITORY, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode not in accepted:
-        raise ToolError(done.stderr.strip().removeprefix("error: "))
-    return done
+    completed = subprocess.run(line, cwd=REPOSITORY, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    if completed.returncode not in accepted:
+        raise ToolError(completed.stderr.strip().removeprefix("error: "))
+    return completed
 
 
 def run(part: Part, *, skip_is_failure: bool) -> None:
@@ -163,14 +163,14 @@ def _run_commands(part: Part) -> None:
             part.notes.append(f"{' '.join(command)} failed")
 
 
-def summary(done: Sequence[Part]) -> str:
+def summary(finished: Sequence[Part]) -> str:
     """A table for users and a last line for scripts."""
     lines = ["", f"{'part':<14}{'result':<10}{'seconds':>8}"]
-    for part in done:
+    for part in finished:
         lines.append(f"{part.name:<14}{part.result:<10}{part.seconds:>8.1f}")
         lines += [f"    {note}" for note in part.notes]
-    failed = [part.name for part in done if part.result == "FAILED"]
-    skipped = [part.name for part in done if part.result == "skipped"]
+    failed = [part.name for part in finished if part.result == "FAILED"]
+    skipped = [part.name for part in finished if part.result == "skipped"]
     verdict = f"failed: {', '.join(failed)}" if failed else "passed"
     skipped_parts = f"; skipped: {', '.join(skipped)}" if skipped else ""
     lines += ["", f"RESULT: {verdict}{skipped_parts} ({elapsed():.0f} s)"]

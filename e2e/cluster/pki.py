@@ -28,8 +28,8 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    kind = serialization.PrivateFormat.TraditionalOpenSSL
-    _write(path, key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()), 0o600)
+    key_format = serialization.PrivateFormat.TraditionalOpenSSL
+    _write(path, key.private_bytes(serialization.Encoding.PEM, key_format, serialization.NoEncryption()), 0o600)
 
 
 def signing_key(folder: Path, name: str) -> None:

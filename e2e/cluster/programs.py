@@ -153,7 +153,7 @@ def _list_packages(go: golang.Go, module: Module, environment: Mapping[str, str]
         listed.append(line)
         return line.startswith("go: downloading ")
 
-    _run(command, module, environment, log, counted=count, show="{done} modules downloaded, {took:.0f} s")
+    _run(command, module, environment, log, counted=count, show="{count} modules downloaded, {took:.0f} s")
     return sum(not line.startswith("go: ") for line in listed)
 
 
@@ -162,7 +162,7 @@ def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log:
     shutil.rmtree(staged, ignore_errors=True)
     flags = ["-v", "-trimpath", "-buildvcs=false", f"-ldflags={link_flags(module.version)}"]
     command = [str(go.program), "build", *flags, "-o", f"{staged}/", *module.packages]
-    show = f"{{done}} of {expected} packages compiled, {{took:.0f}} s"
+    show = f"{{count}} of {expected} packages compiled, {{took:.0f}} s"
     _run(command, module, environment, log, counted=is_package, show=show)
     missing = [name for name in module.programs if not (staged / name).is_file()]
     if missing:
@@ -179,12 +179,12 @@ def _compile(go: golang.Go, module: Module, environment: Mapping[str, str], log:
 def _release_folder(go: golang.Go, module: Module, environment: Mapping[str, str]) -> Path:
     """The folder of the release in Go's module cache."""
     command = [str(go.program), "list", "-m", "-f", "{{.Dir}}", module.release]
-    done = subprocess.run(
+    completed = subprocess.run(
         command, cwd=module.folder, env=dict(environment), capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
-        raise ClusterError(f"`go list -m {module.release}` failed in {module.folder}: {done.stderr.strip()}")
-    return Path(done.stdout.strip())
+    if completed.returncode != 0:
+        raise ClusterError(f"`go list -m {module.release}` failed in {module.folder}: {completed.stderr.strip()}")
+    return Path(completed.stdout.strip())
 
 
 def link_flags(version: str) -> str:
@@ -215,7 +215,7 @@ def _run(
     show: str,
 ) -> None:
     """Run a Go command; its output goes to the log, and the number of `counted` lines to the progress line."""
-    progress, began, done = Progress(), time.monotonic(), 0
+    progress, start_time, count = Progress(), time.monotonic(), 0
     with (
         log.open("w") as out,
         subprocess.Popen(
@@ -232,8 +232,8 @@ def _run(
         try:
             for line in process.stdout:
                 out.write(line)
-                done += counted(line.rstrip("\n"))
-                progress.show(show.format(done=done, took=time.monotonic() - began))
+                count += counted(line.rstrip("\n"))
+                progress.show(show.format(count=count, took=time.monotonic() - start_time))
         except BaseException:
             process.terminate()
             raise

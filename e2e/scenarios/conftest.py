@@ -30,9 +30,7 @@ _SUMMARY_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--rest-seconds", type=float, default=60, help="how many seconds to count requests at rest (60)"
-    )
+    parser.addoption("--rest-seconds", type=float, default=60, help="seconds to count requests at rest (60)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

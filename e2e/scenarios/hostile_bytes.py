@@ -26,17 +26,17 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (64, 48)) -> Image.Image:
     return image.convert(mode) if mode == "LA" else image.convert("RGB").convert(mode)
 
 
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+def encoded(image: Image.Image, image_format: str, **options: Any) -> bytes:
     """Return an image as an encoded file."""
     file = io.BytesIO()
-    image.save(file, kind, **options)
+    image.save(file, image_format, **options)
     return file.getvalue()
 
 
-def png_chunk(kind: bytes, data: bytes = b"", *, checksum: int | None = None) -> bytes:
+def png_chunk(chunk_type: bytes, data: bytes = b"", *, checksum: int | None = None) -> bytes:
     """Return one PNG chunk, with `checksum` instead of the right one if given."""
-    crc = zlib.crc32(kind + data) if checksum is None else checksum
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+    crc = zlib.crc32(chunk_type + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + chunk_type + data + struct.pack(">I", crc)
 
 
 def png(
@@ -106,10 +106,11 @@ def jpeg_scans(count: int) -> bytes:
     return body[:last] + body[last:-2] * count + body[-2:]
 
 
-def exif(orientation: int, *, order: str = "<", kind: int = 3, prefix: bytes = b"Exif\0\0") -> bytes:
-    """Return an EXIF block with one field."""
+def exif(orientation: int, *, order: str = "<", field_type: int = 3, prefix: bytes = b"Exif\0\0") -> bytes:
+    """Return an EXIF block with one field, the orientation."""
     mark = b"II" if order == "<" else b"MM"
-    return prefix + mark + struct.pack(order + "HLHHHLHHL", 42, 8, 1, 0x0112, kind, 1, orientation & 0xFFFF, 0, 0)
+    values = (42, 8, 1, 0x0112, field_type, 1, orientation & 0xFFFF, 0, 0)
+    return prefix + mark + struct.pack(order + "HLHHHLHHL", *values)
 
 
 def overlapping_fields(fields: int, size: int, *, prefix: bytes = b"Exif\0\0") -> bytes:
@@ -154,8 +155,8 @@ def gif(
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
     """Return a WebP container."""
     body = b"WEBP"
-    for kind, data in chunks:
-        body += kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) & 1)
+    for chunk_type, data in chunks:
+        body += chunk_type + struct.pack("<I", len(data)) + data + b"\0" * (len(data) & 1)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 

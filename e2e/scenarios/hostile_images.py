@@ -98,12 +98,12 @@ def unusual_but_valid() -> Iterator[Case]:
     picture, encoded = make.picture, make.encoded
     frames = [picture(), picture().rotate(90)]
     files = {f"plain-{name}": body for name, body in seeds().items()}
-    files |= {f"one-pixel-{kind}": encoded(picture(size=(1, 1)), kind) for kind in ("JPEG", "PNG", "WEBP", "BMP")}
+    files |= {f"one-pixel-{name}": encoded(picture(size=(1, 1)), name) for name in ("JPEG", "PNG", "WEBP", "BMP")}
     files |= {f"thin-{w}x{h}": encoded(picture(size=(w, h)), "PNG") for w, h in ((1, 5000), (5000, 1), (2, 900))}
     for value in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65535):
         files[f"orientation-{value}"] = make.jpeg_with(make.jpeg_segment(0xE1, make.exif(value)))
     files["orientation-big-endian"] = make.jpeg_with(make.jpeg_segment(0xE1, make.exif(6, order=">")))
-    files["orientation-odd-type"] = make.jpeg_with(make.jpeg_segment(0xE1, make.exif(6, kind=12)))
+    files["orientation-odd-type"] = make.jpeg_with(make.jpeg_segment(0xE1, make.exif(6, field_type=12)))
     files["orientation-png"] = encoded(picture(), "PNG", exif=make.exif(8))
     files["orientation-webp"] = encoded(picture(), "WEBP", exif=make.exif(8))
     files["one-pixel-gif"] = encoded(picture("P", (1, 1)), "GIF")
@@ -127,8 +127,8 @@ def unusual_but_valid() -> Iterator[Case]:
     files["png-then-text"] = seeds()["png-rgb"] + b"<script>" * 50
     for name, body in files.items():
         yield Case(name, body, frozenset({OK}))
-    for kind in ("image/png", "image/jpeg", "image/x-anything", "IMAGE/JPEG; q=1"):
-        yield Case(f"jpeg-declared-as-{kind}", seeds()["jpeg"], frozenset({OK}), kind)
+    for content_type in ("image/png", "image/jpeg", "image/x-anything", "IMAGE/JPEG; q=1"):
+        yield Case(f"jpeg-declared-as-{content_type}", seeds()["jpeg"], frozenset({OK}), content_type)
 
 
 def truncated() -> Iterator[Case]:
@@ -179,7 +179,7 @@ def wrong_types() -> Iterator[Case]:
     yield Case("empty", b"", frozenset({BAD}))
     for size in (1, 2, 3, 8):
         yield Case(f"jpeg-first-{size}", seeds()["jpeg"][:size], frozenset({BAD, TYPE}))
-    for kind in (
+    for content_type in (
         "",
         "text/plain",
         "application/json",
@@ -187,7 +187,8 @@ def wrong_types() -> Iterator[Case]:
         "imagejpeg",
         "a" * 2000,
     ):
-        yield Case(f"typed-{kind[:40] or 'not-at-all'}", seeds()["jpeg"], frozenset({TYPE}), kind)
+        name = f"typed-{content_type[:40] or 'not-at-all'}"
+        yield Case(name, seeds()["jpeg"], frozenset({TYPE}), content_type)
 
 
 def hostile_png() -> Iterator[Case]:

@@ -82,10 +82,10 @@ def test_manual_deletes_and_edits_are_reverted(
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
     wait_ready(kube, "pets", namespace=namespace)
-    inside = f"--namespace={namespace}"
+    namespace_option = f"--namespace={namespace}"
 
     deleted: Object = kube.get("services", "pets", namespace=namespace) or {}
-    kube.kubectl("delete", "service", "pets", inside)
+    kube.kubectl("delete", "service", "pets", namespace_option)
     began = time.monotonic()
     until(
         lambda: (
@@ -98,7 +98,7 @@ def test_manual_deletes_and_edits_are_reverted(
     add_to_summary(f"Service recreated in {time.monotonic() - began:.2f} s")
 
     edit = '{"spec":{"replicas":3,"template":{"spec":{"terminationGracePeriodSeconds":5}}}}'
-    kube.kubectl("patch", "deployment", "pets", inside, "--type=merge", f"--patch={edit}")
+    kube.kubectl("patch", "deployment", "pets", namespace_option, "--type=merge", f"--patch={edit}")
     began = time.monotonic()
 
     def reverted() -> bool:

@@ -48,8 +48,8 @@ def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: by
 
 
 def _check_kubectl_output(kube: Kube, namespace: str) -> None:
-    inside = f"--namespace={namespace}"
-    table = kube.kubectl("get", "ic", inside)
+    namespace_option = f"--namespace={namespace}"
+    table = kube.kubectl("get", "ic", namespace_option)
     heading, row = (line.split() for line in table.splitlines())
     assert heading == ["NAME", "READY", "REASON", "MODEL", "REPLICAS", "URL", "AGE"]
     assert row[:6] == [
@@ -60,23 +60,24 @@ def _check_kubectl_output(kube: Kube, namespace: str) -> None:
         "1/1",
         f"http://pets.{namespace}.svc",
     ]
-    wide = kube.kubectl("get", "icl", inside, "-o", "wide").splitlines()
+    wide = kube.kubectl("get", "icl", namespace_option, "-o", "wide").splitlines()
     assert wide[0].split()[-2:] == ["PRECISION", "IMAGE"]
     assert wide[1].split()[-2] == "FP32"
-    described = kube.kubectl("describe", "ic", "pets", inside)
+    described = kube.kubectl("describe", "ic", "pets", namespace_option)
     assert "AllReplicasReady" in described
     assert "Events:" in described
     assert "sha256" in kube.kubectl("explain", "ic.spec.model")
 
 
 def _check_logs_and_exec(kube: Kube, namespace: str, url: str) -> None:
-    inside = f"--namespace={namespace}"
+    namespace_option = f"--namespace={namespace}"
     (pod,) = pods(kube, "pets", namespace=namespace)
     name = pod["metadata"]["name"]
-    assert "/api/v1/classify" in kube.kubectl("logs", inside, name, "--container=server")
-    assert kube.kubectl("logs", inside, name, "--container=model")
+    assert "/api/v1/classify" in kube.kubectl("logs", namespace_option, name, "--container=server")
+    assert kube.kubectl("logs", namespace_option, name, "--container=model")
     program = f"import urllib.request as u; print(u.urlopen('{url}/api/v1/health').status)"
-    output = kube.kubectl("exec", inside, name, "--container=server", "--", "/app/bin/python", "-c", program)
+    command = ("/app/bin/python", "-c", program)
+    output = kube.kubectl("exec", namespace_option, name, "--container=server", "--", *command)
     assert output.strip() == "200"
 
 

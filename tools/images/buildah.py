@@ -22,17 +22,17 @@ def run(*arguments: str) -> str:
     home.mkdir(parents=True, exist_ok=True)
     policy = home / "policy.json"
     policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
-    done = subprocess.run(
+    completed = subprocess.run(
         ["buildah", "--root", str(home / "storage"), "--runroot", str(home / "run"), *arguments],
         env={**os.environ, "BUILDAH_ISOLATION": "chroot", "TMPDIR": str(home)},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-40:])
+    if completed.returncode != 0:
+        tail = "\n".join((completed.stdout + completed.stderr).strip().splitlines()[-40:])
         raise ToolError(f"buildah {arguments[0]} failed:\n{tail}")
-    return done.stdout
+    return completed.stdout
 
 
 def policy_options() -> list[str]:

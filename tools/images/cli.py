@@ -49,6 +49,6 @@ def _build(options: argparse.Namespace) -> None:
 
 def _load(archive: Path) -> None:
     command = [sys.executable, "-m", "e2e.cluster", "load-image", str(archive)]
-    done = subprocess.run(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise ToolError(done.stderr.strip().removeprefix("error: "))
+    completed = subprocess.run(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, check=False)
+    if completed.returncode != 0:
+        raise ToolError(completed.stderr.strip().removeprefix("error: "))

@@ -46,14 +46,14 @@ def ensure(image: str) -> Path:
 
 def _download(lock: Path, into: Path) -> None:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--require-hashes"]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, f"--python-version={PYTHON}", "--no-deps", "--requirement", str(lock), "--dest", str(into)],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise ToolError(f"could not fetch the wheels of {lock.name}:\n{done.stderr.strip()}")
+    if completed.returncode != 0:
+        raise ToolError(f"could not fetch the wheels of {lock.name}:\n{completed.stderr.strip()}")
 
 
 def select(lock: str, names: tuple[str, ...]) -> str:

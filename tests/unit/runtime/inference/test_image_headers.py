@@ -87,7 +87,7 @@ def test_orientation_is_read_in_both_byte_orders(value: int, order: str) -> None
         b"II*\0",
         make.exif(0),
         make.exif(9),
-        make.exif(6, kind=4),
+        make.exif(6, field_type=4),
         make.overlapping_fields(4000, 60000),
     ],
 )
