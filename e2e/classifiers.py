@@ -66,7 +66,7 @@ def wait_for(
     return until(accepted, seconds=seconds, what=f"{namespace}/{name}: {what}", describe=actual)
 
 
-def wait_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 90) -> Object:
+def wait_until_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 90) -> Object:
     """Wait until the latest generation is Ready."""
     return wait_for(
         kube,
@@ -78,7 +78,7 @@ def wait_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 90) ->
     )
 
 
-def wait_reason(
+def wait_for_reason(
     kube: Kube, name: str, reason: str, *, namespace: str, containing: str = "", seconds: float = 60
 ) -> Object:
     """Wait until Ready has this reason for the latest generation, and `containing` in its message."""
@@ -125,19 +125,19 @@ class Endpoint:
     url: str
     socket: Path | None = None
 
-    def client(self, *, seconds: float = 30) -> httpx.Client:
+    def client(self, *, timeout_seconds: float = 30) -> httpx.Client:
         """A client with keep-alive connections."""
         transport = httpx.HTTPTransport(uds=str(self.socket) if self.socket else None)
-        return httpx.Client(base_url=self.url, transport=transport, timeout=seconds)
+        return httpx.Client(base_url=self.url, transport=transport, timeout=timeout_seconds)
 
     def async_client(
-        self, *, seconds: float = 30, keep_alive: bool = True, connections: int = 100
+        self, *, timeout_seconds: float = 30, keep_alive: bool = True, connections: int = 100
     ) -> httpx.AsyncClient:
         """The same for asyncio; without `keep_alive` each request opens a new connection."""
         keepalive_connections = connections if keep_alive else 0
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=keepalive_connections)
         transport = httpx.AsyncHTTPTransport(uds=str(self.socket) if self.socket else None, limits=limits)
-        return httpx.AsyncClient(base_url=self.url, transport=transport, timeout=seconds)
+        return httpx.AsyncClient(base_url=self.url, transport=transport, timeout=timeout_seconds)
 
 
 def find_endpoint(kube: Kube, name: str, *, namespace: str) -> Endpoint | None:
@@ -153,8 +153,8 @@ def find_endpoint(kube: Kube, name: str, *, namespace: str) -> Endpoint | None:
     return Endpoint(url=f"http://localhost{path}", socket=kube.socket)
 
 
-def wait_endpoint(kube: Kube, name: str, *, namespace: str, seconds: float = 30) -> Endpoint:
-    """Wait for a Service."""
+def wait_for_endpoint(kube: Kube, name: str, *, namespace: str, seconds: float = 30) -> Endpoint:
+    """Wait until a Service has an address; returns its endpoint."""
 
     def found() -> Endpoint | None:
         return find_endpoint(kube, name, namespace=namespace)
@@ -170,7 +170,7 @@ def classify(
     return client.post(CLASSIFY, content=image, params={"top_k": top_k}, headers=headers)
 
 
-def wait_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_k: int = 5) -> Object:
+def wait_for_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_k: int = 5) -> Object:
     """Retry until the response has status 200; returns its body. Connections are refused until a pod is ready."""
     last = ""
 
@@ -185,7 +185,7 @@ def wait_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_
         result: Object | None = response.json() if response.status_code == httpx.codes.OK else None
         return result
 
-    with endpoint.client(seconds=5) as client:
+    with endpoint.client(timeout_seconds=5) as client:
         return until(
             responded, seconds=seconds, what=f"status 200 from {endpoint.url}", every=0.05, describe=lambda: last
         )

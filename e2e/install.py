@@ -77,7 +77,7 @@ def install(kube: Kube, images: Mapping[str, str]) -> None:
     rendered = [item for item in yaml.safe_load_all(kube.kubectl("kustomize", str(folder))) if item]
     before = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
     kube.apply(*with_images(rendered, images=images, keys=keys))
-    wait_operator(kube)
+    wait_for_operator(kube)
     if before is not None and _pod_annotations(before).get(_RUNTIME_FROM) not in {None, keys["runtime"]}:
         say("The runtime image changed: restarting the classifiers")
         restart_classifiers(kube, stamp=keys["runtime"])
@@ -97,7 +97,7 @@ def restart_classifiers(kube: Kube, *, stamp: str) -> None:
         kube.patch("deployments", metadata["name"], change, namespace=metadata["namespace"])
 
 
-def wait_operator(kube: Kube, *, seconds: float = 90) -> None:
+def wait_for_operator(kube: Kube, *, seconds: float = 90) -> None:
     """Wait until the operator's latest revision is ready and the only one."""
 
     def rolled_out() -> bool:
@@ -131,7 +131,7 @@ def _container_states(kube: Kube) -> str:
 def scale_operator(kube: Kube, replicas: int) -> None:
     """Set the number of operator replicas, and wait until it is reached."""
     kube.patch("deployments", OPERATOR, {"spec": {"replicas": replicas}}, namespace=NAMESPACE)
-    wait_operator(kube)
+    wait_for_operator(kube)
 
     def scaled() -> bool:
         return len(kube.list("pods", namespace=NAMESPACE)) == replicas

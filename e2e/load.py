@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 class Report:
     """The durations of requests with status 200, and the failures, which are all other requests."""
 
-    seconds: list[float] = field(default_factory=list)
+    durations: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     @property
     def sent(self) -> int:
         """The number of requests sent."""
-        return len(self.seconds) + len(self.failures)
+        return len(self.durations) + len(self.failures)
 
     def __str__(self) -> str:
         """Summarize in one line."""
-        if not self.seconds:
+        if not self.durations:
             return f"{self.sent} requests, none with status 200"
-        ordered = sorted(self.seconds)
+        ordered = sorted(self.durations)
         p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
         return (
             f"{self.sent} requests, {len(self.failures)} failed, "
@@ -45,10 +45,11 @@ class Report:
 
 
 @contextmanager
-def steady(endpoint: Endpoint, image: bytes, *, per_second: float) -> Iterator[Report]:
-    """Send at a fixed rate while the block runs, regardless of responses; then wait for the last responses.
+def steady_load(endpoint: Endpoint, image: bytes, *, per_second: float) -> Iterator[Report]:
+    """Send requests at a fixed rate while the block runs, without waiting for responses.
 
-    Every second request opens a new connection, as new clients do; the others use keep-alive, as pools do.
+    Every second request opens a new connection, as new clients do; the others use keep-alive, as connection
+    pools do. The end of the block waits for the last responses.
     """
     report, stop = Report(), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(_send(endpoint, image, per_second, report, stop)))
@@ -63,27 +64,28 @@ def steady(endpoint: Endpoint, image: bytes, *, per_second: float) -> Iterator[R
 async def _send(
     endpoint: Endpoint, image: bytes, per_second: float, report: Report, stop: threading.Event
 ) -> None:
-    began, number = time.monotonic(), 0
+    load_start, number = time.monotonic(), 0
     async with (
-        endpoint.async_client(seconds=15) as keep_alive,
-        endpoint.async_client(seconds=15, keep_alive=False) as fresh,
+        endpoint.async_client(timeout_seconds=15) as keep_alive,
+        endpoint.async_client(timeout_seconds=15, keep_alive=False) as without_keep_alive,
         asyncio.TaskGroup() as group,
     ):
         while not stop.is_set():
-            client = fresh if number % 2 else keep_alive
-            group.create_task(_send_one(client, image, report, began))
+            client = without_keep_alive if number % 2 else keep_alive
+            group.create_task(_send_one(client, image, report, load_start))
             number += 1
-            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            await asyncio.sleep(max(0.0, load_start + number / per_second - time.monotonic()))
 
 
-async def _send_one(client: httpx.AsyncClient, image: bytes, report: Report, began: float) -> None:
-    started = time.monotonic()
+async def _send_one(client: httpx.AsyncClient, image: bytes, report: Report, load_start: float) -> None:
+    request_start = time.monotonic()
     try:
         response = await client.post(CLASSIFY, content=image, headers={"Content-Type": "image/jpeg"})
     except httpx.HTTPError as error:
-        report.failures.append(f"at {started - began:.2f} s: {error!r}")
+        report.failures.append(f"at {request_start - load_start:.2f} s: {error!r}")
         return
-    if response.status_code == httpx.codes.OK:
-        report.seconds.append(time.monotonic() - started)
+    status = response.status_code
+    if status == httpx.codes.OK:
+        report.durations.append(time.monotonic() - request_start)
     else:
-        report.failures.append(f"at {started - began:.2f} s: {response.status_code} {response.text[:200]}")
+        report.failures.append(f"at {request_start - load_start:.2f} s: {status} {response.text[:200]}")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from e2e.install import file_sha256
-from e2e.runtime_pod import PYTHON, RuntimePod, wait_ready
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,9 +98,9 @@ def manifests(namespace: str, image: str) -> list[Object]:
     return _POD.manifests(namespace, image)
 
 
-def wait_store(kube: Kube, namespace: str) -> None:
+def wait_for_store(kube: Kube, namespace: str) -> None:
     """Wait until the store is ready."""
-    wait_ready(kube, namespace, NAME, what="the model store")
+    wait_until_ready(kube, namespace, NAME, what="the model store")
 
 
 def put(kube: Kube, namespace: str, file: Path, *, folder: str = "") -> str:

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2e.runtime_pod import PYTHON, RuntimePod, wait_ready
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
 from e2e.waiting import until
 from tools import apt
 
@@ -77,7 +77,7 @@ def start(kube: Kube, namespace: str) -> None:
 
     until(running, seconds=60, what="the pod of Redis to run")
     _POD.run_python(kube, namespace, _RECEIVE, stdin=archive())
-    wait_ready(kube, namespace, NAME, what="Redis")
+    wait_until_ready(kube, namespace, NAME, what="Redis")
 
 
 def archive() -> bytes:

@@ -110,7 +110,7 @@ class RuntimePod:
         return container
 
 
-def wait_ready(kube: Kube, namespace: str, name: str, *, what: str) -> None:
+def wait_until_ready(kube: Kube, namespace: str, name: str, *, what: str) -> None:
     """Wait until the Deployment of this name has a ready pod; `what` describes it in the error."""
 
     def ready() -> bool:

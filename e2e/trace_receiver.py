@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e import otlp
-from e2e.runtime_pod import PYTHON, RuntimePod, wait_ready
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def manifests(namespace: str, image: str) -> list[Object]:
     return [program, *_POD.manifests(namespace, image)]
 
 
-def wait_receiver(kube: Kube, namespace: str) -> None:
+def wait_for_receiver(kube: Kube, namespace: str) -> None:
     """Wait until the receiver is ready."""
-    wait_ready(kube, namespace, NAME, what="the trace receiver")
+    wait_until_ready(kube, namespace, NAME, what="the trace receiver")
 
 
-def wait_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool], what: str) -> list[Object]:
+def wait_for_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], bool], what: str) -> list[Object]:
     """Wait until `probe` accepts the received spans; returns them all, with the fields of `otlp.Span`."""
     received: list[Object] = []
 

@@ -208,13 +208,13 @@ class ControlPlane:
         self.processes.ensure("etcd", etcd_command(paths["etcd"], folder, self.settings))
         command = apiserver_command(paths["kube-apiserver"], folder, self.settings)
         self.processes.ensure("kube-apiserver", command)
-        self.wait_ready()
+        self.wait_until_ready()
         if self._with_controller_manager:
             program = paths["kube-controller-manager"]
             command = controller_manager_command(program, folder, port=self._manager_port)
             self.processes.ensure("kube-controller-manager", command)
 
-    def wait_ready(self) -> None:
+    def wait_until_ready(self) -> None:
         """Wait until `/readyz` succeeds; the error for a dead component has the end of its log."""
         api = connect(self.kubeconfig)
 

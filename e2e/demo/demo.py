@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from e2e import lifecycle, model_store
-from e2e.classifiers import current_condition, manifest, ready_summary, wait_endpoint, wait_response
+from e2e.classifiers import current_condition, manifest, ready_summary, wait_for_endpoint, wait_for_response
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.kubectl import KUBECTL
 from e2e.demo.report import ChangedLines, Steps, predictions
@@ -110,7 +110,7 @@ class Demo:
                 with step("The object imagenet, its model from a store in the cluster"):
                     self._apply_imagenet(kube, self.shared, images["runtime"])
             with step("Ready"):
-                self._wait(kube)
+                self._wait_until_ready(kube)
             results = self._classify(kube)
             self._print(kube, results)
 
@@ -123,12 +123,12 @@ class Demo:
 
     def _apply_imagenet(self, kube: Kube, shared: Path, image: str) -> None:
         kube.apply(*model_store.manifests(NAMESPACE, image))
-        model_store.wait_store(kube, NAMESPACE)
+        model_store.wait_for_store(kube, NAMESPACE)
         digest = model_store.put(kube, NAMESPACE, shared / MODEL)
         model = {"uri": model_store.url(NAMESPACE, MODEL.name), "sha256": digest}
         kube.apply(manifest(IMAGENET, namespace=NAMESPACE, spec={"model": model}))
 
-    def _wait(self, kube: Kube) -> None:
+    def _wait_until_ready(self, kube: Kube) -> None:
         for name in self._names():
             progress = ChangedLines()
 
@@ -148,8 +148,8 @@ class Demo:
         for name in self._names():
             photograph = self.shared / CAT if self.shared and name == IMAGENET else FOLDER / "cat.jpg"
             with self.steps.step(f"A photograph through the Service {name}"):
-                endpoint = wait_endpoint(kube, name, namespace=NAMESPACE)
-                results.append((name, photograph, wait_response(endpoint, photograph.read_bytes())))
+                endpoint = wait_for_endpoint(kube, name, namespace=NAMESPACE)
+                results.append((name, photograph, wait_for_response(endpoint, photograph.read_bytes())))
         return results
 
     def _print(self, kube: Kube, results: Sequence[tuple[str, Path, Object]]) -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from e2e import audit
-from e2e.classifiers import condition, delete, manifest, wait_for, wait_ready
+from e2e.classifiers import condition, delete, manifest, wait_for, wait_until_ready
 from e2e.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def count_requests_at_rest(kube: Kube, *, namespace: str, seconds: float) -> Cou
     for name, spec in zip(names, SPECS, strict=True):
         kube.apply(manifest(name, namespace=namespace, spec=spec))
     for name in names:
-        wait_ready(kube, name, namespace=namespace)
+        wait_until_ready(kube, name, namespace=namespace)
         # A new pod has no metrics for up to a minute; when it has, the status changes again.
         wait_for(kube, name, namespace=namespace, what="an active autoscaler", probe=_scaling_settled, seconds=120)
     _wait_until_settled(kube, namespace)

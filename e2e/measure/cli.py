@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from e2e import audit
-from e2e.install import OPERATOR_USER, wait_operator
+from e2e.install import OPERATOR_USER, wait_for_operator
 from e2e.kube import open_kube
 from e2e.measure.at_rest import SPECS, count_requests_at_rest
 from e2e.measure.first_response import times_to_first_response
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with open_kube(target_from()) as kube:
-            wait_operator(kube, seconds=30)
+            wait_for_operator(kube, seconds=30)
             with _namespace(kube) as namespace:
                 options.run(kube, namespace, options)
     except (ToolError, httpx.HTTPError) as error:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2e.classifiers import delete, manifest, wait_endpoint, wait_response
+from e2e.classifiers import delete, manifest, wait_for_endpoint, wait_for_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ def times_to_first_response(
         name = f"timed-{number}"
         began = time.monotonic()
         kube.apply(manifest(name, namespace=namespace, spec=spec))
-        wait_response(wait_endpoint(kube, name, namespace=namespace), image)
+        wait_for_response(wait_for_endpoint(kube, name, namespace=namespace), image)
         durations.append(time.monotonic() - began)
         delete(kube, name, namespace=namespace)
     return durations

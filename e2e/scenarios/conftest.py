@@ -123,6 +123,6 @@ def store(kube: Kube, images: Mapping[str, str]) -> Iterator[str]:
     name = f"e2e-store-{uuid.uuid4().hex[:8]}"
     kube.create("namespaces", {"metadata": {"name": name}})
     kube.apply(*model_store.manifests(name, images["runtime"]))
-    model_store.wait_store(kube, name)
+    model_store.wait_for_store(kube, name)
     yield name
     kube.delete("namespaces", name)

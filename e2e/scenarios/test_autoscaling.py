@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from e2e.classifiers import condition, current_condition, manifest, wait_for, wait_ready
+from e2e.classifiers import condition, current_condition, manifest, wait_for, wait_until_ready
 from e2e.readiness import watch_ready_replicas
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 
-def _wait_count(kube: Kube, namespace: str, count: int) -> Object:
+def _wait_for_count(kube: Kube, namespace: str, count: int) -> Object:
     """Wait until exactly `count` replicas are desired, ready and reported."""
     summary = f"{count}/{count}"
 
@@ -29,7 +29,7 @@ def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
 ) -> None:
     spec: dict[str, Any] = {"replicas": 3, "rollout": {"drainSeconds": 1}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     count = 3
     # (title, change, desired count after it)
     changes = (
@@ -43,7 +43,7 @@ def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
         with watch_ready_replicas(kube, "pets", namespace=namespace) as ready:
             kube.patch("imageclassifiers", "pets", {"spec": change}, namespace=namespace)
             # Ready alone is not enough: a count above the maximum is lowered later, by the autoscaler.
-            live = _wait_count(kube, namespace, desired)
+            live = _wait_for_count(kube, namespace, desired)
         states = len(ready.counts)
         add_to_summary(
             f"autoscaling {title}: {count} -> {desired} pods, at least {ready.minimum} ready ({states} states)"

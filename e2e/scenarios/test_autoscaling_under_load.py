@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.classifiers import current_condition, manifest, wait_endpoint, wait_for, wait_ready
+from e2e.classifiers import current_condition, manifest, wait_for, wait_for_endpoint, wait_until_ready
 from e2e.cluster.api import ApiError
-from e2e.load import steady
+from e2e.load import steady_load
 from e2e.readiness import watch_ready_replicas
 from e2e.waiting import until
 from tools.steps import elapsed
@@ -53,14 +53,14 @@ def test_pods_scale_with_the_load_and_every_request_succeeds(
         "resources": {"requests": {"cpu": "100m"}},
     }
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    wait_ready(kube, "pets", namespace=namespace)
-    _wait_measured(kube, namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    _wait_for_metrics(kube, namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
 
     timeout_seconds = _UP_SECONDS + _DOWN_SECONDS
     with watch_ready_replicas(kube, "pets", namespace=namespace, timeout_seconds=timeout_seconds) as ready:
         began = elapsed()
-        with steady(endpoint, photograph, per_second=_PER_SECOND) as report:
+        with steady_load(endpoint, photograph, per_second=_PER_SECOND) as report:
             until(
                 lambda: ready.counts[-1][1] == _MAX_REPLICAS,
                 seconds=_UP_SECONDS,
@@ -88,7 +88,7 @@ def _scaled_to_one(live: Object) -> bool:
     return status == "True" and live["status"]["readySummary"] == "1/1"
 
 
-def _wait_measured(kube: Kube, namespace: str) -> None:
+def _wait_for_metrics(kube: Kube, namespace: str) -> None:
     """Wait until metrics-server has metrics of the pod: it scrapes every 15 seconds, and needs two scrapes."""
 
     def measured() -> bool:

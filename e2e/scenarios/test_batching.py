@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from e2e.classifiers import CLASSIFY, manifest, wait_endpoint, wait_ready, wait_response
+from e2e.classifiers import CLASSIFY, manifest, wait_for_endpoint, wait_for_response, wait_until_ready
 from e2e.cluster.kubectl import KubectlError
 from e2e.waiting import until
 
@@ -31,9 +31,9 @@ def test_concurrent_images_share_inferences(kube: Kube, namespace: str, photogra
     )
     endpoints = {}
     for name in ("plain", "batched"):
-        wait_ready(kube, name, namespace=namespace)
-        endpoints[name] = wait_endpoint(kube, name, namespace=namespace)
-        wait_response(endpoints[name], photograph)
+        wait_until_ready(kube, name, namespace=namespace)
+        endpoints[name] = wait_for_endpoint(kube, name, namespace=namespace)
+        wait_for_response(endpoints[name], photograph)
     expected = asyncio.run(_send_concurrently(endpoints["plain"], photograph))
     assert _sizes(endpoints["plain"]) == (0, 0)
 
@@ -55,8 +55,8 @@ def test_a_batch_larger_than_the_queue_is_rejected(kube: Kube, namespace: str, p
         kube.apply(pets)
     spec["batching"]["maxBatchSize"] = 4
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    wait_ready(kube, "pets", namespace=namespace)
-    wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
 
 
 async def _send_concurrently(endpoint: Endpoint, image: bytes) -> list[dict[str, Any]]:

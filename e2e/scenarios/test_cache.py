@@ -14,10 +14,10 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
-    wait_endpoint,
-    wait_ready,
-    wait_reason,
-    wait_response,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
 )
 from e2e.waiting import until
 
@@ -44,7 +44,7 @@ def _cache_requests(client: httpx.Client) -> Mapping[str, float]:
     }
 
 
-def _wait_hit(endpoint: Endpoint, image: bytes) -> httpx.Response:
+def _wait_for_hit(endpoint: Endpoint, image: bytes) -> httpx.Response:
     def hit() -> httpx.Response | None:
         try:
             response = classify(client, image)
@@ -52,16 +52,16 @@ def _wait_hit(endpoint: Endpoint, image: bytes) -> httpx.Response:
             return None
         return response if response.headers.get("x-cache") == "hit" else None
 
-    with endpoint.client(seconds=5) as client:
+    with endpoint.client(timeout_seconds=5) as client:
         return until(hit, seconds=60, what="a cache hit", every=0.1)
 
 
 def test_a_server_caches_results_in_memory(kube: Kube, namespace: str, photograph: bytes) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"cache": {}}))
-    wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    first = wait_response(endpoint, photograph)
-    second = _wait_hit(endpoint, photograph)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    first = wait_for_response(endpoint, photograph)
+    second = _wait_for_hit(endpoint, photograph)
     assert second.json()["predictions"] == first["predictions"]
     assert "inference" not in second.json()["timings_ms"]
     with endpoint.client() as client:
@@ -75,7 +75,7 @@ def test_redis_keeps_results_when_pods_are_replaced_and_requests_succeed_without
         pytest.skip("copies a program from this machine into the cluster")
     cache = {"redis": {"url": redis_store.url(namespace), "credentialsSecretRef": {"name": redis_store.SECRET}}}
     kube.apply(manifest("pets", namespace=namespace, spec={"cache": cache}))
-    live = wait_reason(
+    live = wait_for_reason(
         kube, "pets", "CreateContainerConfigError", containing=redis_store.SECRET, namespace=namespace
     )
     assert "password for spec.cache.redis.credentialsSecretRef" in condition(live, "Ready")["message"]
@@ -88,16 +88,16 @@ def test_redis_keeps_results_when_pods_are_replaced_and_requests_succeed_without
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **secret})
     kube.apply(*redis_store.manifests(namespace, images["runtime"]))
     redis_store.start(kube, namespace)
-    wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    first = wait_response(endpoint, photograph)
-    assert _wait_hit(endpoint, photograph).json()["predictions"] == first["predictions"]
+    wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    first = wait_for_response(endpoint, photograph)
+    assert _wait_for_hit(endpoint, photograph).json()["predictions"] == first["predictions"]
 
     # replace the pod; the cache of the new one is empty
     before = {pod["metadata"]["name"] for pod in pods(kube, "pets", namespace=namespace)}
     changed = {"cache": cache, "limits": {"maxQueueSize": 65}}
     kube.apply(manifest("pets", namespace=namespace, spec=changed))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert pod["metadata"]["name"] not in before
 
@@ -123,6 +123,6 @@ def test_redis_keeps_results_when_pods_are_replaced_and_requests_succeed_without
         sent: list[int] = []
         until(failing, seconds=60, what="Redis errors to be counted", every=0.1)
         assert classify(client, photograph).headers["x-cache"] == "hit"
-    assert condition(wait_ready(kube, "pets", namespace=namespace), "Ready")["status"] == "True"
+    assert condition(wait_until_ready(kube, "pets", namespace=namespace), "Ready")["status"] == "True"
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert _PASSWORD not in kube.kubectl("logs", pod["metadata"]["name"], f"-n={namespace}")

@@ -13,13 +13,13 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
-    wait_endpoint,
-    wait_ready,
-    wait_reason,
-    wait_response,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
 )
 from e2e.cluster.kubectl import KubectlError
-from e2e.load import steady
+from e2e.load import steady_load
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ REVERT_SECONDS = 10.0
 
 def test_kubectl_scale_sets_the_number_of_pods(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 1}}))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     for desired in (2, 1):
         kube.kubectl("scale", "ic/pets", f"--replicas={desired}", f"--namespace={namespace}")
-        live = wait_ready(kube, "pets", namespace=namespace)
+        live = wait_until_ready(kube, "pets", namespace=namespace)
         assert live["spec"]["replicas"] == desired
         # Ready stays True while a surplus pod terminates.
         summary = f"{desired}/{desired}"
@@ -53,15 +53,15 @@ def test_no_request_fails_during_a_rollout(
     kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"replicas": 2}))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     before = {pod["metadata"]["uid"] for pod in pods(kube, "pets", namespace=namespace)}
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_response(endpoint, photograph)
-    with steady(endpoint, photograph, per_second=20) as report:
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    wait_for_response(endpoint, photograph)
+    with steady_load(endpoint, photograph, per_second=20) as report:
         until(lambda: report.sent >= 40, seconds=30, what="two seconds of requests")
         change = {"spec": {"resources": {"limits": {"memory": "640Mi"}}}}
         kube.patch("imageclassifiers", "pets", change, namespace=namespace)
-        wait_ready(kube, "pets", namespace=namespace)
+        wait_until_ready(kube, "pets", namespace=namespace)
         # Keep the load up until the old pods have drained. Their objects can stay much longer: if a container
         # exits while kubelet stops it, kubelet retries only at the next sync.
         until(lambda: _pod_count(kube, namespace) == 2, seconds=180, what="the old pods to be deleted")
@@ -81,7 +81,7 @@ def test_manual_deletes_and_edits_are_reverted(
     kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     namespace_option = f"--namespace={namespace}"
 
     deleted: Object = kube.get("services", "pets", namespace=namespace) or {}
@@ -108,31 +108,31 @@ def test_manual_deletes_and_edits_are_reverted(
 
     until(reverted, seconds=REVERT_SECONDS, what="the Deployment to be reverted")
     add_to_summary(f"Deployment reverted in {time.monotonic() - began:.2f} s")
-    wait_ready(kube, "pets", namespace=namespace)
-    assert wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph, seconds=10)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    assert wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph, seconds=10)
 
 
 def test_an_invalid_spec_stalls_and_the_old_pods_keep_serving(
     kube: Kube, namespace: str, photograph: bytes
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
-    wait_ready(kube, "pets", namespace=namespace)
-    wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
     before = [pod["metadata"]["uid"] for pod in pods(kube, "pets", namespace=namespace)]
     # Neither schema nor CEL catches this: an image of 100 million pixels needs more than the memory limit.
     invalid = {"spec": {"limits": {"maxImagePixels": 100_000_000}, "replicas": 2}}
     kube.patch("imageclassifiers", "pets", invalid, namespace=namespace)
-    live = wait_reason(kube, "pets", "InvalidSpec", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "InvalidSpec", namespace=namespace)
     assert condition(live, "Ready")["status"] == "False"
     assert condition(live, "Stalled")["status"] == "True"
     assert "memory" in condition(live, "Ready")["message"]
     assert condition(live, "Available")["status"] == "True"
     assert [pod["metadata"]["uid"] for pod in pods(kube, "pets", namespace=namespace)] == before
-    with wait_endpoint(kube, "pets", namespace=namespace).client() as client:
+    with wait_for_endpoint(kube, "pets", namespace=namespace).client() as client:
         assert classify(client, photograph).status_code == 200
 
     kube.patch("imageclassifiers", "pets", {"spec": {"limits": None}}, namespace=namespace)
-    live = wait_ready(kube, "pets", namespace=namespace)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
     assert condition(live, "Stalled")["status"] == "False"
     assert live["status"]["readySummary"] == "2/2"
 

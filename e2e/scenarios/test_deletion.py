@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e2e.classifiers import CHILDREN, children, condition, delete, manifest, wait_ready, wait_reason
+from e2e.classifiers import CHILDREN, children, condition, delete, manifest, wait_for_reason, wait_until_ready
 from e2e.install import scale_operator
 
 if TYPE_CHECKING:
@@ -15,14 +15,14 @@ SPEC = {"rollout": {"drainSeconds": 0}, "autoscaling": {"minReplicas": 1, "maxRe
 
 def test_deleting_an_object_deletes_every_child(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
-    live = wait_ready(kube, "pets", namespace=namespace)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
     assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
     delete(kube, "pets", namespace=namespace)
 
 
 def test_deleting_an_object_deletes_every_child_while_the_operator_is_down(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
-    live = wait_ready(kube, "pets", namespace=namespace)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
     assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
     scale_operator(kube, 0)
     try:
@@ -36,7 +36,7 @@ def test_a_name_conflict_is_reported_and_the_other_object_never_changed(kube: Ku
     foreign = {"metadata": {"name": "pets"}, "spec": {"ports": [{"port": 81}], "selector": {"app": "other"}}}
     created = kube.create("services", foreign, namespace=namespace)
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
-    live = wait_reason(kube, "pets", "NameConflict", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "NameConflict", namespace=namespace)
     assert "Service pets exists already" in condition(live, "Ready")["message"]
     kube.delete("imageclassifiers", "pets", namespace=namespace)
     left = kube.get("services", "pets", namespace=namespace) or {}

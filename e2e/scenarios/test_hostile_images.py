@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from e2e.classifiers import CLASSIFY, manifest, pods, restarts, wait_endpoint, wait_ready, wait_response
+from e2e.classifiers import (
+    CLASSIFY,
+    manifest,
+    pods,
+    restarts,
+    wait_for_endpoint,
+    wait_for_response,
+    wait_until_ready,
+)
 from e2e.scenarios.hostile_images import cases, largest
 
 if TYPE_CHECKING:
@@ -51,9 +59,9 @@ def test_hostile_images_never_crash_a_pod(
     kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
 ) -> None:
     kube.apply(manifest("pets", namespace=namespace))
-    wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_response(endpoint, photograph)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    wait_for_response(endpoint, photograph)
     small, large = cases(), largest()
     assert len(small) >= 200
 
@@ -77,8 +85,8 @@ def test_hostile_images_never_crash_a_pod(
     add_to_summary(f"hostile images, memory: {sizes}")
     assert memory["kills"] == 0
     assert memory["peak_resident"] < memory["limit"]
-    assert wait_response(endpoint, photograph, seconds=10)
-    wait_ready(kube, "pets", namespace=namespace)
+    assert wait_for_response(endpoint, photograph, seconds=10)
+    wait_until_ready(kube, "pets", namespace=namespace)
 
 
 def _memory(kube: Kube, namespace: str) -> Object:
@@ -114,7 +122,7 @@ async def _send(
                     f"{case.name}: {response.status_code}, not of {sorted(case.statuses)}: {response.text[:200]}"
                 )
 
-    async with endpoint.async_client(seconds=60, connections=clients) as client:
+    async with endpoint.async_client(timeout_seconds=60, connections=clients) as client:
         await asyncio.gather(*(work(client) for _ in range(clients)))
     return statuses, wrong, time.monotonic() - began
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e import model_store
-from e2e.classifiers import condition, manifest, pods, wait_endpoint, wait_ready, wait_reason, wait_response
+from e2e.classifiers import (
+    condition,
+    manifest,
+    pods,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
+)
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
@@ -20,7 +28,7 @@ def test_a_wrong_digest_is_rejected_and_reported_and_the_right_one_serves(
     uri = model_store.url(store, f"{model_store.BUNDLED}/")
     spec = {"model": {"uri": uri, "sha256": WRONG}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    live = wait_reason(kube, "pets", "ModelDigestMismatch", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "ModelDigestMismatch", namespace=namespace)
     ready = condition(live, "Ready")
     assert ready["status"] == "False"
     assert WRONG in ready["message"]
@@ -33,8 +41,8 @@ def test_a_wrong_digest_is_rejected_and_reported_and_the_right_one_serves(
 
     spec["model"]["sha256"] = right
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    live = wait_ready(kube, "pets", namespace=namespace)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == right
     assert condition(live, "Stalled")["status"] == "False"
-    result = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    result = wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
     assert result["model"]["sha256"] == right

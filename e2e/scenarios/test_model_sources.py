@@ -10,7 +10,15 @@ from imageclassifier_runtime.model import digest
 from imageclassifier_runtime.model.folder import bundled
 
 from e2e import model_store
-from e2e.classifiers import condition, manifest, pods, wait_endpoint, wait_ready, wait_reason, wait_response
+from e2e.classifiers import (
+    condition,
+    manifest,
+    pods,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
+)
 from e2e.cluster.paths import state_dir
 
 if TYPE_CHECKING:
@@ -28,20 +36,22 @@ def test_a_bucket_serves_once_its_secret_exists(kube: Kube, namespace: str, stor
         "s3": {"endpoint": model_store.endpoint(store)},
     }
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    live = wait_reason(kube, "pets", "ModelAccessDenied", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "ModelAccessDenied", namespace=namespace)
     assert "credentialsSecretRef" in condition(live, "Ready")["message"]
 
     model["credentialsSecretRef"] = {"name": "model-store"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", containing="model-store", namespace=namespace)
+    live = wait_for_reason(
+        kube, "pets", "CreateContainerConfigError", containing="model-store", namespace=namespace
+    )
     assert condition(live, "Stalled")["status"] == "True"
 
     keys = {"AWS_ACCESS_KEY_ID": model_store.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}
     metadata = {"name": "model-store", "namespace": namespace}
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys})
-    live = wait_ready(kube, "pets", namespace=namespace)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == right
-    result = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    result = wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
     assert result["model"]["sha256"] == right
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert "AWS_" not in str(pod["spec"]["containers"])
@@ -79,7 +89,7 @@ def test_a_claim_serves_once_it_exists(kube: Kube, namespace: str, volume: Path,
     right = digest.of_folder(source)
     model = {"uri": "pvc://models/pets/", "sha256": right}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    live = wait_reason(kube, "pets", "Unschedulable", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "Unschedulable", namespace=namespace)
     assert "create the claim models" in condition(live, "Ready")["message"]
     assert condition(live, "Stalled")["status"] == "True"
 
@@ -91,6 +101,6 @@ def test_a_claim_serves_once_it_exists(kube: Kube, namespace: str, volume: Path,
     }
     metadata = {"name": "models", "namespace": namespace}
     kube.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
-    wait_ready(kube, "pets", namespace=namespace)
-    result = wait_response(wait_endpoint(kube, "pets", namespace=namespace), photograph)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    result = wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
     assert result["model"]["sha256"] == right

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.classifiers import condition, current_condition, manifest, wait_for, wait_ready
+from e2e.classifiers import condition, current_condition, manifest, wait_for, wait_until_ready
 from e2e.install import SERVICE_MONITOR_CRD, TRIMMED_LABEL, install_service_monitor_crd
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def removable_crd(kube: Kube) -> Iterator[None]:
 @pytest.mark.usefixtures("removable_crd")
 def test_the_service_monitor_exists_only_while_its_crd_does(kube: Kube, namespace: str) -> None:
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     monitor = kube.get("servicemonitors", "pets", namespace=namespace) or {}
     assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "interval": "15s"}]
 

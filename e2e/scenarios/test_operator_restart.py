@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e2e.classifiers import manifest, pods, wait_for, wait_ready
+from e2e.classifiers import manifest, pods, wait_for, wait_until_ready
 from e2e.cluster.api import url_path
-from e2e.install import NAMESPACE, wait_operator
+from e2e.install import NAMESPACE, wait_for_operator
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def test_an_operator_killed_during_a_rollout_finishes_it(kube: Kube, namespace: str) -> None:
     spec = {"replicas": 2, "rollout": {"drainSeconds": 1}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     change = {"spec": {"limits": {"maxQueueSize": 32}, "service": {"port": 8000}}}
     kube.patch("imageclassifiers", "pets", change, namespace=namespace)
     wait_for(
@@ -29,8 +29,8 @@ def test_an_operator_killed_during_a_rollout_finishes_it(kube: Kube, namespace: 
     kube.request("DELETE", url_path("pods", namespace=NAMESPACE), {"gracePeriodSeconds": 0})
     # One more change while no operator runs.
     kube.patch("imageclassifiers", "pets", {"spec": {"replicas": 1}}, namespace=namespace)
-    wait_operator(kube)
-    live = wait_ready(kube, "pets", namespace=namespace)
+    wait_for_operator(kube)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
     assert live["status"]["readySummary"] == "1/1"
     assert live["status"]["url"] == f"http://pets.{namespace}.svc:8000"
     (pod,) = pods(kube, "pets", namespace=namespace)

@@ -13,7 +13,14 @@ from imageclassifier_runtime.model.quantization import INT8_GRAPH
 from PIL import Image
 
 from e2e import model_store
-from e2e.classifiers import condition, manifest, wait_endpoint, wait_ready, wait_reason, wait_response
+from e2e.classifiers import (
+    condition,
+    manifest,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
+)
 from e2e.measure.first_response import PHOTOGRAPH
 from e2e.waiting import until
 
@@ -63,12 +70,12 @@ def _store(kube: Kube, store: str, source: Path, *, folder: str) -> dict[str, st
     return {"uri": model_store.url(store, f"{folder}/"), "sha256": digest.of_folder(source)}
 
 
-def _wait_served(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, precision: str) -> Object:
+def _wait_for_graph(kube: Kube, namespace: str, photograph: bytes, *, graph: Path, precision: str) -> Object:
     """Wait until this graph is served, and return `status.model`."""
-    live = wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
     expected = (precision, digest.of_file(graph))
-    assert wait_response(endpoint, photograph)["model"]["sha256"] == live["status"]["model"]["sha256"]
+    assert wait_for_response(endpoint, photograph)["model"]["sha256"] == live["status"]["model"]["sha256"]
 
     def served() -> tuple[str, str]:
         # a new connection each time, since a terminating pod keeps serving on an old one
@@ -88,13 +95,13 @@ def test_auto_serves_the_int8_graph_of_a_folder_that_has_one(
 ) -> None:
     model = _store(kube, store, both, folder="both-precisions") | {"precision": "Auto"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    status = _wait_served(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
+    status = _wait_for_graph(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
     assert (status["precision"], status["sha256"]) == ("INT8", model["sha256"])
     assert "INT8" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}", "-o", "wide")
 
     model["precision"] = "FP32"
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    status = _wait_served(kube, namespace, photograph, graph=both / GRAPH, precision="FP32")
+    status = _wait_for_graph(kube, namespace, photograph, graph=both / GRAPH, precision="FP32")
     assert status["precision"] == "FP32"
 
 
@@ -103,7 +110,7 @@ def test_int8_of_a_model_without_it_is_rejected_and_auto_serves_fp32(
 ) -> None:
     model = _store(kube, store, fp32, folder="fp32-alone") | {"precision": "INT8"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    live = wait_reason(kube, "pets", "ModelPrecisionMissing", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "ModelPrecisionMissing", namespace=namespace)
     message = condition(live, "Ready")["message"]
     assert "has no model.int8.onnx" in message
     assert "set the precision to FP32 or Auto" in message
@@ -112,5 +119,5 @@ def test_int8_of_a_model_without_it_is_rejected_and_auto_serves_fp32(
 
     model["precision"] = "Auto"
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    status = _wait_served(kube, namespace, photograph, graph=fp32 / GRAPH, precision="FP32")
+    status = _wait_for_graph(kube, namespace, photograph, graph=fp32 / GRAPH, precision="FP32")
     assert status["precision"] == "FP32"

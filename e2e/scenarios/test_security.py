@@ -13,9 +13,9 @@ from e2e.classifiers import (
     manifest,
     pods,
     restarts,
-    wait_endpoint,
-    wait_ready,
-    wait_reason,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_until_ready,
 )
 from e2e.waiting import until
 
@@ -40,7 +40,7 @@ def send(endpoint: Endpoint, image: bytes, key: str | None) -> httpx.Response:
         return client.post(CLASSIFY, content=image, headers=headers)
 
 
-def wait_status(
+def wait_for_status(
     endpoint: Endpoint, image: bytes, key: str | None, status: int, *, seconds: float = 60
 ) -> httpx.Response:
     """Retry until the response has this status; returns it."""
@@ -62,14 +62,14 @@ def wait_status(
 def test_keys_are_required_and_change_without_a_restart(kube: Kube, namespace: str, photograph: bytes) -> None:
     spec: dict[str, Any] = {"security": {"apiKeysSecretRef": {"name": "pets-keys"}}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-    live = wait_reason(kube, "pets", "ApiKeysInvalid", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "ApiKeysInvalid", namespace=namespace)
     assert "spec.security.apiKeysSecretRef" in condition(live, "Ready")["message"]
     assert condition(live, "Stalled")["status"] == "True"
 
     apply_keys(kube, namespace, ann=FIRST)
-    wait_ready(kube, "pets", namespace=namespace, seconds=_KUBELET_SECONDS)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_status(endpoint, photograph, FIRST, 200)
+    wait_until_ready(kube, "pets", namespace=namespace, seconds=_KUBELET_SECONDS)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    wait_for_status(endpoint, photograph, FIRST, 200)
     rejected = send(endpoint, photograph, None)
     assert rejected.status_code == 401
     assert rejected.headers["www-authenticate"].startswith("Bearer")
@@ -77,7 +77,7 @@ def test_keys_are_required_and_change_without_a_restart(kube: Kube, namespace: s
     before, restarts_before = pods(kube, "pets", namespace=namespace), restarts(kube, "pets", namespace=namespace)
 
     apply_keys(kube, namespace, ann=SECOND)
-    wait_status(endpoint, photograph, SECOND, 200, seconds=_KUBELET_SECONDS)
+    wait_for_status(endpoint, photograph, SECOND, 200, seconds=_KUBELET_SECONDS)
     assert send(endpoint, photograph, FIRST).status_code == 401
     after = pods(kube, "pets", namespace=namespace)
     assert [pod["metadata"]["uid"] for pod in after] == [pod["metadata"]["uid"] for pod in before]
@@ -94,9 +94,9 @@ def test_a_rate_limit_rejects_the_client_and_never_the_probes(
 ) -> None:
     limit = {"rateLimit": {"requestsPerSecond": 1, "burst": 1}}
     kube.apply(manifest("pets", namespace=namespace, spec={"security": limit}))
-    wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_status(endpoint, photograph, None, 200)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    wait_for_status(endpoint, photograph, None, 200)
 
     def batch_accepted() -> bool:
         """Send a batch. Each of its images counts, so the client has to wait for half a minute afterwards."""
@@ -113,7 +113,7 @@ def test_a_rate_limit_rejects_the_client_and_never_the_probes(
         for path in ("/api/v1/health/ready", "/api/v1/health/live", "/v2/health/ready", "/metrics"):
             assert client.get(path).status_code == 200
         assert 'imageclassifier_rejected_total{reason="rate-limited"}' in client.get("/metrics").text
-    wait_status(endpoint, photograph, None, 200)
+    wait_for_status(endpoint, photograph, None, 200)
     live = kube.get("imageclassifiers", "pets", namespace=namespace)
     assert live is not None
     assert current_condition(live)["status"] == "True"

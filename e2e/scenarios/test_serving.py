@@ -13,9 +13,9 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
-    wait_endpoint,
-    wait_ready,
-    wait_response,
+    wait_for_endpoint,
+    wait_for_response,
+    wait_until_ready,
 )
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 def pets(kube: Kube, namespace: str) -> str:
     """A Ready object with an empty spec."""
     kube.apply(manifest("pets", namespace=namespace))
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     return "pets"
 
 
 def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: bytes) -> None:
-    live = wait_ready(kube, pets, namespace=namespace)
+    live = wait_until_ready(kube, pets, namespace=namespace)
     status = live["status"]
     assert status["readySummary"] == "1/1"
     assert status["url"] == f"http://pets.{namespace}.svc"
     assert status["model"]["classes"] == 10
-    result = wait_response(wait_endpoint(kube, pets, namespace=namespace), photograph)
+    result = wait_for_response(wait_for_endpoint(kube, pets, namespace=namespace), photograph)
     assert len(result["predictions"]) == 5
     assert result["model"] == {key: status["model"][key] for key in ("name", "sha256")}
     owned = children(kube, live["metadata"]["uid"], namespace=namespace)
@@ -88,12 +88,12 @@ def test_objects_with_the_same_name_in_two_namespaces_are_independent(
         kube.apply(manifest("pets", namespace=each))
     endpoints = []
     for each in (namespace, other_namespace):
-        wait_ready(kube, "pets", namespace=each)
-        endpoints.append(wait_endpoint(kube, "pets", namespace=each))
-        wait_response(endpoints[-1], photograph)
+        wait_until_ready(kube, "pets", namespace=each)
+        endpoints.append(wait_for_endpoint(kube, "pets", namespace=each))
+        wait_for_response(endpoints[-1], photograph)
     assert endpoints[0].url != endpoints[1].url
     kube.delete("imageclassifiers", "pets", namespace=namespace)
     with endpoints[1].client() as client:
         assert classify(client, photograph).status_code == 200
-    live = wait_ready(kube, "pets", namespace=other_namespace)
+    live = wait_until_ready(kube, "pets", namespace=other_namespace)
     assert live["status"]["readySummary"] == "1/1"

@@ -13,10 +13,10 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
-    wait_endpoint,
-    wait_ready,
-    wait_reason,
-    wait_response,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
 )
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def test_the_spans_of_a_request_reach_the_receiver(
     kube: Kube, namespace: str, images: Mapping[str, str], photograph: bytes
 ) -> None:
     kube.apply(*trace_receiver.manifests(namespace, images["runtime"]))
-    trace_receiver.wait_receiver(kube, namespace)
+    trace_receiver.wait_for_receiver(kube, namespace)
     tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "samplingPercent": 0}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
-    wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_response(endpoint, photograph)  # has no parent, so it is never sampled
+    wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    wait_for_response(endpoint, photograph)  # has no parent, so it is never sampled
     headers = {"Content-Type": "image/jpeg", "traceparent": f"00-{_TRACE_ID}-{_PARENT_ID}-01"}
     with endpoint.client() as client:
         assert client.post(CLASSIFY, content=photograph, headers=headers).status_code == httpx.codes.OK
@@ -45,7 +45,7 @@ def test_the_spans_of_a_request_reach_the_receiver(
     def has_server_span(spans: list[Object]) -> bool:
         return any(span["parent_id"] == _PARENT_ID for span in spans)
 
-    spans = trace_receiver.wait_spans(kube, namespace, has_server_span, "the server's span")
+    spans = trace_receiver.wait_for_spans(kube, namespace, has_server_span, "the server's span")
     assert {span["trace_id"] for span in spans} == {_TRACE_ID}
     (top,) = (span for span in spans if span["parent_id"] == _PARENT_ID)
     assert top["name"] == f"POST {CLASSIFY}"
@@ -67,9 +67,9 @@ def test_the_spans_of_a_request_reach_the_receiver(
 def test_a_missing_receiver_does_not_prevent_serving(kube: Kube, namespace: str, photograph: bytes) -> None:
     tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "samplingPercent": 100}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
-    wait_ready(kube, "pets", namespace=namespace)
-    endpoint = wait_endpoint(kube, "pets", namespace=namespace)
-    wait_response(endpoint, photograph)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "pets", namespace=namespace)
+    wait_for_response(endpoint, photograph)
     with endpoint.client() as client:
         assert [classify(client, photograph).status_code for _ in range(20)] == [httpx.codes.OK] * 20
 
@@ -77,12 +77,12 @@ def test_a_missing_receiver_does_not_prevent_serving(kube: Kube, namespace: str,
 def test_headers_come_from_a_secret_once_it_exists(kube: Kube, namespace: str) -> None:
     tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "headersSecretRef": {"name": "receiver"}}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
-    live = wait_reason(kube, "pets", "CreateContainerConfigError", containing="receiver", namespace=namespace)
+    live = wait_for_reason(kube, "pets", "CreateContainerConfigError", containing="receiver", namespace=namespace)
     assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in condition(live, "Ready")["message"]
 
     metadata = {"name": "receiver", "namespace": namespace}
     headers = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=e2e-secret-value"}
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": headers})
-    wait_ready(kube, "pets", namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert "e2e-secret-value" not in kube.kubectl("logs", pod["metadata"]["name"], f"-n={namespace}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.classifiers import Endpoint
-from e2e.load import steady
+from e2e.load import steady_load
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def server() -> Iterator[tuple[Endpoint, type[_Handler]]]:
 
 def test_every_second_request_opens_a_new_connection(server: tuple[Endpoint, type[_Handler]]) -> None:
     endpoint, handler = server
-    with steady(endpoint, b"image", per_second=100) as report:
+    with steady_load(endpoint, b"image", per_second=100) as report:
         until(lambda: report.sent >= 20, seconds=10, what="20 requests")
     assert not report.failures
     assert len(handler.ports) >= report.sent // 2
@@ -57,13 +57,13 @@ def test_every_second_request_opens_a_new_connection(server: tuple[Endpoint, typ
 def test_every_status_other_than_200_is_a_failure(server: tuple[Endpoint, type[_Handler]]) -> None:
     endpoint, handler = server
     handler.status = 503
-    with steady(endpoint, b"image", per_second=100) as report:
+    with steady_load(endpoint, b"image", per_second=100) as report:
         until(lambda: report.sent >= 2, seconds=10, what="2 requests")
     assert len(report.failures) == report.sent
     assert "503" in report.failures[0]
 
 
 def test_a_refused_connection_is_a_failure() -> None:
-    with steady(Endpoint(url="http://127.0.0.1:9"), b"image", per_second=100) as report:
+    with steady_load(Endpoint(url="http://127.0.0.1:9"), b"image", per_second=100) as report:
         until(lambda: report.sent >= 2, seconds=10, what="2 requests")
     assert len(report.failures) == report.sent
