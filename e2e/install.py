@@ -27,7 +27,7 @@ OPERATOR = "imageclassifier-operator"
 OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:{OPERATOR}"
 SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
 TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
-"""The label of our trimmed ServiceMonitor CRD, so that the Prometheus operator's own is never deleted."""
+"""Marks the trimmed ServiceMonitor CRD of these tests; a CRD without this label is never replaced or deleted."""
 
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
@@ -53,13 +53,13 @@ def provide_images(target: Target) -> dict[str, str]:
 def with_images(objects: Iterable[Object], *, images: Mapping[str, str], keys: Mapping[str, str]) -> list[Object]:
     """The manifests with this cluster's image names, and with the images' build keys as pod annotations.
 
-    A tag can point to a new image: then the changed annotation restarts the operator.
+    If a tag points to a new image, the changed annotation restarts the operator.
     """
     objects = list(objects)
-    for found in objects:
-        if found["kind"] != "Deployment":
+    for item in objects:
+        if item["kind"] != "Deployment":
             continue
-        template = found["spec"]["template"]
+        template = item["spec"]["template"]
         annotations = {_BUILT_FROM: keys["operator"], _RUNTIME_FROM: keys["runtime"]}
         template["metadata"].setdefault("annotations", {}).update(annotations)
         for container in template["spec"]["containers"]:
@@ -89,7 +89,7 @@ def _pod_annotations(deployment: Mapping[str, Object]) -> Mapping[str, str]:
 
 
 def restart_classifiers(kube: Kube, *, stamp: str) -> None:
-    """Restart every classifier: their image tag points to a new image."""
+    """Restart the pods of every classifier, whose image tag points to a new image."""
     selector = "app.kubernetes.io/managed-by=imageclassifier-operator"
     change = {"spec": {"template": {"metadata": {"annotations": {_RUNTIME_FROM: stamp}}}}}
     for live in kube.list("deployments", selector=selector):
@@ -104,7 +104,8 @@ def wait_for_operator(kube: Kube, *, seconds: float = 90) -> None:
         live = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
         if live is None:
             return False
-        status, desired = live.get("status") or {}, live["spec"]["replicas"]
+        status = live.get("status") or {}
+        desired = live["spec"]["replicas"]
         observed = status.get("observedGeneration", 0) >= live["metadata"]["generation"]
         counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
         return bool(observed and counts == [desired] * 3)
@@ -146,15 +147,15 @@ def service_monitor_crd() -> Object:
 
 
 def install_service_monitor_crd(kube: Kube) -> None:
-    """Create the trimmed CRD; the Prometheus operator's own is left unchanged."""
+    """Create the trimmed CRD, unless the cluster has that of the Prometheus operator."""
     live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD)
     if live is not None and TRIMMED_LABEL not in (live["metadata"].get("labels") or {}):
         return
     kube.apply(service_monitor_crd())
-    until(lambda: established(kube), seconds=30, what="the CRD ServiceMonitor to be served")
+    until(lambda: service_monitor_established(kube), seconds=30, what="the CRD ServiceMonitor to be served")
 
 
-def established(kube: Kube) -> bool:
+def service_monitor_established(kube: Kube) -> bool:
     """Whether the ServiceMonitor CRD exists and is served."""
     live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD) or {}
     conditions = (live.get("status") or {}).get("conditions") or []

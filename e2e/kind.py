@@ -36,7 +36,7 @@ def usable() -> bool:
 
 
 def kubeconfig_path() -> Path:
-    """The kubeconfig of this cluster only; the user's own is never changed."""
+    """The kubeconfig of this cluster only; the user's default kubeconfig is never changed."""
     return cache_dir() / "kind" / "kubeconfig"
 
 

@@ -36,7 +36,7 @@ def exists(target: Target) -> bool:
 
 
 def bring_up(target: Target) -> None:
-    """Start the cluster; for the local one, first build what it needs, in parallel. Raises ToolError."""
+    """Start the cluster; for the local cluster, first build its programs and images. Raises ToolError."""
     if target.local:
         prepare.prepare()
     start(target)

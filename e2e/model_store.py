@@ -84,7 +84,7 @@ _POD = RuntimePod(
 
 
 def url(namespace: str, file: str) -> str:
-    """The URL of a file or folder in the store, for pods; that of a folder ends in a slash."""
+    """The URL of a file or folder in the store, for pods. The URL of a folder ends with a slash."""
     return f"http://{NAME}.{namespace}.svc/{file}"
 
 

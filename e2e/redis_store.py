@@ -1,4 +1,4 @@
-"""A Redis in the cluster, without its own image: Debian's program is copied into a pod with `kubectl exec`."""
+"""A Redis in the cluster; no Redis image is needed: `kubectl exec` copies Debian's program into a pod."""
 
 from __future__ import annotations
 

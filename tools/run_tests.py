@@ -1,6 +1,6 @@
 """Runs the project's checks part by part, times each, and reports which passed, failed or were skipped.
 
-Cluster operations run as commands of `e2e`, as the checks do: nothing here imports `e2e`.
+Nothing here imports `e2e`: the checks and the operations on a cluster run as commands.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _no_api_server() -> str:
 
 
 def _build_programs() -> None:
-    # Also those of the scenarios: they share packages with these, and the build cache is deleted afterwards.
+    # Build the scenarios' programs too: they share packages, and the build cache is deleted afterwards.
     _module("e2e.cluster", "build")
 
 

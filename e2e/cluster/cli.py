@@ -64,7 +64,7 @@ def _status(cluster: Cluster, _: argparse.Namespace) -> int:
         state = f"running (pid {record.pid})" if record and alive else "not running"
         print(f"{name:24} {state}")
     up = cluster.is_up()
-    print("up" if up else "partly up: `up` starts what is missing, `down` removes everything")
+    print("up" if up else "partly up: `up` starts the stopped components, `down` removes everything")
     return 0 if up else 1
 
 

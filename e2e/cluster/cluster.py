@@ -167,7 +167,7 @@ class Cluster:
         say("Stopped: no process, mount, cgroup, bridge or iptables rule is left")
 
     def _stop(self) -> None:
-        # First what creates pods, then the pods, then what runs them.
+        # First stop the components that create pods, then the pods, then the components that run pods.
         for name in ("kube-controller-manager", "kube-scheduler"):
             self.processes.stop(name)
         if self.processes.alive("kubelet") and self.processes.alive("kube-apiserver"):

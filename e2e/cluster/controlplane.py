@@ -43,7 +43,7 @@ class Settings:
     service_address: str = "10.96.0.1"
     context: str = "imageclassifier-test"
     has_nodes: bool = False
-    """Whether pods run here: then the API server has endpoints for them and can reach the kubelet."""
+    """Whether pods run in the cluster: they need the API server's Service, and it connects to kubelet."""
 
     @property
     def server(self) -> str:
@@ -63,7 +63,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def etcd_command(program: Path, directory: Path, settings: Settings) -> list[str]:
-    """The command line of etcd; on loopback, and only for clients with a certificate of its own CA."""
+    """The command line of etcd, on loopback; clients need a certificate from etcd's CA."""
     pki = directory / "pki"
     client = f"https://127.0.0.1:{settings.etcd_port}"
     peer = f"https://127.0.0.1:{settings.etcd_peer_port}"
@@ -215,7 +215,7 @@ class ControlPlane:
             self.processes.ensure("kube-controller-manager", command)
 
     def wait_until_ready(self) -> None:
-        """Wait until `/readyz` succeeds; the error for a dead component has the end of its log."""
+        """Wait until `/readyz` succeeds. If a component exits, the error contains the end of its log."""
         api = connect(self.kubeconfig)
 
         def ready() -> bool:

@@ -85,13 +85,13 @@ def suits(found: Version | None, minimum: Version) -> bool:
     """Whether a Go is at least `minimum`, and of the same minor version.
 
     Releases are not tested with newer minor versions: metrics-server 0.9.0, built with Go 1.27, serves an
-    OpenAPI document that the API server cannot read, and `kubectl apply` fails now and then.
+    OpenAPI document that the API server cannot read, and `kubectl apply` fails intermittently.
     """
     return found is not None and found[:2] == minimum[:2] and found >= minimum
 
 
 def version(program: Path) -> Version | None:
-    """The version of a Go program, None if it is not one."""
+    """The version of a Go program; None if it cannot be read, for example because this is not Go."""
     environment = {**_machine_environment(), "GOTOOLCHAIN": "local"}
     command = [str(program), "env", "GOVERSION"]
     try:

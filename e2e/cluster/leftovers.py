@@ -1,4 +1,4 @@
-"""Finds what is left of the cluster on the machine, and removes what is left after its processes have stopped."""
+"""Finds what a cluster left behind on the machine, and removes it after the cluster's processes have stopped."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ POD_LOGS = (Path("/var/log/containers"), Path("/var/log/pods"))
 def find(state: Path) -> list[str]:
     """Every process, mount, cgroup, network device, iptables chain and file of the cluster."""
     processes = sorted(with_command_line(str(state)).items())
-    found = [f"process {pid}: {command[:120]}" for pid, command in processes if _is_ours(command)]
+    found = [f"process {pid}: {command[:120]}" for pid, command in processes if _is_component(command)]
     found += [f"mount {mount}" for mount in mounts_under(state)]
     found += [f"cgroup {folder}" for folder in _pod_cgroups()]
     if network.bridge_exists():
         found.append(f"bridge {network.BRIDGE}")
-    found += network.own_rules()
+    found += network.own_chains()
     found += [f"file {path}" for path in cni_results(state)]
     if state.exists():
         found.append(f"folder {state}")
     return found
 
 
-def _is_ours(command: str) -> bool:
-    """Whether a command line is that of a component, and not, for example, of a `tail` of its log."""
+def _is_component(command: str) -> bool:
+    """Whether a command line runs a component, and not, for example, `tail` on a component's log."""
     program = Path(command.split(maxsplit=1)[0]).name
     return program.startswith(_PROGRAMS)
 

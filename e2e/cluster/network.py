@@ -51,28 +51,28 @@ def run(*command: str, check: bool = True, stdin: str | None = None) -> str:
 
 
 def bridge_exists() -> bool:
-    """Whether a bridge of our name exists, whoever created it."""
+    """Whether a bridge with the cluster's name exists, even if another program created it."""
     return Path(f"/sys/class/net/{BRIDGE}").exists()
 
 
-def overlaps(routes: list[dict[str, Any]]) -> list[str]:
+def overlapping_routes(routes: list[dict[str, Any]]) -> list[str]:
     """Routes of other networks that overlap the cluster's two ranges."""
-    ours = [ipaddress.ip_network(POD_RANGE), ipaddress.ip_network(SERVICE_RANGE)]
+    cluster_ranges = [ipaddress.ip_network(POD_RANGE), ipaddress.ip_network(SERVICE_RANGE)]
     found = []
     for route in routes:
         target = route.get("dst", "default")
         if target == "default" or route.get("dev") == BRIDGE:
             continue
         network = ipaddress.ip_network(target, strict=False)
-        if any(network.version == own.version and network.overlaps(own) for own in ours):
+        if any(network.version == own.version and network.overlaps(own) for own in cluster_ranges):
             found.append(f"{target} on {route.get('dev', '?')}")
     return found
 
 
-def foreign_routes() -> list[str]:
+def conflicting_routes() -> list[str]:
     """Routes of this machine that conflict with the cluster's ranges."""
     routes: list[dict[str, Any]] = json.loads(run("ip", "-json", "-4", "route", "show") or "[]")
-    return overlaps(routes)
+    return overlapping_routes(routes)
 
 
 def up(saved: Path) -> None:
@@ -149,7 +149,7 @@ def removal(table: str, saved: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def own_rules() -> list[str]:
+def own_chains() -> list[str]:
     """Our chains in the machine's tables."""
     found = []
     for family in ("ip", "ip6"):

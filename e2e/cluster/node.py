@@ -54,7 +54,7 @@ def kubelet_configuration(state: Path) -> dict[str, Any]:
             "nodefs.inodesFree": "1%",
             "imagefs.available": "1%",
         },
-        # Images are loaded by hand: garbage-collected ones could not be pulled again.
+        # Images are imported, and a garbage-collected one could not be pulled again.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "containerLogMaxSize": "20Mi",

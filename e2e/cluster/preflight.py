@@ -52,7 +52,7 @@ def check_machine(state: Path, *, started_before: bool) -> None:
     """Raise ClusterError if another network or another Kubernetes conflicts."""
     state.parent.mkdir(parents=True, exist_ok=True)
     require_disk(state.parent, STATE_GIB, "the local cluster")
-    conflicts = network.foreign_routes()
+    conflicts = network.conflicting_routes()
     if conflicts:
         raise ClusterError(
             f"the cluster's networks {network.POD_RANGE} and {network.SERVICE_RANGE} are in use: "
@@ -62,7 +62,7 @@ def check_machine(state: Path, *, started_before: bool) -> None:
         return
     if network.bridge_exists():
         raise ClusterError(f"a bridge {network.BRIDGE} exists that is not this cluster's; remove it first")
-    chains = network.own_rules()
+    chains = network.own_chains()
     if chains:
         raise ClusterError(
             "another Kubernetes or container network is on this machine; stop it first "

@@ -33,7 +33,7 @@ class Module:
 
     name: str
     release: str = ""
-    """The path of the Go module whose version is that of the programs; empty for our own."""
+    """The path of the Go module with the programs' version; empty for a program of this repository."""
     packages: tuple[str, ...] = (".",)
     """The programs' packages; `.` is the folder's own `main.go`, whose program has the module's name."""
     files: str = ""
@@ -51,7 +51,7 @@ class Module:
 
     @property
     def version(self) -> str:
-        """The pinned release as `v1.37.2`, or `v0.0.0` for our own."""
+        """The pinned release as `v1.37.2`, or `v0.0.0` for a program of this repository."""
         if not self.release:
             return "v0.0.0"
         text = (self.folder / "go.mod").read_text()
@@ -87,7 +87,7 @@ class Module:
         return {program: self.home / program for program in self.programs}
 
     def built(self) -> bool:
-        """Whether every program exists, and is not an empty file, as a power failure can leave."""
+        """Whether every program exists and is not empty; a power failure can leave empty files."""
         return all(
             path.is_file() and path.stat().st_size > 0 and os.access(path, os.X_OK)
             for path in self.paths().values()

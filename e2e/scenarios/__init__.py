@@ -1,1 +1,1 @@
-"""What must hold on a real cluster: real objects, real pods, real HTTP."""
+"""Tests on a real cluster, with real objects, pods and HTTP requests."""

@@ -33,8 +33,8 @@ def test_deleting_an_object_deletes_every_child_while_the_operator_is_down(kube:
 
 
 def test_a_name_conflict_is_reported_and_the_other_object_never_changed(kube: Kube, namespace: str) -> None:
-    foreign = {"metadata": {"name": "pets"}, "spec": {"ports": [{"port": 81}], "selector": {"app": "other"}}}
-    created = kube.create("services", foreign, namespace=namespace)
+    other = {"metadata": {"name": "pets"}, "spec": {"ports": [{"port": 81}], "selector": {"app": "other"}}}
+    created = kube.create("services", other, namespace=namespace)
     kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
     live = wait_for_reason(kube, "pets", "NameConflict", namespace=namespace)
     assert "Service pets exists already" in condition(live, "Ready")["message"]

@@ -1,4 +1,4 @@
-"""Models from a bucket with keys from a Secret, and from a claim; missing ones are reported with the remedy."""
+"""Models from a bucket and from a PersistentVolumeClaim; a missing Secret or claim is reported in the status."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 
-def test_a_bucket_serves_once_its_secret_exists(kube: Kube, namespace: str, store: str, photograph: bytes) -> None:
+def test_a_model_in_a_bucket_is_served_once_its_secret_exists(
+    kube: Kube, namespace: str, store: str, photograph: bytes
+) -> None:
     right = model_store.bundled_digest(kube, store)
     model = {
         "uri": f"s3://{model_store.S3_BUCKET}/pets/",
@@ -82,7 +84,9 @@ def volume(kube: Kube, namespace: str) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_claim_serves_once_it_exists(kube: Kube, namespace: str, volume: Path, photograph: bytes) -> None:
+def test_a_model_in_a_claim_is_served_once_the_claim_exists(
+    kube: Kube, namespace: str, volume: Path, photograph: bytes
+) -> None:
     source = bundled(model_store.BUNDLED)
     assert source is not None
     shutil.copytree(source, volume / "pets")

@@ -45,8 +45,8 @@ def fp32(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def both(fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with an int8 graph in addition, calibrated on parts of one photograph.
+def both_precisions(fp32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model with its fp32 graph and an int8 graph, calibrated on parts of one photograph.
 
     Its accuracy does not matter here, so the thresholds are 0.
     """
@@ -91,17 +91,17 @@ def _wait_for_graph(kube: Kube, namespace: str, photograph: bytes, *, graph: Pat
 
 
 def test_auto_serves_the_int8_graph_of_a_folder_that_has_one(
-    kube: Kube, namespace: str, store: str, both: Path, photograph: bytes
+    kube: Kube, namespace: str, store: str, both_precisions: Path, photograph: bytes
 ) -> None:
-    model = _store(kube, store, both, folder="both-precisions") | {"precision": "Auto"}
+    model = _store(kube, store, both_precisions, folder="both-precisions") | {"precision": "Auto"}
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    status = _wait_for_graph(kube, namespace, photograph, graph=both / INT8_GRAPH, precision="INT8")
+    status = _wait_for_graph(kube, namespace, photograph, graph=both_precisions / INT8_GRAPH, precision="INT8")
     assert (status["precision"], status["sha256"]) == ("INT8", model["sha256"])
     assert "INT8" in kube.kubectl("get", "ic", "pets", f"--namespace={namespace}", "-o", "wide")
 
     model["precision"] = "FP32"
     kube.apply(manifest("pets", namespace=namespace, spec={"model": model}))
-    status = _wait_for_graph(kube, namespace, photograph, graph=both / GRAPH, precision="FP32")
+    status = _wait_for_graph(kube, namespace, photograph, graph=both_precisions / GRAPH, precision="FP32")
     assert status["precision"] == "FP32"
 
 

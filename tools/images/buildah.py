@@ -1,4 +1,4 @@
-"""Runs buildah with its own storage, separate from other images on the machine."""
+"""Runs buildah with separate storage, so that it does not change other images on the machine."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--insecure", action="store_true", help="the registry uses plain HTTP")
     options = parser.parse_args(arguments)
     if options.push != bool(options.registry):
-        parser.error("--push and --registry go together")
+        parser.error("--push and --registry must be set together")
     try:
         _build(options)
     except ToolError as error:

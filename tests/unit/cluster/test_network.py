@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from e2e.cluster.network import overlaps, removal
+from e2e.cluster.network import overlapping_routes, removal
 
 _SAVED = """*nat
 :PREROUTING ACCEPT [0:0]
@@ -48,4 +48,4 @@ def test_other_networks_that_overlap_our_ranges_are_listed() -> None:
         {"dst": "10.96.0.0/16", "dev": "cni0"},
         {"dst": "10.96.7.7", "dev": "tun0"},
     ]
-    assert overlaps(routes) == ["10.88.0.0/16 on podman0", "10.96.7.7 on tun0"]
+    assert overlapping_routes(routes) == ["10.88.0.0/16 on podman0", "10.96.7.7 on tun0"]
