@@ -39,7 +39,6 @@ def until(
             return found
         if time.monotonic() > deadline:
             actual = describe()
-            raise WaitTimeoutError(
-                f"timed out after {seconds:.0f} s waiting for {what}{f'; now: {actual}' if actual else ''}"
-            )
+            suffix = f"; now: {actual}" if actual else ""
+            raise WaitTimeoutError(f"timed out after {seconds:.0f} s waiting for {what}{suffix}")
         time.sleep(every)

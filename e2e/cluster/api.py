@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Object = dict[str, Any]
-"""A Kubernetes object or another JSON object, as parsed from JSON."""
+"""A parsed JSON object; most are Kubernetes objects."""
 
 _CORE_RESOURCES = ("namespaces", "pods", "events", "nodes", "configmaps")
 _CHILD_RESOURCES = tuple(child.resource for child in CHILDREN)
@@ -37,12 +37,13 @@ class ApiError(ClusterError):
     """The API server rejected a request (`code` is the HTTP status), or was unreachable (`code` is 0)."""
 
     def __init__(self, method: str, path: str, code: int, message: str) -> None:
-        super().__init__(f"{method} {path}: {f'{code} ' if code else ''}{message}")
+        status = f"{code} " if code else ""
+        super().__init__(f"{method} {path}: {status}{message}")
         self.code = code
 
 
 class ServerWarningError(ClusterError):
-    """The API server or kubectl sent a warning, for example about a deprecated API; tests must cause none."""
+    """The API server or kubectl sent a warning, for example about a deprecated API. Tests must not cause any."""
 
 
 class WatchError(ClusterError):
@@ -104,7 +105,7 @@ class Api:
         return result
 
     def get(self, plural: str, name: str, *, namespace: str | None = None) -> Object | None:
-        """One object; None if it does not exist, or if the cluster does not have its resource."""
+        """One object; None if it does not exist, or if the API server does not serve this resource."""
         try:
             return self.request("GET", url_path(plural, namespace=namespace, name=name))
         except ApiError as error:
@@ -113,7 +114,7 @@ class Api:
             raise
 
     def list(self, plural: str, *, namespace: str | None = None, selector: str = "") -> list[Object]:
-        """The objects of a resource; empty if the cluster does not have the resource."""
+        """The objects of a resource; empty if the API server does not serve the resource."""
         path = url_path(plural, namespace=namespace)
         try:
             items: list[Object] = self.request("GET", path, labelSelector=selector)["items"]
@@ -140,7 +141,7 @@ class Api:
                 raise
 
     def watch(self, plural: str, *, namespace: str, name: str, timeout_seconds: int) -> Iterator[Object]:
-        """Yield the current state of one object, then each later state. Raises WatchError.
+        """Yield the current state of one object, then each later state. Raises WatchError, httpx.HTTPError.
 
         The API server ends the watch after `timeout_seconds`.
         """

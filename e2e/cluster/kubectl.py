@@ -17,7 +17,7 @@ KUBECTL = str(REPOSITORY / ".venv" / "bin" / "kubectl")
 
 
 class KubectlError(ClusterError):
-    """A kubectl command failed, timed out or could not be started; the message contains what kubectl printed."""
+    """A kubectl command failed, timed out or could not be started; after a failure, the message has its output."""
 
 
 def run_kubectl(

@@ -17,7 +17,8 @@ NAME = "imageclassifier-local"
 def write_files(state: Path) -> None:
     """Write the configuration of kubelet and kube-proxy."""
     (state / "kubelet.json").write_text(json.dumps(kubelet_configuration(state), indent=1))
-    proxy, text = state / "kube-proxy.json", json.dumps(kube_proxy_configuration(state), indent=1)
+    proxy = state / "kube-proxy.json"
+    text = json.dumps(kube_proxy_configuration(state), indent=1)
     # kube-proxy exits when its file is written, even with the same content.
     if not proxy.exists() or proxy.read_text() != text:
         proxy.write_text(text)

@@ -47,7 +47,8 @@ def wait_until(
     deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:
-            raise ClusterError(f"timed out after {seconds:.0f} s waiting for {what}{f'; {hint}' if hint else ''}")
+            suffix = f"; {hint}" if hint else ""
+            raise ClusterError(f"timed out after {seconds:.0f} s waiting for {what}{suffix}")
         time.sleep(every)
 
 

@@ -207,7 +207,8 @@ def hostile_png() -> Iterator[Case]:
     """Yield PNGs with a false size, or with decompression bombs."""
     png, chunk = make.png, make.png_chunk
     bomb = zlib.compress(bytes(20_000_000), 9)
-    bad, ok_or_bad = frozenset({BAD_REQUEST}), frozenset({OK, BAD_REQUEST})
+    bad = frozenset({BAD_REQUEST})
+    ok_or_bad = frozenset({OK, BAD_REQUEST})
     yield Case("png-20000x20000-header", png(20_000, 20_000, pixels=b""), frozenset({TOO_LARGE}))
     yield Case("png-largest-header", png(2**31 - 1, 2**31 - 1, pixels=b""), frozenset({TOO_LARGE}))
     yield Case("png-zero-width", png(0, 10), bad)
@@ -260,12 +261,10 @@ def hostile_jpeg() -> Iterator[Case]:
     segment, extra = make.jpeg_segment, make.jpeg_with
     plain = seeds()["jpeg"]
     scan = plain[plain.index(b"\xff\xda") :]
-    start, ok, bad, ok_or_bad = (
-        b"\xff\xd8",
-        frozenset({OK}),
-        frozenset({BAD_REQUEST}),
-        frozenset({OK, BAD_REQUEST}),
-    )
+    start = b"\xff\xd8"
+    ok = frozenset({OK})
+    bad = frozenset({BAD_REQUEST})
+    ok_or_bad = frozenset({OK, BAD_REQUEST})
     app = bytes(65_533)
     yield Case("jpeg-20000x20000-header", start + make.jpeg_frame(20_000, 20_000) + scan, frozenset({TOO_LARGE}))
     yield Case("jpeg-65535-header", start + make.jpeg_frame(65_535, 65_535) + scan, frozenset({TOO_LARGE}))
@@ -299,12 +298,10 @@ def hostile_jpeg() -> Iterator[Case]:
 
 def hostile_others() -> Iterator[Case]:
     """Yield GIF, BMP and WebP files with false headers."""
-    ok, bad, large, ok_or_bad = (
-        frozenset({OK}),
-        frozenset({BAD_REQUEST}),
-        frozenset({TOO_LARGE}),
-        frozenset({OK, BAD_REQUEST}),
-    )
+    ok = frozenset({OK})
+    bad = frozenset({BAD_REQUEST})
+    large = frozenset({TOO_LARGE})
+    ok_or_bad = frozenset({OK, BAD_REQUEST})
     webp, lossless = seeds()["webp"], seeds()["webp-lossless"]
     comment = b"\x21\xfe" + (b"\xff" + bytes(255)) * 2000 + b"\0"
     yield Case("gif-65535-screen", make.gif((65_535, 65_535), (0, 0, 1, 1)), large)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_a_new_object_responds_within_the_time_limit(
     kube: Kube, namespace: str, add_to_summary: Callable[[str], None]
 ) -> None:
-    # Without a drain, the pods of a run stop early and take less CPU from the next run.
+    # Without a drain, the pods of a run stop sooner and use less CPU during the next run.
     spec = {"rollout": {"drainSeconds": 0}}
     durations = times_to_first_response(kube, namespace=namespace, runs=5, spec=spec)
     listed = ", ".join(f"{seconds:.1f} s" for seconds in durations)

@@ -74,7 +74,8 @@ def test_keys_are_required_and_change_without_a_restart(kube: Kube, namespace: s
     assert rejected.status_code == 401
     assert rejected.headers["www-authenticate"].startswith("Bearer")
     assert send(endpoint, photograph, SECOND).status_code == 401
-    before, restarts_before = pods(kube, "pets", namespace=namespace), restarts(kube, "pets", namespace=namespace)
+    before = pods(kube, "pets", namespace=namespace)
+    restarts_before = restarts(kube, "pets", namespace=namespace)
 
     apply_keys(kube, namespace, ann=SECOND)
     wait_for_status(endpoint, photograph, SECOND, 200, seconds=_KUBELET_SECONDS)
