@@ -69,7 +69,7 @@ def _install_locked() -> None:
     text = LOCK.read_text()
     with tempfile.TemporaryDirectory(prefix="imageclassifier-setup-") as folder:
         installer = Path(folder) / "uv.txt"
-        installer.write_text(locked(text, "uv"))
+        installer.write_text(locked_entry(text, "uv"))
         options = ["--quiet", "--only-binary=:all:", "--require-hashes", "--requirement", str(installer)]
         _run([str(python), *_PIP, *options], "could not install uv")
     _unmark("project")  # uv removes packages that are not locked, such as the project
@@ -79,7 +79,7 @@ def _install_locked() -> None:
     _mark("lock", LOCK)
 
 
-def locked(text: str, name: str) -> str:
+def locked_entry(text: str, name: str) -> str:
     """The entry of one package in a lock file, with its hashes."""
     entry = select(text, (name,))
     if not entry.strip():

@@ -23,12 +23,12 @@ def require_disk(folder: Path, gib: int, purpose: str) -> None:
 
 
 @contextmanager
-def only_one(lock: Path, purpose: str) -> Iterator[None]:
-    """Hold a lock; print a line while another command with the same purpose holds it."""
+def hold_lock(lock: Path, activity: str) -> Iterator[None]:
+    """Hold a lock while the block runs. If another command holds it, print a line and wait."""
     with lock.open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"Another command is {purpose}; waiting for it …")
+            say(f"Another command is {activity}; waiting for it …")
             fcntl.flock(held, fcntl.LOCK_EX)
         yield

@@ -54,18 +54,20 @@ def parts(extra: Sequence[str]) -> list[Part]:
     return [
         Part("lint", _LINTERS),
         Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_install_redis),
-        Part("browser", [("pytest", "tests/browser", *extra)], prepare=_install_browser, obstacle=_no_browser),
+        Part(
+            "browser", [("pytest", "tests/browser", *extra)], prepare=_install_browser, obstacle=_browser_obstacle
+        ),
         Part(
             "integration",
             [("pytest", "tests/integration", *extra)],
             prepare=_build_programs,
-            obstacle=_no_api_server,
+            obstacle=_api_server_obstacle,
         ),
         _scenarios(extra),
     ]
 
 
-def _no_browser() -> str:
+def _browser_obstacle() -> str:
     if os.geteuid() == 0 or shutil.which(_BROWSER):
         return ""
     return f"{_BROWSER} is not installed: install Debian's package of that name as root"
@@ -76,7 +78,7 @@ def _install_browser() -> None:
         apt.install([_BROWSER, "fonts-liberation"])
 
 
-def _no_api_server() -> str:
+def _api_server_obstacle() -> str:
     if shutil.which("setpriv"):
         return ""
     return "setpriv is not installed: install Debian's package util-linux"
@@ -110,10 +112,10 @@ def _scenarios(extra: Sequence[str]) -> Part:
             _module("e2e.lifecycle", "down")
 
     commands = [("pytest", "e2e/scenarios", *extra)]
-    return Part("e2e", commands, prepare=bring_up, obstacle=_no_cluster, finish=take_down)
+    return Part("e2e", commands, prepare=bring_up, obstacle=_cluster_obstacle, finish=take_down)
 
 
-def _no_cluster() -> str:
+def _cluster_obstacle() -> str:
     return _module("e2e.lifecycle", "obstacle", stdout=subprocess.PIPE).stdout.strip()
 
 

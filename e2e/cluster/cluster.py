@@ -25,7 +25,7 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.paths import state_dir
 from e2e.cluster.processes import Processes, wait_until
 from tools.errors import ToolError
-from tools.guards import only_one
+from tools.guards import hold_lock
 from tools.steps import say, step
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Cluster:
         """Start what is not running; return once pods can be scheduled and DNS names resolve."""
         preflight.require_root()
         preflight.install_packages()
-        with only_one(_LOCK, "changing the local cluster"):
+        with hold_lock(_LOCK, "changing the local cluster"):
             # Check the machine before the long build.
             started_before = (self.state / "before.json").exists()
             preflight.check_machine(self.state, started_before=started_before)
@@ -91,7 +91,7 @@ class Cluster:
             if starting:
                 say(f"Starting the local cluster: {', '.join(starting)}")
             self._start(paths)
-            self._wait()
+            self._wait_until_usable()
         say(f"The local cluster is up: {SETTINGS.server}, kubeconfig {self.kubeconfig}")
 
     def _prepare(self) -> None:
@@ -112,28 +112,29 @@ class Cluster:
         ensure("containerd", containerd.command(state))
         plane = ControlPlane(state, settings=SETTINGS)
         plane.start()
-        self._issue(plane)
+        self._issue_certificates(plane)
         node.write_files(state)
         manager = controller_manager_command(paths["kube-controller-manager"], state, port=10257)
         ensure("kube-controller-manager", manager)
         ensure("kube-scheduler", node.scheduler_command(paths["kube-scheduler"], state))
         ensure("kube-proxy", node.kube_proxy_command(paths["kube-proxy"], state))
-        wait_until(lambda: containerd.responds(state), seconds=30, what="containerd", hint=self._log("containerd"))
+        hint = self._log_hint("containerd")
+        wait_until(lambda: containerd.responds(state), seconds=30, what="containerd", hint=hint)
         for image in program_images.ALL:
             containerd.load(state, program_images.ensure(image))
         ensure("kubelet", node.kubelet_command(paths["kubelet"], state))
         addons.install(state, self.kubeconfig)
 
-    def _issue(self, plane: ControlPlane) -> None:
+    def _issue_certificates(self, plane: ControlPlane) -> None:
         user = f"system:node:{node.NAME}"
         plane.authority().issue("kubelet", user=user, groups=["system:nodes"], hosts=[node.NAME, network.ADDRESS])
         plane.issue_kubeconfig("kubelet", user=user, groups=("system:nodes",))
         plane.issue_kubeconfig("kube-proxy", user="system:kube-proxy")
 
-    def _log(self, name: str) -> str:
+    def _log_hint(self, name: str) -> str:
         return f"see {self.processes.log(name)}"
 
-    def _wait(self) -> None:
+    def _wait_until_usable(self) -> None:
         api = connect(self.kubeconfig)
         self._wait_for("kubelet", "the node to be Ready", lambda: _node_ready(api))
         service = SETTINGS.service_address
@@ -143,19 +144,19 @@ class Cluster:
         self._wait_for("kubelet", "names of Services to resolve", lambda: _connects(network.DNS_ADDRESS, 53))
         self._wait_for("kube-controller-manager", "the default ServiceAccount", lambda: _account_exists(api))
 
-    def _wait_for(self, name: str, what: str, happened: Callable[[], bool]) -> None:
-        def alive_and_happened() -> bool:
+    def _wait_for(self, name: str, what: str, condition: Callable[[], bool]) -> None:
+        def alive_and_met() -> bool:
             self.processes.require_alive(name)
-            return happened()
+            return condition()
 
-        if not happened():
+        if not condition():
             with step(f"Waiting for {what}"):
-                wait_until(alive_and_happened, seconds=_NODE_SECONDS, what=what, hint=self._log(name))
+                wait_until(alive_and_met, seconds=_NODE_SECONDS, what=what, hint=self._log_hint(name))
 
     def down(self) -> None:
         """Stop everything and revert every change to the machine; safe at any time, also if only partly up."""
         preflight.require_root()
-        with only_one(_LOCK, "changing the local cluster"):
+        with hold_lock(_LOCK, "changing the local cluster"):
             if not self.state.exists():
                 say("The local cluster does not exist; nothing to stop")
                 return
@@ -191,7 +192,7 @@ class Cluster:
         preflight.require_root()
         if not self.processes.alive("containerd"):
             raise ClusterError("the local cluster is not up; run `make cluster-up` first")
-        with only_one(_LOCK, "changing the local cluster"):
+        with hold_lock(_LOCK, "changing the local cluster"):
             if not containerd.load(self.state, archive):
                 say(f"{', '.join(containerd.archive_images(archive))}: already loaded")
 

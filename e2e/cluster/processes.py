@@ -41,11 +41,11 @@ def start_time(pid: int) -> int | None:
 
 
 def wait_until(
-    happened: Callable[[], bool], *, seconds: float, what: str, every: float = 0.05, hint: str = ""
+    condition: Callable[[], bool], *, seconds: float, what: str, every: float = 0.05, hint: str = ""
 ) -> None:
     """Wait for a condition. Raises ClusterError on timeout."""
     deadline = time.monotonic() + seconds
-    while not happened():
+    while not condition():
         if time.monotonic() > deadline:
             suffix = f"; {hint}" if hint else ""
             raise ClusterError(f"timed out after {seconds:.0f} s waiting for {what}{suffix}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from e2e.cluster import golang
 from e2e.cluster.errors import ClusterError
-from tools.guards import only_one, require_disk
+from tools.guards import hold_lock, require_disk
 from tools.paths import cache_dir
 from tools.steps import Progress, step
 
@@ -118,14 +118,14 @@ def ensure(*modules: Module) -> dict[str, Path]:
     if missing:
         home = cache_dir() / "programs"
         home.mkdir(parents=True, exist_ok=True)
-        with only_one(home / ".lock", "building the cluster's programs"):
+        with hold_lock(home / ".lock", "building the cluster's programs"):
             _build([module for module in missing if not module.built()], home)
     return {name: path for module in modules for name, path in module.paths().items()}
 
 
 def delete_build_cache() -> None:
     """Delete the Go build cache once everything is built; only an interrupted build needs it."""
-    with only_one(cache_dir() / "programs" / ".lock", "building the cluster's programs"):
+    with hold_lock(cache_dir() / "programs" / ".lock", "building the cluster's programs"):
         shutil.rmtree(golang.build_cache(), ignore_errors=True)
 
 

@@ -58,14 +58,14 @@ def columns(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def predictions(result: Mapping[str, Any]) -> str:
-    """The most likely classes, one a line, each with a bar."""
+    """The most likely classes, one on each line, with a bar."""
     rows = [
         (
-            f"{place}.",
-            found["class_name"],
-            f"{found['probability']:7.2%}",
-            "█" * round(found["probability"] * 30),
+            f"{rank}.",
+            prediction["class_name"],
+            f"{prediction['probability']:7.2%}",
+            "█" * round(prediction["probability"] * 30),
         )
-        for place, found in enumerate(result["predictions"], 1)
+        for rank, prediction in enumerate(result["predictions"], 1)
     ]
     return "\n".join(line.rstrip() for line in columns(rows).splitlines())

@@ -45,7 +45,8 @@ def count_requests_at_rest(kube: Kube, *, namespace: str, seconds: float) -> Cou
     for name in names:
         wait_until_ready(kube, name, namespace=namespace)
         # A new pod has no metrics for up to a minute; when it has, the status changes again.
-        wait_for(kube, name, namespace=namespace, what="an active autoscaler", probe=_scaling_settled, seconds=120)
+        what = "an active autoscaler"
+        wait_for(kube, name, namespace=namespace, what=what, probe=_autoscaler_is_settled, seconds=120)
     _wait_until_settled(kube, namespace)
     start = audit.position(log)
     time.sleep(seconds)
@@ -55,7 +56,7 @@ def count_requests_at_rest(kube: Kube, *, namespace: str, seconds: float) -> Cou
     return counts
 
 
-def _scaling_settled(live: Object) -> bool:
+def _autoscaler_is_settled(live: Object) -> bool:
     """Whether the autoscaler is active, or not requested."""
     found = condition(live, "AutoscalingReady")
     return found.get("status") == "True" or found.get("reason") == "NotRequested"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools import apt
-from tools.guards import only_one
+from tools.guards import hold_lock
 from tools.images import base, buildah, wheels
 from tools.paths import REPOSITORY, cache_dir
 from tools.steps import say, step
@@ -62,7 +62,7 @@ def ensure(image: str) -> Path:
     archive = cache_dir() / "images" / f"{image}-{version()}-{key(image)}.tar"
     if not archive.exists():
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(archive.parent / ".lock", "building images"):
+        with hold_lock(archive.parent / ".lock", "building images"):
             if not archive.exists():
                 _build(image, archive)
     return archive

