@@ -1,4 +1,4 @@
-"""Decodes image files to pixels; the only module that runs decoders and lists their exceptions."""
+"""Decodes image files to pixels with Pillow, and lists the exceptions by which Pillow reports a broken file."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from imageclassifier_runtime.errors import ImageUndecodableError
 if TYPE_CHECKING:
     from imageclassifier_runtime.inference.image_headers.base import ImageHeader
 
-# What Pillow's Python and C parts raise on broken files. Any other exception is a bug and propagates.
-FAILURES = (
+# Pillow raises these for a broken file. Any other exception is a bug and is not caught.
+DECODER_ERRORS = (
     OSError,  # truncated data, "broken data stream", UnidentifiedImageError
     SyntaxError,  # PNG: broken chunks and checksums; BMP and GIF: wrong format
     ValueError,  # impossible sizes, modes and palettes
-    TypeError,  # fields of an unexpected type
-    LookupError,  # missing palette index or table entry
-    ArithmeticError,  # sizes that overflow, division by a zero field
-    AssertionError,  # Pillow's own checks
-    AttributeError,  # a part that an earlier field should have created
-    RuntimeError,  # decoder states, NotImplementedError
-    MemoryError,  # the C decoders report sizes that they do not allocate this way
+    TypeError,  # a field of an unexpected type
+    LookupError,  # a missing palette index or table entry
+    ArithmeticError,  # a size that overflows, a division by a field that is zero
+    AssertionError,  # a failed check in Pillow
+    AttributeError,  # an object that Pillow creates only if an earlier field is present
+    RuntimeError,  # a decoder in an invalid state; NotImplementedError for a rare variant of a format
+    MemoryError,  # a size that a decoder written in C refuses to allocate
     EOFError,
     struct.error,
     zlib.error,
@@ -33,29 +33,34 @@ FAILURES = (
     Image.DecompressionBombWarning,
 )
 
-# Size of the blocks passed to a decoder: the thread releases and reacquires the GIL for each.
+# Pillow passes the file to the decoder in blocks of this size, 64 KiB by default, and the thread releases the GIL
+# once for each block.
 _BLOCK_BYTES = 512 * 1024
+# Length limit of Pillow's message in an error response.
+_MAX_CAUSE_LENGTH = 200
 
 
 def configure(max_pixels: int) -> None:
-    """Configure Pillow process-wide: its pixel limit, and no warnings on stderr about unusual files."""
+    """Set Pillow's pixel limit and its warnings, for the whole process."""
     Image.MAX_IMAGE_PIXELS = max_pixels
+    # Warnings about unusual files would be written to stderr.
     warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+    # Up to twice the limit, Pillow only warns: raise that warning as an exception.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def decode(header: ImageHeader) -> Image.Image:
-    """Return the first frame, fully decoded, in the file's mode and stored orientation.
+    """Return the first frame, with the colour mode and the orientation that the file stores.
 
     Raises ImageUndecodableError.
     """
     try:
-        image = Image.open(header.open(), formats=(header.format,))
+        image = Image.open(header.open_file(), formats=(header.format,))
         if image.size != (header.width, header.height):
             raise ImageUndecodableError(f"The {header.format} file states two different sizes.")
         image.decodermaxblock = _BLOCK_BYTES
         image.load()
-    except FAILURES as error:
-        cause = str(error) or type(error).__name__
-        raise ImageUndecodableError(f"The {header.format} image cannot be decoded: {cause[:200]}.") from error
+    except DECODER_ERRORS as error:
+        cause = (str(error) or type(error).__name__)[:_MAX_CAUSE_LENGTH]
+        raise ImageUndecodableError(f"The {header.format} image cannot be decoded: {cause}.") from error
     return image

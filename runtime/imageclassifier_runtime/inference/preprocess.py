@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from imageclassifier_runtime.errors import ImageUndecodableError
-from imageclassifier_runtime.inference.decode import FAILURES
+from imageclassifier_runtime.inference.decode import DECODER_ERRORS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,20 +37,21 @@ _TRANSPOSE = {
 }
 
 
-def preprocess(image: Image.Image, orientation: int, how: Preprocessing) -> npt.NDArray[np.float32]:
-    """Return the model's input [1, 3, S, S], float32, RGB, normalised."""
+def preprocess(image: Image.Image, orientation: int, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """Return the model's input: float32, RGB, normalised, of shape [1, 3, size, size]."""
     try:
-        small = crop_resized(image, orientation, how)
-    except FAILURES as error:
+        small = crop_resized(image, orientation, preprocessing)
+    except DECODER_ERRORS as error:
         raise ImageUndecodableError(f"The image cannot be converted: {error}.") from error
-    return normalise(np.asarray(small), how)
+    return normalise(np.asarray(small), preprocessing)
 
 
-def normalise(pixels: npt.NDArray[np.uint8], how: Preprocessing) -> npt.NDArray[np.float32]:
+def normalise(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
     """Return [1, 3, H, W] float32 from [H, W, 3] uint8 as `(value * rescale - mean) / std`."""
     height, width, channels = pixels.shape
-    scale = np.array([how.rescale / deviation for deviation in how.std], np.float32)
-    shift = np.array([mean / deviation for mean, deviation in zip(how.mean, how.std, strict=True)], np.float32)
+    scale = np.array([preprocessing.rescale / deviation for deviation in preprocessing.std], np.float32)
+    means = zip(preprocessing.mean, preprocessing.std, strict=True)
+    shift = np.array([mean / deviation for mean, deviation in means], np.float32)
     out = np.empty((1, channels, height, width), np.float32)
     # All channels in one call: the thread may lose the GIL between two calls.
     np.multiply(pixels.transpose(2, 0, 1), scale[:, np.newaxis, np.newaxis], out=out[0])
@@ -58,25 +59,25 @@ def normalise(pixels: npt.NDArray[np.uint8], how: Preprocessing) -> npt.NDArray[
     return out
 
 
-def crop_resized(image: Image.Image, orientation: int, how: Preprocessing) -> Image.Image:
+def crop_resized(image: Image.Image, orientation: int, preprocessing: Preprocessing) -> Image.Image:
     """Return the upright RGB image of the crop's size, as resizing and then cropping would produce it."""
     turned = orientation >= 5
     width, height = image.size if not turned else image.size[::-1]
-    box = source_box(width, height, how)
+    box = source_box(width, height, preprocessing)
     stored = _stored_box(box, image.size, orientation)
-    size = how.crop if turned else how.crop[::-1]
-    small = _resize(image, size, how.resample, stored)
+    size = preprocessing.crop if turned else preprocessing.crop[::-1]
+    small = _resize(image, size, preprocessing.resample, stored)
     return small.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else small
 
 
-def source_box(width: int, height: int, how: Preprocessing) -> Box:
+def source_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
     """Return the region of an upright image of this size that the crop shows, in its pixels: (x0, y0, x1, y1)."""
-    if how.exact is not None:
-        scaled_height, scaled_width = how.exact
+    if preprocessing.exact is not None:
+        scaled_height, scaled_width = preprocessing.exact
     else:
-        short, edge = min(width, height), how.shortest_edge or 1
+        short, edge = min(width, height), preprocessing.shortest_edge or 1
         scaled_width, scaled_height = edge * width // short, edge * height // short
-    crop_height, crop_width = how.crop
+    crop_height, crop_width = preprocessing.crop
     left, top = (scaled_width - crop_width) // 2, (scaled_height - crop_height) // 2
     across, down = width / scaled_width, height / scaled_height
     return left * across, top * down, (left + crop_width) * across, (top + crop_height) * down

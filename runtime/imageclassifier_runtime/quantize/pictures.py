@@ -138,12 +138,12 @@ def _read_names(file: Path, known: set[str]) -> set[str]:
     return names
 
 
-def prepare(folder: Path, pictures: Sequence[Picture], how: Preprocessing, file: Path) -> Prepared:
+def prepare(folder: Path, pictures: Sequence[Picture], preprocessing: Preprocessing, file: Path) -> Prepared:
     """Decode and preprocess pictures as the server does, one at a time, into a memory-mapped `file`.
 
     Pictures that the server would reject are skipped and reported; raises SettingsError if too few remain.
     """
-    shape = (len(pictures), 3, *how.crop)
+    shape = (len(pictures), 3, *preprocessing.crop)
     batch = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
     kept: list[Picture] = []
     skipped: list[str] = []
@@ -152,7 +152,7 @@ def prepare(folder: Path, pictures: Sequence[Picture], how: Preprocessing, file:
         try:
             header = image_headers.read((folder / picture.name).read_bytes())
             image_headers.check_limits(header, max_pixels=limits.max_image_pixels, max_side=limits.max_image_side)
-            batch[len(kept)] = preprocess(decode.decode(header), header.orientation, how)[0]
+            batch[len(kept)] = preprocess(decode.decode(header), header.orientation, preprocessing)[0]
         except RequestError as error:
             skipped.append(f"{picture.name}: {error.detail}")
             continue

@@ -64,12 +64,12 @@ def quantize(options: QuantizeOptions) -> int:
         _labelled(options, model), calibrate=options.calibrate, judge=options.judge, seed=options.seed
     )
     with tempfile.TemporaryDirectory(prefix="quantize-") as scratch:
-        workspace, how = Path(scratch), model.preprocessing
+        workspace, preprocessing = Path(scratch), model.preprocessing
         _log(f"{len(calibration)} pictures for calibration, {len(judging)} others for evaluation")
         material = _material(
             model,
-            pictures.prepare(options.pictures, calibration, how, workspace / "calibration.npy"),
-            pictures.prepare(options.pictures, judging, how, workspace / "judging.npy"),
+            pictures.prepare(options.pictures, calibration, preprocessing, workspace / "calibration.npy"),
+            pictures.prepare(options.pictures, judging, preprocessing, workspace / "judging.npy"),
             workspace,
         )
         skipped = (*material.calibration.skipped, *material.judging.skipped)

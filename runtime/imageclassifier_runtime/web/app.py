@@ -135,11 +135,11 @@ def _health(state: ServerState) -> Response:
 def model_info(state: ServerState) -> dict[str, object]:
     """Return the content of `/api/v1/model/info`: the model's metadata and this server's limits."""
     model, settings = state.classifier.model, state.settings
-    how = model.preprocessing
+    preprocessing = model.preprocessing
     return {
         **model.info.to_dict(),
         "labels": list(model.labels),
-        "preprocessing": json.loads(how.to_json()),
+        "preprocessing": json.loads(preprocessing.to_json()),
         "limits": {
             "max_image_bytes": settings.max_image_bytes,
             "max_image_pixels": settings.max_image_pixels,

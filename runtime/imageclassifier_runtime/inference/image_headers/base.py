@@ -39,7 +39,7 @@ class ImageHeader:
         """Return the number of pixels."""
         return self.width * self.height
 
-    def open(self) -> BinaryIO:
+    def open_file(self) -> BinaryIO:
         """Return the pieces as one seekable file."""
         if sum(len(piece) for piece in self.pieces) <= _COPY_LIMIT:
             return io.BytesIO(b"".join(self.pieces))

@@ -49,7 +49,7 @@ def test_metadata_never_reaches_the_decoder() -> None:
     text = make.png_chunk(b"tEXt", b"a\0SECRET")
     for body in (jpeg, make.png(4, 4, before=text), make.gif((1, 1), (0, 0, 1, 1), before=b"\x21\xfe\6SECRET\0")):
         assert b"SECRET" in body
-        with image_headers.read(body).open() as file:
+        with image_headers.read(body).open_file() as file:
             assert b"SECRET" not in file.read()
 
 
@@ -63,7 +63,7 @@ def test_a_large_file_is_read_without_a_copy_and_gives_the_same_bytes() -> None:
     body = make.jpeg_with(
         make.jpeg_segment(0xFE, b"c" * 100), make.encoded(make.picture(), "JPEG") + bytes(900_000)
     )
-    file = image_headers.read(bytearray(body)).open()
+    file = image_headers.read(bytearray(body)).open_file()
     assert not isinstance(file, io.BytesIO)
     whole = file.read()
     assert len(whole) == len(body) - 104
