@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from imageclassifier_runtime.cache import entry
 from imageclassifier_runtime.cache.breaker import CircuitBreaker
-from imageclassifier_runtime.cache.metrics import CONNECTION, DROPPED, GET, REFUSED, SET, TIMEOUT, VALUE
+from imageclassifier_runtime.cache.metrics import CONNECTION, DROPPED, GET, INVALID_VALUE, REFUSED, SET, TIMEOUT
 from imageclassifier_runtime.errors import CacheUnusableError
 
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ class RedisCache:
             if not _is_wrong_type(error):
                 self._fail(GET, self._reads, number, error)
                 raise CacheUnusableError(type(error).__name__) from error
-            value = error  # Redis works, but the key holds another type
+            value = error  # Redis works, but the value has another type
         self._reads.succeeded(number)
         if value == b"":
             return None
         scores = entry.unpack(key, value, self._classes) if isinstance(value, bytes) else None
         if scores is None:
-            self._metrics.errors.labels(GET, VALUE).inc()
+            self._metrics.errors.labels(GET, INVALID_VALUE).inc()
             raise CacheUnusableError("the value in Redis is not scores of this model")
         return scores
 
@@ -139,7 +139,7 @@ class RedisCache:
         """Return the result of a command; raises TimeoutError after the deadline.
 
         A process that has used up its CPU quota is paused for tens of milliseconds. A response that arrived
-        meanwhile is still used, so that the pause does not count as a failure of Redis.
+        during the pause is still used, so that the pause does not count as a failure of Redis.
         """
         task = asyncio.ensure_future(command)
         try:

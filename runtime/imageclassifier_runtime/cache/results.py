@@ -77,13 +77,13 @@ class ResultCache:
             if scores != _CANCELLED:
                 break
         if scores:
-            self._metrics.requests.labels(result).inc()
+            self._metrics.lookups.labels(result).inc()
             return Lookup(self._outcome(scores, count, lookup_seconds), hit=True)
         with self._pending(key) as pending:
             redis_started = time.perf_counter()
             result, scores = await self._from_redis(key)
             lookup_seconds += time.perf_counter() - redis_started
-            self._metrics.requests.labels(result).inc()
+            self._metrics.lookups.labels(result).inc()
             if scores is not None:
                 self._store(key, scores)
                 pending.set_result(scores)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 
 _STRIP_PIXELS = 500_000
-# Support of each filter in pixels per side, at scale 1 (nearest .. hamming).
+# Support of each filter in pixels per side, at scale 1, by its number in `Image.Resampling`.
 _SUPPORT = (1.0, 3.0, 1.0, 2.0, 0.5, 1.0)
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,11 +61,11 @@ def normalise(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> np
 
 def crop_resized(image: Image.Image, orientation: int, preprocessing: Preprocessing) -> Image.Image:
     """Return the upright RGB image of the crop's size, as resizing and then cropping would produce it."""
-    turned = orientation >= 5
-    width, height = image.size if not turned else image.size[::-1]
+    swapped = orientation >= 5  # these orientations swap width and height
+    width, height = image.size if not swapped else image.size[::-1]
     box = source_box(width, height, preprocessing)
     stored = _stored_box(box, image.size, orientation)
-    size = preprocessing.crop if turned else preprocessing.crop[::-1]
+    size = preprocessing.crop if swapped else preprocessing.crop[::-1]
     small = _resize(image, size, preprocessing.resample, stored)
     return small.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else small
 
