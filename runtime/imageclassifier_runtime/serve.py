@@ -55,7 +55,7 @@ def main(settings: ServeSettings) -> int:
     if state.tracing is not None:
         state.tracing.close()
     if state.admission.running:
-        # A decoder that is still busy would keep the process alive; nobody waits for its result.
+        # A decoder that is still busy would keep the process alive, although its result is not needed.
         logging.shutdown()
         os._exit(0)
     return 0
@@ -64,8 +64,8 @@ def main(settings: ServeSettings) -> int:
 def _import_packages() -> None:
     """Import the packages that take most of the start time and of the memory.
 
-    Signals are blocked meanwhile: an exception raised by a handler inside the import of a C module may be lost, or
-    kill the process without any cleanup.
+    Signals are blocked during the imports: an exception that a signal handler raises inside the import of a C
+    module may be lost, or kill the process without any cleanup.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
@@ -159,15 +159,15 @@ def _batcher(
 ) -> Batcher | None:
     if settings.max_batch_size == 1:
         return None
-    from imageclassifier_runtime.scheduling.admission import WORK_SECONDS  # noqa: PLC0415
+    from imageclassifier_runtime.scheduling.admission import WORK_TIMEOUT_SECONDS  # noqa: PLC0415
     from imageclassifier_runtime.scheduling.batching import Batcher  # noqa: PLC0415
 
     return Batcher(
         admission,
         classifier,
-        most=settings.max_batch_size,
+        max_batch=settings.max_batch_size,
         delay=settings.max_queue_delay_milliseconds / 1000,
-        limit=WORK_SECONDS,
+        limit=WORK_TIMEOUT_SECONDS,
         observe=metrics.batch_size.observe,
     )
 

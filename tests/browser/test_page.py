@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.model import folder as model_folder
-from imageclassifier_runtime.request.problems import of_status
+from imageclassifier_runtime.request.problems import status_response
 from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.web.app import create_app
 from playwright.sync_api import expect
@@ -261,7 +261,7 @@ class RequireKey:
             and scope["path"] != "/"
             and headers.get(b"authorization") != f"Bearer {KEY}".encode()
         ):
-            response: Any = of_status(401, "An API key is required.", headers={"WWW-Authenticate": "Bearer"})
+            response: Any = status_response(401, "An API key is required.", headers={"WWW-Authenticate": "Bearer"})
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -1,7 +1,7 @@
 """Token buckets in bounded memory: a rate in requests per second and a burst size for each client.
 
-A bucket is one number, the time at which it is full again (the generic cell rate algorithm): an unused bucket
-fills without any work, and a full bucket need not be stored.
+A bucket is one number, the time at which it is full again (the generic cell rate algorithm). So an unused bucket
+fills without any work, and a full bucket can be dropped.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 class Buckets:
     """One bucket per client; for one event loop; not thread-safe.
 
-    At most `most` are kept; the least recently used one is evicted first. If it was not full yet, its client would
-    return with a full bucket: so a new bucket then starts with one token instead of `burst`, and flooding the
-    table with addresses gains nothing. Rejected attempts cost nothing.
+    At most `max_buckets` are kept; the least recently used one is evicted first. A client whose bucket was evicted
+    before it was full would return with a full one. So the bucket that replaces it starts with one token instead
+    of `burst`, and flooding the table with addresses gains nothing. Rejected requests take no token.
     """
 
     def __init__(
-        self, *, per_second: float, burst: int, most: int, clock: Callable[[], float] = time.monotonic
+        self, *, per_second: float, burst: int, max_buckets: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._interval = 1 / per_second
-        self._room = (burst - 1) * self._interval
-        self._most = most
+        self._burst_tolerance = (burst - 1) * self._interval
+        self._max_buckets = max_buckets
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
@@ -42,7 +42,7 @@ class Buckets:
         if full_at is None:
             full_at = self._new(now)
         full_at = max(full_at, now)
-        wait = full_at - self._room - now
+        wait = full_at - self._burst_tolerance - now
         # Adding and subtracting an interval leaves a rounding error, which must not cause a rejection.
         if wait > 1e-9:
             self._keep(who, full_at)
@@ -55,13 +55,13 @@ class Buckets:
         self._keep(who, max(self._full_at.get(who, 0.0), self._clock()) + tokens * self._interval)
 
     def _new(self, now: float) -> float:
-        if len(self._full_at) < self._most:
+        if len(self._full_at) < self._max_buckets:
             return now
         _, oldest = self._full_at.popitem(last=False)
-        return now if oldest <= now else now + self._room
+        return now if oldest <= now else now + self._burst_tolerance
 
     def _keep(self, who: str, full_at: float) -> None:
         self._full_at[who] = full_at
         self._full_at.move_to_end(who)
-        if len(self._full_at) > self._most:
+        if len(self._full_at) > self._max_buckets:
             self._full_at.popitem(last=False)

@@ -64,8 +64,11 @@ class ResultCache:
                 settings.cache.redis, classes=classifier.classes, metrics=RedisMetrics(registry)
             )
 
-    async def get_or_compute(self, image: Data, count: int, compute: Callable[[], Awaitable[Outcome]]) -> Lookup:
-        """Return the outcome of an image, from `compute` if it is not cached; raises what `compute` raises."""
+    async def get_or_compute(self, image: Data, top_k: int, compute: Callable[[], Awaitable[Outcome]]) -> Lookup:
+        """Return the outcome of an image with its `top_k` classes, from `compute` if it is not cached.
+
+        Raises what `compute` raises.
+        """
         started = time.perf_counter()
         key = await self._keys.of(image)
         result, scores = names.HIT, self._memory.get(key)
@@ -78,7 +81,7 @@ class ResultCache:
                 break
         if scores:
             self._metrics.lookups.labels(result).inc()
-            return Lookup(self._outcome(scores, count, lookup_seconds), hit=True)
+            return Lookup(self._outcome(scores, top_k, lookup_seconds), hit=True)
         with self._pending(key) as pending:
             redis_started = time.perf_counter()
             result, scores = await self._from_redis(key)
@@ -87,7 +90,7 @@ class ResultCache:
             if scores is not None:
                 self._store(key, scores)
                 pending.set_result(scores)
-                return Lookup(self._outcome(scores, count, lookup_seconds), hit=True)
+                return Lookup(self._outcome(scores, top_k, lookup_seconds), hit=True)
             outcome = await compute()
             scores = np.ascontiguousarray(outcome.scores, "<f4").tobytes()
             self._store(key, scores)
@@ -142,10 +145,10 @@ class ResultCache:
         self._metrics.entries.set(len(self._memory))
         self._metrics.bytes.set(self._memory.bytes)
 
-    def _outcome(self, scores: bytes, count: int, lookup_seconds: float) -> Outcome:
+    def _outcome(self, scores: bytes, top_k: int, lookup_seconds: float) -> Outcome:
         """Return the outcome for cached scores; its classes come from the same code as without a cache."""
         started = time.perf_counter()
         values = np.frombuffer(scores, "<f4")
-        predictions = self._classifier.name(values, count)
+        predictions = self._classifier.top_classes(values, top_k)
         seconds = {"cache": lookup_seconds, "postprocess": time.perf_counter() - started}
         return Outcome(predictions, values, seconds, {"cache": started - lookup_seconds, "postprocess": started})

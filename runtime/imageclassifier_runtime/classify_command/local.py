@@ -40,7 +40,7 @@ class LocalModel:
             image_headers.check_limits(
                 header, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
             )
-            outcome = self._classifier.classify(header, count, alone=lambda: True)
+            outcome = self._classifier.classify(header, count, is_only_request=lambda: True)
         except RequestError as error:
             raise FailedError(error.detail) from error
         seconds = {**outcome.seconds, "total": time.perf_counter() - started}

@@ -39,7 +39,7 @@ def download(target: Target, path: Path, settings: FetchSettings, *, limit: int,
             partial.discard_etag()
             raise
 
-    retrying(attempt, settings, deadline, progress=lambda: partial.most)
+    retrying(attempt, settings, deadline, progress=lambda: partial.max_received)
     partial.finish()
     return partial.resumed
 

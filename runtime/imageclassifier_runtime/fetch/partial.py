@@ -29,7 +29,7 @@ class Partial:
         self._bytes = path.with_name(path.name + ".part")
         self._state = path.with_name(path.name + ".part.json")
         self.received = 0
-        self.most = 0
+        self.max_received = 0
         self.etag: str | None = None
         self.total: int | None = None
         self.resumed = False
@@ -47,7 +47,7 @@ class Partial:
                 while chunk := file.read(_CHUNK):
                     self._hasher.update(chunk)
                     self.received += len(chunk)
-            self.etag, self.total, self.most = etag, total, self.received
+            self.etag, self.total, self.max_received = etag, total, self.received
 
     @property
     def range_headers(self) -> dict[str, str]:
@@ -80,7 +80,7 @@ class Partial:
             file.write(chunk)
         self._hasher.update(chunk)
         self.received += len(chunk)
-        self.most = max(self.most, self.received)
+        self.max_received = max(self.max_received, self.received)
 
     def finish(self) -> str:
         """Move the complete file to its path and return its sha256."""

@@ -30,11 +30,11 @@ def retrying(
 ) -> T:
     """Return what `attempt` returns; raises ModelError if attempts make no progress or the deadline has passed.
 
-    `settings.attempts` limits consecutive attempts without progress: whenever `progress` (the most bytes received
-    so far) has grown, counting starts again, so that a bad connection makes a download slow, but does not fail it.
-    `deadline` is in `time.monotonic()` seconds.
+    `settings.attempts` limits consecutive attempts without progress: whenever `progress` (the maximum number of
+    bytes received so far) has grown, counting restarts, so that a bad connection makes a download slow, but does
+    not fail it. `deadline` is in `time.monotonic()` seconds.
     """
-    attempts = without_progress = most = 0
+    attempts = without_progress = max_progress = 0
     while True:
         attempts += 1
         try:
@@ -43,8 +43,8 @@ def retrying(
             if time.monotonic() >= deadline:
                 text = f"{error.message}; not fetched within {settings.timeout_seconds:g} s"
                 raise ModelError(UNREACHABLE, text) from error
-            without_progress = 1 if progress() > most else without_progress + 1
-            most = max(most, progress())
+            without_progress = 1 if progress() > max_progress else without_progress + 1
+            max_progress = max(max_progress, progress())
             pause = _pause(without_progress, error.retry_after)
             if without_progress >= settings.attempts or time.monotonic() + pause >= deadline:
                 requested = f", Retry-After: {error.retry_after:.0f} s" if error.retry_after else ""

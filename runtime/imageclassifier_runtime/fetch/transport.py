@@ -85,7 +85,7 @@ class Target:
         return (f"[{self.host}]" if ":" in self.host else self.host) + port
 
     def __str__(self) -> str:
-        """Return the URL without credentials and without the query, which may hold a signature."""
+        """Return the URL without credentials and without the query, which may contain a signature."""
         return shown(f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}")
 
 

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 _PREPARING = ("decode", "preprocess")
 _NOT_FINITE = "The tensor has NaN or an infinity, or a number that is too large for FP32."
-# Memory of a resize in addition to the decoded image: strips, the narrowed image, and the model's input.
-WORKSPACE = 12 * 1024 * 1024
+# Memory of a resize in addition to the decoded image: strips, the narrowed image, and the model's input. For small
+# images, the number of bytes per pixel is the limit.
+MAX_RESIZE_BYTES, RESIZE_BYTES_PER_PIXEL = 12 * 1024 * 1024, 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,13 +53,13 @@ class Prepared:
     """
 
     values: FloatArray
-    count: int
+    top_k: int
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     began: dict[str, float] = dataclasses.field(default_factory=dict)
     checked: bool = False
 
 
-def _never_alone() -> bool:
+def _never() -> bool:
     return False
 
 
@@ -88,10 +89,12 @@ class Classifier:
         wide = open_session(model.graph, input_size=size, threads=threads) if threads > 1 else None
         return cls(model, session, wide)
 
-    def warm_up(self, threads: int, largest: int = 1, free_bytes: Callable[[], int] = lambda: sys.maxsize) -> int:
+    def warm_up(
+        self, threads: int, max_batch: int = 1, free_bytes: Callable[[], int] = lambda: sys.maxsize
+    ) -> int:
         """Run as many concurrent inferences as serving will, so that their memory is allocated already.
 
-        Batch sizes double up to `largest`; `free_bytes` returns the free bytes. If the next size would not fit,
+        Batch sizes double up to `max_batch`; `free_bytes` returns the free bytes. If the next size would not fit,
         raises SettingsError before the container is OOM-killed. Raises ModelError.
 
         Returns the bytes to reserve for fragmentation: batches of mixed sizes took a third more memory than
@@ -99,15 +102,15 @@ class Classifier:
         """
         self._run_concurrently(threads, 1)
         before, size = free_bytes(), 1
-        if largest > 1:
-            self._session.check_batches(largest)
-        while size < largest:
-            larger, left = min(2 * size, largest), free_bytes()
+        if max_batch > 1:
+            self._session.check_batches(max_batch)
+        while size < max_batch:
+            larger, left = min(2 * size, max_batch), free_bytes()
             taken = before - left
             # The memory of a batch grows with the images after its first.
             if size > 1 and taken * (larger - size) // (size - 1) > left:
                 raise SettingsError(
-                    f"batches of up to {largest} do not fit into the memory limit: those of {size} take "
+                    f"batches of up to {max_batch} do not fit into the memory limit: those of {size} take "
                     f"{taken // MIB} MiB more than single images, and {max(0, left) // MIB} MiB are left. Raise "
                     "the limit, or lower the size of a batch"
                 )
@@ -137,31 +140,31 @@ class Classifier:
         """Return the graph's names of its input and of its scores."""
         return self._session.names
 
-    def classify(self, header: ImageHeader, count: int, alone: Callable[[], bool] = _never_alone) -> Outcome:
-        """Decode, preprocess, infer, and return the top `count` classes; raises ImageUndecodableError.
+    def classify(self, header: ImageHeader, top_k: int, is_only_request: Callable[[], bool] = _never) -> Outcome:
+        """Decode, preprocess, infer, and return the `top_k` most likely classes; raises ImageUndecodableError.
 
-        `alone` is called just before the inference, because other requests may have arrived by then.
+        `is_only_request` is called just before the inference, because other requests may have arrived by then.
         """
         batch, marks = self._input(header)
-        return self._outcome(batch, count, _PREPARING, marks, alone)
+        return self._outcome(batch, top_k, _PREPARING, marks, is_only_request)
 
-    def prepare(self, header: ImageHeader, count: int, alone: Callable[[], bool]) -> Prepared | Outcome:
+    def prepare(self, header: ImageHeader, top_k: int, is_only_request: Callable[[], bool]) -> Prepared | Outcome:
         """Decode and preprocess for a batch, or do what `classify` does if there are no other requests."""
         batch, marks = self._input(header)
-        if alone():
-            return self._outcome(batch, count, _PREPARING, marks, alone)
-        return Prepared(batch[0], count, *_times(_PREPARING, marks), checked=True)
+        if is_only_request():
+            return self._outcome(batch, top_k, _PREPARING, marks, is_only_request)
+        return Prepared(batch[0], top_k, *_times(_PREPARING, marks), checked=True)
 
-    def infer(self, tensor: FloatArray, count: int, alone: Callable[[], bool] = _never_alone) -> Outcome:
-        """Return the top `count` classes of a prepared input [3, S, S]; raises TensorError."""
+    def infer(self, tensor: FloatArray, top_k: int, is_only_request: Callable[[], bool] = _never) -> Outcome:
+        """Return the `top_k` most likely classes of a prepared input [3, S, S]; raises TensorError."""
         if not np.isfinite(tensor).all():
             raise TensorError(_NOT_FINITE)
         # A tensor from a request's body may be unaligned, and in another byte order.
         batch = np.require(tensor[np.newaxis], np.float32, ("C", "A"))
-        return self._outcome(batch, count, (), [time.perf_counter()], alone)
+        return self._outcome(batch, top_k, (), [time.perf_counter()], is_only_request)
 
     def infer_together(
-        self, inputs: Sequence[Prepared], alone: Callable[[], bool] = _never_alone
+        self, inputs: Sequence[Prepared], is_only_request: Callable[[], bool] = _never
     ) -> list[Outcome | Exception]:
         """Return an outcome or an error for each input, in order, from one inference over all of them.
 
@@ -170,7 +173,7 @@ class Classifier:
         batch.
         """
         results: list[Outcome | Exception] = [TensorError(_NOT_FINITE) for _ in inputs]
-        good = [n for n, given in enumerate(inputs) if given.checked or np.isfinite(given.values).all()]
+        good = [n for n, prepared in enumerate(inputs) if prepared.checked or np.isfinite(prepared.values).all()]
         if not good:
             return results
         began = time.perf_counter()
@@ -178,7 +181,7 @@ class Classifier:
             batch = np.empty((len(good), *self.input_shape), np.float32)
             for row, number in enumerate(good):
                 batch[row] = inputs[number].values
-            scores = self._choose(alone).run(batch)
+            scores = self._session_for(is_only_request).run(batch)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's have no public base; each is raised to its caller
             if len(good) == 1:
                 results[good[0]] = error
@@ -188,7 +191,7 @@ class Classifier:
             return results
         ended = time.perf_counter()
         for row, number in enumerate(good):
-            results[number] = self._member(inputs[number], scores[row], began, ended)
+            results[number] = self._batch_outcome(inputs[number], scores[row], began, ended)
         return results
 
     def _input(self, header: ImageHeader) -> tuple[FloatArray, list[float]]:
@@ -200,39 +203,41 @@ class Classifier:
         marks.append(time.perf_counter())
         return batch, marks
 
-    def _choose(self, alone: Callable[[], bool]) -> Session:
-        return self._wide if self._wide is not None and alone() else self._session
+    def _session_for(self, is_only_request: Callable[[], bool]) -> Session:
+        return self._wide if self._wide is not None and is_only_request() else self._session
 
     def _outcome(
         self,
         batch: FloatArray,
-        count: int,
+        top_k: int,
         names: tuple[str, ...],
         marks: list[float],
-        alone: Callable[[], bool],
+        is_only_request: Callable[[], bool],
     ) -> Outcome:
         """Infer and name the classes; `marks` are the start times of the stages `names`, and the last end."""
-        scores = self._choose(alone).run(batch)[0]
+        scores = self._session_for(is_only_request).run(batch)[0]
         marks.append(time.perf_counter())
-        predictions = self.name(scores, count)
+        predictions = self.top_classes(scores, top_k)
         marks.append(time.perf_counter())
         return Outcome(predictions, scores, *_times((*names, "inference", "postprocess"), marks))
 
-    def _member(self, given: Prepared, scores: FloatArray, began: float, ended: float) -> Outcome | TensorError:
+    def _batch_outcome(
+        self, prepared: Prepared, scores: FloatArray, began: float, ended: float
+    ) -> Outcome | TensorError:
         """Return the outcome of one input of a batch; `began` and `ended` are the times of its inference."""
         naming = time.perf_counter()
         try:
-            predictions = self.name(scores, given.count)
+            predictions = self.top_classes(scores, prepared.top_k)
         except TensorError as error:
             return error
         own = scores.copy()  # a view would keep the scores of the whole batch
         seconds, starts = _times(("inference",), [began, ended])
         seconds["postprocess"], starts["postprocess"] = time.perf_counter() - naming, naming
-        return Outcome(predictions, own, {**given.seconds, **seconds}, {**given.began, **starts})
+        return Outcome(predictions, own, {**prepared.seconds, **seconds}, {**prepared.began, **starts})
 
-    def name(self, scores: FloatArray, count: int) -> list[Prediction]:
-        """Return the top `count` classes of the model's raw scores [C]; raises TensorError."""
-        return top(scores, self.model.labels, count, logits=not self._session.gives_probabilities)
+    def top_classes(self, scores: FloatArray, top_k: int) -> list[Prediction]:
+        """Return the `top_k` most likely classes of the model's raw scores [C]; raises TensorError."""
+        return top(scores, self.model.labels, top_k, logits=not self._session.gives_probabilities)
 
 
 def _times(names: tuple[str, ...], marks: list[float]) -> tuple[dict[str, float], dict[str, float]]:

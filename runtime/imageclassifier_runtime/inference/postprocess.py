@@ -30,8 +30,8 @@ def softmax(scores: npt.NDArray[np.float32], of: Any = slice(None)) -> npt.NDArr
     return result
 
 
-def top(scores: npt.NDArray[np.float32], labels: Sequence[str], count: int, *, logits: bool) -> list[Prediction]:
-    """Return the top `count` classes of scores [C] in descending order, ties by index.
+def top(scores: npt.NDArray[np.float32], labels: Sequence[str], top_k: int, *, logits: bool) -> list[Prediction]:
+    """Return the `top_k` classes with the highest scores of [C], in descending order, ties by index.
 
     `logits` are converted to probabilities; other scores are returned unchanged. Raises TensorError if any score
     is not finite. Each call into NumPy may switch threads, so there are few.
@@ -40,7 +40,7 @@ def top(scores: npt.NDArray[np.float32], labels: Sequence[str], count: int, *, l
     order = len(scores) - 1 - np.argsort(scores[::-1], kind="stable")[::-1]
     if not (math.isfinite(scores[order[0]]) and math.isfinite(scores[order[-1]])):
         raise TensorError("The model's scores for this input are not finite numbers.")
-    first = order[:count]
+    first = order[:top_k]
     values = softmax(scores, first) if logits else scores[first]
     return [
         Prediction(index, labels[index], round(value, 6))

@@ -38,12 +38,13 @@ def cost(text: bytes | bytearray, *, numbers: int) -> int:
 
     `numbers` is the size of one input tensor, which always fits.
     """
-    most = max(MAX_NUMBERS, numbers)
+    max_numbers = max(MAX_NUMBERS, numbers)
     commas, quotes = text.count(b","), text.count(b'"')
     containers = text.count(b"[") + text.count(b"{")
-    if commas > most + _SPARE_COMMAS:
+    if commas > max_numbers + _SPARE_COMMAS:
         raise TooLargeError(
-            f"The JSON has more than {most} numbers. Send fewer tensors at a time, or send them in binary form.",
+            f"The JSON has more than {max_numbers} numbers. "
+            "Send fewer tensors at a time, or send them in binary form.",
             reason="json",
         )
     if containers > _MAX_CONTAINERS or quotes > 2 * _MAX_STRINGS:
@@ -81,14 +82,14 @@ async def convert(context: RequestContext, text: bytes | bytearray, *, numbers: 
     peak = cost(text, numbers=numbers)
     if len(text) <= _SMALL:
         return read()
-    room = context.pixel_capacity
-    if peak > room:
+    capacity = context.pixel_capacity
+    if peak > capacity:
         raise TooLargeError(
-            f"Parsing this JSON takes up to {peak >> 20} MiB; this server has {room >> 20} MiB. "
+            f"Parsing this JSON takes up to {peak >> 20} MiB; this server has {capacity >> 20} MiB. "
             "Send fewer tensors at a time, or send them in binary form.",
             reason="memory",
         )
-    return await context.work(read, peak)
+    return await context.run_in_worker(read, peak)
 
 
 def _constant(name: str) -> NoReturn:

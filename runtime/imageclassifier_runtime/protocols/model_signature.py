@@ -71,13 +71,13 @@ def check_model(request: Request, signature: Signature) -> None:
         raise NotFoundError(f"Model {name!r} has no version {version[:40]!r}; it has version {VERSION!r}.")
 
 
-def for_model(request: Request, signature: Signature, answer: Callable[[], Response]) -> Response:
-    """Return `answer()` if the path names the served model, else a 404 response."""
+def for_model(request: Request, signature: Signature, respond: Callable[[], Response]) -> Response:
+    """Return `respond()` if the path names the served model, else a 404 response."""
     try:
         check_model(request, signature)
     except NotFoundError as error:
-        return responses.of_error(error)
-    return answer()
+        return responses.error_response(error)
+    return respond()
 
 
 def check_encoding(request: Request) -> None:

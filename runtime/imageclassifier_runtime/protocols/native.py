@@ -48,18 +48,18 @@ class Classify:
         scope = context.request.scope
         boundary = boundary_of(header(scope, b"content-type"))
         count = top_k(query_value(scope, "top_k"))
-        most = self._state.settings.max_image_bytes
-        limit = most + (_FORM_OVERHEAD if boundary is not None else 0)
-        body = await context.read(limit=limit, stated_limit=most)
+        max_bytes = self._state.settings.max_image_bytes
+        limit = max_bytes + (_FORM_OVERHEAD if boundary is not None else 0)
+        body = await context.read(limit=limit, stated_limit=max_bytes)
         if boundary is not None:
             count = _extract_file(body, boundary, count)
-        outcome = await context.answer(Image(body), count)
+        outcome = await context.process_item(Image(body), count)
         content = {
             "predictions": _predictions(outcome),
             "model": self._model,
             "timings_ms": _timings({"receive": context.receive_seconds, **outcome.seconds}, context),
         }
-        return _answer(content)
+        return _json_response(content)
 
     async def _batch(self, context: RequestContext) -> Response:
         scope = context.request.scope
@@ -75,7 +75,7 @@ class Classify:
         form = multipart.parse(body, boundary, MAX_ITEMS)
         if "top_k" in form.fields:
             count = top_k(form.fields["top_k"])
-        results = await context.answer_each(_extract_files(body, form.files), count)
+        results = await context.process_each(_extract_files(body, form.files), count)
         if all(isinstance(result, UnavailableError) for result in results):
             first = results[0]
             assert isinstance(first, UnavailableError)
@@ -88,7 +88,7 @@ class Classify:
             "model": self._model,
             "timings_ms": _timings({"receive": context.receive_seconds}, context),
         }
-        return _answer(content)
+        return _json_response(content)
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -144,5 +144,5 @@ def _milliseconds(seconds: dict[str, float]) -> dict[str, float]:
     return {stage: round(1000 * value, 3) for stage, value in seconds.items()}
 
 
-def _answer(content: dict[str, Any]) -> Response:
+def _json_response(content: dict[str, Any]) -> Response:
     return Json(_encode(content).encode(errors="backslashreplace"))

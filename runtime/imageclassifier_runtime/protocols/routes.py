@@ -70,5 +70,5 @@ class DirectDispatch:
         try:
             response = await endpoint(Request(scope, receive))
         except ClientDisconnect:
-            response = Response(status_code=499)  # nobody receives it; the status only appears in the log
+            response = Response(status_code=499)  # it is not sent; the status only appears in the log
         await response(scope, receive, send)

@@ -19,7 +19,7 @@ from imageclassifier_runtime.protocols.request_context import Image, Item, Reque
 from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
 from imageclassifier_runtime.request.parameters import query_value, top_k
 from imageclassifier_runtime.request.paths import V1
-from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.request.responses import json_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ class PredictProtocol:
 
     async def models(self, _: Request) -> Response:
         """List the model."""
-        return json_answer({"models": [self._signature.model]})
+        return json_response({"models": [self._signature.model]})
 
     async def status(self, request: Request) -> Response:
         """Report whether the model is ready, in both KServe's and TensorFlow Serving's format."""
@@ -66,11 +66,11 @@ class PredictProtocol:
             "status": {"error_code": "OK", "error_message": ""},
         }
         content = {"name": self._signature.model, "ready": lifecycle.up, "model_version_status": [version]}
-        return json_answer(content) if lifecycle.up else json_answer(content, 503, {"Retry-After": "1"})
+        return json_response(content) if lifecycle.up else json_response(content, 503, {"Retry-After": "1"})
 
     async def metadata(self, request: Request) -> Response:
         """Describe the model's tensors, as TensorFlow Serving does."""
-        return for_model(request, self._signature, lambda: json_answer(_metadata(self._signature)))
+        return for_model(request, self._signature, lambda: json_response(_metadata(self._signature)))
 
     async def predict(self, request: Request) -> Response:
         """Predict: images in, classes out; tensors in, scores out."""
@@ -88,13 +88,13 @@ class PredictProtocol:
             return _read(document, self._signature)
 
         by_row, items = await bounded_json.convert(context, body, numbers=self._signature.values, read=read)
-        outcomes = await context.answer_all(items, count)
+        outcomes = await context.process_all(items, count)
         of_images = isinstance(items[0], Image)
         rows = [_classes(outcome) if of_images else outcome.scores.tolist() for outcome in outcomes]
         if by_row:
-            return json_answer({"predictions": rows})
+            return json_response({"predictions": rows})
         columns = {name: [row[name] for row in rows] for name in rows[0]} if of_images else rows
-        return json_answer({"outputs": columns})
+        return json_response({"outputs": columns})
 
 
 def _classes(outcome: Outcome) -> dict[str, list[Any]]:

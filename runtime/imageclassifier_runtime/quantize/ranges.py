@@ -91,7 +91,7 @@ def _squared_error(histogram: Histogram, candidate: Range) -> float:
 
 
 def _entropy(histogram: Histogram) -> Range:
-    """Return the range, symmetric around zero, with the least Kullback-Leibler divergence of absolute values.
+    """Return the range, symmetric around zero, with the lowest Kullback-Leibler divergence of absolute values.
 
     The method of 8-bit inference with TensorRT (S. Migacz, GTC 2017): values above a threshold are counted in the
     last bin below it. The bins are merged into the number of levels, and each level's count is spread evenly over
@@ -101,11 +101,11 @@ def _entropy(histogram: Histogram) -> Range:
     levels = _LEVELS if histogram.low >= 0 else _LEVELS // 2
     magnitudes = np.abs(histogram.centres())
     counts, _ = np.histogram(magnitudes, bins=BINS // 2, range=(0, largest), weights=histogram.counts)
-    best, least = BINS // 2, float("inf")
+    best, lowest = BINS // 2, float("inf")
     for end in range(levels, BINS // 2 + 1, levels // 8):
         divergence = _divergence(counts, end, levels)
-        if divergence < least:
-            best, least = end, divergence
+        if divergence < lowest:
+            best, lowest = end, divergence
     threshold = largest * best / (BINS // 2)
     return _with_zero(max(histogram.low, -threshold), min(histogram.high, threshold))
 

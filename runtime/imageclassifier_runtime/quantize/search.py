@@ -69,8 +69,8 @@ def choose(candidates: Sequence[Candidate], min_speedup: float, *, slack: float 
     """
     fast = [candidate for candidate in candidates if candidate.speed.gain >= min_speedup]
     if min_speedup and fast:
-        most = max(candidate.speed.gain for candidate in fast)
-        fast = [candidate for candidate in fast if candidate.speed.gain * slack >= most]
+        best_gain = max(candidate.speed.gain for candidate in fast)
+        fast = [candidate for candidate in fast if candidate.speed.gain * slack >= best_gain]
     return min(fast, key=lambda candidate: candidate.cost, default=None)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
+_MIN_PAUSE, _MAX_PAUSE = 0.001, 0.05
 _DISCARD_SECONDS = 10.0
 _DISCARD_BYTES = 64 * 1024 * 1024
 
@@ -24,9 +24,11 @@ _DISCARD_BYTES = 64 * 1024 * 1024
 class BodyReader:
     """Reads one request's body once, or discards it."""
 
-    def __init__(self, receive: Receive, take_whole: Callable[[], bytearray | None] = lambda: None) -> None:
+    def __init__(
+        self, receive: Receive, take_complete_body: Callable[[], bytearray | None] = lambda: None
+    ) -> None:
         self._receive = receive
-        self._take_whole = take_whole
+        self._take_complete_body = take_complete_body
         self.started = False
         self.complete = False
         self.received = 0
@@ -34,27 +36,27 @@ class BodyReader:
     async def wait_for_bytes(self, has_arrived: Callable[[int], bool], *, amount: int, seconds: float) -> None:
         """Wait until `amount` bytes of the body have arrived, without reading them; raises BodyTimeoutError."""
         loop = asyncio.get_running_loop()
-        end, pause = loop.time() + seconds, _SHORTEST_PAUSE
+        end, pause = loop.time() + seconds, _MIN_PAUSE
         while not has_arrived(amount):
             if loop.time() > end:
                 raise BodyTimeoutError(f"Less than {amount} bytes arrived in {seconds:g} s; others are waiting.")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE)
 
     async def read(
         self, *, limit: int, seconds: float, idle_seconds: float, contended: Callable[[], bool] = lambda: False
     ) -> bytearray:
         """Return the whole body; raises TooLargeError, BodyTimeoutError, ClientDisconnect.
 
-        `seconds` limits the whole body, `idle_seconds` each part. If others wait for its memory (`contended()`),
-        a minimum rate applies too.
+        `seconds` limits the whole body, `idle_seconds` each part. If other requests wait for its memory
+        (`contended()`), a minimum rate applies too.
         """
-        if not self.started and (whole := self._take_whole()) is not None:
+        if not self.started and (complete_body := self._take_complete_body()) is not None:
             self.started = self.complete = True
-            self.received = len(whole)
-            if len(whole) > limit:
+            self.received = len(complete_body)
+            if len(complete_body) > limit:
                 raise too_many_bytes(limit)
-            return whole
+            return complete_body
         body = bytearray()
         loop = asyncio.get_running_loop()
         began = last = loop.time()
@@ -125,11 +127,11 @@ def early_response(response: Response, reader: BodyReader, headers: Iterable[tup
     """Return the response in a form that reaches the client even if part of the body has not arrived."""
     if reader.complete:
         return response
-    given = dict(headers)
+    by_name = dict(headers)
     # A client that waits for `100 Continue` has not sent its body.
-    if not reader.started and given.get(b"expect", b"").lower() == b"100-continue":
+    if not reader.started and by_name.get(b"expect", b"").lower() == b"100-continue":
         return response
-    has_body = b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0"
+    has_body = b"transfer-encoding" in by_name or by_name.get(b"content-length", b"0") != b"0"
     return EarlyResponse(response, reader) if has_body or reader.started else response
 
 

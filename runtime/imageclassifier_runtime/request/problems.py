@@ -20,11 +20,11 @@ _TYPE = "urn:imageclassifier:problem:"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorFormat:
-    """How a protocol writes errors: `of_error` renders a typed one, `of_status` any other, as `media_type`."""
+    """How a protocol writes errors, as `media_type`: a RequestError, or a status and a detail."""
 
     media_type: str
-    of_error: Callable[[RequestError], Response]
-    of_status: Callable[[int, str, dict[str, str] | None], Response]
+    error_response: Callable[[RequestError], Response]
+    status_response: Callable[[int, str, dict[str, str] | None], Response]
 
 
 def encoded(content: object) -> bytes:
@@ -32,22 +32,24 @@ def encoded(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode(errors="backslashreplace")
 
 
-def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the response for an HTTP status without a typed error (`about:blank`)."""
+def status_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the response for an HTTP status and a detail (`about:blank`)."""
     return Response(encoded(_content(status, detail=detail)), status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def content_of(error: RequestError) -> dict[str, object]:
-    """Return the problem details of a typed error."""
+    """Return the problem details of a RequestError."""
     return _content(error.status, detail=error.detail, slug=error.slug, title=error.title, reason=error.reason)
 
 
-def of_error(error: RequestError) -> Response:
-    """Return the response for a typed error."""
+def error_response(error: RequestError) -> Response:
+    """Return the response for a RequestError."""
     return Response(encoded(content_of(error)), error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
-PROBLEM_DETAILS = ErrorFormat(media_type=MEDIA_TYPE, of_error=of_error, of_status=of_status)
+PROBLEM_DETAILS = ErrorFormat(
+    media_type=MEDIA_TYPE, error_response=error_response, status_response=status_response
+)
 
 
 def _content(

@@ -24,19 +24,19 @@ class Json(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
 
 
-def json_answer(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a response of type `application/json`."""
     return Response(encoded(content), status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def of_status(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return the response for an HTTP status without a typed error."""
-    return json_answer({"error": detail}, status, headers)
+def status_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return the response for an HTTP status and a detail."""
+    return json_response({"error": detail}, status, headers)
 
 
-def of_error(error: RequestError) -> Response:
-    """Return the response for a typed error."""
-    return of_status(error.status, error.detail, error.headers)
+def error_response(error: RequestError) -> Response:
+    """Return the response for a RequestError."""
+    return status_response(error.status, error.detail, error.headers)
 
 
-ERROR_OBJECT = ErrorFormat(media_type=MEDIA_TYPE, of_error=of_error, of_status=of_status)
+ERROR_OBJECT = ErrorFormat(media_type=MEDIA_TYPE, error_response=error_response, status_response=status_response)

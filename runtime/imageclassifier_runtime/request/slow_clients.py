@@ -1,7 +1,7 @@
 """Measures how fast clients send, and chooses the connections to close when there are too many.
 
-A slow client is tolerated as long as nobody else needs what it holds: a connection when the limit is reached, or
-memory for a body that does not arrive.
+A slow client is tolerated as long as no other client needs what it occupies: a connection when the limit is
+reached, or memory for a body that does not arrive.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 2.0
 MIN_BYTES_PER_SECOND = 16 * 1024
-"""Minimum rate after the grace period, when others wait."""
+"""Minimum rate after the grace period, while other requests wait."""
 
 HAS_ARRIVED = "imageclassifier.has_arrived"
 """In an ASGI scope: a function that returns whether N bytes of the body have arrived, read or not."""
 
-TAKE_WHOLE = "imageclassifier.take_whole"
-"""In an ASGI scope: a function that returns the whole body if it has arrived and none was read, else None."""
+TAKE_COMPLETE_BODY = "imageclassifier.take_complete_body"
+"""In an ASGI scope: a function that returns the body if all of it has arrived and none was read, else None."""
 
 _CLOSE_FRACTION = 32
 # poll() always reports errors and resets; a closed peer is reported on Linux only, as POLLRDHUP.
@@ -91,13 +91,13 @@ class Connection(Protocol):
         """Close it."""
 
 
-def close_longest_waiting(connections: Iterable[Connection], most: int, now: float) -> int:
-    """Close the connections that have waited longest for their clients, several at a time; returns how many.
+def close_longest_waiting(connections: Iterable[Connection], max_connections: int, now: float) -> int:
+    """Close the connections that have waited longest for their clients, several at a time; returns their number.
 
     Connections with a request being handled, or whose body arrives fast enough, are left alone.
     """
     waiting = [(since, id(it), it) for it in connections if (since := it.waiting_since(now)) is not None]
-    chosen = heapq.nsmallest(max(1, most // _CLOSE_FRACTION), waiting)
+    chosen = heapq.nsmallest(max(1, max_connections // _CLOSE_FRACTION), waiting)
     for _, _, connection in chosen:
         connection.drop()
     return len(chosen)

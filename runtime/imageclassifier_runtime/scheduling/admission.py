@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Timeout for the work of one image.
-WORK_SECONDS = 30.0
+# Timeout of the work for one image.
+WORK_TIMEOUT_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Admission:
         self.queue_timeout = queue_timeout
         self._threads = workers
 
-    def alone(self) -> bool:
+    def is_only_request(self) -> bool:
         """Return whether at most one request is running and none is waiting; callable from any thread."""
         return self.running <= 1 and not self.waiting
 
@@ -126,10 +126,11 @@ class Admission:
     async def run(self, lease: Lease, *, peak: int, work: Callable[[], T], limit: float, keep: int = 0) -> T:
         """Run `work` in a worker thread once `peak` bytes are acquired for it.
 
-        The result is awaited for at most `limit` seconds; the memory, and what `lease` holds, stays taken until
-        the work ends, because a thread cannot be stopped. Raises UnavailableError, TooLargeError.
+        The result is awaited for at most `limit` seconds; the memory, and everything that `lease` has taken, is
+        released only when the work ends, because a thread cannot be stopped. Raises UnavailableError,
+        TooLargeError.
 
-        `keep` of these bytes move to `lease`: the memory of the result of `work`.
+        `keep` of these bytes are moved to `lease`, for the result of `work`.
         """
         if peak > self.pixels.capacity:
             raise TooLargeError(
@@ -139,16 +140,16 @@ class Admission:
             )
         self._check_queue()
         deadline = asyncio.get_running_loop().time() + self.queue_timeout
-        room = Lease(lease)
+        work_lease = Lease(lease)
         try:
-            await self._wait_for(room, self.pixels, peak, deadline)
+            await self._wait_for(work_lease, self.pixels, peak, deadline)
             if keep:
-                room.move(keep, lease)
-            await self._wait_for(room, self.workers, 1, deadline)
+                work_lease.move(keep, lease)
+            await self._wait_for(work_lease, self.workers, 1, deadline)
         except BaseException:
-            room.release()
+            work_lease.release()
             raise
-        return await self._run_task(room, work, deadline, limit)
+        return await self._run_task(work_lease, work, deadline, limit)
 
     def start(self, work: Callable[[], T], done: Callable[[T, BaseException | None], None]) -> Task:
         """Run `work` for a caller that has acquired a worker; `done` must release it and everything else taken."""
@@ -165,25 +166,25 @@ class Admission:
         self.running += 1
         return self._threads.submit(work, ended)
 
-    async def _run_task(self, room: Lease, work: Callable[[], T], deadline: float, limit: float) -> T:
+    async def _run_task(self, lease: Lease, work: Callable[[], T], deadline: float, limit: float) -> T:
         """Return the result of `work`, which must start before `deadline` and take at most `limit` seconds."""
-        wait = _ResultWaiter(self, room, deadline, limit)
-        task = self.start(work, wait.done)
-        wait.watch(task)
+        waiter = _ResultWaiter(self, lease, deadline, limit)
+        task = self.start(work, waiter.done)
+        waiter.watch(task)
         try:
-            return cast("T", await wait.answer)
+            return cast("T", await waiter.future)
         except asyncio.CancelledError:
-            self.withdraw_task(task, room)
+            self.withdraw_task(task, lease)
             raise
         finally:
-            wait.end()
+            waiter.end()
 
-    def withdraw_task(self, task: Task, room: Lease) -> bool:
+    def withdraw_task(self, task: Task, lease: Lease) -> bool:
         """Withdraw a task from the workers' queue and release its memory; False if a worker has started it."""
         if not task.withdraw():
             return False
         self.running -= 1
-        room.release()
+        lease.release()
         return True
 
     def capacity_timeout(self) -> UnavailableError:
@@ -195,59 +196,60 @@ class Admission:
 class _ResultWaiter:
     """Waits for a result: until `deadline` (loop time) in the workers' queue, then for `limit` seconds.
 
-    `end` drops the result and the timer. An exception references its frames, which reference this object: a cycle
-    that would leave image, task and timer to the garbage collector.
+    `end` drops the references to the result and to the timer. Otherwise, if the result is an exception, its
+    frames and this object would form a reference cycle, which keeps image, task and timer until the garbage
+    collector runs.
     """
 
-    __slots__ = ("_admission", "_answer", "_deadline", "_limit", "_room", "_task", "_timer")
+    __slots__ = ("_admission", "_deadline", "_future", "_lease", "_limit", "_task", "_timer")
 
-    def __init__(self, admission: Admission, room: Lease, deadline: float, limit: float) -> None:
+    def __init__(self, admission: Admission, lease: Lease, deadline: float, limit: float) -> None:
         self._admission = admission
-        self._room = room
+        self._lease = lease
         self._deadline = deadline
         self._limit = limit
-        self._answer: asyncio.Future[Any] | None = asyncio.get_running_loop().create_future()
+        self._future: asyncio.Future[Any] | None = asyncio.get_running_loop().create_future()
         self._task: Task | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def answer(self) -> asyncio.Future[Any]:
+    def future(self) -> asyncio.Future[Any]:
         """Return the future of the result."""
-        assert self._answer is not None, "already ended"
-        return self._answer
+        assert self._future is not None, "already ended"
+        return self._future
 
     def watch(self, task: Task) -> None:
         """Start the timeout for `task`."""
         self._task = task
-        loop = self.answer.get_loop()
+        loop = self.future.get_loop()
         self._timer = loop.call_at(min(self._deadline, loop.time() + self._limit), self._check_timeout)
 
     def done(self, result: Any, error: BaseException | None) -> None:
         """Accept the result of the work, and release its memory."""
-        self._room.release()
-        if self._answer is not None:
-            settle(self._answer, result, error)
+        self._lease.release()
+        if self._future is not None:
+            settle(self._future, result, error)
 
     def end(self) -> None:
         """Stop the timeout and drop the references."""
-        self._answer = self._task = None
+        self._future = self._task = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _check_timeout(self) -> None:
-        answer, task = self._answer, self._task
-        if answer is None or task is None or answer.done():
+        future, task = self._future, self._task
+        if future is None or task is None or future.done():
             return
-        loop = answer.get_loop()
+        loop = future.get_loop()
         now = loop.time()
         due = self._deadline if task.began is None else task.began + self._limit
         if now < due:
             self._timer = loop.call_at(due, self._check_timeout)
-        elif self._admission.withdraw_task(task, self._room):
-            answer.set_exception(self._admission.capacity_timeout())
+        elif self._admission.withdraw_task(task, self._lease):
+            future.set_exception(self._admission.capacity_timeout())
         elif task.began is None:
             self._timer = loop.call_at(now + self._limit, self._check_timeout)  # a worker is just starting it
         else:
             detail = f"Timed out after {self._limit:g} s classifying the image."
-            answer.set_exception(UnavailableError(detail, reason="work-timeout"))
+            future.set_exception(UnavailableError(detail, reason="work-timeout"))

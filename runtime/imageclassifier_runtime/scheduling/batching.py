@@ -15,8 +15,8 @@ Tensors of v1 and v2 start in `waiting`. The batch of waiting inputs is due
 A due batch requests a worker ahead of all images that are not decoded yet. Its members are chosen only when it
 gets one: while every worker is busy, batches grow without extra delay.
 
-Waiting inputs hold no worker, but memory for the input and its copy in the batch, acquired before decoding. They
-count as waiting requests, so that the queue's limit covers everything. An input that is cancelled (timeout,
+A waiting input has no worker. It has memory for itself and for its copy in the batch, acquired before decoding. It
+counts as a waiting request, so that the queue's limit covers everything. An input that is cancelled (timeout,
 disconnect) leaves the batch; once its batch runs, its memory stays taken until the inference ends. Other members
 are not affected.
 """
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Member:
-    """One input in a batch; it waits `since` (loop time)."""
+    """One input that waits for a batch or is in one; it started to wait at the loop time `since`."""
 
-    given: Prepared
-    room: Lease
-    answer: asyncio.Future[Outcome]
+    prepared: Prepared
+    lease: Lease
+    result: asyncio.Future[Outcome]
     deadline: asyncio.Timeout
     since: float
     started: bool = False
@@ -57,7 +57,7 @@ class _Member:
 
 @dataclasses.dataclass(eq=False, slots=True)
 class _Preparation:
-    """One image that is being prepared, until it has `arrived`."""
+    """One image that is being prepared; `arrived` once the event loop has its result or error."""
 
     arrived: bool = False
 
@@ -65,7 +65,8 @@ class _Preparation:
 class Batcher:
     """Collects prepared inputs into batches; for one event loop.
 
-    `most` is the largest batch; `delay` and `limit`, the timeout of decoding and of inference, are in seconds.
+    `max_batch` is the maximum number of inputs in a batch. `delay` is in seconds, as is `limit`, the timeout of
+    decoding and of inference.
     `observe` is called with the size of every batch, 1 for a single image.
     """
 
@@ -74,19 +75,19 @@ class Batcher:
         admission: Admission,
         classifier: Classifier,
         *,
-        most: int,
+        max_batch: int,
         delay: float,
         limit: float,
         observe: Callable[[int], None],
     ) -> None:
-        self.most = most
+        self.max_batch = max_batch
         self._admission = admission
         self._classifier = classifier
         self._delay = delay
         self._limit = limit
         self._observe = observe
         # Bytes of one input and of its row in the batch.
-        self._room = 2 * 4 * math.prod(classifier.input_shape)
+        self._input_bytes = 2 * 4 * math.prod(classifier.input_shape)
         self._waiting: deque[_Member] = deque()
         self._preparing = 0
         # Images counted in `_preparing` that run alone and will not join a batch. Filled by threads.
@@ -96,79 +97,79 @@ class Batcher:
         # Batches due before this loop time are flushed, even if the loop's coarse clock is slightly behind.
         self._flush_deadline = -math.inf
 
-    async def classify(self, lease: Lease, header: ImageHeader, count: int, *, peak: int) -> Outcome:
-        """Return the outcome of an image whose decoding takes `peak` bytes.
+    async def classify(self, lease: Lease, header: ImageHeader, top_k: int, *, peak: int) -> Outcome:
+        """Return the outcome of an image, with its `top_k` classes; decoding takes `peak` bytes.
 
         Raises what the stages raise, UnavailableError, TooLargeError.
         """
         classifier, admission = self._classifier, self._admission
-        if peak <= admission.pixels.capacity < peak + self._room:
+        if peak <= admission.pixels.capacity < peak + self._input_bytes:
             # An image this large leaves no memory for an input: classify it without a batch.
             return await admission.run(
                 lease,
                 peak=peak,
-                work=lambda: classifier.classify(header, count, admission.alone),
+                work=lambda: classifier.classify(header, top_k, admission.is_only_request),
                 limit=self._limit,
             )
         token = _Preparation()
 
-        def alone() -> bool:
-            found = admission.alone()
-            if found:
+        def is_only_request() -> bool:
+            is_only = admission.is_only_request()
+            if is_only:
                 self._going_alone.add(token)
                 if token.arrived:  # the request has already timed out
                     self._going_alone.discard(token)
-            return found
+            return is_only
 
-        kept = Lease(lease)
+        input_lease = Lease(lease)
         self._preparing += 1
         try:
             prepared = await admission.run(
-                kept,
-                peak=peak + self._room,
-                work=lambda: classifier.prepare(header, count, alone),
+                input_lease,
+                peak=peak + self._input_bytes,
+                work=lambda: classifier.prepare(header, top_k, is_only_request),
                 limit=self._limit,
-                keep=self._room,
+                keep=self._input_bytes,
             )
         except BaseException:
-            self._finish_alone(token, kept)
+            self._finish_alone(token, input_lease)
             raise
         if isinstance(prepared, Outcome):
-            self._finish_alone(token, kept)
+            self._finish_alone(token, input_lease)
             self._observe(1)
             return prepared
         self._preparing -= 1
-        return await self._join(prepared, kept)
+        return await self._join(prepared, input_lease)
 
     async def infer(self, lease: Lease, prepared: Prepared) -> Outcome:
         """Return the outcome of a prepared input; raises TensorError, UnavailableError, TooLargeError."""
-        kept = Lease(lease)
+        input_lease = Lease(lease)
         try:
-            await self._admission.take_pixels(kept, self._room)
+            await self._admission.take_pixels(input_lease, self._input_bytes)
         except BaseException:
-            kept.release()
+            input_lease.release()
             raise
-        return await self._join(prepared, kept)
+        return await self._join(prepared, input_lease)
 
-    def _finish_alone(self, token: _Preparation, kept: Lease) -> None:
+    def _finish_alone(self, token: _Preparation, lease: Lease) -> None:
         """Remove an image that joins no batch; a waiting batch may become due because of that."""
         self._preparing -= 1
         token.arrived = True
         self._going_alone.discard(token)
-        kept.release()
+        lease.release()
         self._flush_due()
 
-    async def _join(self, given: Prepared, room: Lease) -> Outcome:
-        """Join a batch and wait for the outcome; `room` is released afterwards, or when the wait is cancelled."""
+    async def _join(self, prepared: Prepared, lease: Lease) -> Outcome:
+        """Join a batch and wait for the outcome; `lease` is released afterwards, or when the wait is cancelled."""
         loop = asyncio.get_running_loop()
         now, timeout = loop.time(), self._admission.queue_timeout
-        member = _Member(given, room, loop.create_future(), asyncio.timeout_at(now + timeout), now)
+        member = _Member(prepared, lease, loop.create_future(), asyncio.timeout_at(now + timeout), now)
         self._waiting.append(member)
         self._admission.waiting += 1
         try:
             async with member.deadline:
                 self._flush_due()
-                return await member.answer
+                return await member.result
         except TimeoutError:
             if member.started:
                 detail = f"Timed out after {self._limit:g} s classifying the image."
@@ -185,18 +186,18 @@ class Batcher:
         with contextlib.suppress(ValueError):  # a batch may have skipped it already
             self._waiting.remove(member)
         self._admission.waiting -= 1
-        member.room.release()
+        member.lease.release()
 
     def _flush_due(self) -> None:
         """Request a worker for each batch that is due, and set a timer for the rest."""
         loop = asyncio.get_running_loop()
-        full, rest = divmod(len(self._waiting), self.most)
-        due, wanted = math.inf, full
+        full, rest = divmod(len(self._waiting), self.max_batch)
+        due, needed = math.inf, full
         if rest:
-            due = self._waiting[full * self.most].since + self._delay
+            due = self._waiting[full * self.max_batch].since + self._delay
             if self._preparing <= len(self._going_alone) or due <= max(self._flush_deadline, loop.time()):
-                wanted += 1
-        for _ in range(wanted - self._workers_requested):
+                needed += 1
+        for _ in range(needed - self._workers_requested):
             self._workers_requested += 1
             worker = self._admission.workers.take_first(1)
             if worker.done():
@@ -204,7 +205,7 @@ class Batcher:
             else:
                 worker.add_done_callback(lambda _: self._start())
         # Later inputs are due later, so a timer that is already set is early enough.
-        if rest and wanted == full and self._timer is None:
+        if rest and needed == full and self._timer is None:
             self._timer = loop.call_at(due, self._on_timer, due)
 
     def _on_timer(self, due: float) -> None:
@@ -213,13 +214,13 @@ class Batcher:
         self._flush_due()
 
     def _start(self) -> None:
-        """Run the inputs that have waited longest in the worker that was granted."""
+        """Run a batch of the oldest inputs in the worker that was granted."""
         self._workers_requested -= 1
         admission, classifier = self._admission, self._classifier
         members: list[_Member] = []
-        while self._waiting and len(members) < self.most:
+        while self._waiting and len(members) < self.max_batch:
             member = self._waiting.popleft()
-            if not member.answer.done():  # otherwise it was cancelled and is about to leave
+            if not member.result.done():  # otherwise it was cancelled and is about to leave
                 members.append(member)
         if not members:
             admission.workers.release(1)
@@ -229,14 +230,14 @@ class Batcher:
             member.started = True
             member.deadline.reschedule(end)
         admission.waiting -= len(members)
-        inputs = [member.given for member in members]
+        inputs = [member.prepared for member in members]
 
         def done(results: list[Outcome | Exception] | None, error: BaseException | None) -> None:
             admission.workers.release(1)
             for number, member in enumerate(members):
-                member.room.release()
+                member.lease.release()
                 result = results[number] if results else RuntimeError(repr(error))
-                settle(member.answer, result, result if isinstance(result, Exception) else None)
+                settle(member.result, result, result if isinstance(result, Exception) else None)
 
         self._observe(len(members))
-        admission.start(lambda: classifier.infer_together(inputs, admission.alone), done)
+        admission.start(lambda: classifier.infer_together(inputs, admission.is_only_request), done)

@@ -23,11 +23,11 @@ SERVER_BYTES = 160 * MIB
 PIXEL_COST = 8
 # For the rest of the form, and for data read before it is counted.
 BODY_OVERHEAD = 128 * 1024
-# Freed memory that was not returned yet, connections, logs, page tables.
+# For freed memory that is not returned to the system yet, connections, logs, page tables.
 _MARGIN = 24 * MIB
 _MIN_PIXELS_POOL = 16 * MIB
 # Without a limit, do not fill a laptop's memory.
-_MOST_WITHOUT_LIMIT = 2048 * MIB
+_MAX_WITHOUT_LIMIT = 2048 * MIB
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,11 +48,11 @@ def needed(settings: ServeSettings) -> int:
 def divide(memory: Memory, settings: ServeSettings) -> Sizes:
     """Return the pools; raises SettingsError if not even a small image would fit.
 
-    Bodies get an eighth, enough for at least one, but never what the largest ordinary image needs; pixels get the
-    rest.
+    Bodies get an eighth, or less if the pixels of the largest image need it, but always enough for one body;
+    pixels get the rest.
     """
     if memory.limit is None:
-        total = min(memory.available // 2, _MOST_WITHOUT_LIMIT)
+        total = min(memory.available // 2, _MAX_WITHOUT_LIMIT)
     else:
         total = memory.limit - memory.used - _MARGIN
     cache = settings.cache.max_bytes

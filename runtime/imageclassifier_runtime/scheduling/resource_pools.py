@@ -16,11 +16,11 @@ class Pool:
 
     @property
     def contended(self) -> bool:
-        """Return whether anybody waits for units."""
+        """Return whether a request waits for units."""
         return bool(self._waiting)
 
     def take(self, amount: int) -> bool:
-        """Take `amount` units if they are free and nobody waits."""
+        """Take `amount` units if they are free and no request waits."""
         if self._waiting or amount > self.free:
             return False
         self.free -= amount
@@ -73,43 +73,44 @@ class Pool:
 
 
 class Lease:
-    """The units that one request holds; released once.
+    """The units that one request has taken; released once.
 
-    A lease `under` another keeps that one's units taken: a body that a thread still reads outlives its request.
+    The units of a `parent` are released after those of its children: a thread may still read the body of a request
+    that has failed.
     """
 
-    def __init__(self, under: Lease | None = None) -> None:
-        self._held: list[tuple[Pool, int]] = []
-        self._under = under
+    def __init__(self, parent: Lease | None = None) -> None:
+        self._taken: list[tuple[Pool, int]] = []
+        self._parent = parent
         self._users = 1
-        if under is not None:
-            under._users += 1
+        if parent is not None:
+            parent._users += 1
 
     def try_take(self, pool: Pool, amount: int) -> bool:
         """Take from a pool until `release`, if no waiting is needed."""
         if not pool.take(amount):
             return False
-        self._held.append((pool, amount))
+        self._taken.append((pool, amount))
         return True
 
     async def take(self, pool: Pool, amount: int, deadline: float) -> None:
         """Take from a pool until `release`; raises TimeoutError."""
         await pool.acquire(amount, deadline)
-        self._held.append((pool, amount))
+        self._taken.append((pool, amount))
 
     def move(self, amount: int, to: Lease) -> None:
         """Move a part of what was taken last to another lease."""
-        pool, held = self._held.pop()
-        self._held.append((pool, held - amount))
-        to._held.append((pool, amount))
+        pool, taken = self._taken.pop()
+        self._taken.append((pool, taken - amount))
+        to._taken.append((pool, amount))
 
     def release(self) -> None:
-        """Release everything once no lease under this one is left; each owner calls it once."""
+        """Release everything once all children are released too; each owner calls it once."""
         self._users -= 1
         if self._users:
             return
-        held, self._held = self._held, []
-        for pool, amount in reversed(held):
+        taken, self._taken = self._taken, []
+        for pool, amount in reversed(taken):
             pool.release(amount)
-        if self._under is not None:
-            self._under.release()
+        if self._parent is not None:
+            self._parent.release()

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     Done = Callable[[Any, BaseException | None], None]
 
 
-def settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+def settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     """Set the result or the error of a future, unless it is done already."""
-    if answer.done():
+    if future.done():
         return
     if error is None:
-        answer.set_result(result)
+        future.set_result(result)
     else:
         # A future takes any exception but StopIteration.
-        answer.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+        future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
 
 
 class Task:
@@ -95,7 +95,7 @@ class Workers:
                     result = work()
                 except BaseException as caught:  # noqa: BLE001 - raised again where the result is awaited
                     error = caught
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                with contextlib.suppress(RuntimeError):  # the loop is closed, and no request waits for the result
                     task.loop.call_soon_threadsafe(task.done, result, error)
                 del work, result, error
             # Drop all references to the request while this thread waits for the next one.

@@ -20,15 +20,15 @@ def write(path: Path, content: dict[str, object]) -> None:
     leaves nothing behind there.
     """
     text = json.dumps(content, ensure_ascii=False)
-    for longest in _SHORTENED:
+    for max_length in _SHORTENED:
         if len(text.encode()) <= _LIMIT:
             break
-        text = json.dumps({key: _cut(value, longest) for key, value in content.items()}, ensure_ascii=False)
+        text = json.dumps({key: _cut(value, max_length) for key, value in content.items()}, ensure_ascii=False)
     if path.is_relative_to("/dev") and not path.exists():
         return
     with contextlib.suppress(OSError):
         path.write_text(text, encoding="utf-8")
 
 
-def _cut(value: object, longest: int) -> object:
-    return value[:longest] + "…" if isinstance(value, str) and len(value) > longest else value
+def _cut(value: object, max_length: int) -> object:
+    return value[:max_length] + "…" if isinstance(value, str) and len(value) > max_length else value

@@ -137,13 +137,13 @@ class RequestTrace:
         if self._recording:
             self._child(name, began, self._context).end(self._timestamp(ended))
 
-    def add_item(self, outcome: Outcome, started: float, number: int | None) -> None:
-        """Add the spans of an image or tensor; `number` is its index in a batch, None for a single one."""
-        if not self._recording or (number or 0) >= MAX_ITEMS_TRACED:
+    def add_item(self, outcome: Outcome, started: float, index: int | None) -> None:
+        """Add the spans of an image or tensor; `index` is its position in a batch, None for a single item."""
+        if not self._recording or (index or 0) >= MAX_ITEMS_TRACED:
             return
         context, item = self._context, None
-        if number is not None:
-            item = self._child("item", started, context, {f"{_PREFIX}item": number})
+        if index is not None:
+            item = self._child("item", started, context, {f"{_PREFIX}item": index})
             context = set_span_in_context(item, Context())
         # The time between two stages is waiting time: for a worker, or for the other inputs of a batch.
         previous_end = started
@@ -155,13 +155,13 @@ class RequestTrace:
         if item is not None:
             item.end(self._timestamp(previous_end))
 
-    def add_failed_item(self, error: RequestError, started: float, number: int | None) -> None:
+    def add_failed_item(self, error: RequestError, started: float, index: int | None) -> None:
         """Add the span of an image or tensor that was rejected."""
-        if not self._recording or (number or 0) >= MAX_ITEMS_TRACED:
+        if not self._recording or (index or 0) >= MAX_ITEMS_TRACED:
             return
         item = self._child("item", started, self._context, {f"{_PREFIX}reason": error.reason})
-        if number is not None:
-            item.set_attribute(f"{_PREFIX}item", number)
+        if index is not None:
+            item.set_attribute(f"{_PREFIX}item", index)
         if error.status >= 500:
             item.set_attribute("error.type", error.reason)
             item.set_status(StatusCode.ERROR)

@@ -65,12 +65,14 @@ class ObservabilityMiddleware:
             await self._app(scope, receive, observed)
         except ConnectionError:
             status = status or _CLIENT_CLOSED_REQUEST
-        except Exception:  # outermost handler: log the traceback, answer 500, keep serving
+        except Exception:  # outermost handler: log the traceback, respond with 500, keep serving
             scope[scope_keys.REASON] = "internal"
             _logger.exception("Request failed", extra={"fields": {"request_id": request_id}})
             if not status:
                 detail = f"Internal server error; see the server's log for request id {request_id}."
-                await protocol_of(scope["path"]).errors.of_status(500, detail, None)(scope, receive, observed)
+                await protocol_of(scope["path"]).errors.status_response(500, detail, None)(
+                    scope, receive, observed
+                )
         finally:
             self._record(scope, status or _CLIENT_CLOSED_REQUEST, started, request_id)
 

@@ -20,7 +20,7 @@ from imageclassifier_runtime.protocols.schemas.document import complete
 from imageclassifier_runtime.protocols.v1 import PredictProtocol
 from imageclassifier_runtime.protocols.v2.endpoints import InferenceProtocol
 from imageclassifier_runtime.request.paths import API, protocol_of
-from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.request.responses import json_response
 from imageclassifier_runtime.telemetry.metrics import CONTENT_TYPE
 from imageclassifier_runtime.web.access_log import ObservabilityMiddleware
 from imageclassifier_runtime.web.authentication import with_authentication
@@ -58,13 +58,13 @@ def create_app(state: ServerState) -> ASGIApp:
 
 def _add_api(add: AddRoute, state: ServerState) -> None:
     async def live(_: Request) -> Response:
-        return json_answer({"status": "alive"})
+        return json_response({"status": "alive"})
 
     async def ready(_: Request) -> Response:
         return _health(state)
 
     async def info(_: Request) -> Response:
-        return json_answer(model_info(state))
+        return json_response(model_info(state))
 
     classify = Classify(state)
     add(f"{API}/classify", classify.one, "POST", **native_schemas.classify(state.settings))
@@ -89,7 +89,7 @@ def _add_pages(app: FastAPI, state: ServerState) -> None:
         return render(openapi())
 
     async def document(_: Request) -> Response:
-        return json_answer(openapi())
+        return json_response(openapi())
 
     async def docs(_: Request) -> Response:
         return HTMLResponse(page())
@@ -105,16 +105,16 @@ def _add_error_handlers(app: FastAPI) -> None:
         detail = f"{path[:200]} was not found; see /docs." if error.status_code == 404 else ""
         if error.status_code == 405:
             detail = f"{request.method[:20]} is not allowed for {path[:200]}; see /docs."
-        return protocol_of(path).errors.of_status(
+        return protocol_of(path).errors.status_response(
             error.status_code, detail or str(error.detail), dict(error.headers or {})
         )
 
     async def disconnected(_: Request, __: Exception) -> Response:
-        return Response(status_code=499)  # nobody receives it; the status only appears in the log
+        return Response(status_code=499)  # it is not sent; the status only appears in the log
 
     async def internal_error(request: Request, _: Exception) -> Response:
         detail = "Internal server error; see the server's log for this request's id."
-        return protocol_of(request.scope["path"]).errors.of_status(500, detail, None)
+        return protocol_of(request.scope["path"]).errors.status_response(500, detail, None)
 
     app.add_exception_handler(Exception, internal_error)
     app.add_exception_handler(HTTPException, http_error)
@@ -129,7 +129,7 @@ def _health(state: ServerState) -> Response:
         "waiting": state.admission.queue_depth,
         "running": state.admission.in_flight,
     }
-    return json_answer(content) if lifecycle.up else json_answer(content, 503, {"Retry-After": "1"})
+    return json_response(content) if lifecycle.up else json_response(content, 503, {"Retry-After": "1"})
 
 
 def model_info(state: ServerState) -> dict[str, object]:

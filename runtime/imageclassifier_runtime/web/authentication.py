@@ -69,8 +69,8 @@ class AuthMiddleware:
         except RequestError as error:
             self._rejected.labels(error.reason).inc()
             scope[scope_keys.REASON] = error.reason
-            answer = protocol_of(scope["path"]).errors.of_error(error)
-            await early_response(answer, BodyReader(receive), scope["headers"])(scope, receive, send)
+            response = protocol_of(scope["path"]).errors.error_response(error)
+            await early_response(response, BodyReader(receive), scope["headers"])(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -99,7 +99,7 @@ class AuthMiddleware:
     async def _name_of(self, files: KeyFiles, presented: list[bytes]) -> str | None:
         now = self._clock()
         if now >= self._refresh_at:
-            # The request that finds the refresh due waits for it; others use the previous keys meanwhile.
+            # The first request after the interval waits for the refresh; others use the previous keys until then.
             self._refresh_at = math.inf
             try:
                 await asyncio.to_thread(files.refresh)
@@ -108,12 +108,12 @@ class AuthMiddleware:
         return files.keys.name_of(presented[0]) if len(presented) == 1 else None
 
 
-def _buckets(settings: ServeSettings, most: int, clock: Callable[[], float]) -> Buckets | None:
+def _buckets(settings: ServeSettings, max_buckets: int, clock: Callable[[], float]) -> Buckets | None:
     rate = settings.rate_limit
     if rate is None:
         return None
     burst = settings.rate_limit_burst or max(1, math.ceil(rate))
-    return Buckets(per_second=rate, burst=burst, most=most, clock=clock)
+    return Buckets(per_second=rate, burst=burst, max_buckets=max_buckets, clock=clock)
 
 
 def _keys_in(headers: list[tuple[bytes, bytes]]) -> list[bytes]:

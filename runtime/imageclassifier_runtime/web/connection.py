@@ -11,10 +11,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from imageclassifier_runtime.errors import retry_after_seconds
 from imageclassifier_runtime.request import scope_keys
 from imageclassifier_runtime.request.paths import is_probe
-from imageclassifier_runtime.request.problems import MEDIA_TYPE, of_status
+from imageclassifier_runtime.request.problems import MEDIA_TYPE, status_response
 from imageclassifier_runtime.request.slow_clients import (
     HAS_ARRIVED,
-    TAKE_WHOLE,
+    TAKE_COMPLETE_BODY,
     PacedFlow,
     close_longest_waiting,
     is_slow,
@@ -124,10 +124,10 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
         scope[HAS_ARRIVED] = functools.partial(self._has_arrived, self.cycle)
-        scope[TAKE_WHOLE] = functools.partial(self._take_whole, self.cycle)
+        scope[TAKE_COMPLETE_BODY] = functools.partial(self._take_complete_body, self.cycle)
         if self._running is None:
             self._running = self.cycle
-        # Reading pauses until the application asks for the body: a queued request holds no body in memory.
+        # Reading pauses until the application asks for the body: a queued request has no body in memory.
         self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -223,7 +223,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.flow.start_waiting()
         return False
 
-    def _take_whole(self, cycle: RequestResponseCycle) -> bytearray | None:
+    def _take_complete_body(self, cycle: RequestResponseCycle) -> bytearray | None:
         """Return the body once, without a copy, if it has arrived completely; None otherwise."""
         if cycle.more_body or cycle.disconnected or cycle.response_complete:
             return None
@@ -257,17 +257,17 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         type(self).on_rejected(reason)
         headers = f"retry-after: {retry_after_seconds()}\r\n" if status == 503 else ""
-        body = bytes(of_status(status, detail).body)
+        body = bytes(status_response(status, detail).body)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
-        answer = head.encode("ascii") + body
+        response = head.encode("ascii") + body
         if self._has_earlier_requests():
-            self._final_response = answer
+            self._final_response = response
             self._stop_timer()
         else:
-            self._send_and_close(answer)
+            self._send_and_close(response)
 
     def _has_earlier_requests(self) -> bool:
         """Return whether complete requests must be answered first (RFC 9112, 9.3.2); drop an incomplete one."""
@@ -276,9 +276,9 @@ class _BoundedProtocol(HttpToolsProtocol):
             self.cycle = self.pipeline[0][0] if self.pipeline else cast("RequestResponseCycle", self._running)
         return self._running is not None and not self._running.more_body
 
-    def _send_and_close(self, answer: bytes) -> None:
+    def _send_and_close(self, response: bytes) -> None:
         self._unset_keepalive_if_required()
-        self.transport.write(answer)
+        self.transport.write(response)
         self.transport.close()
         self._start_close_timer()
 
@@ -294,7 +294,7 @@ def _detach(cycle: RequestResponseCycle) -> dict[str, Any]:
     """Remove a request's references to its connection, which would form a cycle. Returns the request's scope."""
     scope = cast("dict[str, Any]", cycle.scope)
     scope.pop(HAS_ARRIVED, None)
-    scope.pop(TAKE_WHOLE, None)
+    scope.pop(TAKE_COMPLETE_BODY, None)
     cycle.body = bytearray()
     return scope
 

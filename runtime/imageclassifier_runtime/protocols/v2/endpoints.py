@@ -22,7 +22,7 @@ from imageclassifier_runtime.protocols.schemas import v2 as v2_schemas
 from imageclassifier_runtime.protocols.v2 import request as v2_request
 from imageclassifier_runtime.protocols.v2 import response as v2_response
 from imageclassifier_runtime.request.paths import V2
-from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.request.responses import json_response
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -57,11 +57,11 @@ class InferenceProtocol:
 
     async def server(self, _: Request) -> Response:
         """Report the server's name, version and extensions."""
-        return json_answer({"name": "imageclassifier", "version": __version__, "extensions": _EXTENSIONS})
+        return json_response({"name": "imageclassifier", "version": __version__, "extensions": _EXTENSIONS})
 
     async def live(self, _: Request) -> Response:
         """Report liveness."""
-        return json_answer({"live": True})
+        return json_response({"live": True})
 
     async def ready(self, _: Request) -> Response:
         """Report whether the server accepts requests."""
@@ -69,11 +69,11 @@ class InferenceProtocol:
 
     async def models(self, _: Request) -> Response:
         """List the model."""
-        return json_answer({"models": [self._signature.model]})
+        return json_response({"models": [self._signature.model]})
 
     async def model(self, request: Request) -> Response:
         """Describe the model's tensors."""
-        return for_model(request, self._signature, lambda: json_answer(self._metadata()))
+        return for_model(request, self._signature, lambda: json_response(self._metadata()))
 
     async def model_ready(self, request: Request) -> Response:
         """Report whether the model is ready; it is ready when the server is."""
@@ -96,8 +96,8 @@ class InferenceProtocol:
         check_encoding(context.request)
         request = await v2_request.read(context, self._signature)
         count = max((wanted.top or 0 for wanted in request.outputs), default=0) or DEFAULT_CLASSES
-        outcomes = await context.answer_all(request.items, count)
-        return v2_response.answer(request, outcomes, self._signature)
+        outcomes = await context.process_all(request.items, count)
+        return v2_response.render(request, outcomes, self._signature)
 
     async def _index(self, context: RequestContext) -> Response:
         body = await context.read(limit=_MAX_INDEX_REQUEST, stated_limit=_MAX_INDEX_REQUEST)
@@ -108,10 +108,12 @@ class InferenceProtocol:
             raise BodyInvalidError("The request must be an object, or empty.")
         up = self._state.lifecycle.up
         if wanted.get("ready") is True and not up:
-            return json_answer([])
+            return json_response([])
         reason = "" if up else self._state.lifecycle.state
         state = "READY" if up else "UNAVAILABLE"
-        return json_answer([{"name": self._signature.model, "version": VERSION, "state": state, "reason": reason}])
+        return json_response(
+            [{"name": self._signature.model, "version": VERSION, "state": state, "reason": reason}]
+        )
 
     async def _refuse(self, _: RequestContext) -> Response:
         raise RefusedError(
@@ -122,8 +124,8 @@ class InferenceProtocol:
     def _readiness(self, facts: dict[str, Any]) -> Response:
         lifecycle = self._state.lifecycle
         if lifecycle.up:
-            return json_answer({**facts, "ready": True})
-        return json_answer({**facts, "ready": False, "error": lifecycle.state}, 503, {"Retry-After": "1"})
+            return json_response({**facts, "ready": True})
+        return json_response({**facts, "ready": False, "error": lifecycle.state}, 503, {"Retry-After": "1"})
 
     def _metadata(self) -> dict[str, Any]:
         signature = self._signature

@@ -12,7 +12,7 @@ from imageclassifier_runtime.inference.postprocess import top
 from imageclassifier_runtime.protocols import tensors
 from imageclassifier_runtime.protocols.model_signature import VERSION
 from imageclassifier_runtime.protocols.v2.request import HEADER_LENGTH
-from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.request.responses import json_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.protocols.v2.request import InferRequest, RequestedOutput
 
 
-def answer(request: InferRequest, outcomes: list[Outcome], signature: Signature) -> Response:
+def render(request: InferRequest, outcomes: list[Outcome], signature: Signature) -> Response:
     """Return the requested outputs, in the order of the request."""
     outputs, parts = [], []
     for wanted in request.outputs:
@@ -34,7 +34,7 @@ def answer(request: InferRequest, outcomes: list[Outcome], signature: Signature)
     if request.id is not None:
         content["id"] = request.id
     if not any(wanted.binary for wanted in request.outputs):
-        return json_answer(content)
+        return json_response(content)
     head = json.dumps(content).encode()
     return Response(
         b"".join((head, *parts)), headers={HEADER_LENGTH: str(len(head))}, media_type="application/octet-stream"

@@ -1,4 +1,4 @@
-"""`/`: the page for uploading a photograph in a browser; a liveness answer for every other client.
+"""`/`: the page for uploading a photograph in a browser; a liveness response for every other client.
 
 KServe's client of protocol v1 uses `GET /` for liveness, so only clients that ask for HTML get the page.
 """
@@ -13,7 +13,7 @@ from starlette.requests import Request  # noqa: TC002 - FastAPI reads the endpoi
 from starlette.responses import Response
 
 from imageclassifier_runtime.inference.image_headers.formats import MEDIA_TYPES, NAMES
-from imageclassifier_runtime.request.responses import json_answer
+from imageclassifier_runtime.request.responses import json_response
 
 _VARY = {"Vary": "Accept"}
 _HTML, _JSON = ("text/html", "application/xhtml+xml"), ("application/json", "application/*")
@@ -36,10 +36,10 @@ class Front:
         self._headers = {**_VARY, **_security(style, script), "Cache-Control": "no-cache"}
 
     async def root(self, request: Request) -> Response:
-        """Return the page or the liveness answer."""
+        """Return the page or the liveness response."""
         if wants_html(",".join(request.headers.getlist("accept"))):
             return Response(self._page, headers=self._headers, media_type="text/html")
-        return json_answer({"status": "alive"}, headers=_VARY)
+        return json_response({"status": "alive"}, headers=_VARY)
 
 
 def wants_html(accept: str) -> bool:

@@ -13,8 +13,8 @@ class Clock:
         return self.now
 
 
-def buckets(clock: Clock, *, per_second: float = 2, burst: int = 4, most: int = 100) -> Buckets:
-    return Buckets(per_second=per_second, burst=burst, most=most, clock=clock)
+def buckets(clock: Clock, *, per_second: float = 2, burst: int = 4, max_buckets: int = 100) -> Buckets:
+    return Buckets(per_second=per_second, burst=burst, max_buckets=max_buckets, clock=clock)
 
 
 def taken(table: Buckets, who: str, attempts: int) -> int:
@@ -84,7 +84,7 @@ def test_charged_tokens_delay_the_next_request() -> None:
 
 
 def test_the_table_size_is_limited() -> None:
-    table = buckets(Clock(), most=50)
+    table = buckets(Clock(), max_buckets=50)
     for number in range(5000):
         table.take(f"address-{number}")
         table.charge(f"other-{number}", 3)
@@ -92,7 +92,7 @@ def test_the_table_size_is_limited() -> None:
 
 
 def test_an_evicted_address_returns_without_its_burst() -> None:
-    table = buckets(Clock(), most=50)
+    table = buckets(Clock(), max_buckets=50)
     taken(table, "victim", 10)
     for number in range(50):
         table.take(f"address-{number}")
@@ -101,7 +101,7 @@ def test_an_evicted_address_returns_without_its_burst() -> None:
 
 def test_a_new_bucket_is_full_if_the_evicted_one_was() -> None:
     clock = Clock()
-    table = buckets(clock, most=2)
+    table = buckets(clock, max_buckets=2)
     table.take("one")
     table.take("two")
     clock.now += 60
@@ -110,7 +110,7 @@ def test_a_new_bucket_is_full_if_the_evicted_one_was() -> None:
 
 def test_a_recently_used_bucket_is_not_evicted() -> None:
     clock = Clock()
-    table = buckets(clock, per_second=0.001, most=50)
+    table = buckets(clock, per_second=0.001, max_buckets=50)
     taken(table, "one", 4)
     for number in range(500):
         table.take(f"address-{number}")

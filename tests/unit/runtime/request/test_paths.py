@@ -50,7 +50,10 @@ def test_probes(method: str, path: str, *, expected: bool) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
 def test_typed_and_untyped_errors_have_the_protocols_media_type(protocol: Protocol) -> None:
-    for answer in (protocol.errors.of_error(BodyInvalidError("no")), protocol.errors.of_status(404, "no", None)):
+    for answer in (
+        protocol.errors.error_response(BodyInvalidError("no")),
+        protocol.errors.status_response(404, "no", None),
+    ):
         assert answer.headers["content-type"] == protocol.errors.media_type
 
 

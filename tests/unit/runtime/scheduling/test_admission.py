@@ -173,16 +173,16 @@ async def test_any_exception_of_the_work_reaches_the_caller_and_the_thread_survi
 
 async def test_a_request_is_alone_until_another_arrives(worker: Workers) -> None:
     room, release = admission(worker), threading.Event()
-    assert room.alone()
+    assert room.is_only_request()
     first = asyncio.create_task(room.run(Lease(), peak=1, work=release.wait, limit=30))
     await until(lambda: room.running == 1)
-    assert room.alone()
+    assert room.is_only_request()
     second = asyncio.create_task(room.run(Lease(), peak=1, work=release.wait, limit=30))
     await until(lambda: room.waiting == 1)
-    assert not room.alone()
+    assert not room.is_only_request()
     release.set()
     await asyncio.gather(first, second)
-    assert room.alone()
+    assert room.is_only_request()
 
 
 async def test_work_beyond_the_capacity_is_rejected_as_too_large(worker: Workers) -> None:

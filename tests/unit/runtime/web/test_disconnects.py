@@ -168,10 +168,10 @@ async def test_a_disconnect_during_a_batch_frees_its_images(
     async def work(context: RequestContext) -> Response:
         blob = Blob(b"image")
         held.append(weakref.ref(blob))
-        await context.answer_each([ImageItem(blob)] * 2, 1)
+        await context.process_each([ImageItem(blob)] * 2, 1)
         raise AssertionError
 
-    monkeypatch.setattr(RequestContext, "answer", forever)
+    monkeypatch.setattr(RequestContext, "process_item", forever)
     begun, held = asyncio.Event(), list[weakref.ref[Blob]]()
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": []}
     task = asyncio.create_task(handle(server.state, Request(scope), work, NATIVE))

@@ -51,14 +51,14 @@ def make_harness(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr(Session, "run", run)
     gate.set()
 
-    def make(*, most: int = 4, workers: int = 2, max_queue: int = 64) -> Harness:
+    def make(*, max_batch: int = 4, workers: int = 2, max_queue: int = 64) -> Harness:
         threads = Workers(workers)
         started.append(threads)
         room = Admission(
             sizes=Sizes(bodies=100, pixels=CAPACITY), workers=threads, max_queue=max_queue, queue_timeout=PATIENCE
         )
         sizes: list[int] = []
-        batcher = Batcher(room, classifier, most=most, delay=DELAY, limit=LIMIT, observe=sizes.append)
+        batcher = Batcher(room, classifier, max_batch=max_batch, delay=DELAY, limit=LIMIT, observe=sizes.append)
         return Harness(batcher, room, classifier, sizes, gate, inferred)
 
     yield make

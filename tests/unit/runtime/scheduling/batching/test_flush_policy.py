@@ -108,7 +108,7 @@ def test_a_later_input_has_its_own_delay(
     make_harness: Callable[..., Harness], decodings: BlockedDecodings
 ) -> None:
     async def body() -> None:
-        harness = make_harness(most=2)
+        harness = make_harness(max_batch=2)
         image = harness.image()
         await until(lambda: len(decodings.started) == 1)
         first = harness.tensor()
@@ -146,7 +146,7 @@ def test_inputs_do_not_wait_for_an_image_that_is_inferred_alone(make_harness: Ca
 
 def test_a_batch_grows_while_all_workers_are_busy(make_harness: Callable[..., Harness]) -> None:
     async def body() -> None:
-        harness = make_harness(most=4, workers=1)
+        harness = make_harness(max_batch=4, workers=1)
         harness.gate.clear()
         tensors = [harness.tensor(0)]
         await until(lambda: harness.inferred == [1])
@@ -166,7 +166,7 @@ def test_a_batch_gets_a_worker_ahead_of_undecoded_images(
     make_harness: Callable[..., Harness], decodings: BlockedDecodings
 ) -> None:
     async def body() -> None:
-        harness = make_harness(most=2, workers=1)
+        harness = make_harness(max_batch=2, workers=1)
         running = await harness.busy()
         images = [harness.image(), harness.image()]
         await settle()

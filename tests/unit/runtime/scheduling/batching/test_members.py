@@ -130,7 +130,7 @@ def test_only_the_member_that_the_session_rejects_fails(
 
 def test_waiting_members_count_towards_the_queue(make_harness: Callable[..., Harness]) -> None:
     async def body() -> None:
-        harness = make_harness(workers=1, most=2, max_queue=2)
+        harness = make_harness(workers=1, max_batch=2, max_queue=2)
         runs = await harness.busy()
         waiting = [harness.tensor(), harness.tensor()]
         await settle()
