@@ -16,7 +16,7 @@ def retry_after_seconds() -> int:
 
 
 class RequestError(Exception):
-    """An error that is returned as problem details; `detail` is written for the client's developer."""
+    """An error that is returned to the client; `detail` is written for the client's developer."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
@@ -118,9 +118,9 @@ class ParameterError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """Overload or shutdown; another pod, or this one later, will answer."""
+    """Overload or shutdown; another pod, or the same one later, may accept the request."""
 
-    status, slug, title = 503, "unavailable", "The server has no room for this request now"
+    status, slug, title = 503, "unavailable", "The server has no capacity for this request now"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -129,7 +129,7 @@ class UnavailableError(RequestError):
 
 
 class CacheUnusableError(Exception):
-    """The result store was skipped, timed out, or returned an invalid answer."""
+    """Redis was not used, timed out, or returned an invalid value."""
 
 
 class ModelError(Exception):

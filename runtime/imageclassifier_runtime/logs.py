@@ -65,8 +65,8 @@ class JsonFormatter(LineFormatter):
     ) -> str:
         """Return one line."""
         second, microseconds = divmod(round(1e6 * created), 1_000_000)
-        known, date = self._second
-        if second != known:
+        previous, date = self._second
+        if second != previous:
             date = datetime.datetime.fromtimestamp(second, datetime.UTC).isoformat().removesuffix("+00:00")
             self._second = (second, date)
         time_and_level = f'"time":"{date}.{microseconds // 1000:03}Z","level":"{_name(level)}"'

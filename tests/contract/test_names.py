@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from imageclassifier_runtime import serve
-from imageclassifier_runtime.auth.keys import SHORTEST
+from imageclassifier_runtime.auth.keys import MIN_LENGTH
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.request.paths import is_probe
 from imageclassifier_runtime.settings.commands import ServeSettings
@@ -76,7 +76,7 @@ def _requested_paths() -> list[str]:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     keys = tmp_path / "keys"
-    keys.write_text("k" * SHORTEST + "\n")
+    keys.write_text("k" * MIN_LENGTH + "\n")
     settings = ServeSettings(memory_limit_bytes=1 << 30, api_keys_path=keys)
     model = model_folder.load(model_folder.or_bundled(None))
     state, workers = serve.build(settings, model, threads=1)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNKNOWN = "unknown"
-_MOST_HOPS = 32
-_LONGEST_ADDRESS = 64
+_MAX_HOPS = 32
+_MAX_ADDRESS_LENGTH = 64
 # One pair of a `Forwarded` element and its separator. The character classes are disjoint: no backtracking.
 _PAIR = re.compile(
     r"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)="""
@@ -47,8 +47,10 @@ def client_of(
     if not lists:
         return address
     readers = {b"x-forwarded-for": _parse_x_forwarded_for, b"forwarded": _parse_forwarded}
-    found = {_first_untrusted(address, readers[name](",".join(values)), trusted) for name, values in lists.items()}
-    return found.pop() if len(found) == 1 else address
+    addresses = {
+        _first_untrusted(address, readers[name](",".join(values)), trusted) for name, values in lists.items()
+    }
+    return addresses.pop() if len(addresses) == 1 else address
 
 
 def account_of(address: Address | None) -> str:
@@ -63,7 +65,7 @@ def account_of(address: Address | None) -> str:
 def parse_address(text: str) -> Address | None:
     """Return an address written as in a header: with or without a port, IPv6 with or without brackets."""
     text = text.strip()
-    if len(text) > _LONGEST_ADDRESS or "%" in text:
+    if len(text) > _MAX_ADDRESS_LENGTH or "%" in text:
         return None
     if text.startswith("["):
         text, closing, port = text[1:].partition("]")
@@ -81,18 +83,18 @@ def parse_address(text: str) -> Address | None:
 
 def _first_untrusted(address: Address, named: Sequence[str | None], trusted: Sequence[Network]) -> Address:
     """Return the first address from the right that is not a trusted proxy, or the last valid one."""
-    for text in list(reversed(named))[:_MOST_HOPS]:
-        found = parse_address(text) if text is not None else None
-        if found is None:
+    for text in list(reversed(named))[:_MAX_HOPS]:
+        hop = parse_address(text) if text is not None else None
+        if hop is None:
             return address
-        address = found
+        address = hop
         if not _is_in(address, trusted):
             return address
     return address
 
 
 def _parse_x_forwarded_for(value: str) -> Sequence[str | None]:
-    return value.rsplit(",", _MOST_HOPS)
+    return value.rsplit(",", _MAX_HOPS)
 
 
 def _parse_forwarded(value: str) -> Sequence[str | None]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.auth.keys import LONGEST, MAX_KEYS, SHORTEST, KeySet, key_set
+from imageclassifier_runtime.auth.keys import MAX_KEYS, MAX_LENGTH, MIN_LENGTH, KeySet, key_set
 from imageclassifier_runtime.errors import ApiKeysError
 from imageclassifier_runtime.logs import log, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 """Limit of one file."""
 
-_MOST_FILES = MAX_KEYS
+_MAX_FILES = MAX_KEYS
 # Device, inode, size and times of each file, symbolic links resolved, so that another target is a change.
 _Fingerprint = tuple[tuple[str, int, int, int, int, int], ...]
 _logger = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class KeyFiles:
         if not self.keys.entries:
             problems = "; ".join(self.keys.problems[:3])
             raise ApiKeysError(
-                f"there is no API key at {path}: give it files with one key a line, each of {SHORTEST} to "
-                f"{LONGEST} visible ASCII characters{f' ({problems})' if problems else ''}"
+                f"there is no API key at {path}: give it files with one key a line, each of {MIN_LENGTH} to "
+                f"{MAX_LENGTH} visible ASCII characters{f' ({problems})' if problems else ''}"
             )
         self._log_keys()
 
@@ -79,10 +79,10 @@ class KeyFiles:
         if not self._path.is_dir():
             return [self._path]
         # Names that start with two dots are the kubelet's: the folders behind the links.
-        found = sorted(path for path in self._path.iterdir() if not path.name.startswith(".."))
-        if len(found) > _MOST_FILES:
-            raise OSError(f"more than {_MOST_FILES} files")
-        return found
+        files = sorted(path for path in self._path.iterdir() if not path.name.startswith(".."))
+        if len(files) > _MAX_FILES:
+            raise OSError(f"more than {_MAX_FILES} files")
+        return files
 
     def _stat_files(self) -> _Fingerprint:
         stats = [(path.name, path.stat()) for path in self._files()]
@@ -97,9 +97,9 @@ class KeyFiles:
 
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise OSError(f"{path.name} has more than {_MOST_BYTES} bytes")
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise OSError(f"{path.name} has more than {_MAX_BYTES} bytes")
     return content
 
 

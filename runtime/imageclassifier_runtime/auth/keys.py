@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SHORTEST, LONGEST = 16, 256
+MIN_LENGTH, MAX_LENGTH = 16, 256
 MAX_KEYS = 1024
 NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 """What Kubernetes accepts as a key of a Secret's data."""
 
-_KEY = re.compile(rb"[!-~]{%d,%d}" % (SHORTEST, LONGEST))
+_KEY = re.compile(rb"[!-~]{%d,%d}" % (MIN_LENGTH, MAX_LENGTH))
 # A random key for the hash: outsiders cannot compute digests, or choose a key whose digest has a given prefix.
 _SECRET = os.urandom(32)
 _INDEX_BYTES = 8
@@ -42,11 +42,11 @@ class KeySet:
         The time this takes reveals nothing about any key but its length: the lookup is by a keyed digest that the
         sender cannot predict, and the digests are compared in constant time.
         """
-        if not SHORTEST <= len(presented) <= LONGEST:
+        if not MIN_LENGTH <= len(presented) <= MAX_LENGTH:
             return None
         digest = _digest(presented)
-        known, name = self.entries.get(digest[:_INDEX_BYTES], _NO_ENTRY)
-        return name if hmac.compare_digest(known, digest) else None
+        expected, name = self.entries.get(digest[:_INDEX_BYTES], _NO_ENTRY)
+        return name if hmac.compare_digest(expected, digest) else None
 
 
 def key_set(files: Iterable[tuple[str, bytes]]) -> KeySet:
@@ -73,7 +73,7 @@ def key_set(files: Iterable[tuple[str, bytes]]) -> KeySet:
 
 def _add(entries: dict[bytes, tuple[bytes, str]], name: str, key: bytes) -> str | None:
     if _KEY.fullmatch(key) is None:
-        return f"a key must have {SHORTEST} to {LONGEST} visible ASCII characters and no spaces"
+        return f"a key must have {MIN_LENGTH} to {MAX_LENGTH} visible ASCII characters and no spaces"
     digest = _digest(key)
     index = digest[:_INDEX_BYTES]
     if index in entries:

@@ -35,24 +35,24 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._full_at)
 
-    def take(self, who: str) -> int:
+    def take(self, client: str) -> int:
         """Take one token and return 0, or return in how many whole seconds one will be available."""
         now = self._clock()
-        full_at = self._full_at.get(who)
+        full_at = self._full_at.get(client)
         if full_at is None:
             full_at = self._new(now)
         full_at = max(full_at, now)
         wait = full_at - self._burst_tolerance - now
         # Adding and subtracting an interval leaves a rounding error, which must not cause a rejection.
         if wait > 1e-9:
-            self._keep(who, full_at)
+            self._keep(client, full_at)
             return math.ceil(wait)
-        self._keep(who, full_at + self._interval)
+        self._keep(client, full_at + self._interval)
         return 0
 
-    def charge(self, who: str, tokens: int) -> None:
+    def charge(self, client: str, tokens: int) -> None:
         """Take tokens for requests already accepted; missing tokens delay the next request."""
-        self._keep(who, max(self._full_at.get(who, 0.0), self._clock()) + tokens * self._interval)
+        self._keep(client, max(self._full_at.get(client, 0.0), self._clock()) + tokens * self._interval)
 
     def _new(self, now: float) -> float:
         if len(self._full_at) < self._max_buckets:
@@ -60,8 +60,8 @@ class Buckets:
         _, oldest = self._full_at.popitem(last=False)
         return now if oldest <= now else now + self._burst_tolerance
 
-    def _keep(self, who: str, full_at: float) -> None:
-        self._full_at[who] = full_at
-        self._full_at.move_to_end(who)
+    def _keep(self, client: str, full_at: float) -> None:
+        self._full_at[client] = full_at
+        self._full_at.move_to_end(client)
         if len(self._full_at) > self._max_buckets:
             self._full_at.popitem(last=False)

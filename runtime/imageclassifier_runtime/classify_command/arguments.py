@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.errors import ParameterError
 from imageclassifier_runtime.model.precision import PRECISIONS
-from imageclassifier_runtime.request.parameters import DEFAULT_TOP_K, MAX_TOP_K, top_k
+from imageclassifier_runtime.request.parameters import DEFAULT_TOP_K, MAX_TOP_K, parse_top_k
 from imageclassifier_runtime.settings.environment import PREFIX
 from imageclassifier_runtime.settings.urls import http_parts, shown
 
@@ -47,12 +47,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per photograph and line")
 
 
-def run(given: argparse.Namespace, env: Mapping[str, str] = os.environ) -> int:
+def run(arguments: argparse.Namespace, env: Mapping[str, str] = os.environ) -> int:
     """Run the command; returns the exit status."""
     from imageclassifier_runtime.classify_command.run import main  # noqa: PLC0415 - slow to import
 
     try:
-        return main(given, env)
+        return main(arguments, env)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of the output has exited, as `head` does
@@ -62,7 +62,7 @@ def run(given: argparse.Namespace, env: Mapping[str, str] = os.environ) -> int:
 
 def _count(value: str) -> int:
     try:
-        return top_k(value)
+        return parse_top_k(value)
     except ParameterError as error:
         raise argparse.ArgumentTypeError(error.detail) from None
 

@@ -29,8 +29,8 @@ class LocalModel:
         self._settings = settings
         self.max_bytes = settings.max_image_bytes
 
-    def classify(self, data: bytes, count: int) -> Classification:
-        """Return the top `count` classes; raises FailedError."""
+    def classify(self, data: bytes, top_k: int) -> Classification:
+        """Return the `top_k` most likely classes; raises FailedError."""
         settings, info = self._settings, self._classifier.model.info
         started = time.perf_counter()
         try:
@@ -40,7 +40,7 @@ class LocalModel:
             image_headers.check_limits(
                 header, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side
             )
-            outcome = self._classifier.classify(header, count, is_only_request=lambda: True)
+            outcome = self._classifier.classify(header, top_k, is_only_request=lambda: True)
         except RequestError as error:
             raise FailedError(error.detail) from error
         seconds = {**outcome.seconds, "total": time.perf_counter() - started}

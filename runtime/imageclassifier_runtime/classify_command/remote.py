@@ -30,11 +30,11 @@ class RemoteServer:
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
 
-    def classify(self, data: bytes, count: int) -> Classification:
+    def classify(self, data: bytes, top_k: int) -> Classification:
         """Return the server's classification; raises FailedError, UnreachableError."""
         connection = self._connect()
         try:
-            status, headers, body = self._exchange(connection, data, count)
+            status, headers, body = self._exchange(connection, data, top_k)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise FailedError(f"{self._url} sent no complete response: {_text(error)}") from error
         finally:
@@ -60,9 +60,9 @@ class RemoteServer:
         return connection
 
     def _exchange(
-        self, connection: http.client.HTTPConnection, data: bytes, count: int
+        self, connection: http.client.HTTPConnection, data: bytes, top_k: int
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        path = f"{self._parts.path}/api/v1/classify?top_k={count}"
+        path = f"{self._parts.path}/api/v1/classify?top_k={top_k}"
         # The server may reject the request and close the connection before the whole photograph is sent.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.request("POST", path, data, self._headers)

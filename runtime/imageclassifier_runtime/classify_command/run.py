@@ -30,49 +30,49 @@ class Classifier(Protocol):
     max_bytes: int
     """The maximum number of bytes to read of a file."""
 
-    def classify(self, data: bytes, count: int) -> Classification:
-        """Return the top `count` classes in the form of the server's response; raises FailedError."""
+    def classify(self, data: bytes, top_k: int) -> Classification:
+        """Return the `top_k` most likely classes in the form of the server's response; raises FailedError."""
 
 
-def main(given: argparse.Namespace, env: Mapping[str, str]) -> int:
+def main(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     """Classify and print; returns 0, 1 if a photograph or the model failed, 2 for invalid settings."""
     try:
-        classifier = _classifier(given, env)
+        classifier = _classifier(arguments, env)
     except SettingsError as error:
         return _print_error(f"error: {error}", _USAGE_ERROR)
     except ModelError as error:
         return _print_error(f"error: {error.message}", 1)
     status = 0
-    for index, name in enumerate(given.photos):
+    for index, name in enumerate(arguments.photos):
         try:
-            result = classifier.classify(_read(name, classifier.max_bytes), given.top_k)
+            result = classifier.classify(_read(name, classifier.max_bytes), arguments.top_k)
         except UnreachableError as error:
             return _print_error(f"error: {error.detail}", 1)
         except FailedError as error:
             status = 1
-            _print_failure(name, error, as_json=given.json)
+            _print_failure(name, error, as_json=arguments.json)
             continue
-        if given.json:
+        if arguments.json:
             print(json.dumps({"photo": name, **result}, ensure_ascii=False), flush=True)
         else:
             print(show.block(name, result, first=index == 0, ascii_only=_ascii_only()), flush=True)
     return status
 
 
-def _classifier(given: argparse.Namespace, env: Mapping[str, str]) -> Classifier:
-    if given.url:
-        if given.precision:
+def _classifier(arguments: argparse.Namespace, env: Mapping[str, str]) -> Classifier:
+    if arguments.url:
+        if arguments.precision:
             raise SettingsError("--precision applies to a model folder; a server sets its own precision")
         from imageclassifier_runtime.classify_command.remote import RemoteServer  # noqa: PLC0415
 
         key = env.get(KEY_VARIABLE, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise SettingsError(f"{KEY_VARIABLE} contains a character that is not allowed in an HTTP header")
-        return RemoteServer(given.url, key=key)
+        return RemoteServer(arguments.url, key=key)
     from imageclassifier_runtime.classify_command.local import LocalModel  # noqa: PLC0415 - imports onnxruntime
 
-    env = {**env, f"{PREFIX}PRECISION": given.precision} if given.precision else env
-    return LocalModel(ServeSettings.from_env(env, folder=given.model))
+    env = {**env, f"{PREFIX}PRECISION": arguments.precision} if arguments.precision else env
+    return LocalModel(ServeSettings.from_env(env, folder=arguments.model))
 
 
 def _read(name: str, max_bytes: int) -> bytes:

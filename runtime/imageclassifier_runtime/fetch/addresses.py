@@ -44,10 +44,10 @@ def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
     bypass the guard.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError) as error:
         raise ModelError(UNREACHABLE, f"cannot resolve {host}: {error}") from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     for text in addresses:
         reason = refusal(ipaddress.ip_address(text), allow_loopback=allow_loopback)
         if reason is not None:

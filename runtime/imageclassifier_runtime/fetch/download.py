@@ -72,10 +72,10 @@ def _attempt(target: Target, partial: Partial, settings: FetchSettings, *, limit
 def _check_range(target: Target, response: http.client.HTTPResponse, partial: Partial) -> None:
     """Check that the response continues the partial file (RFC 9110, 14.4 and 15.3.7); raises RangeRefusedError."""
     content_range = response.headers.get("Content-Range", "")
-    found = _CONTENT_RANGE.fullmatch(content_range.strip())
-    if found is None:
+    match = _CONTENT_RANGE.fullmatch(content_range.strip())
+    if match is None:
         raise RangeRefusedError(f"{target}: invalid Content-Range {content_range[:100]!r}")
-    start, end, total = (int(text) for text in found.groups())
+    start, end, total = (int(text) for text in match.groups())
     if start != partial.received or end < start or end >= total or partial.total not in {None, total}:
         raise RangeRefusedError(
             f"{target}: requested the range from byte {partial.received}, got {content_range[:100]!r}"

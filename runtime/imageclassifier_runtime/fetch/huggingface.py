@@ -32,15 +32,15 @@ class Location:
 
 def parse(uri: str) -> Location:
     """Parse a URI; raises ModelError for a branch or a tag, because its content can change."""
-    found = _URI.fullmatch(uri)
-    if found is None:
+    match = _URI.fullmatch(uri)
+    if match is None:
         raise ModelError(
             NOT_FOUND, f"{shown(uri)} is not valid: write hf://owner/repo@commit or hf://owner/repo@commit/path"
         )
-    location = Location(found[1], found[2], found[3], found[4] or "")
+    location = Location(match[1], match[2], match[3], match[4] or "")
     if not _COMMIT.fullmatch(location.commit):
         raise ModelError(
-            NOT_FOUND, f"{shown(uri)}: the commit after @ must have 40 hexadecimal digits, not {found[3]!r}"
+            NOT_FOUND, f"{shown(uri)}: the commit after @ must have 40 hexadecimal digits, not {match[3]!r}"
         )
     return location
 

@@ -53,10 +53,10 @@ def root_and_path(uri: str, settings: FetchSettings) -> tuple[Path, Path]:
         return root, root / path
     if authority not in {"", "localhost"} or not slash:
         raise ModelError(NOT_FOUND, f"{shown(uri)} is not valid: write file:///path")
-    whole = Path("/" + path)
+    absolute = Path("/" + path)
     for root in settings.file_roots:
-        if whole.is_relative_to(root):
-            return root, whole
+        if absolute.is_relative_to(root):
+            return root, absolute
     allowed = ", ".join(str(root) for root in settings.file_roots) or "none"
     raise ModelError(
         ADDRESS_REFUSED, f"{shown(uri)} is not in an allowed folder (IMAGECLASSIFIER_FILE_ROOTS: {allowed})"
@@ -82,15 +82,15 @@ def copy(root: Path, path: Path, to: Path, *, limit: int, deadline: float) -> No
         raise ModelError(NOT_FOUND, f"{path} does not exist{_siblings(path)}") from error
     except (OSError, RuntimeError) as error:
         raise ModelError(NOT_FOUND, f"{path} cannot be opened: {error}") from error
-    facts = os.fstat(source)
-    if not stat.S_ISREG(facts.st_mode):
+    status = os.fstat(source)
+    if not stat.S_ISREG(status.st_mode):
         os.close(source)
-        is_folder = stat.S_ISDIR(facts.st_mode)
+        is_folder = stat.S_ISDIR(status.st_mode)
         raise ModelError(
             NOT_FOUND, f"{path} is {'a folder: end its URI with a slash' if is_folder else 'not a regular file'}"
         )
     with os.fdopen(source, "rb", buffering=0) as file:
-        _copy(file, path, to, total=facts.st_size, limit=limit, deadline=deadline)
+        _copy(file, path, to, total=status.st_size, limit=limit, deadline=deadline)
 
 
 def _copy(file: FileIO, path: Path, to: Path, *, total: int, limit: int, deadline: float) -> None:

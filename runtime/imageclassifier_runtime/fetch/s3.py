@@ -30,10 +30,10 @@ _MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
     """Split `s3://bucket/key`; the key is not decoded."""
-    found = _URI.fullmatch(uri)
-    if found is None:
+    match = _URI.fullmatch(uri)
+    if match is None:
         raise ModelError(NOT_FOUND, f"{shown(uri)} is not valid: write s3://bucket/key or s3://bucket/prefix/")
-    return found[1], found[2]
+    return match[1], match[2]
 
 
 def target(bucket: str, key: str, settings: FetchSettings) -> Target:

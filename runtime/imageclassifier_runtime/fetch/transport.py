@@ -159,8 +159,8 @@ def _status_error(target: Target, response: http.client.HTTPResponse) -> ModelEr
     body = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
         body = response.read(_MAX_ERROR_BODY)
-    found = _ERROR_CODE.search(body)
-    code = found[1].decode() if found else response.headers.get("X-Error-Code", "")[:64]
+    match = _ERROR_CODE.search(body)
+    code = match[1].decode() if match else response.headers.get("X-Error-Code", "")[:64]
     text = f"{target} responded {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
     region = response.headers.get("x-amz-bucket-region")
     if region and response.status in {301, 400}:

@@ -72,8 +72,8 @@ def graph_name(chosen: str) -> str:
 def bundled(name: str) -> Path | None:
     """Return the folder of a model that ships with this package, or None."""
     folder = Path(str(resources.files("imageclassifier_runtime"))) / "bundled" / name
-    known = "/" not in name and name not in {"", ".", ".."} and (folder / GRAPH).is_file()
-    return folder if known else None
+    exists = "/" not in name and name not in {"", ".", ".."} and (folder / GRAPH).is_file()
+    return folder if exists else None
 
 
 def or_bundled(path: Path | None) -> Path:

@@ -120,9 +120,11 @@ def _geometry(
         crop = _pair("crop_size", crop_size)
     else:
         crop = (_pixels("crop_size", crop_size),) * 2
-    room = exact or (shortest or 0, shortest or 0)
-    if crop[0] > room[0] or crop[1] > room[1]:
-        raise _invalid(f"crop_size {crop[0]}x{crop[1]} is larger than the resized image ({room[0]}x{room[1]})")
+    resized = exact or (shortest or 0, shortest or 0)
+    if crop[0] > resized[0] or crop[1] > resized[1]:
+        raise _invalid(
+            f"crop_size {crop[0]}x{crop[1]} is larger than the resized image ({resized[0]}x{resized[1]})"
+        )
     return shortest, exact, crop
 
 

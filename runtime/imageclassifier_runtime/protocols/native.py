@@ -12,7 +12,7 @@ from imageclassifier_runtime.errors import RequestError, UnavailableError, Unsup
 from imageclassifier_runtime.protocols import multipart
 from imageclassifier_runtime.protocols.request_context import MAX_ITEMS, Image, RequestContext, handle
 from imageclassifier_runtime.request import problems
-from imageclassifier_runtime.request.parameters import header, query_value, top_k
+from imageclassifier_runtime.request.parameters import header, parse_top_k, query_value
 from imageclassifier_runtime.request.paths import NATIVE
 from imageclassifier_runtime.request.responses import Json
 
@@ -47,13 +47,13 @@ class Classify:
     async def _one(self, context: RequestContext) -> Response:
         scope = context.request.scope
         boundary = boundary_of(header(scope, b"content-type"))
-        count = top_k(query_value(scope, "top_k"))
+        top_k = parse_top_k(query_value(scope, "top_k"))
         max_bytes = self._state.settings.max_image_bytes
         limit = max_bytes + (_FORM_OVERHEAD if boundary is not None else 0)
         body = await context.read(limit=limit, stated_limit=max_bytes)
         if boundary is not None:
-            count = _extract_file(body, boundary, count)
-        outcome = await context.process_item(Image(body), count)
+            top_k = _extract_file(body, boundary, top_k)
+        outcome = await context.process_item(Image(body), top_k)
         content = {
             "predictions": _predictions(outcome),
             "model": self._model,
@@ -70,12 +70,12 @@ class Classify:
                 f"fields `file` of a {_MULTIPART} form."
             )
         boundary = multipart.boundary_of(content_type)
-        count = top_k(query_value(scope, "top_k"))
+        top_k = parse_top_k(query_value(scope, "top_k"))
         body = await context.read_batch()
         form = multipart.parse(body, boundary, MAX_ITEMS)
         if "top_k" in form.fields:
-            count = top_k(form.fields["top_k"])
-        results = await context.process_each(_extract_files(body, form.files), count)
+            top_k = parse_top_k(form.fields["top_k"])
+        results = await context.process_each(_extract_files(body, form.files), top_k)
         if all(isinstance(result, UnavailableError) for result in results):
             first = results[0]
             assert isinstance(first, UnavailableError)
@@ -108,13 +108,13 @@ def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _extract_file(body: bytearray, boundary: bytes, count: int) -> int:
+def _extract_file(body: bytearray, boundary: bytes, top_k: int) -> int:
     """Reduce a form to its file, in place, and return the form's top_k."""
     form = multipart.parse(body, boundary)
     start, end = form.files[0]
     del body[end:]
     del body[:start]
-    return top_k(form.fields["top_k"]) if "top_k" in form.fields else count
+    return parse_top_k(form.fields["top_k"]) if "top_k" in form.fields else top_k
 
 
 def _extract_files(body: bytearray, files: list[tuple[int, int]]) -> list[Image]:

@@ -45,10 +45,10 @@ def numbers(value: list[Any]) -> FloatArray:
 
 def tensors(values: FloatArray, signature: Signature) -> list[Tensor]:
     """Return the inputs of a batch [N, 3, S, S]; raises TensorError for any other shape."""
-    want = signature.shape
-    if values.ndim != 4 or values.shape[1:] != want or not len(values):
+    expected = signature.shape
+    if values.ndim != 4 or values.shape[1:] != expected or not len(values):
         raise TensorError(
-            f"The tensor has the shape {list(values.shape)}; this model takes {[-1, *want]}, with a first "
+            f"The tensor has the shape {list(values.shape)}; this model takes {[-1, *expected]}, with a first "
             "dimension of at least 1."
         )
     check_count(len(values))

@@ -17,7 +17,7 @@ from imageclassifier_runtime.protocols.model_signature import (
 )
 from imageclassifier_runtime.protocols.request_context import Image, Item, RequestContext, handle
 from imageclassifier_runtime.protocols.schemas import v1 as v1_schemas
-from imageclassifier_runtime.request.parameters import query_value, top_k
+from imageclassifier_runtime.request.parameters import parse_top_k, query_value
 from imageclassifier_runtime.request.paths import V1
 from imageclassifier_runtime.request.responses import json_response
 
@@ -79,7 +79,7 @@ class PredictProtocol:
     async def _predict(self, context: RequestContext) -> Response:
         check_model(context.request, self._signature)
         check_encoding(context.request)
-        count = top_k(query_value(context.request.scope, "top_k"))
+        top_k = parse_top_k(query_value(context.request.scope, "top_k"))
         body = await context.read_batch()
 
         def read() -> tuple[bool, Sequence[Item]]:
@@ -88,7 +88,7 @@ class PredictProtocol:
             return _read(document, self._signature)
 
         by_row, items = await bounded_json.convert(context, body, numbers=self._signature.values, read=read)
-        outcomes = await context.process_all(items, count)
+        outcomes = await context.process_all(items, top_k)
         of_images = isinstance(items[0], Image)
         rows = [_classes(outcome) if of_images else outcome.scores.tolist() for outcome in outcomes]
         if by_row:

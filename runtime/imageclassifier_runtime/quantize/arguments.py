@@ -51,12 +51,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(given: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from imageclassifier_runtime.quantize.run import QuantizeOptions, main  # noqa: PLC0415 - imports onnxruntime
 
     names = QuantizeOptions.__dataclass_fields__
-    return main(QuantizeOptions(**{name: getattr(given, name) for name in names}))
+    return main(QuantizeOptions(**{name: getattr(arguments, name) for name in names}))
 
 
 def _number_or_file(value: str) -> int | Path:

@@ -29,7 +29,7 @@ def query_value(scope: Scope, name: str) -> str | None:
     return QueryParams(query).get(name) if query else None
 
 
-def top_k(text: str | None) -> int:
+def parse_top_k(text: str | None) -> int:
     """Return the requested number of classes; raises ParameterError."""
     if text is None:
         return DEFAULT_TOP_K

@@ -35,9 +35,9 @@ class Reader:
     def choice(self, name: str, default: str, values: tuple[str, ...]) -> str:
         """Return one of `values`, case-insensitive."""
         value = self.text(name, None) or default
-        for known in values:
-            if known.lower() == value.lower():
-                return known
+        for allowed in values:
+            if allowed.lower() == value.lower():
+                return allowed
         raise SettingsError(f"{PREFIX}{name} must be one of {', '.join(values)}, not {value!r}")
 
     def folders(self, name: str) -> tuple[Path, ...]:

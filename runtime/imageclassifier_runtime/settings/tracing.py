@@ -139,8 +139,8 @@ def _sampler(read: _Reader) -> tuple[bool, float]:
     name = read.text("OTEL_TRACES_SAMPLER") or "parentbased_always_on"
     kind = name.removeprefix(_PARENT_PREFIX)
     if kind not in _SAMPLERS:
-        known = ", ".join((*_SAMPLERS, *(_PARENT_PREFIX + sampler for sampler in _SAMPLERS)))
-        raise SettingsError(f"OTEL_TRACES_SAMPLER must be one of {known}, not {name!r}")
+        allowed = ", ".join((*_SAMPLERS, *(_PARENT_PREFIX + sampler for sampler in _SAMPLERS)))
+        raise SettingsError(f"OTEL_TRACES_SAMPLER must be one of {allowed}, not {name!r}")
     ratio = {"always_on": 1.0, "always_off": 0.0}.get(kind)
     if ratio is None:
         text = read.text("OTEL_TRACES_SAMPLER_ARG") or "1"

@@ -24,8 +24,8 @@ def shown(address: str) -> str:
     Users put passwords and keys into addresses, also where they do not belong. A password may contain unescaped
     slashes and question marks, so this does not rely on parsing.
     """
-    found = _SCHEME.match(address)
-    scheme = found[0] if found else ""
+    match = _SCHEME.match(address)
+    scheme = match[0] if match else ""
     before, at, rest = address.removeprefix(scheme).rpartition("@")
     rest = "" if "?" in before else rest.partition("?")[0]
     return f"{scheme}{'…' if at else ''}{at}{rest}"

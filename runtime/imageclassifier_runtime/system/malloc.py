@@ -22,8 +22,8 @@ def configure(arenas: int) -> bool:
     mallopt = _function("mallopt")
     if mallopt is None:
         return False
-    wanted = ((_ARENA_MAX, arenas), (_MMAP_THRESHOLD, _MMAP_FROM), (_TRIM_THRESHOLD, _TRIM_FROM))
-    return all(mallopt(option, value) == 1 for option, value in wanted)
+    options = ((_ARENA_MAX, arenas), (_MMAP_THRESHOLD, _MMAP_FROM), (_TRIM_THRESHOLD, _TRIM_FROM))
+    return all(mallopt(option, value) == 1 for option, value in options)
 
 
 def trim() -> None:

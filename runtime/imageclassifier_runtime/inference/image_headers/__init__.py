@@ -22,9 +22,9 @@ def read(data: Data) -> ImageHeader:
     start = bytes(data[:12])
     if not start:
         raise BodyInvalidError("The image is empty.")
-    for known in FORMATS:
-        if known.matches(start):
-            header = known.parse(data)
+    for image_format in FORMATS:
+        if image_format.matches(start):
+            header = image_format.parse(data)
             break
     else:
         raise _unknown(start)
@@ -46,6 +46,8 @@ def check_limits(header: ImageHeader, *, max_pixels: int, max_side: int) -> None
 
 def _unknown(start: bytes) -> ImageUndecodableError | UnsupportedTypeError:
     # The first bytes of a format with a tag are shared by many other file types.
-    if any(magic.startswith(start) for known in FORMATS if not known.tag for magic in known.magic):
+    if any(
+        magic.startswith(start) for image_format in FORMATS if not image_format.tag for magic in image_format.magic
+    ):
         return ImageUndecodableError("The file ends after its first bytes.")
     return UnsupportedTypeError(f"The file is not a {NAMES} image.")

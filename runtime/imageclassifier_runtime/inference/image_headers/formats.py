@@ -80,7 +80,7 @@ FORMATS = (
         plugin=GifImagePlugin,
     ),
 )
-MEDIA_TYPES = tuple(known.media_type for known in FORMATS)
-SUFFIXES = frozenset(suffix for known in FORMATS for suffix in known.suffixes)
-NAMES = f"{', '.join(known.name for known in FORMATS[:-1])} or {FORMATS[-1].name}"
+MEDIA_TYPES = tuple(image_format.media_type for image_format in FORMATS)
+SUFFIXES = frozenset(suffix for image_format in FORMATS for suffix in image_format.suffixes)
+NAMES = f"{', '.join(image_format.name for image_format in FORMATS[:-1])} or {FORMATS[-1].name}"
 """For messages and descriptions."""

@@ -95,19 +95,19 @@ class InferenceProtocol:
         check_model(context.request, self._signature)
         check_encoding(context.request)
         request = await v2_request.read(context, self._signature)
-        count = max((wanted.top or 0 for wanted in request.outputs), default=0) or DEFAULT_CLASSES
-        outcomes = await context.process_all(request.items, count)
+        top_k = max((output.top or 0 for output in request.outputs), default=0) or DEFAULT_CLASSES
+        outcomes = await context.process_all(request.items, top_k)
         return v2_response.render(request, outcomes, self._signature)
 
     async def _index(self, context: RequestContext) -> Response:
         body = await context.read(limit=_MAX_INDEX_REQUEST, stated_limit=_MAX_INDEX_REQUEST)
-        wanted = await bounded_json.convert(
+        options = await bounded_json.convert(
             context, body, numbers=0, read=lambda: bounded_json.parse(body or b"{}")
         )
-        if not isinstance(wanted, dict):
+        if not isinstance(options, dict):
             raise BodyInvalidError("The request must be an object, or empty.")
         up = self._state.lifecycle.up
-        if wanted.get("ready") is True and not up:
+        if options.get("ready") is True and not up:
             return json_response([])
         reason = "" if up else self._state.lifecycle.state
         state = "READY" if up else "UNAVAILABLE"

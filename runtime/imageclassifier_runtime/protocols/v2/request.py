@@ -110,37 +110,37 @@ def _from_parsed_json(document: Any, binary: memoryview, signature: Signature) -
             f"The request has {len(inputs)} inputs: send one, `{signature.image}` or `{signature.tensor}`."
         )
     items = _items(inputs[0], binary, signature)
-    wanted = document.get("outputs", [])
-    if not isinstance(wanted, list):
+    requested = document.get("outputs", [])
+    if not isinstance(requested, list):
         raise BodyInvalidError("`outputs` must be a list.")
-    outputs = _outputs(wanted, items, signature, binary=parameters.get("binary_data_output") is True)
+    outputs = _outputs(requested, items, signature, binary=parameters.get("binary_data_output") is True)
     return InferRequest(identity, items, outputs)
 
 
-def _items(given: Any, binary: memoryview, signature: Signature) -> Sequence[Item]:
-    name = _field(given, "name", str, "An input")
+def _items(entry: Any, binary: memoryview, signature: Signature) -> Sequence[Item]:
+    name = _field(entry, "name", str, "An input")
     roles = {signature.image: "image", signature.tensor: "tensor"}
     if name not in roles:
         raise BodyInvalidError(f"Unknown input {name[:100]!r}: the inputs are {', '.join(map(repr, roles))}.")
-    datatype = _field(given, "datatype", str, f"Input {name!r}")
+    datatype = _field(entry, "datatype", str, f"Input {name!r}")
     if datatype != _DATATYPES[roles[name]]:
         raise BodyInvalidError(f"Input {name!r} must be {_DATATYPES[roles[name]]}, not {datatype[:40]!r}.")
-    shape = _shape(_field(given, "shape", list, f"Input {name!r}"), name)
-    data = _data(given, binary, name)
+    shape = _shape(_field(entry, "shape", list, f"Input {name!r}"), name)
+    data = _data(entry, binary, name)
     if roles[name] == "image":
         return _images(data, shape, name)
     return _tensors(data, shape, signature)
 
 
-def _data(given: Mapping[str, Any], binary: memoryview, name: str) -> list[Any] | memoryview:
+def _data(entry: Mapping[str, Any], binary: memoryview, name: str) -> list[Any] | memoryview:
     """Return an input's data; the binary data after the JSON belongs to the only input."""
-    size = _parameters(given).get("binary_data_size")
+    size = _parameters(entry).get("binary_data_size")
     if size is None:
         if len(binary):
             raise BodyInvalidError(f"{len(binary)} bytes follow the JSON, but no input has a binary_data_size.")
-        data: list[Any] = _field(given, "data", list, f"Input {name!r}")
+        data: list[Any] = _field(entry, "data", list, f"Input {name!r}")
         return data
-    if "data" in given:
+    if "data" in entry:
         raise BodyInvalidError(f"Input {name!r} has both `data` and a binary_data_size.")
     if type(size) is not int or size != len(binary):
         raise BodyInvalidError(
@@ -163,28 +163,28 @@ def _images(data: list[Any] | memoryview, shape: list[int], name: str) -> list[I
 
 
 def _tensors(data: list[Any] | memoryview, shape: list[int], signature: Signature) -> Sequence[Item]:
-    wanted = math.prod(shape)
-    if not wanted:
+    size = math.prod(shape)
+    if not size:
         raise TensorError(f"A tensor with the shape {shape} has no elements.")
     if isinstance(data, memoryview):
-        if len(data) != 4 * wanted:
-            raise TensorError(f"FP32 {shape} has {4 * wanted} bytes, not {len(data)}.")
+        if len(data) != 4 * size:
+            raise TensorError(f"FP32 {shape} has {4 * size} bytes, not {len(data)}.")
         values = np.frombuffer(data, "<f4")
     else:
         values = tensors.numbers(data)
-        if values.size != wanted or (values.ndim > 1 and list(values.shape) != shape):
+        if values.size != size or (values.ndim > 1 and list(values.shape) != shape):
             raise TensorError(f"The data has the shape {list(values.shape)}; it must be {shape} or flat.")
     return tensors.tensors(values.reshape(shape), signature)
 
 
 def _outputs(
-    given: list[Any], items: Sequence[Item], signature: Signature, *, binary: bool
+    requested: list[Any], items: Sequence[Item], signature: Signature, *, binary: bool
 ) -> list[RequestedOutput]:
     """Return the requested outputs; the default is the classes for images and the scores for tensors."""
     of_images = isinstance(items[0], Image)
     default = signature.top if of_images else signature.scores
     result: dict[str, RequestedOutput] = {}
-    for output in given or [{"name": default}]:
+    for output in requested or [{"name": default}]:
         name = _field(output, "name", str, "An output")
         names = (signature.top, signature.scores)
         if name not in names:

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 def render(request: InferRequest, outcomes: list[Outcome], signature: Signature) -> Response:
     """Return the requested outputs, in the order of the request."""
     outputs, parts = [], []
-    for wanted in request.outputs:
-        output, data = _output(wanted, outcomes, signature)
+    for requested in request.outputs:
+        output, data = _output(requested, outcomes, signature)
         outputs.append(output)
         parts.append(data)
     content: dict[str, Any] = {"model_name": signature.model, "model_version": VERSION, "outputs": outputs}
     if request.id is not None:
         content["id"] = request.id
-    if not any(wanted.binary for wanted in request.outputs):
+    if not any(requested.binary for requested in request.outputs):
         return json_response(content)
     head = json.dumps(content).encode()
     return Response(
@@ -42,32 +42,32 @@ def render(request: InferRequest, outcomes: list[Outcome], signature: Signature)
 
 
 def _output(
-    wanted: RequestedOutput, outcomes: list[Outcome], signature: Signature
+    requested: RequestedOutput, outcomes: list[Outcome], signature: Signature
 ) -> tuple[dict[str, Any], bytes]:
     """Return an output's JSON and its binary data."""
-    width = signature.classes if wanted.top is None else wanted.top
-    output: dict[str, Any] = {"name": wanted.name, "shape": [len(outcomes), width]}
+    width = signature.classes if requested.top is None else requested.top
+    output: dict[str, Any] = {"name": requested.name, "shape": [len(outcomes), width]}
     data: list[Any]
-    if wanted.top is None:
+    if requested.top is None:
         scores = np.stack([outcome.scores for outcome in outcomes]).astype("<f4")
         output["datatype"] = "FP32"
-        packed, data = (scores.tobytes(), []) if wanted.binary else (b"", scores.ravel().tolist())
+        packed, data = (scores.tobytes(), []) if requested.binary else (b"", scores.ravel().tolist())
     else:
-        data = [text for outcome in outcomes for text in _classes(wanted, wanted.top, outcome, signature)]
+        data = [text for outcome in outcomes for text in _classes(requested, requested.top, outcome, signature)]
         output["datatype"] = "BYTES"
-        packed = tensors.pack(data) if wanted.binary else b""
-    if wanted.binary:
+        packed = tensors.pack(data) if requested.binary else b""
+    if requested.binary:
         output["parameters"] = {"binary_data_size": len(packed)}
     else:
         output["data"] = data
     return output, packed
 
 
-def _classes(wanted: RequestedOutput, count: int, outcome: Outcome, signature: Signature) -> Iterable[str]:
+def _classes(requested: RequestedOutput, top_k: int, outcome: Outcome, signature: Signature) -> Iterable[str]:
     """Return `value:index:label` of the top classes; for the output of scores the values are scores."""
     predictions: list[Prediction]
-    if wanted.name == signature.scores:
-        predictions = top(outcome.scores, signature.labels, count, logits=False)
+    if requested.name == signature.scores:
+        predictions = top(outcome.scores, signature.labels, top_k, logits=False)
     else:
-        predictions = outcome.predictions[:count]
+        predictions = outcome.predictions[:top_k]
     return [f"{value:f}:{index}:{label}" for index, label, value in predictions]
