@@ -1,4 +1,4 @@
-"""Metrics of the cache: those of the results if the cache is enabled, and those of Redis if it is used."""
+"""Metrics of the cache, registered only if it is enabled; those of Redis, only if Redis is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PREFIX = "imageclassifier"
 # Values of the label `result` of `cache_requests`: where the scores of an image were found.
 HIT = "hit"  # in this process
 REDIS_HIT = "redis_hit"  # in Redis
-COALESCED = "coalesced"  # computed at the same time by another request, for an identical image
+COALESCED = "coalesced"  # in another request with an identical image, which computed them at the same time
 MISS = "miss"  # nowhere
 REDIS_ERROR = "redis_error"  # not in this process, and Redis was unavailable or returned an invalid value
 RESULTS = (HIT, REDIS_HIT, COALESCED, MISS, REDIS_ERROR)
@@ -25,11 +25,11 @@ SET = "set"
 OPERATIONS = (GET, SET)
 
 # Values of the label `reason` of `cache_redis_errors`.
-TIMEOUT = "timeout"  # no response within the timeout
-CONNECTION = "connection"  # any other failure, such as a closed connection
-REFUSED = "refused"  # an error response from Redis, such as for a wrong password, or because its memory is full
-INVALID_VALUE = "value"  # a value that is not scores of this model
-DROPPED = "dropped"  # not sent, because too many writes were in progress
+TIMEOUT = "timeout"  # Redis did not respond in time
+CONNECTION = "connection"  # the connection failed; also any other failure that is not listed here
+REFUSED = "refused"  # Redis returned an error, for example because the password is wrong or its memory is full
+INVALID_VALUE = "value"  # Redis returned a value that does not contain scores of this model
+DROPPED = "dropped"  # the command was not sent, because too many writes were in progress
 REASONS = (TIMEOUT, CONNECTION, REFUSED, INVALID_VALUE, DROPPED)
 
 

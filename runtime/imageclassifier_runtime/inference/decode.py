@@ -26,15 +26,15 @@ DECODER_ERRORS = (
     AttributeError,  # an object that Pillow creates only if an earlier field is present
     RuntimeError,  # a decoder in an invalid state; NotImplementedError for a rare variant of a format
     MemoryError,  # a size that a decoder written in C refuses to allocate
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+    EOFError,  # data that ends too early
+    struct.error,  # a field that is cut off
+    zlib.error,  # broken compressed data
+    Image.DecompressionBombError,  # more than twice the pixel limit
+    Image.DecompressionBombWarning,  # more than the pixel limit: see `configure`
 )
 
-# Pillow passes the file to the decoder in blocks of this size, 64 KiB by default, and the thread releases the GIL
-# once for each block.
+# Pillow passes the file to the decoder in blocks of this size (Pillow's default: 64 KiB). The thread releases the
+# GIL once for each block, so larger blocks cause fewer switches between threads.
 _BLOCK_BYTES = 512 * 1024
 # Length limit of Pillow's message in an error response.
 _MAX_CAUSE_LENGTH = 200

@@ -38,7 +38,7 @@ T = TypeVar("T")
 MAX_ITEMS = 32
 # The body of a request with several images may have this many times the maximum bytes of one image.
 _BATCH_BYTES_FACTOR = 4
-# Such a body takes its bytes twice: what is extracted from it (files, numbers) is in memory alongside it.
+# Such a body takes memory for twice its bytes: what is extracted from it (files, numbers) is in memory, too.
 _BATCH_MEMORY_FACTOR = 2
 # While memory is scarce, a body gets memory only after this many of its bytes have arrived. They wait in the
 # kernel's buffer of the connection, which is larger.
@@ -79,19 +79,19 @@ class RequestContext:
     async def read(self, *, limit: int, stated_limit: int, memory_factor: int = 1) -> bytearray:
         """Wait until there is memory for `memory_factor` times the body, then read it.
 
-        The body may have `limit` bytes. `stated_limit` is the limit in error messages: that of an image, without
-        the form around it.
+        The body may have up to `limit` bytes. Error messages state `stated_limit`, which does not include the form
+        around an image.
         """
         settings = self._state.settings
         length = declared_length(dict(self.request.scope["headers"]))
         if length is not None and length > limit:
             raise too_many_bytes(stated_limit)
         memory = memory_factor * (limit if length is None else length)
-        # The overhead is for the form, too, which `limit` already includes.
+        # Both BODY_OVERHEAD and `limit` include the form around an image: count it only once.
         memory += BODY_OVERHEAD - (limit - stated_limit)
         bodies, has_arrived = self._state.admission.bodies, self.request.scope.get(HAS_ARRIVED)
         if has_arrived is not None and memory > bodies.free - bodies.capacity // 2:
-            # The other half of the memory is reserved for bodies whose first bytes have arrived.
+            # Half of the memory is reserved for bodies whose first bytes have arrived: wait for those of this one.
             amount = 1 if length is None else min(length, _MIN_ARRIVED_BYTES)
             await self.reader.wait_for_bytes(has_arrived, amount=amount, seconds=settings.body_idle_seconds)
         await self._state.admission.admit_body(self.lease, memory)
@@ -122,7 +122,7 @@ class RequestContext:
         return await self._state.admission.run(self.lease, peak=peak, work=function, limit=WORK_TIMEOUT_SECONDS)
 
     async def process_item(self, item: Item, top_k: int, index: int | None = None) -> Outcome:
-        """Classify one image or tensor, and record the duration of each stage and of the time in the queue.
+        """Classify one image or tensor, and record the durations of its stages and of its wait in the queue.
 
         `top_k` is the requested number of classes; `index` is the position in a batch, None for a single item.
         """
@@ -170,7 +170,7 @@ class RequestContext:
                 try:
                     results[index] = await self.process_item(item, top_k, index)
                 except RequestError as error:
-                    # The frames of its traceback reference `results`, which would form a reference cycle.
+                    # A traceback references `results`: without it, there is no reference cycle.
                     results[index] = error.with_traceback(None)
 
         async with asyncio.TaskGroup() as group:
@@ -231,13 +231,13 @@ class RequestContext:
         is_only_request = self._state.admission.is_only_request
         if batcher is not None:
             return await batcher.infer(self.lease, Prepared(values, top_k))
-        # The classifier copies the tensor; its check for NaN takes less than a second copy.
+        # For a copy of the tensor, and for the check for NaN, which takes less memory than another copy.
         peak = 2 * values.nbytes
         return await self.run_in_worker(lambda: classifier.infer(values, top_k, is_only_request), peak)
 
 
 def _no_complete_body() -> None:
-    """Do what TAKE_COMPLETE_BODY does for a body that has not arrived; for servers that do not set it."""
+    """Replace TAKE_COMPLETE_BODY if the server does not set it; return None, as if no body had arrived."""
 
 
 def _shutdown_error() -> UnavailableError:
@@ -285,6 +285,6 @@ async def handle(
 
 
 def batch_bytes(state: ServerState) -> int:
-    """Return the maximum size, in bytes, of a body with several images or tensors; it must fit into its pool."""
+    """Return the maximum bytes of a body with several images or tensors; the pool for bodies may limit it."""
     max_in_pool = (state.admission.bodies.capacity - BODY_OVERHEAD) // _BATCH_MEMORY_FACTOR
     return min(_BATCH_BYTES_FACTOR * state.settings.max_image_bytes, max_in_pool)
