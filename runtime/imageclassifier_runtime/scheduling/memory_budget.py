@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SERVER_BYTES = 160 * MIB
 # Bytes per pixel that every spec must allow for: see the operator's rule.
 PIXEL_COST = 8
-# For the rest of the form, and for data read before it is counted.
+# For the form around an image, and for data that is read before it is counted.
 BODY_OVERHEAD = 128 * 1024
 # For freed memory that is not returned to the system yet, connections, logs, page tables.
 _MARGIN = 24 * MIB
