@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve a model over HTTP; the bundled model by default")
     serve.add_argument("--model", type=Path, metavar="FOLDER", help="the model folder (the same as --model-dir)")
-    classify = commands.add_parser("classify", help="print the likeliest classes of photographs")
+    classify = commands.add_parser("classify", help="print the most likely classes of photographs")
     classify_arguments.add(classify)
     fetch = commands.add_parser("fetch", help="download a model, verify it, and place it in the model folder")
     digest = commands.add_parser("digest", help="print the digest of a model file or folder that `fetch` verifies")

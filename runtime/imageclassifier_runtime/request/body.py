@@ -1,4 +1,4 @@
-"""Request bodies: counted as they arrive, whatever their headers say; read within a deadline, or discarded."""
+"""Request bodies: counted as they arrive, regardless of their headers; read within a deadline, or discarded."""
 
 from __future__ import annotations
 

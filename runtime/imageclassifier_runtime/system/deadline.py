@@ -1,4 +1,4 @@
-"""Shuts a connection down at a deadline, whatever the peer does.
+"""Shuts a connection down at a deadline, regardless of what the peer does.
 
 A peer that sends single bytes slowly never triggers the socket's timeout.
 """

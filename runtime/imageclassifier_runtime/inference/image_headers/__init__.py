@@ -15,7 +15,7 @@ __all__ = ["ImageHeader", "check_limits", "read"]
 
 
 def read(data: Data) -> ImageHeader:
-    """Detect the format from the first bytes, whatever the Content-Type, and parse the header.
+    """Detect the format from the first bytes, regardless of the Content-Type, and parse the header.
 
     Raises UnsupportedTypeError for other formats, ImageUndecodableError for a broken header.
     """
