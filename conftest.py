@@ -1,16 +1,22 @@
-"""Turns skipped tests into failures, with --no-skips or with CI set in the environment."""
+"""Makes tests independent of each other's logging, and turns skipped ones into failures with --no-skips or CI."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
+    from _pytest.fixtures import FixtureDef, SubRequest
     from _pytest.reports import BaseReport
+
+_CONFIGURED = ("", "uvicorn.error")
+"""The loggers that the commands configure when they run in this process; the first one is the root."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +27,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=os.environ.get("CI", "").lower() not in {"", "0", "false"},
         help="treat skipped tests as failures (default: if CI is set)",
     )
+
+
+@contextlib.contextmanager
+def _logging_restored() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _CONFIGURED]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    try:
+        yield
+    finally:
+        for logger, (level, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Restore the logging configuration after each test."""
+    with _logging_restored():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: FixtureDef[object], request: SubRequest) -> Generator[None, object, object]:
+    """Restore the logging configuration after a fixture that several tests share, whichever test uses it first."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with _logging_restored():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
