@@ -23,7 +23,7 @@ _SERVICE_MONITORS = "monitoring.coreos.com/v1"
 
 
 def errors(manifest: dict[str, Any]) -> list[str]:
-    """Return the errors of a manifest against the newest Kubernetes' schema, including unknown fields."""
+    """Return the errors of a manifest against the schema of Kubernetes 1.36, including unknown fields."""
     _require_documents()
     if manifest["apiVersion"] == _SERVICE_MONITORS:
         validator = _crd_validator(SHARED / "crds" / "servicemonitors.yaml")

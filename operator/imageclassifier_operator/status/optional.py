@@ -1,4 +1,7 @@
-"""The conditions of the optional children: autoscaling and monitoring. `Ready` does not depend on them."""
+"""The conditions of the optional children: autoscaling and monitoring. `Ready` does not depend on them.
+
+The exception is a name conflict, which is reported by `Ready` too.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The CRD matches the newest Kubernetes' own schema of CRDs."""
+"""The CRD matches the schema that Kubernetes 1.36 has for CRDs."""
 
 from __future__ import annotations
 
 from tests import crd, openapi
 
 
-def test_the_crd_matches_the_schema_of_the_newest_kubernetes() -> None:
+def test_the_crd_matches_the_schema_of_kubernetes_1_36() -> None:
     assert not openapi.errors(crd.load(crd.DEFINITION))
 
 
