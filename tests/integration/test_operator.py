@@ -187,7 +187,7 @@ def pods_of(api: Api) -> list[dict[str, Any]]:
 def test_the_status_of_a_pod_becomes_conditions(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier())
     name: str = eventually(lambda: pods_of(api)[0]["metadata"]["name"], what="a pod")
-    message = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'6' * 64}"})
+    message = json.dumps({"reason": "ModelDigestMismatch", "message": f"expected sha256 {SHA}, got {'6' * 64}"})
     api.patch_status("pods", name, failed_init(message))
     eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "ModelDigestMismatch", what="the cause")
     live = api.get("ic", "pets")

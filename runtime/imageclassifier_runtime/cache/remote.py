@@ -30,7 +30,7 @@ _PREFIX = "imageclassifier:"
 _MAX_CONNECTIONS, _MAX_WRITES = 16, 8
 # The library's own timeouts in seconds; longer than the largest deadline.
 _LIBRARY_TIMEOUT = 2.0
-# Event loop iterations for handling a response that arrived before the deadline while this process was throttled.
+# Event loop iterations for handling a response that arrived while this process was throttled.
 _EXTRA_ITERATIONS = 4
 
 

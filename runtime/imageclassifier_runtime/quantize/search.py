@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # A layer that stays in float32 costs time: it must reduce the divergence by this share to be worth it.
 _FLOAT_LAYER_PRICE = 0.1
-# Number types run in different kernels, whose speeds differ by half or more. Smaller differences are timing noise.
+# Number types run in different kernels, whose speeds differ by half or more. Up to this factor it is timing noise.
 _TYPES_SLACK = 1.15
 
 

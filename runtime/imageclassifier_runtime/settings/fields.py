@@ -38,7 +38,7 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """Return the text for `--help`; the flag accepts what follows `default:`."""
+        """Return the text for `--help`; numbers after `default:` are written as the flag accepts them."""
         facts = [self.flag_values] if self.flag_values else []
         if self.flag_default:
             facts.append(f"default: {self.flag_default}")

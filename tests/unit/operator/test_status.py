@@ -146,7 +146,8 @@ def test_zero_desired_replicas_is_ready_and_not_available() -> None:
 
 
 def test_a_digest_mismatch_is_reported_with_both_digests_and_stalls() -> None:
-    message = json.dumps({"reason": "ModelDigestMismatch", "message": f"want {SHA} got {'b' * 64}"})
+    detail = f"expected sha256 {SHA}, got {'b' * 64}"
+    message = json.dumps({"reason": "ModelDigestMismatch", "message": detail})
     observed = world(
         pod("p", initContainerStatuses=[exited(message, where="lastState")]),
         deployment=deployment(ready=0),

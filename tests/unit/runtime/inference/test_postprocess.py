@@ -1,4 +1,4 @@
-"""From scores to named classes."""
+"""The classes with the highest scores are returned with their names and probabilities."""
 
 from __future__ import annotations
 

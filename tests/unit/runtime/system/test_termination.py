@@ -20,7 +20,7 @@ def test_a_long_message_is_truncated_to_2_kib_of_valid_json(tmp_path: Path, lett
 
 
 def test_two_full_digests_are_not_truncated(tmp_path: Path) -> None:
-    message = f"want {'a' * 64} got {'b' * 64}"
+    message = f"expected sha256 {'a' * 64}, got {'b' * 64}"
     termination.write(tmp_path / "log", {"reason": "ModelDigestMismatch", "message": message})
     assert json.loads((tmp_path / "log").read_text())["message"] == message
 
