@@ -62,5 +62,5 @@ def violations(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[s
             if inner:
                 yield from violations(item, inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        for item in value:
-            yield from violations(item, schema["items"], f"{path}[]")
+        for index, item in enumerate(value):
+            yield from violations(item, schema["items"], f"{path}[{index}]")

@@ -13,6 +13,7 @@ from imageclassifier_operator.kube import Resource
 from imageclassifier_operator.manifests import (
     deployment,
     horizontalpodautoscaler,
+    poddisruptionbudget,
     service,
     serviceaccount,
     servicemonitor,
@@ -36,6 +37,7 @@ class Child:
     capability: the field of `Capabilities` that says whether the API server serves this kind; None if all do.
     condition: the condition that reports this child. A problem of the child is then not a reason for `Ready` to be
         False, unless it is a name conflict; without a condition, it is.
+    unsupported: returns a sentence about a field of the spec that the API server is too old for, or None.
     """
 
     resource: Resource
@@ -43,6 +45,7 @@ class Child:
     optional: bool = False
     capability: str | None = None
     condition: Condition | None = None
+    unsupported: Callable[[Params], str | None] = lambda _: None
 
     @property
     def kind(self) -> str:
@@ -68,12 +71,18 @@ DEPLOYMENT = Child(resource=Resource("apps/v1", "deployments", "Deployment"), bu
 CHILDREN = (
     Child(resource=Resource("v1", "serviceaccounts", "ServiceAccount"), build=serviceaccount.build),
     DEPLOYMENT,
-    Child(resource=Resource("v1", "services", "Service"), build=service.build),
+    Child(
+        resource=Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+        build=poddisruptionbudget.build,
+        optional=True,
+    ),
+    Child(resource=Resource("v1", "services", "Service"), build=service.build, unsupported=service.unsupported),
     Child(
         resource=Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
         build=horizontalpodautoscaler.build,
         optional=True,
         condition=Condition("AutoscalingReady", autoscaling_ready),
+        unsupported=horizontalpodautoscaler.unsupported,
     ),
     Child(
         resource=Resource("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
@@ -95,3 +104,9 @@ def build_all(params: Params) -> dict[Child, dict[str, Any]]:
     """Return the manifest of every desired child, in the order in which they are applied."""
     manifests = ((child, child.manifest(params)) for child in CHILDREN)
     return {child: manifest for child, manifest in manifests if manifest is not None}
+
+
+def unsupported_fields(params: Params) -> dict[str, str]:
+    """Return, by kind of child, the sentence about a field that the API server is too old for."""
+    found = {child.kind: child.unsupported(params) for child in CHILDREN}
+    return {kind: sentence for kind, sentence in found.items() if sentence is not None}

@@ -1,8 +1,8 @@
-"""Discovers which optional APIs the API server serves. This is repeated, since CRDs are installed and deleted."""
+"""Discovers the API server's version and optional APIs. This is repeated, since both can change."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.manifests import Capabilities
@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 async def discover(cluster: Cluster) -> Capabilities:
     """Return the capabilities of the API server. Raises `KubeError` if a request fails."""
     resources = {child.capability: child.resource for child in CHILDREN if child.capability is not None}
-    return Capabilities(**{name: await cluster.serves(resource) for name, resource in resources.items()})
+    served: dict[str, Any] = {name: await cluster.serves(resource) for name, resource in resources.items()}
+    return Capabilities(kubernetes=await cluster.version(), **served)

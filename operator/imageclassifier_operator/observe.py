@@ -27,6 +27,7 @@ async def observe(
     live_children: Mapping[str, Mapping[str, Any]],
     problems: Sequence[Problem] = (),
     overridden: Sequence[OverriddenField] = (),
+    unsupported: Mapping[str, str] | None = None,
 ) -> Observation:
     """Return the observed state.
 
@@ -57,6 +58,7 @@ async def observe(
         unserved={child.kind for child in CHILDREN if not child.served(capabilities)},
         problems=problems,
         overridden=overridden,
+        unsupported=unsupported or {},
     )
 
 

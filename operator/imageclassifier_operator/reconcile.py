@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
 from imageclassifier_operator.apply import MANAGER, Overrides, apply_children, difference
-from imageclassifier_operator.children import CONDITIONS, build_all
+from imageclassifier_operator.children import CONDITIONS, build_all, unsupported_fields
 from imageclassifier_operator.events import report
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
 from imageclassifier_operator.manifests import Params
@@ -73,7 +73,8 @@ async def reconcile(
         invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
         return Outcome(requeue_after=None, result="invalid")
-    desired = build_all(Params(ic=ic, config=config, capabilities=capabilities))
+    params = Params(ic=ic, config=config, capabilities=capabilities)
+    desired = build_all(params)
     applied = await apply_children(cluster, ic, desired, capabilities=capabilities, overrides=overrides)
     observed = await observe(
         cluster,
@@ -84,6 +85,7 @@ async def reconcile(
         live_children=applied.live_children,
         problems=applied.problems,
         overridden=applied.overridden,
+        unsupported=unsupported_fields(params),
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)

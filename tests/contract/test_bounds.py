@@ -82,7 +82,15 @@ _BOUNDS = [
     ),
 ]
 # Fields that only Kubernetes or the operator reads.
-_NOT_READ_BY_THE_SERVER = ("replicas", "autoscaling.", "resources.", "service.", "rollout.max")
+_NOT_READ_BY_THE_SERVER = (
+    "replicas",
+    "autoscaling.",
+    "resources.",
+    "scheduling.",
+    "disruption.",
+    "service.",
+    "rollout.max",
+)
 _NODES = dict(crd.nodes(pods.SPEC_SCHEMA))
 
 

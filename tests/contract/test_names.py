@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from imageclassifier_operator.api import InvalidSpecError
 from imageclassifier_runtime import serve
 from imageclassifier_runtime.auth.keys import MIN_LENGTH
 from imageclassifier_runtime.model import folder as model_folder
@@ -41,6 +42,12 @@ def test_a_source_gets_the_secret_keys_that_the_runtime_reads_for_its_scheme(sch
     model = {"uri": _URIS[scheme], "sha256": _SHA256, "credentialsSecretRef": {"name": "model-store"}}
     container = pods.containers(pods.parsed({"model": model}))["fetch"]
     assert _keys(container) == {key: key for key in KEYS[scheme]}
+
+
+@pytest.mark.parametrize("key", sorted({key for keys in KEYS.values() for key in keys}))
+def test_a_variable_of_the_spec_cannot_be_a_credential_that_a_source_may_get(key: str) -> None:
+    with pytest.raises(InvalidSpecError, match="reserved for the operator"):
+        pods.parsed({"runtime": {"env": [{"name": key, "value": "x"}]}})
 
 
 def test_the_description_of_the_field_lists_the_secret_keys_of_the_runtime() -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.client import KubeClient, connect
 
 from e2e.cluster.controlplane import ControlPlane
 from tests import crd
+from tests.golden.cases import CASES, build
 from tests.integration.operator_harness import Api
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _MANAGER = "imageclassifier-operator"
 _RESOURCES = {child.kind: child.resource for child in CHILDREN}
-_GOLDEN = sorted((crd.ROOT / "tests" / "golden").glob("*/expected.yaml"))
 _MONITORS = crd.ROOT / "e2e" / "manifests" / "servicemonitor-crd.yaml"
 
 
@@ -67,38 +66,38 @@ class NamespacedClient:
         return found
 
 
-def _children(namespace: str, path: Path) -> list[dict[str, Any]]:
-    """Return the children of a golden case, in the test's namespace."""
-    children = list(yaml.safe_load_all(path.read_text()))
+async def _children(client: NamespacedClient, case: Path) -> list[dict[str, Any]]:
+    """Return the children of a golden case as they are built for this server, in the test's namespace."""
+    children = build(case, kubernetes=await client.kube.version())
     for child in children:
-        child["metadata"]["namespace"] = namespace
+        child["metadata"]["namespace"] = client.namespace
     return children
 
 
-@pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
-async def test_an_applied_child_does_not_differ_from_the_desired_one(client: NamespacedClient, path: Path) -> None:
-    for child in _children(client.namespace, path):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_an_applied_child_does_not_differ_from_the_desired_one(client: NamespacedClient, case: Path) -> None:
+    for child in await _children(client, case):
         response = await client.apply(child)
         for live in (response, await client.get(child)):
             assert difference(child, live, manager=_MANAGER) is None, child["kind"]
 
 
-@pytest.mark.parametrize("path", _GOLDEN, ids=lambda path: path.parent.name)
-async def test_applying_the_same_again_changes_nothing(client: NamespacedClient, path: Path) -> None:
-    for child in _children(client.namespace, path):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_applying_the_same_again_changes_nothing(client: NamespacedClient, case: Path) -> None:
+    for child in await _children(client, case):
         first, second = await client.apply(child), await client.apply(child)
         assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"], child["kind"]
 
 
 async def test_any_spec_can_follow_any_other(client: NamespacedClient) -> None:
     # both orders, so that each field is added, changed and removed
-    cases = [path for path in _GOLDEN if not path.parent.name.endswith("-name")]
-    for path in [*cases, *reversed(cases)]:
-        for child in _children(client.namespace, path):
+    cases = [case for case in CASES if not case.name.endswith("-name")]
+    for case in [*cases, *reversed(cases)]:
+        for child in await _children(client, case):
             child["metadata"]["name"] = "pets"
             if child["kind"] == "Deployment":
                 labels = {**child["spec"]["selector"]["matchLabels"], "app.kubernetes.io/instance": "pets"}
                 child["spec"]["selector"]["matchLabels"] = labels
                 child["spec"]["template"]["metadata"]["labels"] |= labels
             live = await client.apply(child)
-            assert difference(child, live, manager=_MANAGER) is None, f"{path.parent.name}: {child['kind']}"
+            assert difference(child, live, manager=_MANAGER) is None, f"{case.name}: {child['kind']}"

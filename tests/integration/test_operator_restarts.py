@@ -31,8 +31,9 @@ def test_children_are_deleted_with_their_owner_while_the_operator_is_down(
         api.apply(classifier())
         reconciled(api)
     api.run("delete", "ic", "pets", "--timeout=5s")
+    # The garbage collector looks for new kinds, such as ours, every 30 s.
     for kind in (*REQUIRED, "replicaset"):
-        eventually(partial(all_deleted, api, kind), seconds=30, what=f"no {kind}")
+        eventually(partial(all_deleted, api, kind), seconds=90, what=f"no {kind}")
 
 
 def all_deleted(api: Api, kind: str) -> bool:

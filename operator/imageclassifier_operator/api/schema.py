@@ -72,6 +72,7 @@ def definition() -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": dict(v1alpha1.SUBRESOURCES),
+                    "selectableFields": [{"jsonPath": path} for path in v1alpha1.SELECTABLE_FIELDS],
                     "additionalPrinterColumns": [_column(column) for column in v1alpha1.PRINTER_COLUMNS],
                     "schema": {"openAPIV3Schema": _without_own_keys(schema())},
                 }

@@ -44,6 +44,9 @@ SUBRESOURCES: Mapping[str, Any] = {
     },
 }
 
+SELECTABLE_FIELDS = (".spec.model.name",)
+"""The fields that `kubectl get --field-selector` can select by; a server before 1.31 ignores them."""
+
 _READY = '.status.conditions[?(@.type=="Ready")]'
 PRINTER_COLUMNS = (
     Column("Ready", f"{_READY}.status", "Whether all replicas of the newest generation are ready."),
@@ -67,6 +70,7 @@ DECODE_BYTES_PER_PIXEL = 8
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL_KEY = re.compile(rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _RESERVED_LABEL_PREFIX = "app.kubernetes.io/"
+_RESERVED_ANNOTATION_PREFIX = "imageclassifier.dev/"
 
 Replicas = Annotated[int, integer(0, 1000)]
 Percent = Annotated[int, integer(1, 10_000)]
@@ -158,6 +162,66 @@ OtlpEndpoint = Annotated[
         pattern=r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?)?$",
         expected="http(s)://host[:port][/path], without user and password",
     ),
+]
+
+
+AnnotationValue = Annotated[str, Text(8192)]
+ImageReference = Annotated[
+    str,
+    Text(
+        1024,
+        min_length=1,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/:@-]*[A-Za-z0-9])?$",
+        expected="an image reference such as registry.example.org/team/server:1.2",
+    ),
+]
+ObjectName = Annotated[
+    str, Text(253, min_length=1, pattern=f"^{_DNS_NAME}$", expected="the name of an object, such as pets")
+]
+NamespaceName = Annotated[
+    str,
+    Text(
+        63,
+        min_length=1,
+        pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        expected="the name of a namespace",
+    ),
+]
+LabelKey = Annotated[
+    str,
+    Text(
+        317,
+        min_length=1,
+        pattern=rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+        expected="a label key such as example.org/pool",
+    ),
+]
+
+
+def _check_label_key(key: str) -> str:
+    if not _LABEL_KEY.fullmatch(key):
+        raise field_error(f"{key!r} is not a valid label key")
+    return key
+
+
+def _check_own_label_key(key: str) -> str:
+    if key.startswith(_RESERVED_LABEL_PREFIX):
+        raise field_error(f"{key} is reserved for the operator")
+    return _check_label_key(key)
+
+
+def _check_annotation_key(key: str) -> str:
+    if key.startswith(_RESERVED_ANNOTATION_PREFIX):
+        raise field_error(f"{key} is reserved for the operator")
+    if not _LABEL_KEY.fullmatch(key.lower()):
+        raise field_error(f"{key!r} is not a valid annotation key")
+    return key
+
+
+Selector = Annotated[Mapping[Annotated[str, AfterValidator(_check_label_key)], LabelValue], Field(max_length=32)]
+Labels = Annotated[Mapping[Annotated[str, AfterValidator(_check_own_label_key)], LabelValue], Field(max_length=32)]
+Annotations = Annotated[
+    Mapping[Annotated[str, AfterValidator(_check_annotation_key)], AnnotationValue], Field(max_length=32)
 ]
 
 
@@ -309,6 +373,11 @@ class ScalingRules(Part):
 
     policies: Policies
     """Limits of the change within a period."""
+
+    tolerance: Annotated[int, integer(0, 100)] | None = None
+    """Percentage by which a metric may differ from its target before the number changes. By default the
+    cluster's, usually 10. Needs Kubernetes 1.35; on an older version it is not applied, and the condition
+    AutoscalingReady says so."""
 
 
 class ScaleUp(ScalingRules):
@@ -514,16 +583,14 @@ class Service(Part):
     port: Annotated[int, integer(1, 65_535)] = 80
     """Port that clients connect to."""
 
+    annotations: Annotations = {}
+    """Annotations of the Service, such as those that a cloud's load balancer is configured by. Keys that begin
+    with imageclassifier.dev/ are reserved for the operator."""
 
-def _check_label_key(key: str) -> str:
-    if key.startswith(_RESERVED_LABEL_PREFIX):
-        raise field_error(f"{key} is reserved for the operator")
-    if not _LABEL_KEY.fullmatch(key):
-        raise field_error(f"{key!r} is not a valid label key")
-    return key
-
-
-LabelKey = Annotated[str, AfterValidator(_check_label_key)]
+    traffic_distribution: Literal["PreferClose", "PreferSameZone", "PreferSameNode"] | None = None
+    """Which pods get a client's connections, if there is a choice: those in its zone (PreferSameZone, or
+    PreferClose, its older name), or those on its node (PreferSameNode). PreferSameZone needs Kubernetes 1.31,
+    PreferSameNode 1.34; on an older version the field is not applied, and the condition Ready says so."""
 
 
 class Monitoring(Part):
@@ -536,7 +603,7 @@ class Monitoring(Part):
     interval: Interval = "15s"
     """How often the metrics are scraped, in seconds, minutes or hours (15s, 1m)."""
 
-    labels: Annotated[Mapping[LabelKey, LabelValue], Field(max_length=32)] = {}
+    labels: Labels = {}
     """Additional labels of the ServiceMonitor, such as those that your Prometheus selects. Keys that begin with
     app.kubernetes.io/ are reserved for the operator."""
 
@@ -647,6 +714,330 @@ class Rollout(Part):
         return self.max_surge > 0 or self.max_unavailable > 0
 
 
+_CREDENTIAL_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "HF_TOKEN",
+    "HTTP_BEARER_TOKEN",
+    "HTTP_USERNAME",
+    "HTTP_PASSWORD",
+)
+"""They come from `spec.model.credentialsSecretRef`; a pod with the same variable twice is rejected."""
+
+
+class Variable(Part):
+    """An environment variable."""
+
+    name: Annotated[
+        str,
+        Text(
+            253,
+            min_length=1,
+            pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+            expected="the name of a variable, of letters, digits and '_'",
+        ),
+    ]
+    """Name of the variable."""
+
+    value: Annotated[str, Text(4096)] = ""
+    """Value of the variable. $(NAME) is replaced by the value of a variable before it, as in a pod."""
+
+    @rule(
+        message="variables that begin with IMAGECLASSIFIER_ or OTEL_, and the credentials of a model's source, "
+        "are reserved for the operator; use the other fields of the spec",
+        field="name",
+        cel="!has(self.name) || (!self.name.startsWith('IMAGECLASSIFIER_') && !self.name.startsWith('OTEL_') && "
+        f"!(self.name in {[*_CREDENTIAL_VARIABLES]}))",
+    )
+    def _not_reserved(self) -> bool:
+        return not self.name.startswith(("IMAGECLASSIFIER_", "OTEL_")) and self.name not in _CREDENTIAL_VARIABLES
+
+
+class Runtime(Part):
+    """Runtime is the image that the pods run, and what is added to them."""
+
+    image: ImageReference | None = None
+    """Image of the model server. By default the one that the operator is configured with."""
+
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """When the image is pulled. By default as the operator is configured."""
+
+    image_pull_secrets: Annotated[tuple[SecretRef, ...], items(16, list_type="map", keys=("name",))] = ()
+    """Secrets in this namespace with the credentials of the registry."""
+
+    service_account_name: ObjectName | None = None
+    """An existing ServiceAccount in this namespace that the pods run as. By default they have one of their own,
+    without rights. The pods mount no token."""
+
+    service_account_annotations: Annotations = {}
+    """Annotations of the pods' own ServiceAccount, such as those of a cloud's workload identity."""
+
+    pod_labels: Labels = {}
+    """Additional labels of the pods. Keys that begin with app.kubernetes.io/ are reserved for the operator."""
+
+    pod_annotations: Annotations = {}
+    """Annotations of the pods. Keys that begin with imageclassifier.dev/ are reserved for the operator."""
+
+    env: Annotated[tuple[Variable, ...], items(64, list_type="map", keys=("name",))] = ()
+    """Additional environment variables of the server and of the step that fetches the model, such as HTTPS_PROXY.
+    Variables that begin with IMAGECLASSIFIER_ or OTEL_, and the credentials of a model's source, are reserved for
+    the operator."""
+
+    @rule(
+        message="serviceAccountAnnotations requires the pods' own ServiceAccount; annotate the one that "
+        "serviceAccountName names",
+        cel="!has(self.serviceAccountName) || !has(self.serviceAccountAnnotations) || "
+        "size(self.serviceAccountAnnotations) == 0",
+    )
+    def _annotates_its_own_account(self) -> bool:
+        return self.service_account_name is None or not self.service_account_annotations
+
+
+class Toleration(Part):
+    """A taint of nodes that the pods tolerate."""
+
+    key: LabelKey | None = None
+    """Key of the taint. If absent, every key; operator must then be Exists."""
+
+    operator: Literal["Equal", "Exists"] = "Equal"
+    """Whether the taint must have this value (Equal) or may have any (Exists)."""
+
+    value: LabelValue = ""
+    """Value of the taint."""
+
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint. If absent, every effect."""
+
+    toleration_seconds: Annotated[int, integer(0, 31_536_000, openapi_format="int64")] | None = None
+    """Seconds that a pod stays on a node with a NoExecute taint. If absent, it stays."""
+
+    @rule(
+        message="operator must be Exists if key is absent",
+        cel="has(self.key) || !has(self.operator) || self.operator == 'Exists'",
+    )
+    def _key_or_exists(self) -> bool:
+        return self.key is not None or self.operator == "Exists"
+
+    @rule(
+        message="value must be absent if operator is Exists",
+        cel="!has(self.value) || self.value == '' || !has(self.operator) || self.operator != 'Exists'",
+    )
+    def _no_value_with_exists(self) -> bool:
+        return not self.value or self.operator != "Exists"
+
+    @rule(
+        message="tolerationSeconds requires the effect NoExecute",
+        cel="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+    )
+    def _seconds_of_no_execute(self) -> bool:
+        return self.toleration_seconds is None or self.effect == "NoExecute"
+
+
+Weight = Annotated[int, integer(1, 100)]
+
+
+Values = Annotated[tuple[Annotated[LabelValue, Field(description="A value.")], ...], items(64, list_type="atomic")]
+
+
+class NodeRequirement(Part):
+    """A requirement on one label of a node."""
+
+    key: LabelKey
+    """Key of the label."""
+
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+    """How the label is compared with values."""
+
+    values: Values = ()
+    """Values to compare with: at least one for In and NotIn, one integer for Gt and Lt, none for Exists and
+    DoesNotExist."""
+
+    @rule(
+        message="In and NotIn require values, Gt and Lt exactly one, Exists and DoesNotExist none",
+        cel="!has(self.operator) || (!has(self.values) || size(self.values) == 0 ? "
+        "self.operator in ['Exists', 'DoesNotExist'] : "
+        "self.operator in ['In', 'NotIn'] || (self.operator in ['Gt', 'Lt'] && size(self.values) == 1))",
+    )
+    def _values_fit_the_operator(self) -> bool:
+        if not self.values:
+            return self.operator in {"Exists", "DoesNotExist"}
+        return self.operator in {"In", "NotIn"} or (self.operator in {"Gt", "Lt"} and len(self.values) == 1)
+
+
+class NodeFieldRequirement(Part):
+    """A requirement on the name of a node, which is the only field that Kubernetes supports here."""
+
+    key: Annotated[str, Text(13, pattern=r"^metadata\.name$", expected="metadata.name")]
+    """Name of the field, metadata.name."""
+
+    operator: Literal["In", "NotIn"]
+    """Whether the node must have this name (In) or must not (NotIn)."""
+
+    values: Annotated[
+        tuple[Annotated[ObjectName, Field(description="A name.")], ...],
+        items(1, min_items=1, list_type="atomic"),
+    ]
+    """The name of the node."""
+
+
+class NodeSelectorTerm(Part):
+    """Requirements on a node, all of which must be met."""
+
+    match_expressions: Annotated[tuple[NodeRequirement, ...], items(16, list_type="atomic")] = ()
+    """Requirements on the node's labels."""
+
+    match_fields: Annotated[tuple[NodeFieldRequirement, ...], items(1, list_type="atomic")] = ()
+    """A requirement on the node's name."""
+
+
+class NodeSelector(Part):
+    """The nodes that meet one of the terms."""
+
+    node_selector_terms: Annotated[tuple[NodeSelectorTerm, ...], items(8, min_items=1, list_type="atomic")]
+    """The terms."""
+
+
+class PreferredNodes(Part):
+    """Nodes that the pods prefer."""
+
+    weight: Weight
+    """How much the preference counts."""
+
+    preference: NodeSelectorTerm
+    """The nodes."""
+
+
+class NodeAffinity(Part):
+    """The nodes that the pods require or prefer."""
+
+    required_during_scheduling_ignored_during_execution: NodeSelector | None = None
+    """Nodes that the pods require."""
+
+    preferred_during_scheduling_ignored_during_execution: Annotated[
+        tuple[PreferredNodes, ...], items(8, list_type="atomic")
+    ] = ()
+    """Nodes that the pods prefer: those with the largest sum of weights."""
+
+
+class LabelRequirement(Part):
+    """A requirement on one label."""
+
+    key: LabelKey
+    """Key of the label."""
+
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """How the label is compared with values."""
+
+    values: Values = ()
+    """Values to compare with: at least one for In and NotIn, none for Exists and DoesNotExist."""
+
+    @rule(
+        message="In and NotIn require values, Exists and DoesNotExist none",
+        cel="!has(self.operator) || "
+        "(has(self.values) && size(self.values) > 0) == (self.operator in ['In', 'NotIn'])",
+    )
+    def _values_fit_the_operator(self) -> bool:
+        return bool(self.values) == (self.operator in {"In", "NotIn"})
+
+
+class LabelSelector(Part):
+    """Selects objects by their labels; an empty selector selects all of them."""
+
+    match_labels: Selector = {}
+    """Labels that the objects must have."""
+
+    match_expressions: Annotated[tuple[LabelRequirement, ...], items(16, list_type="atomic")] = ()
+    """Requirements that the objects must meet."""
+
+
+class PodAffinityTerm(Part):
+    """Pods, and the part of the cluster that counts as the same place as theirs."""
+
+    label_selector: LabelSelector | None = None
+    """Labels of the pods. If absent, no pods."""
+
+    namespaces: Annotated[
+        tuple[Annotated[NamespaceName, Field(description="A namespace.")], ...], items(16, list_type="atomic")
+    ] = ()
+    """Namespaces of the pods. By default the one of this object."""
+
+    namespace_selector: LabelSelector | None = None
+    """Labels of further namespaces of the pods; an empty selector selects all namespaces."""
+
+    topology_key: LabelKey
+    """Label of nodes. Nodes with the same value are the same place, such as topology.kubernetes.io/zone."""
+
+
+class PreferredPods(Part):
+    """Pods that the pods prefer to be near to, or far from."""
+
+    weight: Weight
+    """How much the preference counts."""
+
+    pod_affinity_term: PodAffinityTerm
+    """The pods."""
+
+
+class PodAffinity(Part):
+    """Other pods that the pods must or prefer to be near to (podAffinity) or far from (podAntiAffinity)."""
+
+    required_during_scheduling_ignored_during_execution: Annotated[
+        tuple[PodAffinityTerm, ...], items(8, list_type="atomic")
+    ] = ()
+    """What the pods require."""
+
+    preferred_during_scheduling_ignored_during_execution: Annotated[
+        tuple[PreferredPods, ...], items(8, list_type="atomic")
+    ] = ()
+    """What the pods prefer."""
+
+
+class Affinity(Part):
+    """Affinity is what the pods require or prefer of nodes and of other pods, as in Kubernetes."""
+
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class Scheduling(Part):
+    """Scheduling says which nodes the pods run on."""
+
+    node_selector: Selector = {}
+    """Labels that a node must have."""
+
+    tolerations: Annotated[tuple[Toleration, ...], items(32, list_type="atomic")] = ()
+    """Taints of nodes that the pods tolerate."""
+
+    affinity: Affinity | None = None
+
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the pods."""
+
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods."""
+
+    spread: Literal["Preferred", "Required", "Off"] = "Preferred"
+    """Whether the pods are spread over zones and nodes: if possible (Preferred), so that a pod that would be one
+    too many stays pending (Required; nodes without the label topology.kubernetes.io/zone, and those whose taints
+    the pods do not tolerate, get no pod and are not counted), or not (Off)."""
+
+
+class Disruption(Part):
+    """Disruption bounds how many pods a drain of nodes may stop at the same time, by a PodDisruptionBudget.
+
+    There is one if more than one pod is possible: with replicas, or autoscaling.maxReplicas, above 1.
+    """
+
+    budget: Literal["Auto", "Disabled"] = "Auto"
+    """Whether there is a PodDisruptionBudget: if more than one pod is possible (Auto), or never (Disabled).
+    Disable it if the pods have a budget of yours: Kubernetes cannot evict a pod that two budgets select."""
+
+    max_unavailable: Annotated[int, integer(1, 1000)] = 1
+    """How many pods may be unavailable because of drains. Pods that are not ready may always be evicted."""
+
+
 class ImageClassifierSpec(Part):
     """Spec is the desired state. An empty spec is valid."""
 
@@ -661,6 +1052,9 @@ class ImageClassifierSpec(Part):
     limits: Limits = Limits()
     batching: Batching = Batching()
     cache: Cache | None = None
+    runtime: Runtime = Runtime()
+    scheduling: Scheduling = Scheduling()
+    disruption: Disruption = Disruption()
     service: Service = Service()
     monitoring: Monitoring = Monitoring()
     tracing: Tracing | None = None

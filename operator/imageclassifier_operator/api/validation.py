@@ -168,6 +168,10 @@ def _broken_rules(part: Part, path: Path, dropped: list[Path]) -> Iterator[_Prob
         inner = getattr(part, name)
         if isinstance(inner, Part):
             yield from _broken_rules(inner, (*path, api_name), dropped)
+        elif isinstance(inner, tuple):
+            for index, item in enumerate(inner):
+                if isinstance(item, Part):
+                    yield from _broken_rules(item, (*path, api_name, index), dropped)
     for rule in part.rules():
         known = not any(_overlaps((*path, *read.split(".")), dropped) for read in rule.reads)
         if known and not rule.holds(part):

@@ -33,6 +33,16 @@ _LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 Other lists differ if their lengths do, or if items at the same position do.
 """
 
+_ATOMIC = frozenset(
+    {
+        "nodeSelector",
+        "tolerations",
+        "requiredDuringSchedulingIgnoredDuringExecution",
+        "preferredDuringSchedulingIgnoredDuringExecution",
+    }
+)
+"""The fields that the API replaces as a whole, and in which it sets no defaults; they are compared exactly."""
+
 _QUANTITY_PARENTS = frozenset({"limits", "requests"})
 _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
 _IDENTITY = frozenset({"name", "namespace", "uid"})
@@ -78,7 +88,10 @@ def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
 
 
 def _compare(desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[Difference]:
-    if isinstance(desired, dict):
+    if path[-1] in _ATOMIC:
+        if desired != live:
+            yield _difference(path, desired, live)
+    elif isinstance(desired, dict):
         absent = live is None and not desired  # the API server may omit an empty object
         if not isinstance(live, dict) and not absent:
             yield _difference(path, desired, live)

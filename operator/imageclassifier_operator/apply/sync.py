@@ -74,9 +74,12 @@ async def _run_step(applied: Applied, child: Child, step: Awaitable[Problem | No
     try:
         problem = await step
     except UnreachableError as error:
-        if not _is_webhook_failure(error):
+        if _is_webhook_failure(error):
+            problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, transient=True)
+        elif _is_rejected_patch(error):
+            problem = Problem(kind=kind, reason="Rejected", message=f"{kind}: {error.message}")
+        else:
             raise
-        problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, transient=True)
     except ConflictError as error:
         logger.info("Object changed during the write, retrying: %s", error.message)
         applied.again = True
@@ -92,6 +95,12 @@ async def _run_step(applied: Applied, child: Child, step: Awaitable[Problem | No
 def _is_webhook_failure(error: KubeError) -> bool:
     """Whether the API server answered, but could not call a webhook. That affects only one child."""
     return error.status == 500 and "webhook" in error.message
+
+
+def _is_rejected_patch(error: KubeError) -> bool:
+    """Whether the API server rejects what is applied, but with the status 500. A retry would change nothing."""
+    causes = ("failed to create typed patch object", "request is too large")
+    return error.status == 500 and any(cause in error.message for cause in causes)
 
 
 async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> None:
@@ -223,9 +232,12 @@ def _name_conflict_problem(live: Mapping[str, Any], kind: str) -> Problem:
     """Return the problem of an object that has the name of a child, but another controller or none."""
     owners = live["metadata"].get("ownerReferences") or []
     owner = next((f"{o['kind']} {o['name']}" for o in owners if o.get("controller")), "no one")
+    remedies = ["delete it", "give the ImageClassifier another name"]
+    if kind == "PodDisruptionBudget":
+        remedies.insert(0, "set spec.disruption.budget to Disabled to keep it")
     return Problem(
         kind=kind,
         reason="NameConflict",
         message=f"{kind} {live['metadata']['name']} exists already and is controlled by {owner}; "
-        "delete it, or give the ImageClassifier another name",
+        f"{', or '.join(remedies)}",
     )

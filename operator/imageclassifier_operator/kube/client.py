@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 REQUEST_TIMEOUT_SECONDS = 30.0
 """Timeout of one request in seconds."""
+
+OLDEST_KUBERNETES = (1, 30)
+"""The oldest supported version, which is assumed if a server's version cannot be read."""
 
 WATCH_SECONDS = (240, 300)
 """The server closes a watch after a random time in this range, so that not all close at the same time."""
@@ -112,6 +116,11 @@ class KubeClient:
             await self._json("DELETE", resource.path(namespace=namespace, name=name), body=body)
         except NotFoundError:
             return
+
+    async def version(self) -> tuple[int, int]:
+        body = await self._json("GET", "/version")
+        found = re.match(r"v(\d+)\.(\d+)", str(body.get("gitVersion")))
+        return (int(found[1]), int(found[2])) if found else OLDEST_KUBERNETES
 
     async def serves(self, resource: Resource) -> bool:
         root = "/apis" if "/" in resource.group_version else "/api"

@@ -52,6 +52,9 @@ class Cluster(Protocol):
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
         """Delete the object with this UID, if it still exists."""
 
+    async def version(self) -> tuple[int, int]:
+        """Return the version of the API server, major and minor."""
+
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server serves this resource in this version, and allows objects to be created."""
 

@@ -30,7 +30,7 @@ def model_container(params: Params) -> dict[str, Any]:
         **_precision_settings(model),
     }
     container = _container(params, name="model", command="fetch", settings=settings, model_read_only=False)
-    container["env"] += source.secret_env(model)
+    container["env"] += source.secret_env(model) + _variables(params)
     container["volumeMounts"] += source.mounts(model)
     return container
 
@@ -56,7 +56,7 @@ def server_container(params: Params) -> dict[str, Any]:
     }
     container = _container(params, name="server", command="serve", settings=settings, model_read_only=True)
     container["env"] += tracing.env(params.ic, container="server")
-    container["env"] += cache.secret_env(spec.cache)
+    container["env"] += cache.secret_env(spec.cache) + _variables(params)
     container["volumeMounts"] += security.mounts(spec.security)
     return {
         **container,
@@ -101,11 +101,11 @@ def _container(
     model_read_only: bool,
 ) -> dict[str, Any]:
     """Return a container with the fields that both have. It runs `command`, a command of the runtime image."""
-    config, resources = params.config, params.spec.resources
+    config, runtime, resources = params.config, params.spec.runtime, params.spec.resources
     return {
         "name": name,
-        "image": config.runtime_image,
-        "imagePullPolicy": config.image_pull_policy,
+        "image": runtime.image or config.runtime_image,
+        "imagePullPolicy": runtime.image_pull_policy or config.image_pull_policy,
         "args": [command],
         "env": [
             {"name": f"IMAGECLASSIFIER_{setting}", "value": _escape_dollars(value)}
@@ -126,6 +126,11 @@ def _container(
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
     }
+
+
+def _variables(params: Params) -> list[dict[str, Any]]:
+    """Return the variables of the spec. An empty value is omitted, as the API server omits it."""
+    return [variable.model_dump(mode="json", exclude_defaults=True) for variable in params.spec.runtime.env]
 
 
 def _precision_settings(model: ModelSource) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import child_labels, selector_labels
+from imageclassifier_operator.manifests import scheduling
 from imageclassifier_operator.manifests.containers import model_container, server_container, volumes
 from imageclassifier_operator.manifests.metadata import child_metadata
 from imageclassifier_operator.naming import child_name
@@ -42,14 +43,23 @@ def build(params: Params) -> dict[str, Any]:
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable},
             },
-            "template": {"metadata": {"labels": child_labels(name)}, "spec": _pod(params)},
+            "template": {"metadata": _pod_metadata(params), "spec": _pod(params)},
         },
     }
 
 
+def _pod_metadata(params: Params) -> dict[str, Any]:
+    runtime = params.spec.runtime
+    annotations = {"annotations": dict(runtime.pod_annotations)} if runtime.pod_annotations else {}
+    return {"labels": {**runtime.pod_labels, **child_labels(params.ic.name)}, **annotations}
+
+
 def _pod(params: Params) -> dict[str, Any]:
+    runtime = params.spec.runtime
+    secrets = [{"name": secret.name} for secret in runtime.image_pull_secrets]
     return {
-        "serviceAccountName": child_name(params.ic.name),
+        "serviceAccountName": runtime.service_account_name or child_name(params.ic.name),
+        **({"imagePullSecrets": secrets} if secrets else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": params.spec.rollout.drain_seconds + FINISH_SECONDS,
@@ -60,21 +70,8 @@ def _pod(params: Params) -> dict[str, Any]:
             "fsGroup": _USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": [
-            _spread_constraint(params.ic.name, topology_key)
-            for topology_key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ],
+        **scheduling.fields(params.ic),
         "initContainers": [model_container(params)],
         "containers": [server_container(params)],
         "volumes": volumes(params.spec),
-    }
-
-
-def _spread_constraint(name: str, topology_key: str) -> dict[str, Any]:
-    """Return a preference to spread the pods. A pod that cannot be spread is scheduled anyway."""
-    return {
-        "maxSkew": 1,
-        "topologyKey": topology_key,
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector_labels(name)},
     }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imageclassifier_operator.manifests.metadata import child_metadata
 from imageclassifier_operator.naming import child_name
 
 if TYPE_CHECKING:
     from imageclassifier_operator.api import Autoscaling
+    from imageclassifier_operator.api.v1alpha1 import ScalingRules
     from imageclassifier_operator.manifests.params import Params
+
+_TOLERANCE_SINCE: Final = (1, 35)
+"""The version that enables `tolerance` by default: KEP-4951."""
 
 
 def build(params: Params) -> dict[str, Any] | None:
@@ -24,9 +28,36 @@ def build(params: Params) -> dict[str, Any] | None:
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": _metrics(autoscaling),
-            "behavior": autoscaling.behavior.model_dump(mode="json", by_alias=True),
+            "behavior": {
+                "scaleUp": _rules(autoscaling.behavior.scale_up, params),
+                "scaleDown": _rules(autoscaling.behavior.scale_down, params),
+            },
         },
     }
+
+
+def unsupported(params: Params) -> str | None:
+    """Return a sentence about `tolerance` if it is given and the API server does not know it."""
+    autoscaling = params.spec.autoscaling
+    if autoscaling is None:
+        return None
+    behavior = autoscaling.behavior
+    if behavior.scale_up.tolerance is None and behavior.scale_down.tolerance is None:
+        return None
+    return params.too_old("tolerance in spec.autoscaling.behavior", since=_TOLERANCE_SINCE)
+
+
+def _rules(rules: ScalingRules, params: Params) -> dict[str, Any]:
+    found: dict[str, Any] = rules.model_dump(mode="json", by_alias=True, exclude={"tolerance"})
+    if rules.tolerance is not None and not unsupported(params):
+        found["tolerance"] = _fraction(rules.tolerance)
+    return found
+
+
+def _fraction(percent: int) -> str:
+    """Return a percentage as the API server writes such a quantity: 5 % is 50m, 100 % is 1."""
+    whole, thousandths = divmod(percent * 10, 1000)
+    return f"{percent * 10}m" if thousandths else str(whole)
 
 
 def _metrics(autoscaling: Autoscaling) -> list[dict[str, Any]]:

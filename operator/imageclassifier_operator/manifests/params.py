@@ -11,8 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
-    """The optional APIs that the API server serves. A manifest can depend on them."""
+    """The API server's properties that a manifest can depend on.
 
+    kubernetes: its version, major and minor; an older one drops fields that it does not know.
+    The others are the optional APIs that it serves.
+    """
+
+    kubernetes: tuple[int, int] = (1, 37)
     service_monitors: bool = True
 
 
@@ -28,3 +33,11 @@ class Params:
     def spec(self) -> Spec:
         """The desired state of the ImageClassifier."""
         return self.ic.spec
+
+    def too_old(self, field: str, *, since: tuple[int, int]) -> str | None:
+        """Return a sentence about a field that the API server would drop, None if its version knows it."""
+        version = self.capabilities.kubernetes
+        if version >= since:
+            return None
+        needed, present = (f"{major}.{minor}" for major, minor in (since, version))
+        return f"{field} is not applied: it needs Kubernetes {needed}, this is {present}"

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def build(params: Params) -> dict[str, Any]:
-    """Return the ServiceAccount that the pods run as."""
+    """Return the ServiceAccount that the pods run as, unless the spec names another one.
+
+    It is kept even then: as long as older pods use it, they could not be recreated without it.
+    """
     return {
-        "metadata": child_metadata(params.ic),
+        "metadata": child_metadata(params.ic, annotations=params.spec.runtime.service_account_annotations),
         "automountServiceAccountToken": False,
     }

@@ -39,9 +39,12 @@ def compute(
     """
     verdict = ready_verdict(observed)
     summary = _summary(verdict, observed)
-    message = with_overridden_fields(verdict.message, observed.overridden, max_length=_MAX_MESSAGE_LENGTH)
+    without_condition = [text for kind, text in observed.unsupported.items() if kind not in conditions]
+    message = with_overridden_fields(
+        "; ".join([verdict.message, *without_condition]), observed.overridden, max_length=_MAX_MESSAGE_LENGTH
+    )
     summary["Ready"] = replace(verdict, message=message)
-    optional = {each.type: each.check(ic.spec, observed.child(kind)) for kind, each in conditions.items()}
+    optional = {each.type: _optional(each, kind, ic, observed) for kind, each in conditions.items()}
     fields = {
         "observedGeneration": ic.generation,
         **_counts(ic.name, observed),
@@ -57,6 +60,13 @@ def compute(
         {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
     return Status(ready=verdict.status == "True", fields=fields)
+
+
+def _optional(condition: Condition, kind: str, ic: ImageClassifier, observed: Observation) -> Verdict:
+    """Return the condition of an optional part, with a field of it that is not applied."""
+    verdict = condition.check(ic.spec, observed.child(kind))
+    unsupported = observed.unsupported.get(kind)
+    return verdict if unsupported is None else replace(verdict, message=f"{verdict.message}; {unsupported}")
 
 
 def compute_invalid(

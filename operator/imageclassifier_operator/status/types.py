@@ -49,7 +49,8 @@ class ObservedChild:
 class Observation:
     """The observed state of one ImageClassifier, read after its children were applied.
 
-    `children` are those that exist, by kind; `unserved` are the kinds that the API server does not serve.
+    `children` are those that exist, by kind; `unserved` are the kinds that the API server does not serve;
+    `unsupported` are sentences about fields that it is too old for, by kind.
     """
 
     deployment: Mapping[str, Any] | None = None
@@ -59,6 +60,7 @@ class Observation:
     unserved: Collection[str] = ()
     problems: Sequence[Problem] = ()
     overridden: Sequence[OverriddenField] = ()
+    unsupported: Mapping[str, str] = field(default_factory=dict)
 
     def child(self, kind: str) -> ObservedChild:
         """Return the observed state of the child of this kind."""

@@ -65,6 +65,9 @@ def test_an_invalid_sample_violates_only_the_rule_in_its_comment(sample: crd.Sam
 
 def test_every_rule_has_a_sample_that_violates_it() -> None:
     violated = {
-        message for sample in _INVALID if not sample.rejected_by_schema for message in _violations(sample.document)
+        violation.partition(": ")[2]
+        for sample in _INVALID
+        if not sample.rejected_by_schema
+        for violation in _violations(sample.document)
     }
-    assert violated == {f"{path}: {rule['message']}" for path, _, rule in _RULES}
+    assert violated == {rule["message"] for _, _, rule in _RULES}

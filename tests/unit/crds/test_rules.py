@@ -44,6 +44,24 @@ def _specs() -> Iterator[dict[str, Any]]:
         yield {"autoscaling": autoscaling}
     for rollout in _combinations(maxSurge=(None, 0, 1), maxUnavailable=(None, 0, 1)):
         yield {"rollout": rollout}
+    for runtime in _combinations(
+        serviceAccountName=(None, "pets"),
+        serviceAccountAnnotations=(None, {}, {"example.org/role": "reader"}),
+        env=(None, *([{"name": name}] for name in ("A", "IMAGECLASSIFIER_A", "OTEL_A", "A_OTEL_"))),
+    ):
+        yield {"runtime": runtime}
+    for toleration in _combinations(
+        key=(None, "pool"),
+        operator=(None, "Equal", "Exists"),
+        value=(None, "", "vision"),
+        effect=(None, "NoSchedule", "NoExecute"),
+        tolerationSeconds=(None, 0),
+    ):
+        yield {"scheduling": {"tolerations": [toleration]}}
+    for requirement in _combinations(
+        operator=("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"), values=(None, [], ["1"], ["1", "2"])
+    ):
+        yield {"scheduling": {"affinity": _affinity({"key": "pool", **requirement})}}
     for size, queue in itertools.product((None, 1, 8, 64), (None, 1, 7, 8, 63, 64, 65)):
         yield {**dict(_part("batching", maxBatchSize=size)), **dict(_part("limits", maxQueueSize=queue))}
     for resource, values in {
@@ -56,6 +74,16 @@ def _specs() -> Iterator[dict[str, Any]]:
                 dict(_part("limits", **{resource: limit})),
             )
             yield {"resources": {**requests, **limits}}
+
+
+def _affinity(requirement: dict[str, Any]) -> dict[str, Any]:
+    """Return an affinity with the requirement for nodes, and for pods if their operators allow it."""
+    node = {"weight": 1, "preference": {"matchExpressions": [requirement]}}
+    found: dict[str, Any] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [node]}}
+    if requirement["operator"] not in {"Gt", "Lt"}:
+        pods = {"topologyKey": "zone", "labelSelector": {"matchExpressions": [requirement]}}
+        found["podAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [pods]}
+    return found
 
 
 def _part(part: str, **fields: Any) -> Iterator[tuple[str, Any]]:
@@ -73,6 +101,10 @@ def _rules(part: Part, stored: dict[str, Any]) -> Iterator[tuple[Rule, Part, dic
         inner = getattr(part, name)
         if isinstance(inner, Part):
             yield from _rules(inner, stored[api_name])
+        elif isinstance(inner, tuple):
+            for item, below in zip(inner, stored.get(api_name, ()), strict=False):
+                if isinstance(item, Part):
+                    yield from _rules(item, below)
 
 
 def _outcomes(spec: dict[str, Any]) -> set[tuple[str, bool]]:

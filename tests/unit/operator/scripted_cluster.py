@@ -65,6 +65,9 @@ class ScriptedCluster:
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
         raise NotImplementedError
 
+    async def version(self) -> tuple[int, int]:
+        return (1, 37)
+
     async def serves(self, resource: Resource) -> bool:
         raise NotImplementedError
 

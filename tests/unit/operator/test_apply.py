@@ -63,6 +63,17 @@ async def test_a_failing_webhook_affects_only_its_child() -> None:
     assert "Service" in cluster.live
 
 
+@pytest.mark.parametrize(
+    "text", ["failed to create typed patch object: duplicate entries for key", "etcdserver: request is too large"]
+)
+async def test_a_patch_that_is_rejected_with_500_affects_only_its_child(text: str) -> None:
+    cluster = StoredCluster(rejected={"Deployment": UnreachableError(text, status=500, reason="")})
+    [problem] = (await one_pass(cluster)).problems
+    assert (problem.kind, problem.reason, problem.transient) == ("Deployment", "Rejected", False)
+    assert text in problem.message
+    assert "Service" in cluster.live
+
+
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
 async def test_an_unreachable_server_ends_the_pass(status: int) -> None:
     cluster = StoredCluster(rejected={"Deployment": UnreachableError("etcdserver: timed out", status=status)})

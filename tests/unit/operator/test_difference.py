@@ -165,3 +165,51 @@ def test_a_status_field_that_no_longer_applies_is_removed() -> None:
     live = with_status(status_of("Ready", image="i"), {"f:image": {}}, subresource="status")
     found = difference(status_of("Ready"), live, manager=MANAGER, subresource="status")
     assert found == "status.image"
+
+
+_TERM = {"topologyKey": "zone", "namespaces": ["x"], "labelSelector": {"matchLabels": {"app": "a", "tier": "b"}}}
+_NODES = {"matchExpressions": [{"key": "pool", "operator": "Exists"}], "matchFields": [{"key": "metadata.name"}]}
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+@pytest.mark.parametrize(
+    ("live_pod", "desired_pod"),
+    [
+        ({"nodeSelector": {"pool": "gpu", "disk": "ssd"}}, {"nodeSelector": {"pool": "gpu"}}),
+        ({"tolerations": [{"key": "gpu", "operator": "Exists"}]}, {"tolerations": [{"key": "gpu"}]}),
+        (
+            {"tolerations": [{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}]},
+            {"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]},
+        ),
+        *(
+            (
+                {"affinity": {"podAntiAffinity": {_REQUIRED: [_TERM]}}},
+                {"affinity": {"podAntiAffinity": {_REQUIRED: [term]}}},
+            )
+            for term in (
+                {key: value for key, value in _TERM.items() if key != "namespaces"},
+                {**_TERM, "labelSelector": {"matchLabels": {"app": "a"}}},
+            )
+        ),
+        (
+            {"affinity": {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [_NODES]}}}},
+            {
+                "affinity": {
+                    "nodeAffinity": {
+                        _REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": _NODES["matchExpressions"]}]}
+                    }
+                }
+            },
+        ),
+    ],
+)
+def test_what_is_removed_inside_a_field_that_is_replaced_as_a_whole_differs(
+    live_pod: dict[str, Any], desired_pod: dict[str, Any]
+) -> None:
+    desired = deployment()
+    desired["spec"]["template"]["spec"] |= desired_pod
+    live = live_of(deployment())
+    live["spec"]["template"]["spec"] |= live_pod
+    assert difference(desired, live, manager=MANAGER)
+    live["spec"]["template"]["spec"] |= desired_pod
+    assert difference(desired, live, manager=MANAGER) is None

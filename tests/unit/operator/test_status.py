@@ -494,3 +494,18 @@ def test_many_overridden_fields_fit_into_the_message(count: int, words: str) -> 
 def test_only_ready_reports_overridden_fields() -> None:
     status = status_of(world(overridden=[overridden(3, 1)]))
     assert [each["type"] for each in status["conditions"] if "overridden" in each["message"]] == ["Ready"]
+
+
+def test_a_field_that_the_server_is_too_old_for_is_in_the_condition_of_its_child_or_in_ready() -> None:
+    plain = status_of(world())
+    unsupported = {"Service": "one is not applied", "HorizontalPodAutoscaler": "another is not applied"}
+    status = status_of(world(unsupported=unsupported))
+    for kind, sentence in (("Ready", "one"), ("AutoscalingReady", "another")):
+        found, before = condition(status, kind), condition(plain, kind)
+        assert found == {**before, "message": f"{before['message']}; {sentence} is not applied"}
+    changed = [
+        each["type"]
+        for each, before in zip(status["conditions"], plain["conditions"], strict=True)
+        if each != before
+    ]
+    assert changed == ["Ready", "AutoscalingReady"]

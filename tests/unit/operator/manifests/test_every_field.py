@@ -10,6 +10,9 @@ from tests import crd
 from tests.unit.operator.manifests.building import built
 
 _SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+_POOL = {"key": "example.org/pool", "operator": "Exists"}
 _OTHER_VALUES: dict[str, Any] = {
     "model.name": "mobilenet-v2",
     "model.uri": "https://models.example.org/other.onnx",
@@ -31,6 +34,7 @@ _OTHER_VALUES: dict[str, Any] = {
             "stabilizationWindowSeconds": 7,
             "selectPolicy": "Min",
             "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}],
+            "tolerance": 5,
         }.items()
     },
     "resources.requests.cpu": "200m",
@@ -46,8 +50,37 @@ _OTHER_VALUES: dict[str, Any] = {
     "cache.redis.ttlSeconds": 60,
     "batching.maxBatchSize": 4,
     "batching.maxQueueDelayMilliseconds": 5,
+    "runtime.image": "registry.example.org/team/server:1.2",
+    "runtime.imagePullPolicy": "Always",
+    "runtime.imagePullSecrets": [{"name": "registry"}],
+    "runtime.serviceAccountName": "shared",
+    "runtime.serviceAccountAnnotations": {"example.org/role": "reader"},
+    "runtime.podLabels": {"team": "vision"},
+    "runtime.podAnnotations": {"example.org/cost-center": "4711"},
+    "runtime.env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "scheduling.nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "scheduling.tolerations": [{"operator": "Exists"}],
+    f"scheduling.affinity.nodeAffinity.{_REQUIRED}.nodeSelectorTerms": [{"matchExpressions": [_POOL]}],
+    f"scheduling.affinity.nodeAffinity.{_PREFERRED}": [
+        {"weight": 1, "preference": {"matchExpressions": [_POOL]}},
+    ],
+    **{
+        f"scheduling.affinity.{kind}.{field}": value
+        for kind in ("podAffinity", "podAntiAffinity")
+        for field, value in {
+            _REQUIRED: [{"topologyKey": "kubernetes.io/hostname"}],
+            _PREFERRED: [{"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}],
+        }.items()
+    },
+    "scheduling.priorityClassName": "serving",
+    "scheduling.runtimeClassName": "gvisor",
+    "scheduling.spread": "Off",
+    "disruption.budget": "Disabled",
+    "disruption.maxUnavailable": 2,
     "service.type": "NodePort",
     "service.port": 8080,
+    "service.annotations": {"example.org/load-balancer": "internal"},
+    "service.trafficDistribution": "PreferClose",
     "monitoring.serviceMonitor": "Disabled",
     "monitoring.interval": "1m",
     "monitoring.labels": {"release": "prometheus"},
@@ -77,6 +110,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"cache": {"redis": {"url": "redis://redis.vision.svc"}}}
     if path.startswith("batching."):
         return {"batching": {"maxBatchSize": 8}}
+    if path.startswith("disruption."):
+        return {"replicas": 2}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
 
 
