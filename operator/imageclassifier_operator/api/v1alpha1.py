@@ -1,33 +1,55 @@
 """The single definition of the API `imageclassifier.dev/v1alpha1`.
 
 The CRD and its reference page are generated from it (`make generate`), and the operator validates with it. The
-docstring of a class, or below a field, is the description in the CRD, and a field's default is the default in the
-CRD. A rule has the CEL expression for the API server, and an equivalent check for the operator.
+types of its fields are in `field_types.py`, the parts of `spec.scheduling` in `scheduling.py`. The docstring of a
+class, or below a field, is the description in the CRD, and a field's default is the default in the CRD. A rule has
+the CEL expression for the API server, and an equivalent check for the operator.
 
 If an object has `default: {}`, the API server evaluates the object's CEL rules on `{}` too, before it sets the
 defaults of the fields, and rejects the whole CRD if an expression fails. So the rules check with has() that a
 field exists before they read it, even if the field has a default.
 """
 
-import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from imageclassifier_operator.api.declaration import (
     Column,
     Part,
-    Quantity,
     Rule,
     Text,
-    field_error,
     integer,
     items,
     rule,
 )
+from imageclassifier_operator.api.field_types import (
+    Annotations,
+    CatalogueName,
+    Cores,
+    Digest,
+    Generation,
+    ImageReference,
+    Interval,
+    Labels,
+    Memory,
+    ModelUri,
+    Network,
+    ObjectName,
+    OtlpEndpoint,
+    Percent,
+    RedisUrl,
+    Region,
+    Replicas,
+    S3Endpoint,
+    SecretName,
+    Word,
+    size_in_bytes,
+)
 from imageclassifier_operator.api.quantity import parse_quantity
+from imageclassifier_operator.api.scheduling import Scheduling
+from imageclassifier_operator.api.secret_keys import SECRET_KEYS_BY_SCHEME
 
 GROUP = "imageclassifier.dev"
 VERSION = "v1alpha1"
@@ -66,175 +88,6 @@ SERVER_BASE_BYTES = 160 * 1024**2
 
 DECODE_BYTES_PER_PIXEL = 8
 """The peak memory for each pixel of an image that is decoded, in the format and colour mode that need the most."""
-
-_DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_LABEL_KEY = re.compile(rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
-_RESERVED_LABEL_PREFIX = "app.kubernetes.io/"
-_RESERVED_ANNOTATION_PREFIX = "imageclassifier.dev/"
-
-Replicas = Annotated[int, integer(0, 1000)]
-Percent = Annotated[int, integer(1, 10_000)]
-Generation = Annotated[int, integer(0, openapi_format="int64")]
-Word = Annotated[str, Text(1024, min_length=1, pattern="^[A-Za-z][A-Za-z0-9]*$")]
-Cores = Annotated[
-    str,
-    Quantity(
-        minimum=1,
-        maximum=1024,
-        max_length=16,
-        pattern=r"^([0-9]+(\.[0-9]{1,3})?|[0-9]+m)$",
-        expected='a number of cores such as 2, 500m or "0.5"',
-    ),
-]
-Memory = Annotated[
-    str,
-    Quantity(
-        minimum=1,
-        maximum=16 * 1024**4,
-        max_length=20,
-        pattern=r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$",
-        expected='a number of bytes such as 512Mi, 1Gi or "1.5Gi"',
-    ),
-]
-SecretName = Annotated[
-    str, Text(253, min_length=1, pattern=f"^{_DNS_NAME}$", expected="the name of a Secret in this namespace")
-]
-CatalogueName = Annotated[
-    str,
-    Text(
-        63,
-        min_length=1,
-        pattern="^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$",
-        expected="a name of at most 63 lower-case letters, digits, '.', '_' and '-'",
-    ),
-]
-ModelUri = Annotated[
-    str,
-    Text(
-        2048,
-        min_length=9,
-        pattern=r"^(https?://[^\s/?#@]+(/[^\s]*)?|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]*"
-        r"|hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}@[0-9a-f]{40}(/[^\s]*)?"
-        rf"|pvc://{_DNS_NAME}(/[^\s]*)?)$",
-        expected="http(s)://host/path, s3://bucket/key, hf://owner/repo@commit/path or pvc://claim/path, "
-        "without user and password",
-    ),
-]
-Digest = Annotated[
-    str, Text(64, pattern="^[0-9a-fA-F]{64}$", expected="a SHA-256 digest of 64 hexadecimal digits")
-]
-S3Endpoint = Annotated[
-    str,
-    Text(512, min_length=8, pattern=r"^https?://[^\s/?#@]+$", expected="http(s)://host[:port], without a path"),
-]
-Region = Annotated[
-    str,
-    Text(63, min_length=1, pattern="^[a-z0-9-]+$", expected="at most 63 lower-case letters, digits and hyphens"),
-]
-RedisUrl = Annotated[
-    str,
-    Text(
-        512,
-        min_length=9,
-        pattern=r"^rediss?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
-        r"(:[0-9]{1,5})?(/[0-9]{1,5})?$",
-        expected="redis://host[:port][/number] or rediss://…, without user and password",
-    ),
-]
-Interval = Annotated[
-    str,
-    Text(
-        5, min_length=2, pattern="^[1-9][0-9]{0,3}[smh]$", expected="seconds, minutes or hours such as 15s or 1m"
-    ),
-]
-LabelValue = Annotated[
-    str,
-    Text(
-        63,
-        pattern="^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$",
-        expected="a label value of at most 63 letters, digits, '.', '_' and '-'",
-    ),
-]
-OtlpEndpoint = Annotated[
-    str,
-    Text(
-        1024,
-        pattern=r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?)?$",
-        expected="http(s)://host[:port][/path], without user and password",
-    ),
-]
-
-
-AnnotationValue = Annotated[str, Text(8192)]
-ImageReference = Annotated[
-    str,
-    Text(
-        1024,
-        min_length=1,
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/:@-]*[A-Za-z0-9])?$",
-        expected="an image reference such as registry.example.org/team/server:1.2",
-    ),
-]
-ObjectName = Annotated[
-    str, Text(253, min_length=1, pattern=f"^{_DNS_NAME}$", expected="the name of an object, such as pets")
-]
-NamespaceName = Annotated[
-    str,
-    Text(
-        63,
-        min_length=1,
-        pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        expected="the name of a namespace",
-    ),
-]
-LabelKey = Annotated[
-    str,
-    Text(
-        317,
-        min_length=1,
-        pattern=rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
-        expected="a label key such as example.org/pool",
-    ),
-]
-
-
-def _check_label_key(key: str) -> str:
-    if not _LABEL_KEY.fullmatch(key):
-        raise field_error(f"{key!r} is not a valid label key")
-    return key
-
-
-def _check_own_label_key(key: str) -> str:
-    if key.startswith(_RESERVED_LABEL_PREFIX):
-        raise field_error(f"{key} is reserved for the operator")
-    return _check_label_key(key)
-
-
-def _check_annotation_key(key: str) -> str:
-    if key.startswith(_RESERVED_ANNOTATION_PREFIX):
-        raise field_error(f"{key} is reserved for the operator")
-    if not _LABEL_KEY.fullmatch(key.lower()):
-        raise field_error(f"{key!r} is not a valid annotation key")
-    return key
-
-
-Selector = Annotated[Mapping[Annotated[str, AfterValidator(_check_label_key)], LabelValue], Field(max_length=32)]
-Labels = Annotated[Mapping[Annotated[str, AfterValidator(_check_own_label_key)], LabelValue], Field(max_length=32)]
-Annotations = Annotated[
-    Mapping[Annotated[str, AfterValidator(_check_annotation_key)], AnnotationValue], Field(max_length=32)
-]
-
-
-def _size_in_bytes(minimum: int, maximum: int) -> Quantity:
-    """Return the bounds of a size, which is a quantity whose value is a number of bytes."""
-    return Quantity(
-        minimum=minimum,
-        maximum=maximum,
-        max_length=16,
-        pattern=r"^[0-9]+(\.[0-9]{1,3})?(k|M|G|Ki|Mi|Gi)?$",
-        expected="a number of bytes such as 16Mi or 1Gi",
-        in_bytes=True,
-    )
 
 
 class SecretRef(Part):
@@ -510,7 +363,7 @@ class Limits(Part):
     there is a cache, must fit into the memory limit.
     """
 
-    max_image_bytes: Annotated[int, _size_in_bytes(1024, 1024**3)] = Field(default="10Mi", validate_default=True)
+    max_image_bytes: Annotated[int, size_in_bytes(1024, 1024**3)] = Field(default="10Mi", validate_default=True)
     """The largest request body that is read, in bytes (10Mi). Larger ones are rejected with 413."""
 
     max_image_pixels: Annotated[int, integer(1024, 200_000_000, openapi_format="int64")] = 25_000_000
@@ -567,7 +420,7 @@ class Cache(Part):
     ({}).
     """
 
-    max_bytes: Annotated[int, _size_in_bytes(1024**2, 16 * 1024**3)] = Field(default="16Mi", validate_default=True)
+    max_bytes: Annotated[int, size_in_bytes(1024**2, 16 * 1024**3)] = Field(default="16Mi", validate_default=True)
     """Size of the cache in each server, in bytes (16Mi). A result takes about 0.4 KB and 4 bytes per class. The
     memory limit must include it, see limits."""
 
@@ -643,34 +496,6 @@ class RateLimit(Part):
     """Burst size: requests of one client that may arrive at the same time. Defaults to one second's worth."""
 
 
-def _check_network(value: Any) -> Any:
-    """Reject a value that is not a network. In CEL, this check is possible only since Kubernetes 1.31."""
-    if not isinstance(value, str):
-        return value
-    try:
-        network = ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise field_error(f"{value} is not a network; write one as 10.0.0.0/8 or fd00::/8") from None
-    if network.prefixlen == 0:
-        raise field_error(f"{value} contains every address, so any client could pretend to be another")
-    if str(ipaddress.ip_interface(value).ip) != str(network.network_address):
-        raise field_error(f"{value} is an address within a network; the network is {network}")
-    return value
-
-
-Network = Annotated[
-    str,
-    Text(
-        43,
-        min_length=4,
-        pattern="^[0-9A-Fa-f:.]+/[0-9]{1,3}$",
-        expected="a network such as 10.0.0.0/8 or fd00::/8",
-    ),
-    BeforeValidator(_check_network),
-    Field(description="A network as address/length."),
-]
-
-
 class Security(Part):
     """Security configures which requests are accepted, and at which rate.
 
@@ -714,15 +539,7 @@ class Rollout(Part):
         return self.max_surge > 0 or self.max_unavailable > 0
 
 
-_CREDENTIAL_VARIABLES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "HF_TOKEN",
-    "HTTP_BEARER_TOKEN",
-    "HTTP_USERNAME",
-    "HTTP_PASSWORD",
-)
+_CREDENTIAL_VARIABLES = list(dict.fromkeys(key for keys in SECRET_KEYS_BY_SCHEME.values() for key in keys))
 """They come from `spec.model.credentialsSecretRef`; a pod with the same variable twice is rejected."""
 
 
@@ -748,7 +565,7 @@ class Variable(Part):
         "are reserved for the operator; use the other fields of the spec",
         field="name",
         cel="!has(self.name) || (!self.name.startsWith('IMAGECLASSIFIER_') && !self.name.startsWith('OTEL_') && "
-        f"!(self.name in {[*_CREDENTIAL_VARIABLES]}))",
+        f"!(self.name in {_CREDENTIAL_VARIABLES}))",
     )
     def _not_reserved(self) -> bool:
         return not self.name.startswith(("IMAGECLASSIFIER_", "OTEL_")) and self.name not in _CREDENTIAL_VARIABLES
@@ -792,236 +609,6 @@ class Runtime(Part):
     )
     def _annotates_its_own_account(self) -> bool:
         return self.service_account_name is None or not self.service_account_annotations
-
-
-class Toleration(Part):
-    """A taint of nodes that the pods tolerate."""
-
-    key: LabelKey | None = None
-    """Key of the taint. If absent, every key; operator must then be Exists."""
-
-    operator: Literal["Equal", "Exists"] = "Equal"
-    """Whether the taint must have this value (Equal) or may have any (Exists)."""
-
-    value: LabelValue = ""
-    """Value of the taint."""
-
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint. If absent, every effect."""
-
-    toleration_seconds: Annotated[int, integer(0, 31_536_000, openapi_format="int64")] | None = None
-    """Seconds that a pod stays on a node with a NoExecute taint. If absent, it stays."""
-
-    @rule(
-        message="operator must be Exists if key is absent",
-        cel="has(self.key) || !has(self.operator) || self.operator == 'Exists'",
-    )
-    def _key_or_exists(self) -> bool:
-        return self.key is not None or self.operator == "Exists"
-
-    @rule(
-        message="value must be absent if operator is Exists",
-        cel="!has(self.value) || self.value == '' || !has(self.operator) || self.operator != 'Exists'",
-    )
-    def _no_value_with_exists(self) -> bool:
-        return not self.value or self.operator != "Exists"
-
-    @rule(
-        message="tolerationSeconds requires the effect NoExecute",
-        cel="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
-    )
-    def _seconds_of_no_execute(self) -> bool:
-        return self.toleration_seconds is None or self.effect == "NoExecute"
-
-
-Weight = Annotated[int, integer(1, 100)]
-
-
-Values = Annotated[tuple[Annotated[LabelValue, Field(description="A value.")], ...], items(64, list_type="atomic")]
-
-
-class NodeRequirement(Part):
-    """A requirement on one label of a node."""
-
-    key: LabelKey
-    """Key of the label."""
-
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
-    """How the label is compared with values."""
-
-    values: Values = ()
-    """Values to compare with: at least one for In and NotIn, one integer for Gt and Lt, none for Exists and
-    DoesNotExist."""
-
-    @rule(
-        message="In and NotIn require values, Gt and Lt exactly one, Exists and DoesNotExist none",
-        cel="!has(self.operator) || (!has(self.values) || size(self.values) == 0 ? "
-        "self.operator in ['Exists', 'DoesNotExist'] : "
-        "self.operator in ['In', 'NotIn'] || (self.operator in ['Gt', 'Lt'] && size(self.values) == 1))",
-    )
-    def _values_fit_the_operator(self) -> bool:
-        if not self.values:
-            return self.operator in {"Exists", "DoesNotExist"}
-        return self.operator in {"In", "NotIn"} or (self.operator in {"Gt", "Lt"} and len(self.values) == 1)
-
-
-class NodeFieldRequirement(Part):
-    """A requirement on the name of a node, which is the only field that Kubernetes supports here."""
-
-    key: Annotated[str, Text(13, pattern=r"^metadata\.name$", expected="metadata.name")]
-    """Name of the field, metadata.name."""
-
-    operator: Literal["In", "NotIn"]
-    """Whether the node must have this name (In) or must not (NotIn)."""
-
-    values: Annotated[
-        tuple[Annotated[ObjectName, Field(description="A name.")], ...],
-        items(1, min_items=1, list_type="atomic"),
-    ]
-    """The name of the node."""
-
-
-class NodeSelectorTerm(Part):
-    """Requirements on a node, all of which must be met."""
-
-    match_expressions: Annotated[tuple[NodeRequirement, ...], items(16, list_type="atomic")] = ()
-    """Requirements on the node's labels."""
-
-    match_fields: Annotated[tuple[NodeFieldRequirement, ...], items(1, list_type="atomic")] = ()
-    """A requirement on the node's name."""
-
-
-class NodeSelector(Part):
-    """The nodes that meet one of the terms."""
-
-    node_selector_terms: Annotated[tuple[NodeSelectorTerm, ...], items(8, min_items=1, list_type="atomic")]
-    """The terms."""
-
-
-class PreferredNodes(Part):
-    """Nodes that the pods prefer."""
-
-    weight: Weight
-    """How much the preference counts."""
-
-    preference: NodeSelectorTerm
-    """The nodes."""
-
-
-class NodeAffinity(Part):
-    """The nodes that the pods require or prefer."""
-
-    required_during_scheduling_ignored_during_execution: NodeSelector | None = None
-    """Nodes that the pods require."""
-
-    preferred_during_scheduling_ignored_during_execution: Annotated[
-        tuple[PreferredNodes, ...], items(8, list_type="atomic")
-    ] = ()
-    """Nodes that the pods prefer: those with the largest sum of weights."""
-
-
-class LabelRequirement(Part):
-    """A requirement on one label."""
-
-    key: LabelKey
-    """Key of the label."""
-
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """How the label is compared with values."""
-
-    values: Values = ()
-    """Values to compare with: at least one for In and NotIn, none for Exists and DoesNotExist."""
-
-    @rule(
-        message="In and NotIn require values, Exists and DoesNotExist none",
-        cel="!has(self.operator) || "
-        "(has(self.values) && size(self.values) > 0) == (self.operator in ['In', 'NotIn'])",
-    )
-    def _values_fit_the_operator(self) -> bool:
-        return bool(self.values) == (self.operator in {"In", "NotIn"})
-
-
-class LabelSelector(Part):
-    """Selects objects by their labels; an empty selector selects all of them."""
-
-    match_labels: Selector = {}
-    """Labels that the objects must have."""
-
-    match_expressions: Annotated[tuple[LabelRequirement, ...], items(16, list_type="atomic")] = ()
-    """Requirements that the objects must meet."""
-
-
-class PodAffinityTerm(Part):
-    """Pods, and the part of the cluster that counts as the same place as theirs."""
-
-    label_selector: LabelSelector | None = None
-    """Labels of the pods. If absent, no pods."""
-
-    namespaces: Annotated[
-        tuple[Annotated[NamespaceName, Field(description="A namespace.")], ...], items(16, list_type="atomic")
-    ] = ()
-    """Namespaces of the pods. By default the one of this object."""
-
-    namespace_selector: LabelSelector | None = None
-    """Labels of further namespaces of the pods; an empty selector selects all namespaces."""
-
-    topology_key: LabelKey
-    """Label of nodes. Nodes with the same value are the same place, such as topology.kubernetes.io/zone."""
-
-
-class PreferredPods(Part):
-    """Pods that the pods prefer to be near to, or far from."""
-
-    weight: Weight
-    """How much the preference counts."""
-
-    pod_affinity_term: PodAffinityTerm
-    """The pods."""
-
-
-class PodAffinity(Part):
-    """Other pods that the pods must or prefer to be near to (podAffinity) or far from (podAntiAffinity)."""
-
-    required_during_scheduling_ignored_during_execution: Annotated[
-        tuple[PodAffinityTerm, ...], items(8, list_type="atomic")
-    ] = ()
-    """What the pods require."""
-
-    preferred_during_scheduling_ignored_during_execution: Annotated[
-        tuple[PreferredPods, ...], items(8, list_type="atomic")
-    ] = ()
-    """What the pods prefer."""
-
-
-class Affinity(Part):
-    """Affinity is what the pods require or prefer of nodes and of other pods, as in Kubernetes."""
-
-    node_affinity: NodeAffinity | None = None
-    pod_affinity: PodAffinity | None = None
-    pod_anti_affinity: PodAffinity | None = None
-
-
-class Scheduling(Part):
-    """Scheduling says which nodes the pods run on."""
-
-    node_selector: Selector = {}
-    """Labels that a node must have."""
-
-    tolerations: Annotated[tuple[Toleration, ...], items(32, list_type="atomic")] = ()
-    """Taints of nodes that the pods tolerate."""
-
-    affinity: Affinity | None = None
-
-    priority_class_name: ObjectName | None = None
-    """PriorityClass of the pods."""
-
-    runtime_class_name: ObjectName | None = None
-    """RuntimeClass of the pods."""
-
-    spread: Literal["Preferred", "Required", "Off"] = "Preferred"
-    """Whether the pods are spread over zones and nodes: if possible (Preferred), so that a pod that would be one
-    too many stays pending (Required; nodes without the label topology.kubernetes.io/zone, and those whose taints
-    the pods do not tolerate, get no pod and are not counted), or not (Off)."""
 
 
 class Disruption(Part):

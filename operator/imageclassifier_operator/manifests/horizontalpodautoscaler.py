@@ -21,6 +21,7 @@ def build(params: Params) -> dict[str, Any] | None:
     autoscaling = params.spec.autoscaling
     if autoscaling is None:
         return None
+    with_tolerance = unsupported(params) is None
     return {
         "metadata": child_metadata(params.ic),
         "spec": {
@@ -29,8 +30,8 @@ def build(params: Params) -> dict[str, Any] | None:
             "maxReplicas": autoscaling.max_replicas,
             "metrics": _metrics(autoscaling),
             "behavior": {
-                "scaleUp": _rules(autoscaling.behavior.scale_up, params),
-                "scaleDown": _rules(autoscaling.behavior.scale_down, params),
+                "scaleUp": _rules(autoscaling.behavior.scale_up, with_tolerance=with_tolerance),
+                "scaleDown": _rules(autoscaling.behavior.scale_down, with_tolerance=with_tolerance),
             },
         },
     }
@@ -47,11 +48,11 @@ def unsupported(params: Params) -> str | None:
     return params.too_old("tolerance in spec.autoscaling.behavior", since=_TOLERANCE_SINCE)
 
 
-def _rules(rules: ScalingRules, params: Params) -> dict[str, Any]:
-    found: dict[str, Any] = rules.model_dump(mode="json", by_alias=True, exclude={"tolerance"})
-    if rules.tolerance is not None and not unsupported(params):
-        found["tolerance"] = _fraction(rules.tolerance)
-    return found
+def _rules(rules: ScalingRules, *, with_tolerance: bool) -> dict[str, Any]:
+    result: dict[str, Any] = rules.model_dump(mode="json", by_alias=True, exclude={"tolerance"})
+    if rules.tolerance is not None and with_tolerance:
+        result["tolerance"] = _fraction(rules.tolerance)
+    return result
 
 
 def _fraction(percent: int) -> str:

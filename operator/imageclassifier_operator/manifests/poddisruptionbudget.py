@@ -17,15 +17,15 @@ def build(params: Params) -> dict[str, Any] | None:
     A budget for a single pod would either do nothing, or block every drain.
     """
     spec = params.spec
-    most = spec.replicas if spec.autoscaling is None else spec.autoscaling.max_replicas
-    if spec.disruption.budget == "Disabled" or most < 2:
+    max_replicas = spec.replicas if spec.autoscaling is None else spec.autoscaling.max_replicas
+    if spec.disruption.budget == "Disabled" or max_replicas < 2:
         return None
     return {
         "metadata": child_metadata(params.ic),
         "spec": {
             "selector": {"matchLabels": selector_labels(params.ic.name)},
             "maxUnavailable": spec.disruption.max_unavailable,
-            # a pod that is not ready serves nobody, and must not block a drain
+            # A pod that is not ready does not serve, and must not block a drain.
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     }

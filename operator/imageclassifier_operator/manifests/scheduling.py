@@ -13,22 +13,19 @@ if TYPE_CHECKING:
 def fields(ic: ImageClassifier) -> dict[str, Any]:
     """Return the fields of the pod's spec. Those that are not given are omitted, so no pod has to restart."""
     scheduling = ic.spec.scheduling
-    found: dict[str, Any] = scheduling.model_dump(
+    result: dict[str, Any] = scheduling.model_dump(
         mode="json", by_alias=True, exclude={"spread"}, exclude_defaults=True
     )
-    found = _without_empty_affinity(found)
+    # Empty parts of the affinity have no effect, but would change the template.
+    affinity = {name: part for name, part in result.pop("affinity", {}).items() if part}
+    if affinity:
+        result["affinity"] = affinity
     if scheduling.spread != "Off":
-        found["topologySpreadConstraints"] = [
+        result["topologySpreadConstraints"] = [
             _spread(ic.name, over, required=scheduling.spread == "Required")
             for over in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ]
-    return found
-
-
-def _without_empty_affinity(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields without empty parts of the affinity, which would restart the pods without any effect."""
-    affinity = {name: part for name, part in fields.pop("affinity", {}).items() if part}
-    return {**fields, **({"affinity": affinity} if affinity else {})}
+    return result
 
 
 def _spread(name: str, over: str, *, required: bool) -> dict[str, Any]:

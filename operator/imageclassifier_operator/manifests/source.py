@@ -7,19 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.api.secret_keys import SECRET_KEYS_BY_SCHEME
+
 if TYPE_CHECKING:
     from imageclassifier_operator.api import ModelSource
 
 VOLUMES_DIR = "/volumes"
 _VOLUME_NAME = "source"
-_HTTP_KEYS = {"HTTP_BEARER_TOKEN": False, "HTTP_USERNAME": False, "HTTP_PASSWORD": False}
-_SECRET_KEYS_BY_SCHEME = {
-    "s3": {"AWS_ACCESS_KEY_ID": True, "AWS_SECRET_ACCESS_KEY": True, "AWS_SESSION_TOKEN": False},
-    "hf": {"HF_TOKEN": True},
-    "http": _HTTP_KEYS,
-    "https": _HTTP_KEYS,
-}
-"""The keys of the Secret for each scheme. True: the key is required, so a pod does not start without it."""
 
 
 def settings(model: ModelSource) -> dict[str, str]:
@@ -49,7 +43,7 @@ def secret_env(model: ModelSource) -> list[dict[str, Any]]:
                 }
             },
         }
-        for key, required in _SECRET_KEYS_BY_SCHEME.get(model.scheme, {}).items()
+        for key, required in SECRET_KEYS_BY_SCHEME.get(model.scheme, {}).items()
     ]
 
 
