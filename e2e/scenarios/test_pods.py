@@ -10,10 +10,10 @@ import pytest
 
 from e2e.classifiers import (
     children,
-    condition,
     manifest,
     pods,
     wait_for_endpoint,
+    wait_for_reason,
     wait_for_response,
     wait_until_ready,
 )
@@ -24,7 +24,6 @@ from e2e.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.cluster.api import Object
     from e2e.kube import Kube
 
 _PARTS: dict[str, Any] = {
@@ -96,14 +95,8 @@ def test_fields_of_pods_and_service_are_applied_and_removed(kube: Kube, namespac
 def test_a_node_selector_that_no_node_matches_is_reported(kube: Kube, namespace: str) -> None:
     spec = {"scheduling": {"nodeSelector": {"example.org/pool": "no-such-pool"}}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
-
-    def unschedulable() -> Object | None:
-        live = kube.get("imageclassifiers", "pets", namespace=namespace) or {}
-        ready = condition(live, "Ready")
-        return ready if ready.get("reason") == "Unschedulable" else None
-
-    ready = until(unschedulable, seconds=60, what="Unschedulable in the status")
-    assert "didn't match Pod's node affinity/selector" in ready["message"]
+    cause = "didn't match Pod's node affinity/selector"
+    wait_for_reason(kube, "pets", "Unschedulable", namespace=namespace, containing=cause)
 
 
 def test_evicting_each_pod_in_turn_fails_no_request(

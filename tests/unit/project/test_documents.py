@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import PurePosixPath
 
 import pytest
 
 from tests.crd import ROOT
+from tests.unit.project.tracked import FILES
 
-_FILES = [
-    PurePosixPath(name) for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).split()
-]
-_DOCUMENTS = sorted(str(file) for file in _FILES if file.suffix == ".md" and file.name != "CHANGELOG.md")
+_DOCUMENTS = sorted(str(file) for file in FILES if file.suffix == ".md" and file.name != "CHANGELOG.md")
 _SUFFIXES = ("py", "yaml", "md", "toml", "sh", "cpp")
 _NAME = re.compile(rf"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*(\.({'|'.join(_SUFFIXES)})|/)")
 _TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -34,7 +31,7 @@ def _exists(name: str, document: str) -> bool:
     if name.startswith("../"):
         return (ROOT / document).parent.joinpath(name).exists()
     parts = PurePosixPath(name).parts
-    return any(path.parts[-len(parts) :] == parts for file in _FILES for path in (file, *file.parents))
+    return any(path.parts[-len(parts) :] == parts for file in FILES for path in (file, *file.parents))
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from tests.crd import ROOT
+from tests.unit.project.tracked import FILES
 
 _INSTEAD_OF = {
     r"\banew\b": "again; restarted, recreated",
@@ -33,21 +33,20 @@ _INSTEAD_OF = {
 """Archaic or ambiguous English by pattern: engineers from anywhere read this project."""
 
 _SUFFIXES = {".cpp", ".css", ".html", ".js", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
-_FILES = [
-    Path(name)
-    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
-    if Path(name).suffix in _SUFFIXES or Path(name).name.startswith(("Dockerfile", "Makefile"))
-]
 _THIS = Path(__file__).resolve().relative_to(ROOT)
+_TEXTS = {
+    file: (ROOT / file).read_text()
+    for file in FILES
+    if file.suffix in _SUFFIXES or file.name.startswith(("Dockerfile", "Makefile"))
+    if file != PurePosixPath(_THIS) and (ROOT / file).is_file()
+}
 
 
 @pytest.mark.parametrize("pattern", _INSTEAD_OF)
 def test_a_word_with_a_plain_replacement_is_not_used(pattern: str) -> None:
     found = [
         f"{file}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]!r}"
-        for file in _FILES
-        if file != _THIS and (ROOT / file).is_file()
-        for text in [(ROOT / file).read_text()]
+        for file, text in _TEXTS.items()
         for match in re.finditer(pattern, text, re.IGNORECASE)
     ]
     assert found == [], f"write instead: {_INSTEAD_OF[pattern]}"

@@ -19,20 +19,24 @@ CONFIG = OperatorConfig(
 )
 
 
-def built(
+def params_for(
     spec: dict[str, Any] | None = None,
     *,
     name: str = "pets",
     config: OperatorConfig = CONFIG,
     capabilities: Capabilities | None = None,
-) -> dict[str, dict[str, Any]]:
-    """Return the children of a spec by kind."""
+) -> Params:
+    """Return what the builders get for a spec, after the API server's defaults."""
     live = {
         "metadata": {"name": name, "namespace": "vision", "uid": "uid-1", "generation": 1},
         "spec": crd.defaulted(spec or {}, crd.schema()["properties"]["spec"]),
     }
-    params = Params(ic=parse(live, config=config), config=config, capabilities=capabilities or Capabilities())
-    return {child["kind"]: child for child in build_all(params).values()}
+    return Params(ic=parse(live, config=config), config=config, capabilities=capabilities or Capabilities())
+
+
+def built(spec: dict[str, Any] | None = None, **options: Any) -> dict[str, dict[str, Any]]:
+    """Return the children of a spec by kind; `options` are those of `params_for`."""
+    return {child["kind"]: child for child in build_all(params_for(spec, **options)).values()}
 
 
 def template(spec: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:

@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from imageclassifier_operator.api import parse
-from imageclassifier_operator.children import build_all, unsupported_fields
-from imageclassifier_operator.manifests import Capabilities, Params
+from imageclassifier_operator.children import unsupported_fields
+from imageclassifier_operator.manifests import Capabilities
 
-from tests import crd
-from tests.unit.operator.manifests.building import CONFIG
+from tests.unit.operator.manifests.building import built, params_for
 
 _TOLERANCE = {"autoscaling": {"behavior": {"scaleUp": {"tolerance": 5}}}}
 
 
-def _params(spec: dict[str, Any], version: tuple[int, int]) -> Params:
-    live = {
-        "metadata": {"name": "pets", "namespace": "vision", "uid": "uid-1"},
-        "spec": crd.defaulted(spec, crd.schema()["properties"]["spec"]),
-    }
-    return Params(ic=parse(live, config=CONFIG), config=CONFIG, capabilities=Capabilities(kubernetes=version))
+def _unsupported(spec: dict[str, Any], version: tuple[int, int]) -> dict[str, str]:
+    return unsupported_fields(params_for(spec, capabilities=Capabilities(kubernetes=version)))
+
+
+def _built(spec: dict[str, Any], version: tuple[int, int]) -> dict[str, dict[str, Any]]:
+    return built(spec, capabilities=Capabilities(kubernetes=version))
 
 
 @pytest.mark.parametrize(
@@ -36,22 +34,22 @@ def test_a_field_is_sent_and_not_reported_from_the_version_that_knows_it(
     spec: dict[str, Any], kind: str, since: tuple[int, int]
 ) -> None:
     older = since[0], since[1] - 1
-    assert not unsupported_fields(_params(spec, since))
-    reported = unsupported_fields(_params(spec, older))
+    assert not _unsupported(spec, since)
+    reported = _unsupported(spec, older)
     assert list(reported) == [kind]
     assert f"needs Kubernetes {since[0]}.{since[1]}, this is {older[0]}.{older[1]}" in reported[kind]
-    assert build_all(_params(spec, since)) != build_all(_params(spec, older))
+    assert _built(spec, since) != _built(spec, older)
 
 
 @pytest.mark.parametrize(("percent", "written"), [(0, "0"), (5, "50m"), (10, "100m"), (100, "1")])
 def test_a_tolerance_is_written_as_the_api_server_writes_it(percent: int, written: str) -> None:
     spec = {"autoscaling": {"behavior": {"scaleDown": {"tolerance": percent}}}}
-    children = {child.kind: manifest for child, manifest in build_all(_params(spec, (1, 37))).items()}
-    assert children["HorizontalPodAutoscaler"]["spec"]["behavior"]["scaleDown"]["tolerance"] == written
+    autoscaler = _built(spec, (1, 37))["HorizontalPodAutoscaler"]
+    assert autoscaler["spec"]["behavior"]["scaleDown"]["tolerance"] == written
 
 
 def test_an_object_without_such_fields_reports_nothing_on_the_oldest_version() -> None:
-    assert not unsupported_fields(_params({"autoscaling": {}}, (1, 30)))
+    assert not _unsupported({"autoscaling": {}}, (1, 30))
 
 
 @pytest.mark.parametrize("value", ["PreferClose", "PreferSameZone"])
@@ -62,5 +60,4 @@ def test_the_preference_for_a_zone_is_sent_by_the_name_that_the_version_knows(
     value: str, version: tuple[int, int], sent: str
 ) -> None:
     spec = {"service": {"trafficDistribution": value}}
-    children = {child.kind: manifest for child, manifest in build_all(_params(spec, version)).items()}
-    assert children["Service"]["spec"]["trafficDistribution"] == sent
+    assert _built(spec, version)["Service"]["spec"]["trafficDistribution"] == sent
