@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,16 +38,26 @@ def position(log: Path) -> LogPosition:
 
 
 def lines_since(log: Path, since: LogPosition) -> Iterator[str]:
-    """The lines written after a position, also if the log was rotated in between."""
+    """The complete lines that begin after a position, also if the log was rotated in between.
+
+    The API server may be writing a line at this moment: what is not a whole line at either end is left out.
+    """
     files = sorted(log.parent.glob(f"{log.stem}*{log.suffix}"), key=lambda path: path.stat().st_mtime)
     first = next((index for index, path in enumerate(files) if path.stat().st_ino == since.inode), None)
     if first is None:
         raise ValueError(f"{log} was rotated so often that some lines since the position were deleted")
     for path in files[first:]:
-        with path.open(encoding="utf-8") as file:
-            if path.stat().st_ino == since.inode:
-                file.seek(since.offset)
-            yield from (line for line in file if line.endswith("\n"))
+        with path.open("rb") as file:
+            if path.stat().st_ino == since.inode and since.offset:
+                file.seek(since.offset - 1)  # the end of a line, unless the position is within one
+                if not file.readline().endswith(b"\n"):
+                    continue
+            yield from (line.decode() for line in file if line.endswith(b"\n"))
+
+
+def events_since(log: Path, since: LogPosition) -> list[dict[str, Any]]:
+    """The audit events after a position; a watch has two."""
+    return [json.loads(line) for line in lines_since(log, since)]
 
 
 def count(lines: Iterable[str]) -> Counter[RequestKey]:

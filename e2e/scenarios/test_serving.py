@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.classifiers import (
-    CHILDREN,
     children,
     classify,
     condition,
@@ -40,7 +39,7 @@ def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: by
     assert len(result["predictions"]) == 5
     assert result["model"] == {key: status["model"][key] for key in ("name", "sha256")}
     owned = children(kube, live["metadata"]["uid"], namespace=namespace)
-    assert set(owned) == set(CHILDREN) - {"horizontalpodautoscalers"}
+    assert set(owned) == {"serviceaccounts", "deployments", "services", "servicemonitors"}
     assert condition(live, "MonitoringReady")["status"] == "True"
     assert condition(live, "AutoscalingReady")["reason"] == "NotRequested"
     _check_kubectl_output(kube, namespace)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.warnings import LOGGED
 
+from e2e import audit
 from e2e.cluster.controlplane import free_ports
 from e2e.cluster.kubectl import KubectlError, run_kubectl
 from tools.paths import REPOSITORY
@@ -30,8 +31,6 @@ OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-op
 SHA = "5" * 64
 REQUIRED = tuple(child.resource.plural for child in CHILDREN if not child.optional)
 """The children that every ImageClassifier has."""
-
-WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 @dataclass
@@ -116,19 +115,23 @@ class OperatorCluster:
         assert '"ERROR"' not in text, text
         assert LOGGED not in text, text  # for example of a deprecated API
 
-    def operator_writes(self, *, since: int = 0) -> list[tuple[str, str]]:
-        """Return the operator's writes after a line of the audit log, as (verb, resource)."""
-        writes = []
-        for line in self.plane.audit_log.read_text().splitlines()[since:]:
-            entry = json.loads(line)
-            if entry["user"]["username"] == OPERATOR_USER and entry["verb"] in WRITES:
-                target = entry["objectRef"]
-                writes.append((entry["verb"], f"{target['resource']}/{target.get('subresource', '')}"))
-        return writes
+    def audit_position(self) -> audit.LogPosition:
+        """Return the current end of the audit log."""
+        return audit.position(self.plane.audit_log)
 
-    def audit_lines(self) -> int:
-        """Return the current number of lines of the audit log."""
-        return len(self.plane.audit_log.read_text().splitlines())
+    def operator_requests(self, *, since: audit.LogPosition) -> list[dict[str, Any]]:
+        """Return the audit events of the operator's requests after a position of the log."""
+        events = audit.events_since(self.plane.audit_log, since)
+        return [event for event in events if event["user"].get("username") == OPERATOR_USER]
+
+    def operator_writes(self, *, since: audit.LogPosition) -> list[tuple[str, str]]:
+        """Return the operator's writes after a position of the audit log, as (verb, resource)."""
+        targets = [
+            (event["verb"], event["objectRef"])
+            for event in self.operator_requests(since=since)
+            if event["verb"] in audit.WRITES
+        ]
+        return [(verb, f"{target['resource']}/{target.get('subresource', '')}") for verb, target in targets]
 
 
 def service_account_kubeconfig(plane: ControlPlane) -> Path:
@@ -193,7 +196,7 @@ def reconciled(api: Api, name: str = "pets") -> dict[str, Any]:
 
 def no_writes(cluster: OperatorCluster, *, seconds: float) -> bool:
     """Whether the operator writes nothing for that many seconds."""
-    before = cluster.audit_lines()
+    before = cluster.audit_position()
     time.sleep(seconds)
     return cluster.operator_writes(since=before) == []
 

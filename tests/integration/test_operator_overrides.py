@@ -101,7 +101,7 @@ def test_an_overridden_field_is_reported_and_written_once_per_change(cluster: Op
         assert _message(api).endswith(", observed 7")
         reconciled(api)
         eventually(lambda: no_writes(cluster, seconds=2), what="the operator to stop writing")
-        before = cluster.audit_lines()
+        before = cluster.audit_position()
         api.patch("ic", "pets", {"spec": {"replicas": 2}})
         end = time.monotonic() + _WINDOW_SECONDS
         while time.monotonic() < end:  # each event of a child causes a reconcile

@@ -68,6 +68,16 @@ def test_lines_after_a_position(tmp_path: Path) -> None:
     assert list(lines_since(log, since)) == ["new\n"]
 
 
+@pytest.mark.parametrize("written_later", ["", "a line\n", "a line\nnew\n"])
+def test_a_line_that_is_being_written_at_the_position_is_left_out(tmp_path: Path, written_later: str) -> None:
+    log = tmp_path / "audit.log"
+    log.write_text("old\nhalf ")
+    since = position(log)
+    with log.open("a") as file:
+        file.write(written_later)
+    assert list(lines_since(log, since)) == (["new\n"] if "new" in written_later else [])
+
+
 def test_lines_after_a_position_in_a_rotated_log(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     log.write_text("old\n")
