@@ -1,9 +1,10 @@
-"""The command line: reads settings from flags and environment, and runs until a signal or a failure."""
+"""The command line: reads settings from flags and environment, and runs the operator, or prints a plan."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -12,7 +13,7 @@ import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import kopf
 from pythonjsonlogger.json import JsonFormatter
@@ -24,6 +25,7 @@ from imageclassifier_operator.health import serve_health
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, KubeError
 from imageclassifier_operator.kube.client import connect
 from imageclassifier_operator.metrics import Metrics
+from imageclassifier_operator.plan import PlanError, as_json, as_text, exit_status, plan, read_objects
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from imageclassifier_operator.kube.client import KubeClient
 
 ENV_PREFIX = "IMAGECLASSIFIER_OPERATOR_"
+
+DEFAULT_NAMESPACE = "default"
+"""The namespace of an object in a file that has none, as for kubectl."""
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
@@ -42,28 +47,37 @@ logger = logging.getLogger("imageclassifier_operator")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
-    """The settings from the command line and the environment. If `namespaces` is empty, all are watched."""
+    """The settings that all commands have. If `namespaces` is empty, it means all of them."""
 
     config: OperatorConfig
     namespaces: tuple[str, ...]
     kubeconfig: str | None
     context: str | None
-    host: str
-    probe_port: int
-    metrics_port: int
-    log_level: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the operator; return 0 after a signal, 1 after a failure, 2 if a setting is invalid."""
+    """Run a command, and return its exit status.
+
+    `run` returns 0 after a signal, 1 after a failure, 2 if a setting is invalid; `plan` returns 0 if no pod would
+    restart, 1 after a failure, 2 if pods would.
+    """
+    parsed, unknown = _parser().parse_known_args(arguments)
+    is_plan = parsed.command == "plan"
+    invalid_status = 1 if is_plan else 2
+    if unknown:  # argparse would exit with 2, also for plan
+        return _fail(f"unknown arguments: {' '.join(unknown)}", status=invalid_status)
     try:
-        options = _parse_options(arguments)
+        options = _options(parsed)
     except (CatalogueError, OSError, ValueError) as error:
-        sys.stderr.write(f"imageclassifier-operator: {error}\n")
-        return 2
-    _configure_json_logging(options.log_level)
+        return _fail(str(error), status=invalid_status)
+    if is_plan:
+        try:
+            return asyncio.run(_plan(options, parsed))
+        except (KubeError, PlanError, OSError) as error:
+            return _fail(str(error), status=1)
+    _configure_json_logging(parsed.log_level.upper())
     try:
-        asyncio.run(_run(options))
+        asyncio.run(_run(options, parsed))
     except asyncio.CancelledError:
         return 0
     except Exception:  # log why the process stops; the kubelet restarts it
@@ -72,25 +86,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse_options(arguments: Sequence[str] | None) -> Options:
-    parser = argparse.ArgumentParser(
+def _fail(message: str, *, status: int) -> int:
+    sys.stderr.write(f"imageclassifier-operator: {message}\n")
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser with its own exit status for wrong arguments: `plan` uses 2 for pods that would restart."""
+
+    usage_status = 2
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(self.usage_status, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
         prog="imageclassifier-operator",
         description="Reconciles ImageClassifiers: creates and updates the objects that each one asks for.",
-        epilog=f"Every option is also an environment variable: --runtime-image is {ENV_PREFIX}RUNTIME_IMAGE.",
     )
-    parser.add_argument("command", choices=["run"], help="run until a signal")
-    add_option = functools.partial(_add_option, parser)
-    add_option("--runtime-image", "", "image of the model server (required)")
-    add_option("--image-pull-policy", "IfNotPresent", "pull policy of that image")
-    add_option("--catalogue", "", "YAML file with the models that specs may name (required)")
-    add_option("--namespaces", "", "comma-separated; empty watches all namespaces")
-    add_option("--kubeconfig", "", "kubeconfig; empty uses the pod's service account")
-    add_option("--context", "", "context of the kubeconfig, required with it")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    epilog = (
+        f"Every option with a value is also an environment variable: --runtime-image is {ENV_PREFIX}RUNTIME_IMAGE."
+    )
+    run = commands.add_parser("run", help="run until a signal", epilog=epilog)
+    _add_common_options(run)
+    add_option = functools.partial(_add_option, run)
     add_option("--host", "0.0.0.0", "address of the probe and metrics ports")  # noqa: S104  the network of a pod
     add_option("--probe-port", "8081", "port of /healthz and /readyz")
     add_option("--metrics-port", "8080", "port of /metrics")
     add_option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
-    parsed = parser.parse_args(arguments)
+    plan = commands.add_parser(
+        "plan",
+        help="print which pods this version and configuration would restart, and why",
+        description="Prints which pods an operator of this version and configuration would restart, and why. "
+        "It writes nothing. The exit status is 2 if pods would restart, else 0.",
+        epilog=epilog,
+    )
+    plan.usage_status = 1
+    _add_common_options(plan)
+    plan.add_argument(
+        "-f", "--filename", action="append", default=[], type=Path, help="file with ImageClassifiers"
+    )
+    plan.add_argument(
+        "--from-cluster",
+        action="store_true",
+        help="compare the objects of -f with those of the cluster; the default without -f",
+    )
+    plan.add_argument("--output", choices=["text", "json"], default="text", help="format of the output")
+    return parser
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    add_option = functools.partial(_add_option, parser)
+    add_option("--runtime-image", "", "image of the model server (required)")
+    add_option("--image-pull-policy", "IfNotPresent", "pull policy of that image")
+    add_option("--catalogue", "", "YAML file with the models that specs may name (required)")
+    add_option("--upgrade-wave-size", "5", "how many objects adopt a changed pod template at the same time")
+    add_option("--namespaces", "", "comma-separated; empty watches all namespaces")
+    add_option("--kubeconfig", "", "kubeconfig; empty uses the pod's service account")
+    add_option("--context", "", "context of the kubeconfig, required with it")
+
+
+def _options(parsed: argparse.Namespace) -> Options:
+    """Return the options that both commands have.
+
+    Raises:
+        ValueError: an option is missing or invalid.
+        OSError: the catalogue cannot be read.
+    """
     for required in ("runtime_image", "catalogue"):
         if not getattr(parsed, required):
             flag = required.replace("_", "-")
@@ -103,17 +168,20 @@ def _parse_options(arguments: Sequence[str] | None) -> Options:
         runtime_image=parsed.runtime_image,
         image_pull_policy=parsed.image_pull_policy,
         catalogue=parse_catalogue(Path(parsed.catalogue).read_text(encoding="utf-8")),
+        upgrade_wave_size=_parse_wave_size(parsed.upgrade_wave_size),
     )
     return Options(
         config=config,
         namespaces=tuple(name.strip() for name in parsed.namespaces.split(",") if name.strip()),
         kubeconfig=parsed.kubeconfig or None,
         context=parsed.context or None,
-        host=parsed.host,
-        probe_port=int(parsed.probe_port),
-        metrics_port=int(parsed.metrics_port),
-        log_level=parsed.log_level.upper(),
     )
+
+
+def _parse_wave_size(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError(f"--upgrade-wave-size must be a number of objects, 0 for no upgrades, is {text}")
+    return int(text)
 
 
 def _add_option(parser: argparse.ArgumentParser, flag: str, default: str, help_text: str) -> None:
@@ -134,7 +202,22 @@ def _configure_json_logging(level: str) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-async def _run(options: Options) -> None:
+async def _plan(options: Options, parsed: argparse.Namespace) -> int:
+    """Print the plan, and return the exit status."""
+    objects = read_objects(parsed.filename, namespace=DEFAULT_NAMESPACE) if parsed.filename else None
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = None
+        if objects is None or parsed.from_cluster:
+            connecting = await connect(kubeconfig=options.kubeconfig, context=options.context)
+            cluster = await stack.enter_async_context(connecting)
+        planned = await plan(
+            cluster, config=options.config, namespaces=options.namespaces or (None,), objects=objects
+        )
+    sys.stdout.write(as_json(planned) if parsed.output == "json" else as_text(planned))
+    return exit_status(planned)
+
+
+async def _run(options: Options, parsed: argparse.Namespace) -> None:
     if (task := asyncio.current_task()) is not None:  # kopf replaces this handler by its own once it runs
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     metrics = Metrics()
@@ -143,9 +226,9 @@ async def _run(options: Options) -> None:
             cluster, config=options.config, namespaces=options.namespaces or (None,), metrics=metrics
         )
         runners = await serve_health(
-            host=options.host,
-            probe_port=options.probe_port,
-            metrics_port=options.metrics_port,
+            host=parsed.host,
+            probe_port=int(parsed.probe_port),
+            metrics_port=int(parsed.metrics_port),
             ready=lambda: controller.ready,
             metrics=metrics,
         )

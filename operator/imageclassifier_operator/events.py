@@ -1,4 +1,4 @@
-"""Writes Events, which `kubectl describe` shows: one when the status or the reason of Ready changes."""
+"""Writes Events, which `kubectl describe` shows: of changes of Ready, and of the pod template."""
 
 from __future__ import annotations
 
@@ -33,8 +33,15 @@ async def report(
     if unchanged or new["reason"] in _TRANSIENT_REASONS:
         return
     stalled = _find_condition("Stalled", after).get("status") == "True"
+    await write_event(cluster, live, reason=new["reason"], message=new["message"], warning=stalled)
+
+
+async def write_event(
+    cluster: Cluster, live: Mapping[str, Any], *, reason: str, message: str, warning: bool
+) -> None:
+    """Write an Event about an ImageClassifier. A failure to write it is only logged."""
     try:
-        await cluster.create(EVENTS, _event(live, new, warning=stalled))
+        await cluster.create(EVENTS, _event(live, reason=reason, message=message, warning=warning))
     except KubeError as error:
         logger.warning("Failed to write an Event: %s", error.message)
 
@@ -43,7 +50,7 @@ def _find_condition(condition_type: str, conditions: Sequence[Mapping[str, Any]]
     return next((condition for condition in conditions if condition["type"] == condition_type), {})
 
 
-def _event(live: Mapping[str, Any], ready: Mapping[str, Any], *, warning: bool) -> dict[str, Any]:
+def _event(live: Mapping[str, Any], *, reason: str, message: str, warning: bool) -> dict[str, Any]:
     metadata = live["metadata"]
     now = datetime.now(UTC)
     return {
@@ -62,8 +69,8 @@ def _event(live: Mapping[str, Any], ready: Mapping[str, Any], *, warning: bool) 
             "resourceVersion": metadata["resourceVersion"],
         },
         "type": "Warning" if warning else "Normal",
-        "reason": ready["reason"],
-        "message": ready["message"][:_MAX_MESSAGE_LENGTH],
+        "reason": reason,
+        "message": message[:_MAX_MESSAGE_LENGTH],
         "source": {"component": "imageclassifier-operator"},
         "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),

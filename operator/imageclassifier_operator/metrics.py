@@ -30,6 +30,21 @@ class Metrics:
             "Time of the last successful reconcile",
             registry=self.registry,
         )
+        self.upgrade_waiting = Gauge(
+            "imageclassifier_operator_upgrade_waiting",
+            "Objects that wait for their turn to adopt a new revision",
+            registry=self.registry,
+        )
+        self.upgrade_running = Gauge(
+            "imageclassifier_operator_upgrade_running",
+            "Objects that have adopted a new revision and are not Ready with it yet",
+            registry=self.registry,
+        )
+        self.upgrade_stopped = Gauge(
+            "imageclassifier_operator_upgrade_stopped",
+            "Whether the upgrade has stopped, because an object did not become Ready with its new revision",
+            registry=self.registry,
+        )
         self.watcher_up = Gauge(
             "imageclassifier_operator_watcher_up",
             "Whether the watch of a kind is running",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imageclassifier_operator.manifests import Capabilities
+    from imageclassifier_operator.status import Revisions
 
 
 async def observe(
@@ -28,6 +29,8 @@ async def observe(
     problems: Sequence[Problem] = (),
     overridden: Sequence[OverriddenField] = (),
     unsupported: Mapping[str, str] | None = None,
+    not_applied: Sequence[str] = (),
+    revisions: Revisions | None = None,
 ) -> Observation:
     """Return the observed state.
 
@@ -59,6 +62,8 @@ async def observe(
         problems=problems,
         overridden=overridden,
         unsupported=unsupported or {},
+        not_applied=not_applied,
+        revisions=revisions,
     )
 
 

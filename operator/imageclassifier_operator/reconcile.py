@@ -8,19 +8,36 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
-from imageclassifier_operator.apply import MANAGER, Overrides, apply_children, difference
-from imageclassifier_operator.children import CONDITIONS, build_all, unsupported_fields
-from imageclassifier_operator.events import report
-from imageclassifier_operator.kube import CLASSIFIERS, Cluster, ConflictError, NotFoundError
+from imageclassifier_operator.apply import (
+    MANAGER,
+    Applied,
+    Overrides,
+    apply_children,
+    compare_children,
+    difference,
+    problem_of,
+)
+from imageclassifier_operator.children import CONDITIONS, DEPLOYMENT, build_all, unsupported_fields
+from imageclassifier_operator.events import report, write_event
+from imageclassifier_operator.kube import (
+    CLASSIFIERS,
+    CONTROLLER_REVISIONS,
+    Cluster,
+    ConflictError,
+    KubeError,
+    NotFoundError,
+)
 from imageclassifier_operator.manifests import Params
 from imageclassifier_operator.observe import observe
+from imageclassifier_operator.revisions import Decision, Waves, record, report_state, resolve
 from imageclassifier_operator.status import compute, compute_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from imageclassifier_operator.children import Child
     from imageclassifier_operator.manifests import Capabilities
-    from imageclassifier_operator.status import Status
+    from imageclassifier_operator.status import Observation, Problem, Status
 
 STATUS_MANAGER = f"{MANAGER}-status"
 NOT_READY_SECONDS = 5.0
@@ -56,12 +73,15 @@ async def reconcile(
     config: OperatorConfig,
     capabilities: Capabilities,
     overrides: Overrides,
+    waves: Waves,
     now: Callable[[], str] = _now,
 ) -> Outcome:
     """Apply the children, and write the status. Raises `KubeError` if the reconcile has to be retried."""
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
+    waves.withdraw((namespace, name))
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
         overrides.forget((namespace, name))
+        waves.forget((namespace, name))
         return Outcome(requeue_after=None, result="gone")
     uid = live["metadata"]["uid"]
     try:
@@ -74,8 +94,12 @@ async def reconcile(
         await _write_status(cluster, live, invalid)
         return Outcome(requeue_after=None, result="invalid")
     params = Params(ic=ic, config=config, capabilities=capabilities)
-    desired = build_all(params)
-    applied = await apply_children(cluster, ic, desired, capabilities=capabilities, overrides=overrides)
+    decision, problem = await _accept_revision(cluster, params, live, waves=waves)
+    desired = _with_template(build_all(params), decision)
+    if ic.spec.paused:
+        applied = await compare_children(cluster, ic, desired, capabilities=capabilities)
+    else:
+        applied = await apply_children(cluster, ic, desired, capabilities=capabilities, overrides=overrides)
     observed = await observe(
         cluster,
         namespace=namespace,
@@ -83,17 +107,73 @@ async def reconcile(
         uid=uid,
         capabilities=capabilities,
         live_children=applied.live_children,
-        problems=applied.problems,
+        problems=[*([] if problem is None else [problem]), *applied.problems],
         overridden=applied.overridden,
         unsupported=unsupported_fields(params),
+        not_applied=applied.not_applied,
+        revisions=None if decision is None or ic.spec.paused else decision.observed,
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
+    if decision is not None:
+        report_state(waves, (namespace, name), decision, status)
+        await _report_template(cluster, live, decision, applied)
+    return _outcome(applied, observed, status)
+
+
+async def _accept_revision(
+    cluster: Cluster, params: Params, live: Mapping[str, Any], *, waves: Waves
+) -> tuple[Decision | None, Problem | None]:
+    """Return the revision that the Deployment gets, stored as the accepted one unless the object is paused.
+
+    If the revisions cannot be read or written, return the problem. The Deployment is then left as it is, so that
+    no pod restarts.
+    """
+    key, paused = (params.ic.namespace, params.ic.name), params.spec.paused
+    try:
+        resolved = await resolve(
+            cluster, params, live, turn=lambda: "spec.paused is true" if paused else waves.ask(key)
+        )
+        if not paused:
+            await record(cluster, params, resolved)
+    except ConflictError:
+        raise
+    except KubeError as error:
+        return None, problem_of(error, CONTROLLER_REVISIONS.kind)
+    return resolved.decision, None
+
+
+def _with_template(
+    desired: Mapping[Child, dict[str, Any]], decision: Decision | None
+) -> dict[Child, dict[str, Any]]:
+    """Return the manifests with the template of the accepted revision or, if it is not known, no Deployment."""
+    if decision is None:
+        return {child: manifest for child, manifest in desired.items() if child is not DEPLOYMENT}
+    deployment = desired[DEPLOYMENT]
+    spec = {**deployment["spec"], "template": decision.accepted.template}
+    return {**desired, DEPLOYMENT: {**deployment, "spec": spec}}
+
+
+async def _report_template(
+    cluster: Cluster, live: Mapping[str, Any], decision: Decision, applied: Applied
+) -> None:
+    """Write an Event if another revision was accepted, or if a foreign change of the template was reverted."""
+    if decision.before is not None:
+        await write_event(cluster, live, reason="RevisionAccepted", message=decision.message, warning=False)
+    elif applied.reverted_by is not None:
+        message = (
+            f"The pod template of the Deployment, changed by {applied.reverted_by}, is set back to revision "
+            f"{decision.accepted.name}; change the spec of the ImageClassifier instead, or apply an earlier one"
+        )
+        await write_event(cluster, live, reason="PodTemplateReverted", message=message, warning=True)
+
+
+def _outcome(applied: Applied, observed: Observation, status: Status) -> Outcome:
     if applied.again:
         return Outcome(requeue_after=None, result="again", again=True)
-    if any(not problem.transient for problem in applied.problems):
+    if any(not problem.transient for problem in observed.problems):
         return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
-    if status.ready and not applied.problems:
+    if status.ready and not observed.problems:
         return Outcome(requeue_after=applied.retry_after, result="ready")
     return Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OPERATOR_USER = "system:serviceaccount:imageclassifier-system:imageclassifier-operator"
+RUNTIME_IMAGE = "imageclassifier-runtime:test"
 SHA = "5" * 64
 REQUIRED = tuple(child.resource.plural for child in CHILDREN if not child.optional)
 """The children that every ImageClassifier has."""
@@ -88,7 +89,9 @@ class OperatorCluster:
         return api
 
     @contextmanager
-    def operator(self, *, killed: bool = False) -> Iterator[subprocess.Popen[str]]:
+    def operator(
+        self, *options: str, killed: bool = False, image: str = RUNTIME_IMAGE
+    ) -> Iterator[subprocess.Popen[str]]:
         """Run the operator with its service account. It must exit on SIGTERM; with `killed` it gets SIGKILL."""
         probe, metrics = free_ports(2)
         command = [
@@ -97,10 +100,11 @@ class OperatorCluster:
             f"--kubeconfig={self.operator_kubeconfig}",
             f"--context={self.plane.settings.context}",
             f"--catalogue={self.catalogue}",
-            "--runtime-image=imageclassifier-runtime:test",
+            f"--runtime-image={image}",
             "--host=127.0.0.1",
             f"--probe-port={probe}",
             f"--metrics-port={metrics}",
+            *options,
         ]
         log = self.plane.directory / "logs" / f"operator-{time.monotonic_ns()}.log"
         with log.open("w") as out:
@@ -207,3 +211,43 @@ def spec_of(api: Api) -> dict[str, Any]:
     assert live is not None
     spec: dict[str, Any] = live["spec"]
     return spec
+
+
+def pods_of(api: Api, name: str = "pets") -> list[dict[str, Any]]:
+    """Return the pods of an object."""
+    return [pod for pod in api.list("pods") if pod["metadata"]["name"].startswith(f"{name}-")]
+
+
+def failed_init(message: str) -> dict[str, Any]:
+    """Return the status of a pod whose init container fails with a termination message."""
+    terminated = {"exitCode": 1, "reason": "Error", "message": message}
+    return {
+        "phase": "Pending",
+        "initContainerStatuses": [
+            container("model", {"waiting": {"reason": "CrashLoopBackOff"}}, last=terminated)
+        ],
+    }
+
+
+def running(facts: str = "{}") -> dict[str, Any]:
+    """Return the status of a Ready pod, whose init container reported facts about the model."""
+    now = "2026-01-01T00:00:00Z"
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")
+    ]
+    init = container("model", {"terminated": {"exitCode": 0, "message": facts}}, ready=True)
+    server = container("server", {"running": {"startedAt": now}}, ready=True)
+    return {
+        "phase": "Running",
+        "conditions": conditions,
+        "initContainerStatuses": [init],
+        "containerStatuses": [server],
+    }
+
+
+def container(
+    name: str, state: dict[str, Any], *, ready: bool = False, last: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the status of a container."""
+    status = {"name": name, "ready": ready, "restartCount": 0, "image": "i", "imageID": "i", "state": state}
+    return status if last is None else {**status, "lastState": {"terminated": last}}

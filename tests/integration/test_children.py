@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.client import KubeClient, connect
+from imageclassifier_operator.revisions.takeover import template_in_use
 
 from e2e.cluster.controlplane import ControlPlane
 from tests import crd
@@ -87,6 +89,18 @@ async def test_applying_the_same_again_changes_nothing(client: NamespacedClient,
     for child in await _children(client, case):
         first, second = await client.apply(child), await client.apply(child)
         assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"], child["kind"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_a_template_is_taken_over_as_it_was_applied(client: NamespacedClient, case: Path) -> None:
+    (deployment,) = (child for child in await _children(client, case) if child["kind"] == "Deployment")
+    live = await client.apply(deployment)
+    newer = copy.deepcopy(deployment["spec"]["template"])
+    newer["spec"]["containers"][0]["image"] = "newer"
+    taken_over = {**deployment, "spec": {**deployment["spec"], "template": template_in_use(live, newer)}}
+    assert difference(deployment, taken_over | {"metadata": live["metadata"]}, manager=_MANAGER) is None
+    again = await client.apply(taken_over)
+    assert again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
 
 
 async def test_any_spec_can_follow_any_other(client: NamespacedClient) -> None:

@@ -16,8 +16,11 @@ from tests.integration.operator_harness import (
     classifier,
     condition,
     eventually,
+    failed_init,
     no_writes,
+    pods_of,
     reconciled,
+    running,
     spec_of,
 )
 
@@ -180,10 +183,6 @@ def test_an_invalid_spec_stalls_and_does_not_change_the_children(cluster: Operat
     eventually(lambda: spec_of(api)["replicas"] == 1, what="the valid spec to be applied")
 
 
-def pods_of(api: Api) -> list[dict[str, Any]]:
-    return [pod for pod in api.list("pods") if pod["metadata"]["name"].startswith("pets-")]
-
-
 def test_the_status_of_a_pod_becomes_conditions(cluster: OperatorCluster, api: Api) -> None:
     api.apply(classifier())
     name: str = eventually(lambda: pods_of(api)[0]["metadata"]["name"], what="a pod")
@@ -202,38 +201,6 @@ def test_the_status_of_a_pod_becomes_conditions(cluster: OperatorCluster, api: A
     assert live is not None
     assert live["status"]["model"]["classes"] == 10
     assert live["status"]["readySummary"] == "1/1"
-
-
-def failed_init(message: str) -> dict[str, Any]:
-    terminated = {"exitCode": 1, "reason": "Error", "message": message}
-    return {
-        "phase": "Pending",
-        "initContainerStatuses": [
-            container("model", {"waiting": {"reason": "CrashLoopBackOff"}}, last=terminated)
-        ],
-    }
-
-
-def running(facts: str) -> dict[str, Any]:
-    now = "2026-01-01T00:00:00Z"
-    conditions = [
-        {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")
-    ]
-    init = container("model", {"terminated": {"exitCode": 0, "message": facts}}, ready=True)
-    server = container("server", {"running": {"startedAt": now}}, ready=True)
-    return {
-        "phase": "Running",
-        "conditions": conditions,
-        "initContainerStatuses": [init],
-        "containerStatuses": [server],
-    }
-
-
-def container(
-    name: str, state: dict[str, Any], *, ready: bool = False, last: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    status = {"name": name, "ready": ready, "restartCount": 0, "image": "i", "imageID": "i", "state": state}
-    return status if last is None else {**status, "lastState": {"terminated": last}}
 
 
 def test_objects_of_the_same_name_in_two_namespaces_are_independent(cluster: OperatorCluster, api: Api) -> None:

@@ -19,9 +19,13 @@ class CatalogueEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorConfig:
-    """The settings of one installation of the operator. They apply to every ImageClassifier."""
+    """The settings of one installation of the operator. They apply to every ImageClassifier.
+
+    upgrade_wave_size: how many ImageClassifiers adopt a new pod template of the operator at the same time.
+    """
 
     runtime_image: str
     image_pull_policy: str = "IfNotPresent"
+    upgrade_wave_size: int = 5
     default_model: str = "cifar10-mobilenet-v2"
     catalogue: Mapping[str, CatalogueEntry] = field(default_factory=dict)

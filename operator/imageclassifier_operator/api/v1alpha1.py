@@ -78,6 +78,7 @@ PRINTER_COLUMNS = (
     Column("URL", ".status.url", "The URL of the Service inside the cluster."),
     Column("Age", ".metadata.creationTimestamp", type="date"),
     Column("Precision", ".status.model.precision", "The precision of the served model.", wide=True),
+    Column("Revision", ".status.revisions.accepted", "The revision of the pod template.", wide=True),
     Column("Image", ".status.image", "The image of the server.", wide=True),
 )
 
@@ -648,6 +649,15 @@ class ImageClassifierSpec(Part):
     security: Security = Security()
     rollout: Rollout = Rollout()
 
+    upgrade: Literal["Operator", "Manual"] = "Operator"
+    """Who may replace the pods after an upgrade of the operator that changes their template: the operator, which
+    goes through all objects a few at a time (Operator), or only you (Manual), by a change of the spec or by the
+    annotation imageclassifier.dev/adopt, with the name in status.revisions.candidate as its value."""
+
+    paused: Annotated[bool, Field(strict=True)] = False
+    """Whether the operator stops writing to the Deployment, the Service and all other objects of this one. The
+    status stays up to date, and Ready says what is not applied."""
+
     @field_validator("tracing")
     @classmethod
     def _off_if_empty(cls, tracing: Tracing | None) -> Tracing | None:
@@ -730,6 +740,20 @@ class ModelStatus(Part):
     """Number of classes of the model."""
 
 
+class RevisionsStatus(Part):
+    """The revisions of the pod template, as names of ControllerRevisions."""
+
+    accepted: Annotated[str, Text(253)] | None = None
+    """The revision that the Deployment has."""
+
+    candidate: Annotated[str, Text(253)] | None = None
+    """The revision that the operator would create now, if it is another one. The message of Ready says what it
+    waits for."""
+
+    ready: Annotated[str, Text(253)] | None = None
+    """The last revision with which the object was Ready."""
+
+
 class ImageClassifierStatus(Part):
     """Status is the most recently observed state. Only the operator writes it."""
 
@@ -759,6 +783,7 @@ class ImageClassifierStatus(Part):
     """The image of the server."""
 
     model: ModelStatus | None = None
+    revisions: RevisionsStatus | None = None
 
 
 class Resource(Part):

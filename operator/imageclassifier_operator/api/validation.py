@@ -29,6 +29,7 @@ _MESSAGES = {
     **dict.fromkeys(["model_type", "dict_type", "mapping_type"], "must be an object"),
     **dict.fromkeys(["int_type", "int_from_float"], "must be an integer"),
     "tuple_type": "must be a list",
+    "bool_type": "must be true or false",
     **dict.fromkeys(["string_type", "string_unicode"], "must be a string"),
     "missing": "{field} is required",
     "literal_error": "must be {expected}",

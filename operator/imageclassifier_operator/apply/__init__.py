@@ -1,8 +1,26 @@
 """Writes desired objects to the API server, only if they differ: compare, apply, hand over, prune."""
 
-from imageclassifier_operator.apply.difference import difference
+from imageclassifier_operator.apply.difference import difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
 from imageclassifier_operator.apply.overrides import Overrides
-from imageclassifier_operator.apply.sync import MANAGER, Applied, apply_children
+from imageclassifier_operator.apply.sync import (
+    MANAGER,
+    Applied,
+    apply_children,
+    compare_children,
+    is_controlled_by,
+    problem_of,
+)
 
-__all__ = ["MANAGER", "REPLICAS_MANAGER", "Applied", "Overrides", "apply_children", "difference"]
+__all__ = [
+    "MANAGER",
+    "REPLICAS_MANAGER",
+    "Applied",
+    "Overrides",
+    "apply_children",
+    "compare_children",
+    "difference",
+    "differences",
+    "is_controlled_by",
+    "problem_of",
+]

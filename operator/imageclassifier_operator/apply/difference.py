@@ -45,6 +45,7 @@ _ATOMIC = frozenset(
 
 _QUANTITY_PARENTS = frozenset({"limits", "requests"})
 _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
+_TEMPLATE_PATH = "spec.template"
 _IDENTITY = frozenset({"name", "namespace", "uid"})
 
 
@@ -85,6 +86,26 @@ def differences(
 def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
     """Whether a manager owns the field at `path` (which is in no list) through server-side apply."""
     return any(tuple(path) == found for found in _owned_fields(live, manager))
+
+
+def template_changed_by(live: Mapping[str, Any], found: Sequence[Difference], *, manager: str) -> str | None:
+    """Return the other field manager that last changed the pod template of a live Deployment, or None.
+
+    It is None if no difference is in the template, or if `manager` was the last one to write to the template.
+    """
+    if not any(each.path.startswith(_TEMPLATE_PATH) for each in found):
+        return None
+    writers = [
+        entry
+        for entry in live["metadata"].get("managedFields") or []
+        if "f:template" in (entry.get("fieldsV1") or {}).get("f:spec", {}) and not entry.get("subresource")
+    ]
+    def order(entry: Mapping[str, Any]) -> tuple[str, bool]:  # in the same second, the others wrote after us
+        return str(entry.get("time") or ""), entry.get("manager") != manager
+
+    last: Mapping[str, Any] = max(writers, key=order, default={})
+    name = last.get("manager")
+    return None if name == manager else name
 
 
 def _compare(desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[Difference]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import KIND
-from imageclassifier_operator.apply.difference import Difference, differences
+from imageclassifier_operator.apply.difference import Difference, difference, differences, template_changed_by
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, deployment_to_create, handover
 from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
 from imageclassifier_operator.kube import Cluster, ConflictError, KubeError, NotFoundError, UnreachableError
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 class Applied:
     """The result of `apply_children`: the live children by kind, and what went wrong.
 
+    not_applied: what differs, if the object is paused; then nothing is written.
+    reverted_by: the field manager whose change of the pod template was reverted, or None.
     again: whether the children have to be applied again soon.
     retry_after: the seconds until an overridden field is applied again, or None if no field is overridden.
     """
@@ -39,6 +41,8 @@ class Applied:
     live_children: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     overridden: list[OverriddenField] = field(default_factory=list)
+    not_applied: list[str] = field(default_factory=list)
+    reverted_by: str | None = None
     again: bool = False
     retry_after: float | None = None
 
@@ -68,28 +72,70 @@ async def apply_children(
     return applied
 
 
+async def compare_children(
+    cluster: Cluster,
+    ic: ImageClassifier,
+    desired: Mapping[Child, Mapping[str, Any]],
+    *,
+    capabilities: Capabilities,
+) -> Applied:
+    """Return what `apply_children` would change, without a write."""
+    applied = Applied()
+    for child in CHILDREN:
+        if child.served(capabilities) and (child in desired or child.optional):
+            await _run_step(applied, child, _compare_child(cluster, ic, child, desired.get(child), applied))
+    return applied
+
+
+async def _compare_child(
+    cluster: Cluster, ic: ImageClassifier, child: Child, desired: Mapping[str, Any] | None, applied: Applied
+) -> Problem | None:
+    kind, name = child.kind, child_name(ic.name)
+    live = await cluster.get(child.resource, namespace=ic.namespace, name=name)
+    if live is not None and not is_controlled_by(live, ic.uid):
+        return None if desired is None else _name_conflict_problem(live, kind)
+    if live is not None:
+        applied.live_children[kind] = live
+    if live is None or desired is None:
+        if desired is not None:
+            applied.not_applied.append(f"{kind} {name} is missing")
+        elif live is not None:
+            applied.not_applied.append(f"{kind} {name} is no longer requested")
+        return None
+    found = difference(desired, live, manager=MANAGER)
+    if found is not None:
+        applied.not_applied.append(f"{kind} {name}: {found} differs")
+    return None
+
+
 async def _run_step(applied: Applied, child: Child, step: Awaitable[Problem | None]) -> None:
     """Wait until one child is applied or pruned, and record a failure as a problem instead of raising it."""
-    kind = child.kind
     try:
         problem = await step
-    except UnreachableError as error:
-        if _is_webhook_failure(error):
-            problem = Problem(kind=kind, reason="WebhookFailed", message=error.message, transient=True)
-        elif _is_rejected_patch(error):
-            problem = Problem(kind=kind, reason="Rejected", message=f"{kind}: {error.message}")
-        else:
-            raise
     except ConflictError as error:
         logger.info("Object changed during the write, retrying: %s", error.message)
         applied.again = True
         return
-    except NotFoundError as error:
-        problem = Problem(kind=kind, reason="NotFound", message=f"{kind}: {error.message}")
     except KubeError as error:
-        problem = Problem(kind=kind, reason=error.reason or "Rejected", message=f"{kind}: {error.message}")
+        problem = problem_of(error, child.kind)
     if problem is not None:
         applied.problems.append(replace(problem, has_condition=child.condition is not None))
+
+
+def problem_of(error: KubeError, kind: str) -> Problem:
+    """Return the problem of an object of this kind because of a failed request.
+
+    Raises:
+        KubeError: the same error, if it is not about this object: the API server did not respond.
+    """
+    if isinstance(error, UnreachableError):
+        if _is_webhook_failure(error):
+            return Problem(kind=kind, reason="WebhookFailed", message=error.message, transient=True)
+        if _is_rejected_patch(error):
+            return Problem(kind=kind, reason="Rejected", message=f"{kind}: {error.message}")
+        raise error
+    reason = "NotFound" if isinstance(error, NotFoundError) else error.reason or "Rejected"
+    return Problem(kind=kind, reason=reason, message=f"{kind}: {error.message}")
 
 
 def _is_webhook_failure(error: KubeError) -> bool:
@@ -106,7 +152,7 @@ def _is_rejected_patch(error: KubeError) -> bool:
 async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> None:
     name = child_name(ic.name)
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
-    if live is None or not _is_controlled_by(live, ic.uid):
+    if live is None or not is_controlled_by(live, ic.uid):
         return
     if live["metadata"].get("deletionTimestamp") is None:
         logger.info("Deleting %s %s/%s: no longer requested", resource.kind, ic.namespace, name)
@@ -133,7 +179,7 @@ async def _apply_child(
         applied.again |= body != desired
         _record_overrides(applied, overrides, ic, body, live)
         return None
-    if not _is_controlled_by(live, ic.uid):
+    if not is_controlled_by(live, ic.uid):
         return _deleted_owner_problem(live, ic, kind) or _name_conflict_problem(live, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
         return _terminating_problem(live, kind)
@@ -148,6 +194,8 @@ async def _apply_child(
         return None
     if found:
         logger.info("Applying %s %s/%s: %s differs", kind, ic.namespace, name, found[0].path)
+        if child is DEPLOYMENT:
+            applied.reverted_by = template_changed_by(live, found, manager=MANAGER)
         live = await cluster.apply(resource, _with_uid_precondition(desired, live), manager=MANAGER)
     _record_overrides(applied, overrides, ic, desired, live)
     return None
@@ -190,7 +238,8 @@ def _with_uid_precondition(desired: Mapping[str, Any], live: Mapping[str, Any]) 
     return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
 
 
-def _is_controlled_by(live: Mapping[str, Any], uid: str) -> bool:
+def is_controlled_by(live: Mapping[str, Any], uid: str) -> bool:
+    """Whether the ImageClassifier with this UID is the controller of a live object."""
     owners = live["metadata"].get("ownerReferences") or []
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
 

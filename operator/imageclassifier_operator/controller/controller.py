@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from imageclassifier_operator.apply import Overrides
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
-from imageclassifier_operator.kube import CLASSIFIERS, PODS, Cluster, KubeError
+from imageclassifier_operator.kube import CLASSIFIERS, CONTROLLER_REVISIONS, PODS, Cluster, KubeError
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
+from imageclassifier_operator.revisions import Waves
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from imageclassifier_operator.api import OperatorConfig
     from imageclassifier_operator.manifests import Capabilities
@@ -31,6 +33,8 @@ STALE_WATCH_SECONDS = 120.0
 """How long an event of an ImageClassifier may be missing before the watch counts as stale."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class StaleWatchError(RuntimeError):
@@ -52,6 +56,7 @@ class Controller:
         self._metrics = metrics
         self._queue = WorkQueue()
         self._overrides = Overrides()
+        self._waves = Waves(config.upgrade_wave_size)
         self._versions: dict[Key, str] = {}
         self._owner_by_child: dict[Key, Key] = {}
         self._missing_events: dict[Key, tuple[str | None, float]] = {}
@@ -59,6 +64,9 @@ class Controller:
         self._parts: asyncio.Task[None] | None = None
         self._stopping = False
         metrics.queue_depth.set_function(lambda: len(self._queue))
+        metrics.upgrade_waiting.set_function(lambda: self._waves.waiting)
+        metrics.upgrade_running.set_function(lambda: self._waves.running)
+        metrics.upgrade_stopped.set_function(lambda: self._waves.stopped)
 
     @property
     def ready(self) -> bool:
@@ -98,7 +106,8 @@ class Controller:
 
     async def _run_parts(self) -> None:
         self._capabilities = await self._first_discovery()
-        watched = [*(child.resource for child in CHILDREN), PODS]
+        await self._expect_all()
+        watched = [*(child.resource for child in CHILDREN), CONTROLLER_REVISIONS, PODS]
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
                 for resource in watched:
@@ -116,12 +125,18 @@ class Controller:
             group.create_task(self._resync(), name="resync")
 
     async def _first_discovery(self) -> Capabilities:
-        while True:
-            try:
-                return await discover(self._cluster)
-            except KubeError as error:
-                logger.warning("API server unreachable, retrying: %s", error.message)
-                await asyncio.sleep(2.0)
+        return await _until_it_succeeds(lambda: discover(self._cluster))
+
+    async def _expect_all(self) -> None:
+        """Make all existing objects due; no upgrade continues before each of them was reconciled once."""
+        for namespace in self._namespaces:
+            listing = await _until_it_succeeds(
+                functools.partial(self._cluster.list, CLASSIFIERS, namespace=namespace, metadata_only=True)
+            )
+            keys = [Key(item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items]
+            self._waves.expect((key.namespace, key.name) for key in keys)
+            for key in keys:
+                self._queue.notify(key)
 
     async def _work(self) -> None:
         while True:
@@ -139,6 +154,7 @@ class Controller:
                 config=self._config,
                 capabilities=self._capabilities,
                 overrides=self._overrides,
+                waves=self._waves,
             )
         except KubeError as error:
             wait = self._queue.failed(key, min_wait=min(error.retry_after, 60.0))
@@ -163,6 +179,9 @@ class Controller:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:
             self._metrics.seconds.observe(time.monotonic() - started)
+            self._waves.reconciled((key.namespace, key.name))
+            for due in self._waves.take_due():
+                self._queue.notify(Key(*due))
 
     async def _rediscover(self) -> None:
         while True:
@@ -220,6 +239,15 @@ class Controller:
                 )
         others = {k: v for k, v in self._missing_events.items() if not _in_scope(namespace, k)}
         self._missing_events = {**others, **missing}
+
+
+async def _until_it_succeeds(request: Callable[[], Awaitable[T]]) -> T:
+    while True:
+        try:
+            return await request()
+        except KubeError as error:
+            logger.warning("API server unreachable, retrying: %s", error.message)
+            await asyncio.sleep(2.0)
 
 
 def _in_scope(namespace: str | None, key: Key) -> bool:

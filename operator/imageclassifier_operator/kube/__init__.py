@@ -12,6 +12,7 @@ from imageclassifier_operator.kube.errors import (
 from imageclassifier_operator.kube.protocol import Cluster, Listing, WatchEvent
 from imageclassifier_operator.kube.resources import (
     CLASSIFIERS,
+    CONTROLLER_REVISIONS,
     EVENTS,
     PODS,
     REPLICA_SETS,
@@ -20,6 +21,7 @@ from imageclassifier_operator.kube.resources import (
 
 __all__ = [
     "CLASSIFIERS",
+    "CONTROLLER_REVISIONS",
     "EVENTS",
     "PODS",
     "REPLICA_SETS",

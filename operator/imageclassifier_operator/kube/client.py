@@ -51,12 +51,19 @@ _JSON_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 
 
 async def connect(*, kubeconfig: str | None, context: str | None) -> KubeClient:
-    """Return a client for a context of a kubeconfig or, without a kubeconfig, for the pod's service account."""
+    """Return a client for a context of a kubeconfig or, without a kubeconfig, for the pod's service account.
+
+    Raises:
+        KubeError: there is no such kubeconfig or context, or the process runs in no pod.
+    """
     configuration = Configuration()
-    if kubeconfig is None:
-        kube_config.load_incluster_config(client_configuration=configuration)
-    else:
-        await kube_config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
+    try:
+        if kubeconfig is None:
+            kube_config.load_incluster_config(client_configuration=configuration)
+        else:
+            await kube_config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
+    except kube_config.ConfigException as error:
+        raise KubeError(f"no usable credentials of a cluster: {error}") from error
     configuration.connection_pool_maxsize = 64
     configuration.retries = None  # the transport must not repeat a write; the work queue retries the reconcile
     return KubeClient(ApiClient(configuration))

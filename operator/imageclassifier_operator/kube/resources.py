@@ -29,4 +29,5 @@ class Resource:
 CLASSIFIERS = Resource(f"{GROUP}/{VERSION}", PLURAL, KIND)
 PODS = Resource("v1", "pods", "Pod")
 EVENTS = Resource("v1", "events", "Event")
+CONTROLLER_REVISIONS = Resource("apps/v1", "controllerrevisions", "ControllerRevision")
 REPLICA_SETS = Resource("apps/v1", "replicasets", "ReplicaSet")

@@ -1,8 +1,8 @@
 """The Deployment: the pod template, and how pods are replaced.
 
-A change of the pod template replaces all pods. If a new version of the operator builds another template, it
-replaces the pods of every ImageClassifier. So the template has only the fields that are needed, and no values that
-change by themselves, such as the operator's version.
+A change of the pod template replaces all pods. A new version of the operator that builds another template offers
+a new revision of every ImageClassifier (`revisions`). So the template has only the fields that are needed, and no
+values that change by themselves, such as the operator's version.
 """
 
 from __future__ import annotations
@@ -43,9 +43,14 @@ def build(params: Params) -> dict[str, Any]:
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable},
             },
-            "template": {"metadata": _pod_metadata(params), "spec": _pod(params)},
+            "template": pod_template(params),
         },
     }
+
+
+def pod_template(params: Params) -> dict[str, Any]:
+    """Return the template of the pods, which a revision holds."""
+    return {"metadata": _pod_metadata(params), "spec": _pod(params)}
 
 
 def _pod_metadata(params: Params) -> dict[str, Any]:

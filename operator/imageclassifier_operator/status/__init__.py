@@ -8,6 +8,7 @@ from imageclassifier_operator.status.types import (
     ObservedChild,
     OverriddenField,
     Problem,
+    Revisions,
     Status,
 )
 
@@ -17,6 +18,7 @@ __all__ = [
     "ObservedChild",
     "OverriddenField",
     "Problem",
+    "Revisions",
     "Status",
     "compute",
     "compute_invalid",

@@ -14,7 +14,7 @@ from imageclassifier_operator.status.rollout import desired_replicas, new_pods, 
 from imageclassifier_operator.status.types import Observation, Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imageclassifier_operator.api import ImageClassifier
     from imageclassifier_operator.status.types import Condition
@@ -39,9 +39,10 @@ def compute(
     """
     verdict = ready_verdict(observed)
     summary = _summary(verdict, observed)
-    without_condition = [text for kind, text in observed.unsupported.items() if kind not in conditions]
     message = with_overridden_fields(
-        "; ".join([verdict.message, *without_condition]), observed.overridden, max_length=_MAX_MESSAGE_LENGTH
+        "; ".join([verdict.message, *_additions(ic, observed, conditions=conditions)]),
+        observed.overridden,
+        max_length=_MAX_MESSAGE_LENGTH,
     )
     summary["Ready"] = replace(verdict, message=message)
     optional = {each.type: _optional(each, kind, ic, observed) for kind, each in conditions.items()}
@@ -56,10 +57,37 @@ def compute(
     facts = model_facts(new_pods(observed))
     source = ic.spec.model
     fields["model"] = facts or {"name": source.name, "sha256": source.sha256}
+    revisions = _revisions(observed, verdict, previous=previous)
+    if revisions:
+        fields["revisions"] = revisions
     fields["conditions"] = _conditions(
         {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
     return Status(ready=verdict.status == "True", fields=fields)
+
+
+def _additions(
+    ic: ImageClassifier, observed: Observation, *, conditions: Mapping[str, Condition]
+) -> Iterator[str]:
+    """Yield what the message of Ready says in addition: fields and revisions that are not applied."""
+    yield from (text for kind, text in observed.unsupported.items() if kind not in conditions)
+    if observed.revisions is not None and observed.revisions.message:
+        yield observed.revisions.message
+    if ic.spec.paused and not observed.not_applied:
+        yield "spec.paused is true: the operator writes nothing"
+
+
+def _revisions(observed: Observation, verdict: Verdict, *, previous: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the names of the accepted revision, of the candidate, and of the last one that was Ready."""
+    before: Mapping[str, Any] = previous.get("revisions") or {}
+    if observed.revisions is None:
+        return before
+    names = {
+        "accepted": observed.revisions.accepted,
+        "candidate": observed.revisions.candidate,
+        "ready": observed.revisions.accepted if verdict.status == "True" else before.get("ready"),
+    }
+    return {key: name for key, name in names.items() if name is not None}
 
 
 def _optional(condition: Condition, kind: str, ic: ImageClassifier, observed: Observation) -> Verdict:
@@ -85,7 +113,7 @@ def compute_invalid(
     fields = {
         "observedGeneration": metadata.get("generation", 0),
         **_counts(metadata["name"], observed),
-        **{key: previous[key] for key in ("url", "image", "model") if key in previous},
+        **{key: previous[key] for key in ("url", "image", "model", "revisions") if key in previous},
     }
     verdicts = {**_summary(verdict, observed), **{each.type: unknown for each in conditions.values()}}
     fields["conditions"] = _conditions(

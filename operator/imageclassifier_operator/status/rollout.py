@@ -72,6 +72,16 @@ def _children_applied(observed: Observation) -> Verdict | None:
     )
 
 
+def _not_paused(observed: Observation) -> Verdict | None:
+    """Return a verdict if the object is paused, and the live children differ from what it asks for."""
+    if not observed.not_applied:
+        return None
+    message = (
+        f"Paused, so these changes are not applied: {', '.join(observed.not_applied)}; set spec.paused to false"
+    )
+    return Verdict(status="False", reason="Paused", message=message)
+
+
 def _deployment_exists(observed: Observation) -> Verdict | None:
     if observed.deployment is not None:
         return None
@@ -146,6 +156,7 @@ def _all_ready(observed: Observation) -> Verdict | None:
 
 CHAIN: Sequence[Callable[[Observation], Verdict | None]] = (
     _children_applied,
+    _not_paused,
     _deployment_exists,
     _deployment_observed,
     _pods_admitted,

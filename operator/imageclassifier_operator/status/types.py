@@ -37,6 +37,15 @@ class OverriddenField:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Revisions:
+    """The names of the accepted revision and of the candidate, if there is one, and a sentence about it."""
+
+    accepted: str
+    candidate: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ObservedChild:
     """The observed state of one child; its condition depends on nothing else but the spec."""
 
@@ -50,7 +59,8 @@ class Observation:
     """The observed state of one ImageClassifier, read after its children were applied.
 
     `children` are those that exist, by kind; `unserved` are the kinds that the API server does not serve;
-    `unsupported` are sentences about fields that it is too old for, by kind.
+    `unsupported` are sentences about fields that it is too old for, by kind. `not_applied` is what differs while
+    the object is paused; `revisions` is None if the revisions are not known, or are not written.
     """
 
     deployment: Mapping[str, Any] | None = None
@@ -61,6 +71,8 @@ class Observation:
     problems: Sequence[Problem] = ()
     overridden: Sequence[OverriddenField] = ()
     unsupported: Mapping[str, str] = field(default_factory=dict)
+    not_applied: Sequence[str] = ()
+    revisions: Revisions | None = None
 
     def child(self, kind: str) -> ObservedChild:
         """Return the observed state of the child of this kind."""

@@ -28,7 +28,7 @@ def test_kubectl_get_shows_the_documented_columns() -> None:
     narrow = [column["name"].upper() for column in columns if not column.get("priority")]
     wide = [column["name"].upper() for column in columns if column.get("priority")]
     assert narrow == ["READY", "REASON", "MODEL", "REPLICAS", "URL", "AGE"]
-    assert wide == ["PRECISION", "IMAGE"]
+    assert wide == ["PRECISION", "REVISION", "IMAGE"]
 
 
 def test_the_scale_subresource_has_replicas_and_selector() -> None:

@@ -71,9 +71,9 @@ def test_the_sample_every_field_has_every_field_with_a_value_other_than_its_defa
     default_values = dict(_values(defaults["spec"], fields))
     # a model and a service account are given in one of two ways
     assert fields - {"model.name", "runtime.serviceAccountAnnotations"} == values.keys()
-    # the exceptions are enums of which another choice would disable other fields of the sample
+    # the exceptions are those of which another choice would disable other fields of the sample
     same = {path for path, value in values.items() if default_values.get(path) == value}
-    assert same == {"autoscaling.behavior.scaleDown.selectPolicy", "disruption.budget"}
+    assert same == {"autoscaling.behavior.scaleDown.selectPolicy", "disruption.budget", "paused"}
 
 
 def _is_leaf(path: str, node: dict[str, Any]) -> bool:

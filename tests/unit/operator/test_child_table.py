@@ -12,7 +12,7 @@ from imageclassifier_operator.apply import Overrides, apply_children
 from imageclassifier_operator.children import CHILDREN, Child
 from imageclassifier_operator.controller import Controller
 from imageclassifier_operator.discovery import discover
-from imageclassifier_operator.kube import PODS, ForbiddenError, Listing, Resource
+from imageclassifier_operator.kube import CONTROLLER_REVISIONS, PODS, ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.metrics import Metrics
 
@@ -82,11 +82,11 @@ async def apply_no_children(cluster: RecordingCluster, capabilities: Capabilitie
     await apply_children(cluster, PETS, {}, capabilities=capabilities, overrides=Overrides())
 
 
-async def test_every_child_and_the_pods_are_watched() -> None:
+async def test_every_child_the_revisions_and_the_pods_are_watched() -> None:
     cluster = RecordingCluster()
     controller = Controller(cluster, config=CONFIG, namespaces=[None], metrics=Metrics())
     running = asyncio.create_task(controller.run())
-    expected = {*(child.resource for child in CHILDREN), PODS}
+    expected = {*(child.resource for child in CHILDREN), CONTROLLER_REVISIONS, PODS}
     while cluster.watched != expected:
         await asyncio.sleep(0)
         assert cluster.watched <= expected

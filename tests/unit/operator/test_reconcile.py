@@ -10,6 +10,7 @@ from imageclassifier_operator.apply import Overrides
 from imageclassifier_operator.kube import ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
 from imageclassifier_operator.reconcile import NOT_READY_SECONDS, PROBLEM_SECONDS, Outcome, reconcile
+from imageclassifier_operator.revisions import Waves
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -33,6 +34,8 @@ class ReconcilingCluster(StoredCluster):
         error = ForbiddenError("no", status=403, reason="Forbidden")
         super().__init__(*live, rejected={} if rejected is None else {rejected: error}, mutate=self._roll_out)
         self._counts = counts
+        self.status: Mapping[str, Any] = {}
+        self.events: list[tuple[str, str]] = []
         self._overrides = Overrides()
 
     async def reconcile(self) -> Outcome:
@@ -43,6 +46,7 @@ class ReconcilingCluster(StoredCluster):
             config=CONFIG,
             capabilities=Capabilities(service_monitors=False),
             overrides=self._overrides,
+            waves=Waves(5),
         )
 
     def _roll_out(self, live: dict[str, Any]) -> None:
@@ -53,16 +57,24 @@ class ReconcilingCluster(StoredCluster):
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:
         if subresource is not None:
+            self.status = manifest["status"]
             return {}
         return await super().apply(resource, manifest, manager=manager)
 
     async def list(
         self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
     ) -> Listing:
-        return Listing([], "1")
+        stored = self.live.get("ControllerRevision") if resource.kind == "ControllerRevision" else None
+        return Listing([] if stored is None else [stored], "1")
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
-        """Ignore Events."""
+        self.events.append((manifest["reason"], manifest["message"]))
+
+
+def ready(cluster: ReconcilingCluster) -> Mapping[str, Any]:
+    """Return the condition Ready."""
+    found: Mapping[str, Any] = next(each for each in cluster.status["conditions"] if each["type"] == "Ready")
+    return found
 
 
 def classifier(**spec: Any) -> dict[str, Any]:
@@ -87,6 +99,59 @@ async def test_a_rejected_child_is_applied_again_later(kind: str) -> None:
         "after the Deployment is created, its replicas are handed over to the autoscaler"
     )
     assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+
+
+async def test_revisions_that_cannot_be_written_are_reported_and_leave_the_deployment_as_it_is() -> None:
+    cluster = ReconcilingCluster(classifier(), rejected="ControllerRevision")
+    assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+    assert "Deployment" not in cluster.applied
+    assert "Service" in cluster.applied
+    assert ready(cluster)["reason"] == "Forbidden"
+    assert ready(cluster)["message"].startswith("ControllerRevision: ")
+
+
+async def test_a_paused_object_is_compared_and_not_written() -> None:
+    cluster = ReconcilingCluster(classifier(paused=True))
+    assert await cluster.reconcile() == Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
+    assert cluster.applied == []
+    assert ready(cluster)["reason"] == "Paused"
+    assert "Deployment pets is missing" in ready(cluster)["message"]
+
+
+async def test_a_paused_object_without_a_difference_is_ready_and_says_that_it_is_paused() -> None:
+    cluster = ReconcilingCluster(classifier())
+    await cluster.reconcile()
+    cluster.applied.clear()
+    cluster.live["ImageClassifier"] = classifier(paused=True)
+    assert (await cluster.reconcile()).result == "ready"
+    assert cluster.applied == []
+    assert ready(cluster)["message"].endswith("; spec.paused is true: the operator writes nothing")
+
+
+async def test_a_paused_object_keeps_a_child_that_is_no_longer_requested() -> None:
+    cluster = ReconcilingCluster(classifier(replicas=2))
+    await cluster.reconcile()
+    cluster.live["ImageClassifier"] = classifier(replicas=1, paused=True)
+    await cluster.reconcile()
+    assert ready(cluster)["message"] == (
+        "Paused, so these changes are not applied: Deployment pets: spec.replicas differs, "
+        "PodDisruptionBudget pets is no longer requested; set spec.paused to false"
+    )
+
+
+async def test_a_changed_template_that_is_set_back_is_reported() -> None:
+    cluster = ReconcilingCluster(classifier())
+    await cluster.reconcile()
+    live = cluster.live["Deployment"]
+    live["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
+    fields: dict[str, Any] = {"f:spec": {"f:template": {}}}
+    live["metadata"]["managedFields"] = [
+        {"manager": manager, "operation": operation, "fieldsV1": fields, "time": f"2026-01-01T00:00:0{second}Z"}
+        for manager, operation, second in (("imageclassifier-operator", "Apply", 1), ("kubectl", "Update", 2))
+    ]
+    await cluster.reconcile()
+    (event,) = [message for reason, message in cluster.events if reason == "PodTemplateReverted"]
+    assert "changed by kubectl, is set back to revision pets-" in event
 
 
 async def test_an_invalid_object_waits_for_another_spec() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from imageclassifier_operator.children import CHILDREN
-from imageclassifier_operator.kube import CLASSIFIERS, EVENTS, PODS, REPLICA_SETS, Resource
+from imageclassifier_operator.kube import CLASSIFIERS, CONTROLLER_REVISIONS, EVENTS, PODS, REPLICA_SETS, Resource
 from imageclassifier_operator.labels import selector_labels
 
 from tests import crd, openapi, pod_security
@@ -45,6 +45,7 @@ def test_the_operator_has_exactly_the_permissions_for_its_children() -> None:
         _name(CLASSIFIERS, "/status"): {"patch"},
         _name(CLASSIFIERS, "/finalizers"): {"update"},
         **{_name(child.resource): _MANAGE for child in CHILDREN},
+        _name(CONTROLLER_REVISIONS): _MANAGE - {"get"},
         _name(PODS): _READ,
         _name(REPLICA_SETS): _READ,
         _name(EVENTS): {"create"},

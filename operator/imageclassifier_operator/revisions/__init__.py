@@ -1,0 +1,25 @@
+"""The revisions of an ImageClassifier: which pod template its Deployment gets, and when that changes.
+
+history -> resolve -> decide -> record: the stored revisions, what the present operator renders, which of them is
+accepted, and what is stored. `Waves` limits how many objects an upgrade of the operator changes at the same time.
+"""
+
+from imageclassifier_operator.revisions.changes import Change, changes, summary
+from imageclassifier_operator.revisions.decision import Decision
+from imageclassifier_operator.revisions.history import record, resolve
+from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
+from imageclassifier_operator.revisions.waves import Waves, report_state
+
+__all__ = [
+    "ADOPT_ANNOTATION",
+    "Cause",
+    "Change",
+    "Decision",
+    "Revision",
+    "Waves",
+    "changes",
+    "record",
+    "report_state",
+    "resolve",
+    "summary",
+]

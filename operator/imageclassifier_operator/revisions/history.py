@@ -1,0 +1,133 @@
+"""Reads and writes the ControllerRevisions of one ImageClassifier, and resolves which one its Deployment gets."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.api import InvalidSpecError, parse
+from imageclassifier_operator.apply import MANAGER, difference, is_controlled_by
+from imageclassifier_operator.children import DEPLOYMENT
+from imageclassifier_operator.kube import CONTROLLER_REVISIONS
+from imageclassifier_operator.labels import selector_text
+from imageclassifier_operator.manifests.deployment import pod_template
+from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.revisions.decision import Decision, Situation, decide, latest
+from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
+from imageclassifier_operator.revisions.takeover import template_in_use
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imageclassifier_operator.kube import Cluster
+    from imageclassifier_operator.manifests import Params
+
+KEPT = 5
+"""How many revisions are kept, including the accepted one and the candidate."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """The decision, and the live ControllerRevisions that it was made from."""
+
+    decision: Decision
+    stored: Sequence[Mapping[str, Any]]
+
+
+async def resolve(
+    cluster: Cluster, params: Params, live: Mapping[str, Any], *, turn: Callable[[], str | None]
+) -> Resolved:
+    """Return which revision the Deployment of a live ImageClassifier gets. Writes nothing."""
+    ic, spec = params.ic, live.get("spec") or {}
+    rendered = Revision.of(pod_template(params), owner=ic.name)
+    listing = await cluster.list(CONTROLLER_REVISIONS, namespace=ic.namespace, selector=selector_text(ic.name))
+    stored = [item for item in listing.items if is_controlled_by(item, ic.uid)]
+    history = [Revision.stored(item) for item in stored]
+    accepted = latest(history)
+    if accepted is None:
+        deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
+        if deployment is None or not is_controlled_by(deployment, ic.uid):
+            created = replace(rendered, number=1, cause=Cause.CREATED, spec=spec)
+            return Resolved(decision=Decision(accepted=created), stored=stored)
+        in_use = Revision.of(template_in_use(deployment, rendered.template), owner=ic.name)
+        accepted = replace(in_use, number=1, cause=Cause.TAKEN_OVER, spec=spec if _is_observed(live) else None)
+    situation = Situation(
+        spec_changed=_spec_changed(accepted, rendered, params, live),
+        was_ready=was_ready(accepted, live),
+        ready=_is_ready(live),
+        manual=ic.spec.upgrade == "Manual",
+        adopt=(live["metadata"].get("annotations") or {}).get(ADOPT_ANNOTATION),
+        turn=turn,
+    )
+    decision = decide(accepted, rendered, history, situation)
+    return Resolved(decision=replace(decision, accepted=replace(decision.accepted, spec=spec)), stored=stored)
+
+
+async def record(cluster: Cluster, params: Params, resolved: Resolved) -> None:
+    """Store the accepted revision and the candidate if they differ from the stored ones, and delete the oldest.
+
+    It is called before the Deployment gets its template. If the process stops in between, the next reconcile finds
+    the revision accepted, and applies it.
+    """
+    decision, ic = resolved.decision, params.ic
+    live_by_name = {item["metadata"]["name"]: item for item in resolved.stored}
+    for revision in filter(None, (decision.before, decision.accepted, decision.candidate)):
+        manifest, live = revision.manifest(ic), live_by_name.get(revision.name)
+        if live is None or difference(manifest, live, manager=MANAGER) is not None:
+            await cluster.apply(CONTROLLER_REVISIONS, manifest, manager=MANAGER)
+    for name in _surplus(decision, [Revision.stored(item) for item in resolved.stored]):
+        uid = live_by_name[name]["metadata"]["uid"]
+        await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)
+
+
+def was_ready(accepted: Revision, live: Mapping[str, Any]) -> bool:
+    """Whether an ImageClassifier was ever Ready with its accepted revision.
+
+    The status has the name of the revision that was Ready last. Before there were revisions, nothing says so; then
+    a revision that has a ready replica counts as one that was Ready, so that a working fleet is not touched.
+    """
+    status = live.get("status") or {}
+    last_ready = (status.get("revisions") or {}).get("ready")
+    if last_ready is None or accepted.cause is Cause.TAKEN_OVER:
+        return last_ready == accepted.name or status.get("readyReplicas", 0) > 0
+    return bool(last_ready == accepted.name)
+
+
+def _surplus(decision: Decision, stored: Sequence[Revision]) -> list[str]:
+    """Return the names of the revisions to delete: candidates that are outdated, and all but the newest few."""
+    needed = {each.name for each in (decision.accepted, decision.candidate) if each is not None}
+    others = sorted((each for each in stored if each.name not in needed), key=lambda each: -each.number)
+    kept = [each for each in others if each.number][: KEPT - len(needed)]
+    return [each.name for each in others if each not in kept]
+
+
+def _spec_changed(accepted: Revision, rendered: Revision, params: Params, live: Mapping[str, Any]) -> bool:
+    """Whether the spec has changed since the last reconcile, in a way that changes the template.
+
+    The present operator renders both specs. What differs then comes from the specs, and not from the operator.
+    """
+    spec = accepted.spec
+    if spec is None:
+        return not _is_observed(live)
+    if spec == (live.get("spec") or {}):
+        return False
+    try:
+        before = parse({**live, "spec": spec}, config=params.config)
+    except InvalidSpecError:  # this operator does not accept the spec before, so the present one must differ
+        return True
+    return pod_template(replace(params, ic=before)) != rendered.template
+
+
+def _is_observed(live: Mapping[str, Any]) -> bool:
+    """Whether the status is about the present generation: the spec has not changed since it was written."""
+    generation = live["metadata"].get("generation", 0)
+    return bool((live.get("status") or {}).get("observedGeneration") == generation)
+
+
+def _is_ready(live: Mapping[str, Any]) -> bool:
+    conditions = (live.get("status") or {}).get("conditions") or []
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and _is_observed(live)

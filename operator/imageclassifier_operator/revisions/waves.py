@@ -1,0 +1,148 @@
+"""Decides how many ImageClassifiers adopt a new revision at the same time after an upgrade of the operator.
+
+A wave has at most `size` objects. The next one begins when all of them are Ready with their new revision. So if
+one does not become Ready, no other object is touched. The accepted revision of an object says whether it is
+part of a wave. After a start of the operator, no wave begins before every object was reconciled once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from imageclassifier_operator.revisions.revision import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imageclassifier_operator.revisions.decision import Decision
+    from imageclassifier_operator.status import Status
+
+logger = logging.getLogger(__name__)
+
+Name = tuple[str, str]
+"""The namespace and name of an ImageClassifier."""
+
+
+class Waves:
+    """The upgrade of all ImageClassifiers of one operator."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._unknown: set[Name] = set()
+        self._running: set[Name] = set()
+        self._stalled: set[Name] = set()
+        self._begun = 0
+        self._stopped_by: Name | None = None
+        self._waiting: dict[Name, None] = {}
+        self._told: str | None = None
+
+    @property
+    def running(self) -> int:
+        """The number of objects in the present wave that are not Ready yet."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """The number of objects that wait for their turn."""
+        return len(self._waiting)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the upgrade has stopped, because an object of the present wave needs user action."""
+        return self._stopped_by is not None or bool(self._stalled)
+
+    def expect(self, names: Iterable[Name]) -> None:
+        """Wait for a reconcile of these objects, which exist at the start, before a wave begins."""
+        self._unknown.update(names)
+
+    def reconciled(self, name: Name) -> None:
+        """Record that an object was reconciled, or failed to be."""
+        self._unknown.discard(name)
+
+    def ask(self, name: Name) -> str | None:
+        """Make an object part of the present wave and return None, or return what it has to wait for."""
+        if name in self._running:
+            return None
+        reason = self._reason_to_wait()
+        if reason is None:
+            self._running.add(name)
+            self._begun += 1
+            self._waiting.pop(name, None)
+            return None
+        self._waiting[name] = None
+        self._told = self._told or reason
+        return reason
+
+    def report(self, name: Name, *, upgrading: bool, ready: bool = False, stalled: bool = False) -> None:
+        """Record the state of an object after its reconcile.
+
+        upgrading: whether its accepted revision comes from an upgrade of the operator.
+        ready: whether it was Ready with that revision, now or before.
+        stalled: whether it needs user action.
+        """
+        if upgrading and not ready:
+            self._waiting.pop(name, None)
+            self._running.add(name)
+            self._begun = max(self._begun, len(self._running))
+            if stalled and name not in self._stalled:
+                logger.warning("Upgrade has stopped: %s/%s is not Ready with its new revision", *name)
+            (self._stalled.add if stalled else self._stalled.discard)(name)
+            return
+        if name in self._stalled and not upgrading:  # its spec was changed, which says nothing about the others
+            self._stopped_by = name
+        self._leave(name)
+
+    def forget(self, name: Name) -> None:
+        """Drop an object that was deleted."""
+        self._waiting.pop(name, None)
+        self._leave(name)
+
+    def withdraw(self, name: Name) -> None:
+        """Record that an object does not wait for its turn."""
+        self._waiting.pop(name, None)
+
+    def take_due(self) -> list[Name]:
+        """Return the waiting objects that should ask again.
+
+        If there is room in the wave, they are as many as fit into it. If the reason to wait has changed, they are
+        all, so that their status has the present one.
+        """
+        reason = self._reason_to_wait()
+        if reason is None:
+            due = list(self._waiting)[: self._size - self._begun]
+        else:
+            due = [] if reason == self._told else list(self._waiting)
+            self._told = reason
+        for name in due:
+            del self._waiting[name]
+        return due
+
+    def _leave(self, name: Name) -> None:
+        self._running.discard(name)
+        self._stalled.discard(name)
+        if not self._running:
+            self._begun = 0
+
+    def _reason_to_wait(self) -> str | None:
+        """Return a reason without names: the owner of an object may not know the objects of other namespaces."""
+        if self._size == 0:
+            return "the operator is configured with the upgrade wave size 0"
+        if self._unknown:
+            return "the operator has just started"
+        if self.stopped:
+            return "the upgrade has stopped, because another object is not Ready with its new revision"
+        if self._begun < self._size:
+            return None
+        return "other objects are upgraded before it"
+
+
+def report_state(waves: Waves, name: Name, decision: Decision, status: Status) -> None:
+    """Report the state of an object after its reconcile."""
+    accepted = decision.accepted
+    waves.report(
+        name,
+        upgrading=accepted.cause is Cause.UPGRADED,
+        ready=(status.fields.get("revisions") or {}).get("ready") == accepted.name,
+        stalled=any(each["type"] == "Stalled" and each["status"] == "True" for each in status.conditions),
+    )
