@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from tools.paths import REPOSITORY
 from tools.steps import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from e2e.cluster.api import Object
     from e2e.kube import Kube
@@ -31,7 +33,8 @@ TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
 
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
-_RUNTIME_VARIABLE = "IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"
+_VARIABLE_PREFIX = "IMAGECLASSIFIER_OPERATOR_"
+_RUNTIME_VARIABLE = f"{_VARIABLE_PREFIX}RUNTIME_IMAGE"
 
 
 def provide_images(target: Target) -> dict[str, str]:
@@ -117,6 +120,30 @@ def wait_for_operator(kube: Kube, *, seconds: float = 90) -> None:
         every=0.2,
         describe=lambda: _container_states(kube),
     )
+
+
+@contextmanager
+def configured_operator(kube: Kube, **settings: str) -> Iterator[None]:
+    """Run the operator with other settings, by the ends of their variables' names, during the block."""
+    before = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
+    assert before is not None
+    (container,) = before["spec"]["template"]["spec"]["containers"]
+    changed = {f"{_VARIABLE_PREFIX}{name}": value for name, value in settings.items()}
+    kept = [variable for variable in container["env"] if variable["name"] not in changed]
+    env = [*kept, *({"name": name, "value": value} for name, value in changed.items())]
+    _set_env(kube, env)
+    try:
+        yield
+    finally:
+        _set_env(kube, container["env"])
+
+
+def _set_env(kube: Kube, env: list[Object]) -> None:
+    """Replace the variables of the operator, and wait until it has restarted with them."""
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/env", "value": env}]
+    arguments = ["--type=json", f"--patch={json.dumps(patch)}", f"--namespace={NAMESPACE}"]
+    kube.kubectl("patch", "deployment", OPERATOR, *arguments)
+    wait_for_operator(kube)
 
 
 def _container_states(kube: Kube) -> str:

@@ -30,6 +30,7 @@ _SUMMARY_LINES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fleets", type=int, default=3, help="fleets in the scenario of an upgrade (3)")
     parser.addoption("--rest-seconds", type=float, default=60, help="seconds to count requests at rest (60)")
 
 

@@ -100,6 +100,7 @@ def template_changed_by(live: Mapping[str, Any], found: Sequence[Difference], *,
         for entry in live["metadata"].get("managedFields") or []
         if "f:template" in (entry.get("fieldsV1") or {}).get("f:spec", {}) and not entry.get("subresource")
     ]
+
     def order(entry: Mapping[str, Any]) -> tuple[str, bool]:  # in the same second, the others wrote after us
         return str(entry.get("time") or ""), entry.get("manager") != manager
 
