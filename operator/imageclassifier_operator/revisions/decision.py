@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imageclassifier_operator.revisions.changes import changes, summary
-from imageclassifier_operator.revisions.revision import Cause, Revision
+from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.status import Revisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+_MAX_NAME = 253
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +44,14 @@ class Decision:
     before: the revision that was accepted before, if another one is accepted now.
     candidate: the revision that the operator renders now, if it is not accepted.
     waits_for: what the candidate waits for.
+    unknown: the revision that the annotation names, if there is no such revision.
     """
 
     accepted: Revision
     before: Revision | None = None
     candidate: Revision | None = None
     waits_for: str = ""
+    unknown: str | None = None
 
     @property
     def message(self) -> str:
@@ -65,8 +70,15 @@ class Decision:
         return Revisions(
             accepted=self.accepted.name,
             candidate=None if self.candidate is None else self.candidate.name,
-            message="" if self.before is not None else self.message,
+            message="; ".join(filter(None, ["" if self.before is not None else self.message, self._unknown])),
         )
+
+    @property
+    def _unknown(self) -> str:
+        if self.unknown is None:
+            return ""
+        name = self.unknown[:_MAX_NAME]
+        return f"The annotation {ADOPT_ANNOTATION} names {name}, which is no revision of this object"
 
 
 def latest(history: Sequence[Revision]) -> Revision | None:
@@ -76,12 +88,14 @@ def latest(history: Sequence[Revision]) -> Revision | None:
 
 def decide(accepted: Revision, rendered: Revision, history: Sequence[Revision], situation: Situation) -> Decision:
     """Return whether the rendered revision is accepted now, or is a candidate that waits."""
+    names = {rendered.name, accepted.name, *(each.name for each in history)}
+    unknown = situation.adopt if situation.adopt and situation.adopt not in names else None
     if rendered.name == accepted.name:
-        return Decision(accepted=accepted)
+        return Decision(accepted=accepted, unknown=unknown)
     candidate = next((each for each in history if each.name == rendered.name), rendered)
     cause, waits_for = _cause(accepted, candidate, situation)
     if cause is None:
-        return Decision(accepted=accepted, candidate=candidate, waits_for=waits_for)
+        return Decision(accepted=accepted, candidate=candidate, waits_for=waits_for, unknown=unknown)
     number = max(each.number for each in (accepted, *history)) + 1
     return Decision(accepted=replace(candidate, number=number, cause=cause), before=accepted)
 

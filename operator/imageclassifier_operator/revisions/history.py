@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.api import InvalidSpecError, parse
 from imageclassifier_operator.apply import MANAGER, difference, is_controlled_by
 from imageclassifier_operator.children import DEPLOYMENT
-from imageclassifier_operator.kube import CONTROLLER_REVISIONS
+from imageclassifier_operator.kube import CONTROLLER_REVISIONS, ConflictError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.naming import child_name
@@ -18,7 +18,7 @@ from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause,
 from imageclassifier_operator.revisions.takeover import template_in_use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from imageclassifier_operator.kube import Cluster
     from imageclassifier_operator.manifests import Params
@@ -31,10 +31,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """The decision, and the live ControllerRevisions that it was made from."""
+    """The decision, and the live ControllerRevisions that it was made from.
+
+    leftover: the names of those that belong to a deleted ImageClassifier of the same name.
+    """
 
     decision: Decision
     stored: Sequence[Mapping[str, Any]]
+    leftover: Collection[str] = ()
 
 
 async def resolve(
@@ -45,13 +49,14 @@ async def resolve(
     rendered = Revision.of(pod_template(params), owner=ic.name)
     listing = await cluster.list(CONTROLLER_REVISIONS, namespace=ic.namespace, selector=selector_text(ic.name))
     stored = [item for item in listing.items if is_controlled_by(item, ic.uid)]
+    leftover = {item["metadata"]["name"] for item in listing.items if _has_other_controller(item, ic.uid)}
     history = [Revision.stored(item) for item in stored]
     accepted = latest(history)
     if accepted is None:
         deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
         if deployment is None or not is_controlled_by(deployment, ic.uid):
             created = replace(rendered, number=1, cause=Cause.CREATED, spec=spec)
-            return Resolved(decision=Decision(accepted=created), stored=stored)
+            return Resolved(decision=Decision(accepted=created), stored=stored, leftover=leftover)
         in_use = Revision.of(template_in_use(deployment, rendered.template), owner=ic.name)
         accepted = replace(in_use, number=1, cause=Cause.TAKEN_OVER, spec=spec if _is_observed(live) else None)
     situation = Situation(
@@ -63,7 +68,8 @@ async def resolve(
         turn=turn,
     )
     decision = decide(accepted, rendered, history, situation)
-    return Resolved(decision=replace(decision, accepted=replace(decision.accepted, spec=spec)), stored=stored)
+    decision = replace(decision, accepted=replace(decision.accepted, spec=spec))
+    return Resolved(decision=decision, stored=stored, leftover=leftover)
 
 
 async def record(cluster: Cluster, params: Params, resolved: Resolved) -> None:
@@ -71,16 +77,26 @@ async def record(cluster: Cluster, params: Params, resolved: Resolved) -> None:
 
     It is called before the Deployment gets its template. If the process stops in between, the next reconcile finds
     the revision accepted, and applies it.
+
+    Raises:
+        ConflictError: the cluster has not deleted the revisions of a deleted ImageClassifier of the same name yet.
     """
     decision, ic = resolved.decision, params.ic
     live_by_name = {item["metadata"]["name"]: item for item in resolved.stored}
     for revision in filter(None, (decision.before, decision.accepted, decision.candidate)):
         manifest, live = revision.manifest(ic), live_by_name.get(revision.name)
+        if revision.name in resolved.leftover:
+            raise ConflictError(f"ControllerRevision {revision.name} of a deleted ImageClassifier still exists")
         if live is None or difference(manifest, live, manager=MANAGER) is not None:
             await cluster.apply(CONTROLLER_REVISIONS, manifest, manager=MANAGER)
     for name in _surplus(decision, [Revision.stored(item) for item in resolved.stored]):
         uid = live_by_name[name]["metadata"]["uid"]
         await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)
+
+
+def _has_other_controller(item: Mapping[str, Any], uid: str) -> bool:
+    owners = item["metadata"].get("ownerReferences") or []
+    return any(owner.get("controller") and owner.get("uid") != uid for owner in owners)
 
 
 def was_ready(accepted: Revision, live: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from imageclassifier_operator.kube.client import OLDEST_KUBERNETES
 
 from e2e import kind
 from e2e.cluster import golang, programs
@@ -59,6 +60,11 @@ def test_kubernetes_staging_modules_have_its_version(module: programs.Module) ->
     assert {(name == other, version) for name, other, version in replaced} == {
         (True, module.version.replace("v1.", "v0."))
     }
+
+
+def test_the_oldest_kubernetes_of_the_tests_is_the_oldest_that_the_operator_supports() -> None:
+    major, minor = OLDEST_KUBERNETES
+    assert programs.OLDEST.version.startswith(f"v{major}.{minor}.")
 
 
 @pytest.mark.parametrize(

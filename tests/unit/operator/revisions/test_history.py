@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.apply import MANAGER
-from imageclassifier_operator.kube import Listing, Resource
+from imageclassifier_operator.kube import ConflictError, Listing, Resource
 from imageclassifier_operator.manifests.deployment import build
 from imageclassifier_operator.revisions import ADOPT_ANNOTATION, Cause, Decision, record, resolve
 
@@ -189,6 +189,36 @@ async def test_the_annotation_with_another_revision_adopts_nothing() -> None:
     cluster.annotate(first.accepted.name)
     decision = await cluster.reconcile(config=OTHER_CONFIG)
     assert decision.accepted.name == first.accepted.name
+
+
+async def test_an_annotation_that_names_no_revision_is_reported() -> None:
+    cluster = RevisionCluster()
+    cluster.annotate("pets-typo")
+    await cluster.reconcile()
+    decision = await cluster.reconcile()
+    assert decision.observed.message == (
+        "The annotation imageclassifier.dev/adopt names pets-typo, which is no revision of this object"
+    )
+    waiting = await cluster.reconcile(config=OTHER_CONFIG, turn=not_its_turn)
+    assert waiting.observed.message.endswith("others are first; " + decision.observed.message)
+
+
+async def test_a_revision_of_a_deleted_object_of_the_same_name_is_awaited() -> None:
+    cluster = RevisionCluster()
+    await cluster.reconcile()
+    for item in cluster.stored.values():
+        item["metadata"]["ownerReferences"][0]["uid"] = "another"
+    with pytest.raises(ConflictError, match="of a deleted ImageClassifier still exists"):
+        await cluster.reconcile()
+
+
+async def test_a_revision_without_an_owner_is_owned_again() -> None:
+    cluster = RevisionCluster()
+    decision = await cluster.reconcile()
+    cluster.stored[decision.accepted.name]["metadata"]["ownerReferences"] = []
+    await cluster.reconcile()
+    (owner,) = cluster.stored[decision.accepted.name]["metadata"]["ownerReferences"]
+    assert owner["uid"] == "uid-1"
 
 
 async def test_a_candidate_of_an_object_that_is_not_ready_waits() -> None:
