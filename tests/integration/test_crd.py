@@ -125,10 +125,12 @@ def test_kubectl_get_shows_the_printer_columns(api: Api) -> None:
         "url": "http://shown.default.svc",
         "image": "imageclassifier-runtime:0.1.0",
         "model": {"name": "mobilenet-v2", "sha256": _SHA256, "precision": "FP32", "classes": 1000},
+        "revisions": {"accepted": "shown-0123456789"},
     }
     api.patch_status("imageclassifiers", "shown", status)
     header, row = api.run("get", "ic", "shown", "-o", "wide").splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "MODEL", "REPLICAS", "URL", "AGE", "PRECISION", "IMAGE"]
+    columns = "NAME READY REASON MODEL REPLICAS URL AGE PRECISION REVISION IMAGE"
+    assert header.split() == columns.split()
     cells = row.split()
     age = cells.pop(6)
     assert re.fullmatch(r"\d+[smh]", age)
@@ -140,6 +142,7 @@ def test_kubectl_get_shows_the_printer_columns(api: Api) -> None:
         "2/2",
         "http://shown.default.svc",
         "FP32",
+        "shown-0123456789",
         "imageclassifier-runtime:0.1.0",
     ]
 
