@@ -93,6 +93,7 @@ def plan(kube: Kube, *options: str) -> tuple[int, dict[str, Mapping[str, Any]], 
         )
         for form in ("json", "text")
     ]
+    assert results[0].stdout, results[0].stderr
     objects = json.loads(results[0].stdout)["objects"]
     return results[0].returncode, {each["name"]: each for each in objects}, results[1].stdout
 
