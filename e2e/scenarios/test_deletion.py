@@ -10,7 +10,11 @@ from e2e.install import scale_operator
 if TYPE_CHECKING:
     from e2e.kube import Kube
 
-SPEC = {"rollout": {"drainSeconds": 0}, "autoscaling": {"minReplicas": 1, "maxReplicas": 2}}
+SPEC = {
+    "rollout": {"drainSeconds": 0},
+    "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
+    "ingress": {"host": "pets.example.org"},
+}
 
 
 def test_deleting_an_object_deletes_every_child(kube: Kube, namespace: str) -> None:

@@ -13,12 +13,14 @@ from imageclassifier_operator.kube import Resource
 from imageclassifier_operator.manifests import (
     deployment,
     horizontalpodautoscaler,
+    ingress,
     poddisruptionbudget,
     service,
     serviceaccount,
     servicemonitor,
 )
 from imageclassifier_operator.status import Condition
+from imageclassifier_operator.status.exposure import ingress_ready
 from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
 
 if TYPE_CHECKING:
@@ -77,6 +79,12 @@ CHILDREN = (
         optional=True,
     ),
     Child(resource=Resource("v1", "services", "Service"), build=service.build, unsupported=service.unsupported),
+    Child(
+        resource=Resource("networking.k8s.io/v1", "ingresses", "Ingress"),
+        build=ingress.build,
+        optional=True,
+        condition=Condition("IngressReady", ingress_ready),
+    ),
     Child(
         resource=Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
         build=horizontalpodautoscaler.build,

@@ -89,6 +89,7 @@ _NOT_READ_BY_THE_SERVER = (
     "scheduling.",
     "disruption.",
     "service.",
+    "ingress.",
     "rollout.max",
 )
 _NODES = dict(crd.nodes(pods.SPEC_SCHEMA))

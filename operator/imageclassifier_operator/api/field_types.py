@@ -119,6 +119,16 @@ ImageReference = Annotated[
         expected="an image reference such as registry.example.org/team/server:1.2",
     ),
 ]
+Hostname = Annotated[
+    str,
+    Text(
+        253,
+        min_length=1,
+        # the last label has a letter, which no IP address has
+        pattern=r"^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*([0-9][-0-9]*)?[a-z]([-a-z0-9]*[a-z0-9])?$",
+        expected="a lower-case DNS name such as pets.example.org or *.example.org",
+    ),
+]
 ObjectName = Annotated[str, _object_name("the name of an object, such as pets")]
 NamespaceName = Annotated[
     str,

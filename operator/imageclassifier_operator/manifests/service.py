@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 _TRAFFIC_SINCE: Final = {"PreferClose": (1, 31), "PreferSameZone": (1, 31), "PreferSameNode": (1, 34)}
 """The version that enables each value of `trafficDistribution` by default: KEP-4444, KEP-3015."""
 
+PORT_NAME: Final = "http"
+"""The name of the port, by which other objects refer to it."""
+
 _RENAMED_IN: Final = (1, 34)
 """The version that calls PreferClose PreferSameZone, with the same meaning; it warns of the older name."""
 
@@ -26,7 +29,7 @@ def build(params: Params) -> dict[str, Any]:
         "spec": {
             "type": service.type,
             "selector": selector_labels(params.ic.name),
-            "ports": [{"name": "http", "port": service.port, "protocol": "TCP", "targetPort": "http"}],
+            "ports": [{"name": PORT_NAME, "port": service.port, "protocol": "TCP", "targetPort": "http"}],
             **({} if distribution is None else {"trafficDistribution": distribution}),
         },
     }

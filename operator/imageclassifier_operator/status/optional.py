@@ -25,7 +25,7 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
     if spec.autoscaling is None:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
     if autoscaler.problem is not None:
-        return _problem_verdict(autoscaler.problem)
+        return problem_verdict(autoscaler.problem)
     if autoscaler.live is None:
         return Verdict(status="False", reason="Pending", message="Creating the HorizontalPodAutoscaler")
     conditions = _conditions(autoscaler.live)
@@ -98,13 +98,14 @@ def monitoring_ready(spec: Spec, monitor: ObservedChild) -> Verdict:
         )
         return Verdict(status="False", reason="CRDNotInstalled", message=message)
     if monitor.problem is not None:
-        return _problem_verdict(monitor.problem)
+        return problem_verdict(monitor.problem)
     if monitor.live is None:
         return Verdict(status="False", reason="Pending", message="Creating the ServiceMonitor")
     return Verdict(status="True", reason="ServiceMonitorApplied", message="The ServiceMonitor is applied")
 
 
-def _problem_verdict(problem: Problem) -> Verdict:
+def problem_verdict(problem: Problem) -> Verdict:
+    """Return the verdict about a child that could not be applied."""
     return Verdict(status="False", reason=problem.reason, message=problem.message)
 
 

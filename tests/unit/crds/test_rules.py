@@ -50,6 +50,11 @@ def _specs() -> Iterator[dict[str, Any]]:
         env=(None, *([{"name": name}] for name in ("A", "IMAGECLASSIFIER_A", "OTEL_A", "A_OTEL_"))),
     ):
         yield {"runtime": runtime}
+    for ingress in _combinations(
+        className=(None, "haproxy"),
+        annotations=(None, {}, {"kubernetes.io/ingress.class": "haproxy"}, {"example.org/class": "haproxy"}),
+    ):
+        yield {"ingress": {"host": "pets.example.org", **ingress}}
     for toleration in _combinations(
         key=(None, "pool"),
         operator=(None, "Equal", "Exists"),

@@ -15,7 +15,7 @@ from tests.unit.operator.manifests.building import built
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WITH_ALL_CHILDREN: dict[str, Any] = {"autoscaling": {}}
+_WITH_ALL_CHILDREN: dict[str, Any] = {"autoscaling": {}, "ingress": {"host": "pets.example.org"}}
 
 
 def test_the_spec_of_these_tests_has_every_child() -> None:

@@ -81,6 +81,11 @@ _OTHER_VALUES: dict[str, Any] = {
     "service.port": 8080,
     "service.annotations": {"example.org/load-balancer": "internal"},
     "service.trafficDistribution": "PreferClose",
+    "ingress.host": "*.example.org",
+    "ingress.className": "haproxy",
+    "ingress.tlsSecretName": "pets-tls",
+    "ingress.path": "/api/v1",
+    "ingress.annotations": {"cert-manager.io/issuer": "letsencrypt"},
     "monitoring.serviceMonitor": "Disabled",
     "monitoring.interval": "1m",
     "monitoring.labels": {"release": "prometheus"},
@@ -113,6 +118,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"cache": {"redis": {"url": "redis://redis.vision.svc"}}}
     if path.startswith("batching."):
         return {"batching": {"maxBatchSize": 8}}
+    if path.startswith("ingress."):
+        return {"ingress": {"host": "pets.example.org"}}
     if path.startswith("disruption."):
         return {"replicas": 2}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}

@@ -1,0 +1,88 @@
+"""What makes the Service reachable from outside the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from imageclassifier_operator.api import InvalidSpecError
+
+from tests.unit.operator.manifests.building import built
+
+_HOST = {"host": "pets.example.org"}
+
+
+def _ingress(**fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = built({"ingress": {**_HOST, **fields}})["Ingress"]
+    return found
+
+
+def test_without_the_field_there_is_no_ingress() -> None:
+    assert "Ingress" not in built()
+
+
+def test_the_ingress_refers_to_the_port_of_the_service_by_its_name() -> None:
+    children = built({"ingress": _HOST, "service": {"port": 8080}}, name="pets.v2")
+    (rule,) = children["Ingress"]["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = children["Service"]
+    assert path["backend"]["service"] == {
+        "name": service["metadata"]["name"],
+        "port": {"name": service["spec"]["ports"][0]["name"]},
+    }
+    assert (rule["host"], path["path"], path["pathType"]) == ("pets.example.org", "/", "Prefix")
+
+
+def test_tls_is_for_the_host_of_the_rule() -> None:
+    assert "tls" not in _ingress()["spec"]
+    tls = [{"hosts": ["pets.example.org"], "secretName": "pets-tls"}]
+    assert _ingress(tlsSecretName="pets-tls")["spec"]["tls"] == tls
+
+
+def test_without_a_class_the_cluster_chooses_one() -> None:
+    assert "ingressClassName" not in _ingress()["spec"]
+    assert _ingress(className="haproxy")["spec"]["ingressClassName"] == "haproxy"
+
+
+@pytest.mark.parametrize(
+    "host", ["pets", "pets.example.org", "*.example.org", "xn--bcher-kva.example", "3.pets.example.org", "a.1a"]
+)
+def test_a_host_name_may_have_a_wildcard_as_its_first_label(host: str) -> None:
+    assert _ingress(host=host)["spec"]["rules"][0]["host"] == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "*",
+        "Pets.example.org",
+        "pets.*.org",
+        "*pets.example.org",
+        "pets.example.org.",
+        "192.0.2.10",
+        "*.0.2.10",
+        "pets..example.org",
+        "-pets.example.org",
+        "pets.example.org:443",
+        "https://pets.example.org",
+        "[2001:db8::1]",
+    ],
+)
+def test_what_is_not_a_host_name_is_rejected(host: str) -> None:
+    with pytest.raises(InvalidSpecError, match=r"spec\.ingress\.host: must be a lower-case DNS name"):
+        _ingress(host=host)
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/", "/api/v1", "/.well-known/pets", "/~pets/a-b_c.d"])
+def test_a_path_is_absolute(path: str) -> None:
+    assert _ingress(path=path)["spec"]["rules"][0]["http"]["paths"][0]["path"] == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "api", "//", "/api//v1", "/api/./v1", "/api/../v1", "/..", "/.", "/a%2fb", "/a b", "/a?b", "/(.*)"],
+)
+def test_a_path_that_the_api_server_or_controllers_reject_is_rejected(path: str) -> None:
+    with pytest.raises(InvalidSpecError, match=r"spec\.ingress\.path: must be an absolute path"):
+        _ingress(path=path)
