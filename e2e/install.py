@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from e2e import kind
+from e2e.cluster import gateway_api
 from e2e.cluster.cluster import Cluster
 from e2e.waiting import until
 from tools.images import build
@@ -182,9 +183,22 @@ def install_service_monitor_crd(kube: Kube) -> None:
     until(lambda: service_monitor_established(kube), seconds=30, what="the CRD ServiceMonitor to be served")
 
 
+def install_http_route_crd(kube: Kube) -> None:
+    """Create the CRD of HTTPRoutes, unless the cluster has one. It is too large for `kubectl apply`."""
+    if kube.get("customresourcedefinitions", gateway_api.HTTP_ROUTE_CRD) is None:
+        kube.kubectl("create", "-f", str(gateway_api.http_route_crd()))
+    until(
+        lambda: _established(kube, gateway_api.HTTP_ROUTE_CRD), seconds=30, what="the CRD HTTPRoute to be served"
+    )
+
+
 def service_monitor_established(kube: Kube) -> bool:
     """Whether the ServiceMonitor CRD exists and is served."""
-    live = kube.get("customresourcedefinitions", SERVICE_MONITOR_CRD) or {}
+    return _established(kube, SERVICE_MONITOR_CRD)
+
+
+def _established(kube: Kube, crd: str) -> bool:
+    live = kube.get("customresourcedefinitions", crd) or {}
     conditions = (live.get("status") or {}).get("conditions") or []
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 

@@ -47,7 +47,18 @@ def _program(rule: str) -> Runner:
 
 def holds(rule: str, value: Any) -> bool:
     """Evaluate a rule on a value, without defaults. Raises CELEvalError if it reads an absent field."""
-    return bool(_program(rule).evaluate({"self": json_to_cel(value)}))
+    return bool(_program(rule).evaluate({"self": json_to_cel(_with_escaped_names(value))}))
+
+
+def _with_escaped_names(value: Any) -> Any:
+    """Return a value with the names of fields as rules have them: namespace is a reserved word of CEL."""
+    if isinstance(value, list):
+        return [_with_escaped_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        "__namespace__" if name == "namespace" else name: _with_escaped_names(item) for name, item in value.items()
+    }
 
 
 def violations(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:

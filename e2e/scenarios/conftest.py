@@ -12,7 +12,15 @@ from imageclassifier_operator.kube.warnings import LOGGED
 from e2e import audit, lifecycle, model_store
 from e2e.cluster.controlplane import ADMIN
 from e2e.diagnostics import dump
-from e2e.install import NAMESPACE, OPERATOR, OPERATOR_USER, install, install_service_monitor_crd, provide_images
+from e2e.install import (
+    NAMESPACE,
+    OPERATOR,
+    OPERATOR_USER,
+    install,
+    install_http_route_crd,
+    install_service_monitor_crd,
+    provide_images,
+)
 from e2e.kube import open_kube
 from e2e.measure.first_response import PHOTOGRAPH
 from e2e.target import target_from
@@ -82,6 +90,7 @@ def kube(images: Mapping[str, str]) -> Iterator[Kube]:
         log = opened.target.audit_log
         start = audit.position(log) if log else None
         install_service_monitor_crd(opened)
+        install_http_route_crd(opened)
         install(opened, images)
         yield opened
         operator_log = opened.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")

@@ -14,6 +14,7 @@ SPEC = {
     "rollout": {"drainSeconds": 0},
     "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
     "ingress": {"host": "pets.example.org"},
+    "gateway": {"parentRefs": [{"name": "public"}]},
 }
 
 

@@ -13,6 +13,7 @@ from imageclassifier_operator.kube import Resource
 from imageclassifier_operator.manifests import (
     deployment,
     horizontalpodautoscaler,
+    httproute,
     ingress,
     poddisruptionbudget,
     service,
@@ -20,7 +21,7 @@ from imageclassifier_operator.manifests import (
     servicemonitor,
 )
 from imageclassifier_operator.status import Condition
-from imageclassifier_operator.status.exposure import ingress_ready
+from imageclassifier_operator.status.exposure import gateway_ready, ingress_ready
 from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
 
 if TYPE_CHECKING:
@@ -84,6 +85,13 @@ CHILDREN = (
         build=ingress.build,
         optional=True,
         condition=Condition("IngressReady", ingress_ready),
+    ),
+    Child(
+        resource=Resource("gateway.networking.k8s.io/v1", "httproutes", "HTTPRoute"),
+        build=httproute.build,
+        optional=True,
+        capability="http_routes",
+        condition=Condition("GatewayReady", gateway_ready),
     ),
     Child(
         resource=Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),

@@ -90,6 +90,7 @@ _NOT_READ_BY_THE_SERVER = (
     "disruption.",
     "service.",
     "ingress.",
+    "gateway.",
     "rollout.max",
 )
 _NODES = dict(crd.nodes(pods.SPEC_SCHEMA))

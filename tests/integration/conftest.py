@@ -9,7 +9,13 @@ import pytest
 
 from e2e.cluster import programs
 from e2e.cluster.controlplane import ControlPlane
-from tests.integration.operator_harness import SHA, Api, OperatorCluster, service_account_kubeconfig
+from tests.integration.operator_harness import (
+    SHA,
+    Api,
+    OperatorCluster,
+    service_account_kubeconfig,
+    wait_until_established,
+)
 from tools.errors import ToolError
 from tools.paths import REPOSITORY
 
@@ -84,7 +90,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Modul
     with ControlPlane(directory / "plane", controller_manager=True, kubernetes=kubernetes) as plane:
         admin = Api(plane.kubeconfig)
         admin.run("apply", "-k", str(REPOSITORY / "operator/deploy"))
-        admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")
+        wait_until_established(admin, "imageclassifiers.imageclassifier.dev")
         yield OperatorCluster(
             plane=plane, catalogue=catalogue, operator_kubeconfig=service_account_kubeconfig(plane)
         )

@@ -15,6 +15,7 @@ from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.kube.warnings import LOGGED
 
 from e2e import audit
+from e2e.cluster import gateway_api
 from e2e.cluster.controlplane import free_ports
 from e2e.cluster.kubectl import KubectlError, run_kubectl
 from tools.paths import REPOSITORY
@@ -166,6 +167,17 @@ def eventually(observe: Callable[[], T | None], *, seconds: float = 15.0, what: 
                 f"timed out after {seconds:g} s waiting for {what or observe}; last error: {last_error}"
             )
         time.sleep(0.1)
+
+
+def install_http_route_crd(admin: Api) -> None:
+    """Install the CRD of HTTPRoutes, with server-side apply: it is too large for kubectl's annotation."""
+    admin.run("apply", "--server-side", "-f", str(gateway_api.http_route_crd()))
+    wait_until_established(admin, gateway_api.HTTP_ROUTE_CRD)
+
+
+def wait_until_established(admin: Api, crd: str) -> None:
+    """Wait until a CRD is served. `kubectl wait` is repeated: it fails on a CRD that has no conditions yet."""
+    eventually(lambda: admin.run("wait", "--for=condition=Established", f"crd/{crd}"), seconds=30, what=crd)
 
 
 def classifier(name: str = "pets", **spec: Any) -> dict[str, Any]:

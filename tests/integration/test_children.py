@@ -16,7 +16,7 @@ from imageclassifier_operator.revisions.takeover import template_in_use
 from e2e.cluster.controlplane import ControlPlane
 from tests import crd
 from tests.golden.cases import CASES, build
-from tests.integration.operator_harness import Api
+from tests.integration.operator_harness import Api, install_http_route_crd, wait_until_established
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -34,7 +34,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module)
     with ControlPlane(tmp_path_factory.mktemp("plane"), kubernetes=kubernetes) as running:
         admin = Api(running.kubeconfig)
         admin.run("apply", "-f", str(_MONITORS))
-        admin.run("wait", "--for=condition=Established", "crd/servicemonitors.monitoring.coreos.com")
+        wait_until_established(admin, "servicemonitors.monitoring.coreos.com")
+        install_http_route_crd(admin)
         yield running
 
 

@@ -12,7 +12,7 @@ from e2e.cluster import programs
 from e2e.cluster.controlplane import ControlPlane
 from e2e.cluster.kubectl import KubectlError
 from tests import crd
-from tests.integration.operator_harness import Api
+from tests.integration.operator_harness import Api, wait_until_established
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Module) -
     with ControlPlane(tmp_path_factory.mktemp("plane"), kubernetes=kubernetes) as plane:
         admin = Api(plane.kubeconfig, "default")
         admin.run("apply", "-k", str(crd.FOLDER))
-        admin.run("wait", "--for=condition=Established", "crd/imageclassifiers.imageclassifier.dev")
+        wait_until_established(admin, "imageclassifiers.imageclassifier.dev")
         yield admin
 
 

@@ -2,8 +2,16 @@
 
 from typing import Annotated
 
-from imageclassifier_operator.api.declaration import Part, Text, rule
-from imageclassifier_operator.api.field_types import Annotations, Hostname, ObjectName, SecretName
+from pydantic import Field
+
+from imageclassifier_operator.api.declaration import Part, Text, integer, items, rule
+from imageclassifier_operator.api.field_types import (
+    Annotations,
+    Hostname,
+    NamespaceName,
+    ObjectName,
+    SecretName,
+)
 
 _CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 """An older form of the class; the API server rejects an Ingress with both."""
@@ -49,3 +57,61 @@ class Ingress(Part):
     )
     def _one_class(self) -> bool:
         return self.class_name is None or _CLASS_ANNOTATION not in self.annotations
+
+
+class ParentRef(Part):
+    """A Gateway, or one of its listeners."""
+
+    name: ObjectName
+    """Name of the Gateway."""
+
+    namespace: NamespaceName | None = None
+    """Namespace of the Gateway. By default the one of this object. The Gateway must allow routes from here."""
+
+    section_name: ObjectName | None = None
+    """Name of a listener of the Gateway. By default every listener that fits."""
+
+    port: Annotated[int, integer(1, 65_535)] | None = None
+    """Port of the listeners. By default every port. Not every controller supports it."""
+
+
+_SAME_GATEWAY = (
+    "q.name == p.name && has(q.__namespace__) == has(p.__namespace__) && "
+    "(!has(q.__namespace__) || q.__namespace__ == p.__namespace__)"
+)
+
+
+class Gateway(Part):
+    """Gateway exposes the Service through Gateways, by an HTTPRoute. If absent, there is none.
+
+    It needs the Gateway API (gateway.networking.k8s.io/v1). The condition GatewayReady has what the controllers of
+    the Gateways report. All paths of the server are reachable, which includes /metrics. TLS is configured in the
+    Gateway.
+    """
+
+    parent_refs: Annotated[tuple[ParentRef, ...], items(16, min_items=1, list_type="atomic")]
+    """The Gateways."""
+
+    hostnames: Annotated[
+        tuple[Annotated[Hostname, Field(description="A host name.")], ...], items(16, list_type="set")
+    ] = ()
+    """Host names that clients use, such as pets.example.org or *.example.org. By default those of the Gateway's
+    listeners."""
+
+    @rule(
+        message="parentRefs of the same Gateway require different sectionNames",
+        field="parentRefs",
+        cel=f"!has(self.parentRefs) || self.parentRefs.all(p, self.parentRefs.exists_one(q, {_SAME_GATEWAY} && "
+        "(!has(p.sectionName) || (has(q.sectionName) && q.sectionName == p.sectionName))))",
+    )
+    def _distinct_parents(self) -> bool:
+        return all(len(self._same_parents(parent)) == 1 for parent in self.parent_refs)
+
+    def _same_parents(self, parent: ParentRef) -> list[ParentRef]:
+        """Return the parentRefs that are, or contain, the same listener."""
+        return [
+            other
+            for other in self.parent_refs
+            if (other.name, other.namespace) == (parent.name, parent.namespace)
+            and parent.section_name in {None, other.section_name}
+        ]

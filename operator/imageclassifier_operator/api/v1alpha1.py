@@ -2,9 +2,9 @@
 
 The CRD and its reference page are generated from it (`make generate`), and the operator validates with it. The
 types of its fields are in `field_types.py`, the parts of `spec.scheduling` in `scheduling.py`, those of
-`spec.ingress` in `exposure.py`. The docstring of a class, or below a field, is the description in the CRD, and a
-field's default is the default in the CRD. A rule has the CEL expression for the API server, and an equivalent
-check for the operator.
+`spec.ingress` and `spec.gateway` in `exposure.py`. The docstring of a class, or below a field, is the description
+in the CRD, and a field's default is the default in the CRD. A rule has the CEL expression for the API server, and
+an equivalent check for the operator.
 
 If an object has `default: {}`, the API server evaluates the object's CEL rules on `{}` too, before it sets the
 defaults of the fields, and rejects the whole CRD if an expression fails. So the rules check with has() that a
@@ -25,7 +25,7 @@ from imageclassifier_operator.api.declaration import (
     items,
     rule,
 )
-from imageclassifier_operator.api.exposure import Ingress
+from imageclassifier_operator.api.exposure import Gateway, Ingress
 from imageclassifier_operator.api.field_types import (
     Annotations,
     CatalogueName,
@@ -647,6 +647,7 @@ class ImageClassifierSpec(Part):
     disruption: Disruption = Disruption()
     service: Service = Service()
     ingress: Ingress | None = None
+    gateway: Gateway | None = None
     monitoring: Monitoring = Monitoring()
     tracing: Tracing | None = None
     security: Security = Security()
@@ -765,8 +766,8 @@ class ImageClassifierStatus(Part):
 
     conditions: Annotated[tuple[Condition, ...], items(32, list_type="map", keys=("type",))] | None = None
     """Conditions of the object. Ready is the summary; Available, Progressing and Stalled (True only when user
-    action is required) give details; AutoscalingReady, MonitoringReady and IngressReady report the optional
-    parts."""
+    action is required) give details; AutoscalingReady, MonitoringReady, IngressReady and GatewayReady report the
+    optional parts."""
 
     replicas: Annotated[int, integer(0)] | None = None
     """The number of pods."""

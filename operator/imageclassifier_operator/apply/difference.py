@@ -43,6 +43,13 @@ _ATOMIC = frozenset(
 )
 """The fields that the API replaces as a whole, and in which it sets no defaults; they are compared exactly."""
 
+_ATOMIC_WITH_DEFAULTS = frozenset({"parentRefs", "rules"})
+"""The lists of `spec` that the API replaces as a whole, and in whose items it sets defaults.
+
+Their items are compared only by the fields that we set, as the items of other lists are. But a client that changes
+an item, even if it only adds a field, becomes the owner of the whole list. So our manager must be an owner of it.
+"""
+
 _QUANTITY_PARENTS = frozenset({"limits", "requests"})
 _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
 _TEMPLATE_PATH = "spec.template"
@@ -77,7 +84,11 @@ def differences(
         if part == "metadata":
             desired_part = {key: value for key, value in desired_part.items() if key not in _IDENTITY}
         yield from _compare(desired_part, live_part, (part,))
-    for owned in _owned_fields(live, manager, subresource):
+    owned_fields = list(_owned_fields(live, manager, subresource))
+    for field in sorted(_ATOMIC_WITH_DEFAULTS.intersection(desired.get("spec") or {})):
+        if owned_fields and ("spec", field) not in owned_fields:
+            yield _difference(("spec", field), desired["spec"][field], (live.get("spec") or {}).get(field))
+    for owned in owned_fields:
         if not _is_desired(desired, owned):
             path = ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
             yield Difference(path=path, desired=None, observed=None)

@@ -19,6 +19,7 @@ class Capabilities:
 
     kubernetes: tuple[int, int] = (1, 37)
     service_monitors: bool = True
+    http_routes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

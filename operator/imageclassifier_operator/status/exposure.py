@@ -41,3 +41,77 @@ def _addresses(ingress: Mapping[str, Any]) -> list[str]:
     """Return the host names and IP addresses of the load balancer."""
     entries = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     return [address for entry in entries if (address := entry.get("hostname") or entry.get("ip"))]
+
+
+def gateway_ready(spec: Spec, route: ObservedChild) -> Verdict:
+    """Return GatewayReady: what the controllers of the Gateways report in the status of the HTTPRoute.
+
+    It is True if every Gateway has accepted the route.
+    """
+    if spec.gateway is None:
+        return Verdict(status="False", reason="NotRequested", message="spec.gateway is absent")
+    if not route.served:
+        message = (
+            "The API server does not serve HTTPRoute (gateway.networking.k8s.io/v1); "
+            "one is created once its CRD is installed"
+        )
+        return Verdict(status="False", reason="CRDNotInstalled", message=message)
+    if route.problem is not None:
+        return problem_verdict(route.problem)
+    if route.live is None:
+        return Verdict(status="False", reason="Pending", message="Creating the HTTPRoute")
+    verdicts = [_parent_verdict(route.live, parent) for parent in route.live["spec"]["parentRefs"]]
+    worst = min(verdicts, key=lambda verdict: ("False", "Unknown", "True").index(verdict.status))
+    message = "; ".join(verdict.message for verdict in verdicts if verdict.status == worst.status)
+    return Verdict(status=worst.status, reason=worst.reason, message=message)
+
+
+def _parent_verdict(route: Mapping[str, Any], parent: Mapping[str, Any]) -> Verdict:
+    """Return the verdict about one Gateway: the best one, if several controllers have reported on it."""
+    metadata = route["metadata"]
+    namespace, generation = metadata["namespace"], metadata.get("generation", 0)
+    name = _parent_name(parent, namespace)
+    verdicts = [
+        _report_verdict(report, name, generation)
+        for report in (route.get("status") or {}).get("parents") or []
+        if _parent_key(report["parentRef"], namespace) == _parent_key(parent, namespace)
+    ]
+    if verdicts:
+        return max(verdicts, key=lambda verdict: ("Unknown", "False", "True").index(verdict.status))
+    message = (
+        f"No controller has reported on {name} yet; check that the Gateway exists, and that the controller of its "
+        f"GatewayClass is installed (kubectl get gateway -n {parent.get('namespace') or namespace})"
+    )
+    return Verdict(status="Unknown", reason="Pending", message=message)
+
+
+def _report_verdict(report: Mapping[str, Any], name: str, generation: int) -> Verdict:
+    """Return the verdict of one controller about one Gateway: its first condition that is not True, if any."""
+    conditions = {condition["type"]: condition for condition in report.get("conditions") or []}
+    for condition_type in ("Accepted", "ResolvedRefs"):
+        condition = conditions.get(condition_type)
+        if condition is None or condition.get("observedGeneration", generation) < generation:
+            message = f"{name}: {report['controllerName']} has not observed the newest generation yet"
+            return Verdict(status="Unknown", reason="Pending", message=message)
+        if condition["status"] != "True":
+            reason = condition.get("reason") or condition_type
+            message = f"{name}: {condition.get('message') or reason}"
+            return Verdict(status=condition["status"], reason=reason, message=message)
+    return Verdict(status="True", reason="Accepted", message=f"{name} has accepted the HTTPRoute")
+
+
+def _parent_key(parent: Mapping[str, Any], namespace: str) -> tuple[Any, ...]:
+    """Return what identifies a parent, with the defaults of its optional fields."""
+    return (
+        parent.get("group", "gateway.networking.k8s.io"),
+        parent.get("kind", "Gateway"),
+        parent.get("namespace") or namespace,
+        parent["name"],
+        parent.get("sectionName"),
+        parent.get("port"),
+    )
+
+
+def _parent_name(parent: Mapping[str, Any], namespace: str) -> str:
+    name = f"Gateway {parent.get('namespace') or namespace}/{parent['name']}"
+    return f"{name}, listener {parent['sectionName']}" if parent.get("sectionName") else name

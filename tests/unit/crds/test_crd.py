@@ -53,6 +53,7 @@ def test_only_nodes_with_dependent_fields_have_rules() -> None:
         "spec.runtime.env[]",
         "spec.scheduling.tolerations[]",
         "spec.ingress",
+        "spec.gateway",
         "spec.rollout",
     }
     assert {path.rpartition(".")[2] for path in rules if path.startswith("spec.scheduling.affinity.")} == {

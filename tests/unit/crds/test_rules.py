@@ -55,6 +55,10 @@ def _specs() -> Iterator[dict[str, Any]]:
         annotations=(None, {}, {"kubernetes.io/ingress.class": "haproxy"}, {"example.org/class": "haproxy"}),
     ):
         yield {"ingress": {"host": "pets.example.org", **ingress}}
+    parents = list(_combinations(name=("a", "b"), namespace=(None, "a"), sectionName=(None, "a", "b")))
+    for first, second in itertools.combinations_with_replacement(parents, 2):
+        yield {"gateway": {"parentRefs": [first]}}
+        yield {"gateway": {"parentRefs": [first, second]}}
     for toleration in _combinations(
         key=(None, "pool"),
         operator=(None, "Equal", "Exists"),

@@ -213,3 +213,45 @@ def test_what_is_removed_inside_a_field_that_is_replaced_as_a_whole_differs(
     assert difference(desired, live, manager=MANAGER)
     live["spec"]["template"]["spec"] |= desired_pod
     assert difference(desired, live, manager=MANAGER) is None
+
+
+def route() -> dict[str, Any]:
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "pets", "namespace": "vision"},
+        "spec": {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": [{"name": "pets", "port": 80}]}]},
+    }
+
+
+def live_route() -> dict[str, Any]:
+    """Return the route with the defaults of its CRD, and its lists owned as a whole."""
+    live = live_of(route())
+    live["spec"]["parentRefs"][0] |= {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
+    live["spec"]["rules"][0]["matches"] = [{"path": {"type": "PathPrefix", "value": "/"}}]
+    live["spec"]["rules"][0]["backendRefs"][0] |= {"group": "", "kind": "Service", "weight": 1}
+    live["metadata"]["managedFields"] = owned({"f:spec": {"f:parentRefs": {}, "f:rules": {}}})
+    return live
+
+
+def test_defaults_inside_an_atomic_list_do_not_differ() -> None:
+    assert difference(route(), live_route(), manager=MANAGER) is None
+
+
+@pytest.mark.parametrize("field", ["parentRefs", "rules"])
+def test_an_atomic_list_that_another_client_has_changed_differs(field: str) -> None:
+    live = live_route()
+    live["spec"][field][0]["filters"] = [{"type": "RequestMirror"}]
+    del live["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"][f"f:{field}"]
+    (found,) = differences(route(), live, manager=MANAGER)
+    assert (found.path, found.desired, found.observed) == (
+        f"spec.{field}",
+        route()["spec"][field],
+        live["spec"][field],
+    )
+
+
+def test_another_backend_differs() -> None:
+    live = live_route()
+    live["spec"]["rules"][0]["backendRefs"][0]["port"] = 8080
+    assert difference(route(), live, manager=MANAGER) == "spec.rules.0.backendRefs.0.port"

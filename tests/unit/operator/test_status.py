@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, Monitoring, Spec
-from imageclassifier_operator.api.exposure import Ingress
+from imageclassifier_operator.api.exposure import Gateway, Ingress, ParentRef
 from imageclassifier_operator.children import CONDITIONS
 from imageclassifier_operator.status import Observation, OverriddenField, Problem, compute, compute_invalid
 
@@ -397,7 +397,11 @@ def test_an_autoscaler_that_is_not_requested_differs_from_one_not_created_yet() 
 @pytest.mark.parametrize(("kind", "type_"), [(kind, each.type) for kind, each in CONDITIONS.items()])
 def test_a_problem_of_a_child_with_a_condition_leaves_ready_alone(kind: str, type_: str) -> None:
     problem = Problem(kind=kind, reason="Forbidden", message="no", has_condition=True)
-    requested: dict[str, Any] = {"autoscaling": Autoscaling(), "ingress": Ingress(host="pets.example.org")}
+    requested: dict[str, Any] = {
+        "autoscaling": Autoscaling(),
+        "ingress": Ingress(host="pets.example.org"),
+        "gateway": Gateway(parent_refs=(ParentRef(name="public"),)),
+    }
     status = status_of(world(problems=[problem]), **requested)
     assert (condition(status, type_)["status"], condition(status, type_)["reason"]) == ("False", "Forbidden")
     assert condition(status, "Ready")["status"] == "True"

@@ -15,7 +15,11 @@ from tests.unit.operator.manifests.building import built
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WITH_ALL_CHILDREN: dict[str, Any] = {"autoscaling": {}, "ingress": {"host": "pets.example.org"}}
+_WITH_ALL_CHILDREN: dict[str, Any] = {
+    "autoscaling": {},
+    "ingress": {"host": "pets.example.org"},
+    "gateway": {"parentRefs": [{"name": "public"}]},
+}
 
 
 def test_the_spec_of_these_tests_has_every_child() -> None:

@@ -86,6 +86,8 @@ _OTHER_VALUES: dict[str, Any] = {
     "ingress.tlsSecretName": "pets-tls",
     "ingress.path": "/api/v1",
     "ingress.annotations": {"cert-manager.io/issuer": "letsencrypt"},
+    "gateway.parentRefs": [{"name": "public", "namespace": "gateways"}],
+    "gateway.hostnames": ["pets.example.org"],
     "monitoring.serviceMonitor": "Disabled",
     "monitoring.interval": "1m",
     "monitoring.labels": {"release": "prometheus"},
@@ -120,6 +122,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"batching": {"maxBatchSize": 8}}
     if path.startswith("ingress."):
         return {"ingress": {"host": "pets.example.org"}}
+    if path.startswith("gateway."):
+        return {"gateway": {"parentRefs": [{"name": "public"}]}}
     if path.startswith("disruption."):
         return {"replicas": 2}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}

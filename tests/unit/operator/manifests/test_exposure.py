@@ -86,3 +86,57 @@ def test_a_path_is_absolute(path: str) -> None:
 def test_a_path_that_the_api_server_or_controllers_reject_is_rejected(path: str) -> None:
     with pytest.raises(InvalidSpecError, match=r"spec\.ingress\.path: must be an absolute path"):
         _ingress(path=path)
+
+
+def _route(**fields: Any) -> dict[str, Any]:
+    found: dict[str, Any] = built({"gateway": {"parentRefs": [{"name": "public"}], **fields}})["HTTPRoute"]
+    return found
+
+
+def test_without_the_field_there_is_no_route() -> None:
+    assert "HTTPRoute" not in built()
+
+
+def test_the_route_refers_to_the_port_of_the_service() -> None:
+    spec = {"gateway": {"parentRefs": [{"name": "public"}]}, "service": {"port": 8080}}
+    children = built(spec, name="pets.v2")
+    (rule,) = children["HTTPRoute"]["spec"]["rules"]
+    service = children["Service"]
+    port = service["spec"]["ports"][0]["port"]
+    assert rule == {"backendRefs": [{"name": service["metadata"]["name"], "port": port}]}
+
+
+def test_a_gateway_is_named_as_in_the_spec() -> None:
+    parents = [
+        {"name": "public", "namespace": "gateways", "sectionName": "https", "port": 443},
+        {"name": "internal"},
+    ]
+    assert _route(parentRefs=parents)["spec"]["parentRefs"] == parents
+
+
+def test_without_host_names_the_listeners_decide() -> None:
+    assert "hostnames" not in _route()["spec"]
+    assert _route(hostnames=["*.example.org"])["spec"]["hostnames"] == ["*.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("parents", "valid"),
+    [
+        ([{"name": "a"}, {"name": "b"}, {"name": "a", "namespace": "x"}, {"name": "a", "namespace": "y"}], True),
+        ([{"name": "a", "sectionName": "http"}, {"name": "a", "sectionName": "https"}], True),
+        ([{"name": "a"}, {"name": "a"}], False),
+        ([{"name": "a", "port": 80}, {"name": "a", "port": 443}], False),
+        ([{"name": "a", "sectionName": "http"}, {"name": "a"}], False),
+        ([{"name": "a", "sectionName": "http"}, {"name": "b"}, {"name": "a", "sectionName": "http"}], False),
+    ],
+)
+def test_two_references_to_a_gateway_require_different_listeners(
+    parents: list[dict[str, Any]], valid: bool
+) -> None:
+    if valid:
+        assert len(_route(parentRefs=parents)["spec"]["parentRefs"]) == len(parents)
+    else:
+        with pytest.raises(
+            InvalidSpecError, match="parentRefs of the same Gateway require different sectionNames"
+        ):
+            _route(parentRefs=parents)
