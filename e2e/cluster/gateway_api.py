@@ -28,7 +28,7 @@ def http_route_crd() -> Path:
         text=True,
         check=False,
     )
-    found = json.loads(completed.stdout or "{}")
+    found = json.loads(completed.stdout.strip() or "{}")
     if completed.returncode != 0 or "Dir" not in found:
         reason = found.get("Error") or completed.stderr.strip()
         raise ClusterError(f"`go mod download {MODULE.release}` failed in {MODULE.folder}: {reason}")

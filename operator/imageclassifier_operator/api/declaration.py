@@ -16,7 +16,7 @@ from imageclassifier_operator.api.quantity import parse_quantity
 ALLOWED_VALUES = "x-allowed-values"
 """A key of our JSON schema: the allowed values, in words, for the reference page. The CRD does not have it."""
 
-_CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9.]+?)(?:\.(?:startsWith|all)\b|(?![A-Za-z0-9.]))")
+_CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9.]+?)(?:\.(?:startsWith|all|exists_one)\b|(?![A-Za-z0-9.]))")
 
 
 @dataclass(frozen=True, kw_only=True)

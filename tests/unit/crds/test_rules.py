@@ -160,3 +160,21 @@ def test_the_operator_rejects_the_field_that_the_schema_rejects(sample: crd.Samp
         assert not re.search(
             "password|secret@|AKIA", problem.partition(": ")[2].removesuffix("without user and password")
         )
+
+
+def _parts(part: type[Part] = Part) -> Iterator[type[Part]]:
+    """Yield the parts of the API: the subclasses of Part, at any depth."""
+    for below in part.__subclasses__():
+        yield below
+        yield from _parts(below)
+
+
+def test_a_rule_reads_fields_of_its_part() -> None:
+    read = {(part, path) for part in _parts() for rule in part.rules() for path in rule.reads}
+    assert len(read) > 20
+    unknown = [path for part, path in read if path.partition(".")[0] not in part.api_names().values()]
+    assert not unknown
+    functions = [
+        path for _, path in read if path.rpartition(".")[2] in {"all", "exists", "exists_one", "startsWith"}
+    ]
+    assert not functions
