@@ -26,12 +26,12 @@ def ingress_ready(spec: Spec, ingress: ObservedChild) -> Verdict:
     if addresses:
         message = f"{spec.ingress.host} is served at {', '.join(addresses)}"
         return Verdict(status="True", reason="AddressAssigned", message=message)
-    if spec.ingress.class_name is None:
-        remedy = (
-            "set spec.ingress.className, unless the cluster has a default IngressClass (kubectl get ingressclass)"
-        )
+    name = (ingress.live.get("spec") or {}).get(
+        "ingressClassName"
+    )  # without one in the spec, the cluster's default
+    if name is None:
+        remedy = "it has no IngressClass: set spec.ingress.className (kubectl get ingressclass)"
     else:
-        name = spec.ingress.class_name
         remedy = f"check that the controller of IngressClass {name} is installed (kubectl get ingressclass {name})"
     message = f"No ingress controller has set an address in the Ingress yet; {remedy}"
     return Verdict(status="Unknown", reason="AddressPending", message=message)
@@ -60,7 +60,9 @@ def gateway_ready(spec: Spec, route: ObservedChild) -> Verdict:
         return problem_verdict(route.problem)
     if route.live is None:
         return Verdict(status="False", reason="Pending", message="Creating the HTTPRoute")
-    verdicts = [_parent_verdict(route.live, parent) for parent in route.live["spec"]["parentRefs"]]
+    verdicts = [_parent_verdict(route.live, parent) for parent in route.live["spec"].get("parentRefs") or []]
+    if not verdicts:  # an admission policy or webhook has removed them
+        return Verdict(status="False", reason="NoGateway", message="The HTTPRoute refers to no Gateway")
     worst = min(verdicts, key=lambda verdict: ("False", "Unknown", "True").index(verdict.status))
     message = "; ".join(verdict.message for verdict in verdicts if verdict.status == worst.status)
     return Verdict(status=worst.status, reason=worst.reason, message=message)

@@ -40,13 +40,18 @@ def test_an_ingress_with_addresses_is_ready() -> None:
 
 
 def test_without_an_address_the_message_says_what_to_check() -> None:
+    spec = {"ingressClassName": "haproxy"}  # of the spec, or the cluster's default
     statuses: list[dict[str, Any]] = [{}, {"loadBalancer": {}}, {"loadBalancer": {"ingress": [{}]}}]
     for status in statuses:
-        found = _ingress_ready({"status": status})
+        found = _ingress_ready({"spec": spec, "status": status})
         assert (found.status, found.reason) == ("Unknown", "AddressPending")
         assert "controller of IngressClass haproxy is installed" in found.message
     without_class = _ingress_ready({}, ingress=Ingress(host="pets.example.org"))
-    assert "set spec.ingress.className" in without_class.message
+    assert "it has no IngressClass: set spec.ingress.className" in without_class.message
+
+
+def test_a_route_without_a_gateway_is_reported() -> None:
+    assert _gateway_ready(_route(parents=())).reason == "NoGateway"
 
 
 _PUBLIC = {"name": "public", "namespace": "gateways", "sectionName": "https"}
