@@ -15,6 +15,7 @@ from imageclassifier_operator.manifests import (
     horizontalpodautoscaler,
     httproute,
     ingress,
+    networkpolicy,
     poddisruptionbudget,
     service,
     serviceaccount,
@@ -73,6 +74,11 @@ DEPLOYMENT = Child(resource=Resource("apps/v1", "deployments", "Deployment"), bu
 
 CHILDREN = (
     Child(resource=Resource("v1", "serviceaccounts", "ServiceAccount"), build=serviceaccount.build),
+    Child(
+        resource=Resource("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
+        build=networkpolicy.build,
+        optional=True,
+    ),
     DEPLOYMENT,
     Child(
         resource=Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
@@ -108,7 +114,8 @@ CHILDREN = (
         condition=Condition("MonitoringReady", monitoring_ready),
     ),
 )
-"""In the order in which they are applied: pods need their ServiceAccount, the autoscaler needs its Deployment."""
+"""In the order in which they are applied: pods need their ServiceAccount and must not start without their
+NetworkPolicy, the autoscaler needs its Deployment."""
 
 CONDITIONS: Mapping[str, Condition] = {
     child.kind: child.condition for child in CHILDREN if child.condition is not None

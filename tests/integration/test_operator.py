@@ -60,7 +60,13 @@ def test_an_empty_spec_gets_every_child(cluster: OperatorCluster, api: Api) -> N
 
 
 @pytest.mark.parametrize(
-    "spec", [{}, {"autoscaling": {"targetMemoryUtilization": 80, "targetCPUUtilization": 60}}]
+    "spec",
+    [
+        {},
+        {"autoscaling": {"targetMemoryUtilization": 80, "targetCPUUtilization": 60}},
+        {"networkPolicy": {"allowFrom": [{"podSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]}},
+        {"networkPolicy": {"allowMetricsFrom": []}},
+    ],
 )
 def test_an_event_without_a_change_writes_nothing(
     cluster: OperatorCluster, api: Api, spec: dict[str, Any]
@@ -122,6 +128,43 @@ def port_of(api: Api) -> dict[str, Any]:
     assert service is not None
     port: dict[str, Any] = service["spec"]["ports"][0]
     return port
+
+
+@pytest.mark.parametrize("allow_metrics_from", [[], [{"podSelector": {}}]], ids=["nobody", "peer"])
+def test_a_network_policy_that_someone_widens_is_restored(
+    cluster: OperatorCluster, api: Api, allow_metrics_from: list[dict[str, Any]]
+) -> None:
+    api.apply(classifier(networkPolicy={"allowMetricsFrom": allow_metrics_from}))
+    reconciled(api)
+    desired = policy_of(api)
+    smtp = {"protocol": "TCP", "port": 25}
+    changes: list[dict[str, Any]] = [
+        {"ingress": [{}]},
+        {"ingress": [*desired.get("ingress", []), {}]},
+        {"egress": [{}]},
+        {"egress": [{"ports": [*desired["egress"][0]["ports"], smtp]}]},
+        {"podSelector": {"matchLabels": {**desired["podSelector"]["matchLabels"], "tier": "none"}}},
+        {"policyTypes": ["Ingress"]},
+    ]
+    for widened in changes:
+        api.patch("networkpolicy", "pets", {"spec": widened})
+        eventually(lambda: policy_of(api) == desired, what=f"{widened} to be reverted")
+
+
+def test_switching_the_network_policy_on_and_off(cluster: OperatorCluster, api: Api) -> None:
+    api.apply(classifier(networkPolicy={}))
+    reconciled(api)
+    assert controlled_by(api, "networkpolicy")
+    api.apply(classifier())
+    eventually(lambda: api.get("networkpolicy", "pets") is None, what="the NetworkPolicy to be deleted")
+    reconciled(api)
+
+
+def policy_of(api: Api) -> dict[str, Any]:
+    policy = api.get("networkpolicy", "pets")
+    assert policy is not None
+    spec: dict[str, Any] = policy["spec"]
+    return spec
 
 
 def test_switching_autoscaling_on_and_off_keeps_the_replicas(cluster: OperatorCluster, api: Api) -> None:

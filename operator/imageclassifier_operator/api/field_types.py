@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -189,7 +190,7 @@ def size_in_bytes(minimum: int, maximum: int) -> Quantity:
     )
 
 
-def _check_network(value: Any) -> Any:
+def _check_network(value: Any, *, proxies: bool = True) -> Any:
     """Reject a value that is not a network. In CEL, this check is possible only since Kubernetes 1.31."""
     if not isinstance(value, str):
         return value
@@ -197,7 +198,7 @@ def _check_network(value: Any) -> Any:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise field_error(f"{value} is not a network; write one as 10.0.0.0/8 or fd00::/8") from None
-    if network.prefixlen == 0:
+    if network.prefixlen == 0 and proxies:
         raise field_error(f"{value} contains every address, so any client could pretend to be another")
     if str(ipaddress.ip_interface(value).ip) != str(network.network_address):
         raise field_error(f"{value} is an address within a network; the network is {network}")
@@ -214,4 +215,14 @@ Network = Annotated[
     ),
     BeforeValidator(_check_network),
     Field(description="A network as address/length."),
+]
+Cidr = Annotated[
+    str,
+    Text(
+        43,
+        min_length=4,
+        pattern="^[0-9A-Fa-f:.]+/(0|[1-9][0-9]{0,2})$",
+        expected="a network such as 10.0.0.0/8 or fd00::/8",
+    ),
+    BeforeValidator(partial(_check_network, proxies=False)),
 ]

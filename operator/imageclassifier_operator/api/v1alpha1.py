@@ -2,9 +2,9 @@
 
 The CRD and its reference page are generated from it (`make generate`), and the operator validates with it. The
 types of its fields are in `field_types.py`, the parts of `spec.scheduling` in `scheduling.py`, those of
-`spec.ingress` and `spec.gateway` in `exposure.py`. The docstring of a class, or below a field, is the description
-in the CRD, and a field's default is the default in the CRD. A rule has the CEL expression for the API server, and
-an equivalent check for the operator.
+`spec.ingress` and `spec.gateway` in `exposure.py`, `spec.networkPolicy` in `network_policy.py`. The docstring of a
+class, or below a field, is the description in the CRD, and a field's default is the default in the CRD. A rule has
+the CEL expression for the API server, and an equivalent check for the operator.
 
 If an object has `default: {}`, the API server evaluates the object's CEL rules on `{}` too, before it sets the
 defaults of the fields, and rejects the whole CRD if an expression fails. So the rules check with has() that a
@@ -49,6 +49,7 @@ from imageclassifier_operator.api.field_types import (
     Word,
     size_in_bytes,
 )
+from imageclassifier_operator.api.network_policy import NetworkPolicy
 from imageclassifier_operator.api.quantity import parse_quantity
 from imageclassifier_operator.api.scheduling import Scheduling
 from imageclassifier_operator.api.secret_keys import SECRET_KEYS_BY_SCHEME
@@ -648,6 +649,7 @@ class ImageClassifierSpec(Part):
     service: Service = Service()
     ingress: Ingress | None = None
     gateway: Gateway | None = None
+    network_policy: NetworkPolicy | None = None
     monitoring: Monitoring = Monitoring()
     tracing: Tracing | None = None
     security: Security = Security()

@@ -35,7 +35,10 @@ Other lists differ if their lengths do, or if items at the same position do.
 
 _ATOMIC = frozenset(
     {
+        "egress",
+        "ingress",
         "nodeSelector",
+        "podSelector",
         "tolerations",
         "requiredDuringSchedulingIgnoredDuringExecution",
         "preferredDuringSchedulingIgnoredDuringExecution",
@@ -122,7 +125,7 @@ def template_changed_by(live: Mapping[str, Any], found: Sequence[Difference], *,
 
 def _compare(desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[Difference]:
     if path[-1] in _ATOMIC:
-        if desired != live:
+        if desired != live and (desired or live):  # the API server may omit an empty list
             yield _difference(path, desired, live)
     elif isinstance(desired, dict):
         absent = live is None and not desired  # the API server may omit an empty object

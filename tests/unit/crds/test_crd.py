@@ -44,7 +44,8 @@ def test_the_scale_subresource_has_replicas_and_selector() -> None:
 
 def test_only_nodes_with_dependent_fields_have_rules() -> None:
     rules = {path for path, node in crd.nodes(crd.schema()) if "x-kubernetes-validations" in node}
-    assert {path for path in rules if not path.startswith("spec.scheduling.affinity.")} == {
+    selectors = {path for path in rules if path.endswith("elector.matchExpressions[]")}
+    assert {path for path in rules - selectors if not path.startswith("spec.scheduling.affinity.")} == {
         "spec",
         "spec.model",
         "spec.autoscaling",
@@ -54,6 +55,9 @@ def test_only_nodes_with_dependent_fields_have_rules() -> None:
         "spec.scheduling.tolerations[]",
         "spec.ingress",
         "spec.gateway",
+        "spec.networkPolicy",
+        "spec.networkPolicy.allowFrom[]",
+        "spec.networkPolicy.allowMetricsFrom[]",
         "spec.rollout",
     }
     assert {path.rpartition(".")[2] for path in rules if path.startswith("spec.scheduling.affinity.")} == {

@@ -71,6 +71,14 @@ def _specs() -> Iterator[dict[str, Any]]:
         operator=("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"), values=(None, [], ["1"], ["1", "2"])
     ):
         yield {"scheduling": {"affinity": _affinity({"key": "pool", **requirement})}}
+    for peer in _combinations(
+        namespaceSelector=(None, {}, {"matchLabels": {"team": "vision"}}),
+        podSelector=(None, {}, {"matchLabels": {"app": "gallery"}}),
+        ipBlock=(None, {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}),
+    ):
+        for peers in ([], [peer], [{"podSelector": {}}, peer]):
+            yield {"networkPolicy": {"allowFrom": peers}}
+            yield {"networkPolicy": {"allowMetricsFrom": peers}}
     for size, queue in itertools.product((None, 1, 8, 64), (None, 1, 7, 8, 63, 64, 65)):
         yield {**dict(_part("batching", maxBatchSize=size)), **dict(_part("limits", maxQueueSize=queue))}
     for resource, values in {

@@ -96,6 +96,7 @@ def test_objects_of_the_spec_have_defaults_except_those_that_enable_a_feature() 
         "spec.scheduling.affinity.podAntiAffinity",
         "spec.ingress",
         "spec.gateway",
+        "spec.networkPolicy",
         "spec.tracing",
         "spec.tracing.headersSecretRef",
         "spec.security.apiKeysSecretRef",

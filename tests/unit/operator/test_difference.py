@@ -134,6 +134,34 @@ def test_an_extra_item_of_an_atomic_list_differs() -> None:
     )
 
 
+def network_policy(**spec: Any) -> dict[str, Any]:
+    rule = {"ports": [{"protocol": "TCP", "port": 53}]}
+    selector = {"matchLabels": {"app": "pets"}}
+    return {"metadata": {}, "spec": {"podSelector": selector, "ingress": [], "egress": [rule], **spec}}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"podSelector": {"matchLabels": {"app": "pets", "tier": "none"}}},
+        {"ingress": [{}]},
+        {"egress": [{"ports": [{"protocol": "TCP", "port": 53}, {"protocol": "TCP", "port": 25}]}]},
+        {"egress": [{"ports": [{"protocol": "TCP", "port": 53, "endPort": 65535}]}]},
+    ],
+)
+def test_an_extra_field_of_a_network_policy_differs(changed: dict[str, Any]) -> None:
+    # others would widen it, or apply it to no pod
+    [field] = changed
+    assert difference(network_policy(), live_of(network_policy(**changed)), manager=MANAGER) == f"spec.{field}"
+
+
+def test_an_empty_list_that_the_api_server_omits_does_not_differ() -> None:
+    live = live_of(network_policy())
+    del live["spec"]["ingress"]
+    assert difference(network_policy(), live, manager=MANAGER) is None
+    assert difference(network_policy(ingress=[{}]), live, manager=MANAGER) == "spec.ingress"
+
+
 def test_true_is_not_one() -> None:
     desired, live = {"metadata": {}, "spec": {"x": True}}, {"metadata": {}, "spec": {"x": 1}}
     assert difference(desired, live, manager=MANAGER) == "spec.x"

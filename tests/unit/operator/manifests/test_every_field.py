@@ -88,6 +88,8 @@ _OTHER_VALUES: dict[str, Any] = {
     "ingress.annotations": {"cert-manager.io/issuer": "letsencrypt"},
     "gateway.parentRefs": [{"name": "public", "namespace": "gateways"}],
     "gateway.hostnames": ["pets.example.org"],
+    "networkPolicy.allowFrom": [{"podSelector": {}}],
+    "networkPolicy.allowMetricsFrom": [],
     "monitoring.serviceMonitor": "Disabled",
     "monitoring.interval": "1m",
     "monitoring.labels": {"release": "prometheus"},
@@ -124,6 +126,8 @@ def _base(path: str) -> dict[str, Any]:
         return {"ingress": {"host": "pets.example.org"}}
     if path.startswith("gateway."):
         return {"gateway": {"parentRefs": [{"name": "public"}]}}
+    if path.startswith("networkPolicy."):
+        return {"networkPolicy": {}}
     if path.startswith("disruption."):
         return {"replicas": 2}
     return {"autoscaling": {}} if path.startswith("autoscaling.") else {}
