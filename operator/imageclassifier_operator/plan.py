@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXIT_UNCHANGED, EXIT_INVALID, EXIT_RESTARTS = 0, 1, 2
 
+_MAX_LISTED = 5
 _HEADING = ("NAMESPACE", "NAME", "PODS", "REVISION", "CANDIDATE", "PODS RESTART")
 
 
@@ -241,7 +242,9 @@ def as_text(planned: Sequence[Planned]) -> str:
             key = tuple(str(change) for change in each.changes)
             objects_by_changes.setdefault(key, []).append(f"{each.namespace}/{each.name}")
     for found, names in objects_by_changes.items():
-        lines += ["", f"Changes of the pod template of {', '.join(names)}:", *(f"  {text}" for text in found)]
+        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+        of = f"{', '.join(names[:_MAX_LISTED])}{more}"
+        lines += ["", f"Changes of the pod template of {of}:", *(f"  {text}" for text in found)]
     return "\n".join([*lines, "", _summary(planned), ""])
 
 
