@@ -24,7 +24,7 @@ demo: setup ## Start a real Kubernetes, install the operator and classify a phot
 demo-down: setup ## Stop the demo and clean up
 	@$(RUN) e2e.demo --down
 
-.PHONY: test lint unit browser integration e2e
+.PHONY: test lint unit browser integration e2e chart-test
 test: setup ## Run all checks: lint, unit, browser, integration, e2e
 	@$(RUN) tools.run_tests --pytest="$(PYTEST)"
 lint: setup ## Check format, style, types and import layers
@@ -37,6 +37,8 @@ integration: setup ## Run the tests against a real API server with no nodes
 	@$(RUN) tools.run_tests integration --pytest="$(PYTEST)"
 e2e: setup ## Run the scenarios against a real cluster
 	@$(RUN) tools.run_tests e2e --pytest="$(PYTEST)"
+chart-test: setup ## Lint the chart and compare what it renders with the golden files
+	@.venv/bin/pytest tests/unit/charts tests/golden/test_chart.py $(PYTEST)
 
 # More options for the benchmark: make bench-runtime BENCH="--quick", or "--memory-curve 100000 --assert"
 BENCH ?=
@@ -71,8 +73,9 @@ setup: ## Create .venv, or update it to the lock file
 	@$(PYTHON) -m tools.bootstrap
 lock: setup ## Regenerate the lock files from pyproject.toml
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh
-generate: setup ## Generate the CRD, the API reference and the table of settings
+generate: setup ## Generate the CRD, the API reference, the chart's CRD, operator/deploy and the table of settings
 	@$(RUN) imageclassifier_operator.api.generate crds
+	@$(RUN) tools.chart generate
 	@$(RUN) imageclassifier_runtime.settings.reference runtime/README.md
 fmt: setup ## Format the code and fix what ruff can fix
 	@.venv/bin/ruff format .

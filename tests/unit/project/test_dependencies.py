@@ -26,6 +26,7 @@ _GROUPS: dict[str, list[str]] = _PROJECT["dependency-groups"]
 _OURS = {"imageclassifier_operator", "imageclassifier_runtime", "e2e", "tests", "tools", "runtime", "training"}
 _MODULES = {
     "cel-python": "celpy",
+    "helm-python-sdk": "helm_python",
     "opentelemetry-api": (
         "opentelemetry.context",
         "opentelemetry.metrics",
