@@ -207,10 +207,17 @@ def test_helm_test_may_only_use_its_own_object() -> None:
         {
             "apiGroups": ["imageclassifier.dev"],
             "resources": ["imageclassifiers"],
-            "resourceNames": [role["metadata"]["name"]],
+            "resourceNames": [f"{chart.NAME}-test-classifier"],
             "verbs": ["get", "delete"],
         },
     ]
+
+
+def test_no_hook_has_the_name_of_the_object_whose_children_have_it_too() -> None:
+    hooks = chart.objects("tests/prediction.yaml", chart.render()["tests/prediction.yaml"])
+    (_, namespace, name, _) = hooks[-1]["spec"]["containers"][0]["args"]
+    assert namespace == chart.NAMESPACE
+    assert name not in {item["metadata"]["name"] for item in hooks}
 
 
 def test_everything_of_helm_test_is_a_hook_that_is_deleted_again() -> None:
