@@ -37,8 +37,9 @@ integration: setup ## Run the tests against a real API server with no nodes
 	@$(RUN) tools.run_tests integration --pytest="$(PYTEST)"
 e2e: setup ## Run the scenarios against a real cluster
 	@$(RUN) tools.run_tests e2e --pytest="$(PYTEST)"
-chart-test: setup ## Lint the chart and compare what it renders with the golden files
-	@.venv/bin/pytest tests/unit/charts tests/golden/test_chart.py $(PYTEST)
+chart-test: setup ## Lint and render the chart, then install, test, upgrade, roll back and uninstall it on a real cluster
+	@.venv/bin/pytest tests/unit/charts tests/golden/test_chart.py
+	@$(RUN) tools.run_tests e2e --pytest="-k test_chart.py"
 
 # More options for the benchmark: make bench-runtime BENCH="--quick", or "--memory-curve 100000 --assert"
 BENCH ?=

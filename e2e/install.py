@@ -1,32 +1,33 @@
-"""Installs the operator in a cluster: images, CRD and manifests. What is installed already is not changed."""
+"""Installs the operator in a cluster: its images, and its chart with Helm."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from e2e import kind
 from e2e.cluster import gateway_api
 from e2e.cluster.cluster import Cluster
+from e2e.cluster.errors import ClusterError
+from e2e.release import image_values, open_release
 from e2e.waiting import until
+from tools import chart
 from tools.images import build
-from tools.paths import REPOSITORY
 from tools.steps import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from e2e.cluster.api import Object
     from e2e.kube import Kube
     from e2e.target import Target
 
-NAMESPACE = "imageclassifier-system"
-OPERATOR = "imageclassifier-operator"
+NAMESPACE = chart.NAMESPACE
+OPERATOR = chart.NAME
 OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:{OPERATOR}"
 SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
 TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
@@ -34,8 +35,6 @@ TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
 
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
-_VARIABLE_PREFIX = "IMAGECLASSIFIER_OPERATOR_"
-_RUNTIME_VARIABLE = f"{_VARIABLE_PREFIX}RUNTIME_IMAGE"
 
 
 def provide_images(target: Target) -> dict[str, str]:
@@ -54,37 +53,39 @@ def provide_images(target: Target) -> dict[str, str]:
     return {image: build.name(image) for image in build.IMAGES}
 
 
-def with_images(objects: Iterable[Object], *, images: Mapping[str, str], keys: Mapping[str, str]) -> list[Object]:
-    """The manifests with this cluster's image names, and with the images' build keys as pod annotations.
+def release_values(*, images: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, Any]:
+    """The chart's values with this cluster's image names, and with the images' build keys as pod annotations.
 
     If a tag points to a new image, the changed annotation restarts the operator.
     """
-    objects = list(objects)
-    for item in objects:
-        if item["kind"] != "Deployment":
-            continue
-        template = item["spec"]["template"]
-        annotations = {_BUILT_FROM: keys["operator"], _RUNTIME_FROM: keys["runtime"]}
-        template["metadata"].setdefault("annotations", {}).update(annotations)
-        for container in template["spec"]["containers"]:
-            container["image"] = images["operator"]
-            for variable in container["env"]:
-                if variable["name"] == _RUNTIME_VARIABLE:
-                    variable["value"] = images["runtime"]
-    return objects
+    annotations = {_BUILT_FROM: keys["operator"], _RUNTIME_FROM: keys["runtime"]}
+    return {**image_values(images), "podAnnotations": annotations}
 
 
-def install(kube: Kube, images: Mapping[str, str]) -> None:
-    """Apply the manifests and wait until the operator reconciles."""
+def install(kube: Kube, images: Mapping[str, str], *, values: Mapping[str, Any] | None = None) -> None:
+    """Install or upgrade the chart, with these values too, and wait until the operator reconciles."""
     keys = {image: build.key(image) for image in build.IMAGES}
-    folder = REPOSITORY / "operator" / "deploy"
-    rendered = [item for item in yaml.safe_load_all(kube.kubectl("kustomize", str(folder))) if item]
     before = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
-    kube.apply(*with_images(rendered, images=images, keys=keys))
+    if before is not None and before["metadata"]["labels"].get("app.kubernetes.io/managed-by") != "Helm":
+        raise ClusterError(
+            f"the operator in {NAMESPACE} was not installed with Helm: stop the cluster (make cluster-down), or "
+            "delete what was installed (kubectl delete -k operator/deploy), which deletes every ImageClassifier"
+        )
+    kube.apply(yaml.safe_load((chart.DEPLOY / "namespace.yaml").read_text()))
+    with open_release(kube.target) as release:
+        release.apply(_merged(release_values(images=images, keys=keys), values or {}))
     wait_for_operator(kube)
     if before is not None and _pod_annotations(before).get(_RUNTIME_FROM) not in {None, keys["runtime"]}:
         say("The runtime image changed: restarting the classifiers")
         restart_classifiers(kube, stamp=keys["runtime"])
+
+
+def _merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with those of the others in their place."""
+    merged = dict(values)
+    for key, value in others.items():
+        merged[key] = _merged(merged.get(key) or {}, value) if isinstance(value, dict) else value
+    return merged
 
 
 def _pod_annotations(deployment: Mapping[str, Object]) -> Mapping[str, str]:
@@ -124,27 +125,13 @@ def wait_for_operator(kube: Kube, *, seconds: float = 90) -> None:
 
 
 @contextmanager
-def configured_operator(kube: Kube, **settings: str) -> Iterator[None]:
-    """Run the operator with other settings, by the ends of their variables' names, during the block."""
-    before = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
-    assert before is not None
-    (container,) = before["spec"]["template"]["spec"]["containers"]
-    changed = {f"{_VARIABLE_PREFIX}{name}": value for name, value in settings.items()}
-    kept = [variable for variable in container["env"] if variable["name"] not in changed]
-    env = [*kept, *({"name": name, "value": value} for name, value in changed.items())]
-    _set_env(kube, env)
+def configured_operator(kube: Kube, images: Mapping[str, str], values: Mapping[str, Any]) -> Iterator[None]:
+    """Run the operator with other values of its chart during the block."""
+    install(kube, images, values=values)
     try:
         yield
     finally:
-        _set_env(kube, container["env"])
-
-
-def _set_env(kube: Kube, env: list[Object]) -> None:
-    """Replace the variables of the operator, and wait until it has restarted with them."""
-    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/env", "value": env}]
-    arguments = ["--type=json", f"--patch={json.dumps(patch)}", f"--namespace={NAMESPACE}"]
-    kube.kubectl("patch", "deployment", OPERATOR, *arguments)
-    wait_for_operator(kube)
+        install(kube, images)
 
 
 def _container_states(kube: Kube) -> str:

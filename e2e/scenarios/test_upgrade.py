@@ -36,10 +36,10 @@ _SPEC: dict[str, Any] = {
     "rollout": {"drainSeconds": 2},
     "resources": {"requests": {"cpu": "10m", "memory": "128Mi"}},
 }
-_OTHER_TEMPLATE = {"IMAGE_PULL_POLICY": "Never"}
-"""A setting that changes the pod template; its pods start, since the images are on the nodes."""
+_OTHER_TEMPLATE = {"runtimeImage": {"pullPolicy": "Never"}}
+"""Values of the chart that change the pod template; its pods start, since the images are on the nodes."""
 
-_BROKEN_TEMPLATE = {"RUNTIME_IMAGE": "imageclassifier-runtime:does-not-exist"}
+_BROKEN_TEMPLATE = {"runtimeImage": {"tag": "does-not-exist"}}
 
 
 class Fleets:
@@ -101,6 +101,7 @@ def plan(kube: Kube, *options: str) -> tuple[int, dict[str, Mapping[str, Any]], 
 @pytest.mark.timeout(2400)
 def test_an_upgrade_of_the_operator(
     kube: Kube,
+    images: Mapping[str, str],
     namespace: str,
     photograph: bytes,
     request: pytest.FixtureRequest,
@@ -108,14 +109,14 @@ def test_an_upgrade_of_the_operator(
 ) -> None:
     fleets = Fleets(kube, namespace, request.config.getoption("--fleets"))
     before = fleets.pods()
-    with configured_operator(kube, UPGRADE_WAVE_SIZE="0", **_OTHER_TEMPLATE):
+    with configured_operator(kube, images, {"upgradeWaveSize": 0, **_OTHER_TEMPLATE}):
         _restarts_nothing_by_itself(fleets, before)
         candidates = {name: each["candidate"] for name, each in fleets.revisions().items()}
     endpoint = wait_for_endpoint(kube, fleets.automatic[0], namespace=namespace)
     wait_for_response(endpoint, photograph)
-    settings = {"UPGRADE_WAVE_SIZE": str(fleets.wave_size), **_OTHER_TEMPLATE}
+    values = {"upgradeWaveSize": fleets.wave_size, **_OTHER_TEMPLATE}
     with steady_load(endpoint, photograph, per_second=20) as report:
-        with configured_operator(kube, **settings):
+        with configured_operator(kube, images, values):
             most = _goes_through_the_fleets(fleets, candidates)
             after = fleets.pods()
             assert after[fleets.manual] == before[fleets.manual]
@@ -130,7 +131,12 @@ def test_an_upgrade_of_the_operator(
         f"at most {most} in progress; one fleet under load: {report}"
     )
     _adopt(fleets, fleets.revisions()[fleets.manual]["candidate"])
-    _stops_after_a_wave_that_fails(fleets)
+    before = fleets.pods()
+    with configured_operator(kube, images, {"upgradeWaveSize": fleets.wave_size, **_BROKEN_TEMPLATE}):
+        _stops_after_a_wave_that_fails(fleets, before)
+    for name in fleets.names:
+        wait_until_ready(kube, name, namespace=namespace)
+    assert fleets.pods() == before
 
 
 def _restarts_nothing_by_itself(fleets: Fleets, before: dict[str, set[str]]) -> None:
@@ -185,20 +191,15 @@ def _has_default_template(fleets: Fleets) -> bool:
     return True
 
 
-def _stops_after_a_wave_that_fails(fleets: Fleets) -> None:
-    before = fleets.pods()
-    with configured_operator(fleets.kube, UPGRADE_WAVE_SIZE=str(fleets.wave_size), **_BROKEN_TEMPLATE):
-        until(lambda: len(fleets.in_progress()) == fleets.wave_size, seconds=60, what="the first wave")
-        failed = fleets.in_progress()
-        for name in failed:
-            fleets.wait_for(name, lambda live: condition(live, "Stalled")["status"] == "True", "to fail")
-        others = [name for name in fleets.names if name not in failed]
-        for name in set(others) - {fleets.manual}:
-            fleets.wait_for(name, lambda live: "has stopped" in ready_message(live), "to wait")
-        after = fleets.pods()
-        assert fleets.in_progress() == failed
-        assert {name: after[name] for name in others} == {name: before[name] for name in others}
-        assert all(before[name] <= after[name] for name in failed), "the old pods still serve"
-    for name in fleets.names:
-        wait_until_ready(fleets.kube, name, namespace=fleets.namespace)
-    assert fleets.pods() == before
+def _stops_after_a_wave_that_fails(fleets: Fleets, before: Mapping[str, set[str]]) -> None:
+    until(lambda: len(fleets.in_progress()) == fleets.wave_size, seconds=60, what="the first wave")
+    failed = fleets.in_progress()
+    for name in failed:
+        fleets.wait_for(name, lambda live: condition(live, "Stalled")["status"] == "True", "to fail")
+    others = [name for name in fleets.names if name not in failed]
+    for name in set(others) - {fleets.manual}:
+        fleets.wait_for(name, lambda live: "has stopped" in ready_message(live), "to wait")
+    after = fleets.pods()
+    assert fleets.in_progress() == failed
+    assert {name: after[name] for name in others} == {name: before[name] for name in others}
+    assert all(before[name] <= after[name] for name in failed), "the old pods still serve"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
 
-from e2e.install import service_monitor_crd, with_images
+from e2e.cluster.errors import ClusterError
+from e2e.install import install, release_values, service_monitor_crd
 from tests.openapi import SHARED
-from tools.paths import REPOSITORY
+from tools import chart
 
-DEPLOYMENT = REPOSITORY / "operator" / "deploy" / "deployment.yaml"
-IMAGES = {"operator": "registry.example.org/o:1", "runtime": "registry.example.org/r:1"}
+if TYPE_CHECKING:
+    from e2e.kube import Kube
+
+IMAGES = {"operator": "registry.example.org:5000/o:1", "runtime": "registry.example.org:5000/r:2"}
 
 
 def _installed(keys: dict[str, str]) -> dict[str, Any]:
-    found = list(yaml.safe_load_all(DEPLOYMENT.read_text()))
-    (deployment,) = with_images(found, images=IMAGES, keys=keys)
+    rendered = chart.render(release_values(images=IMAGES, keys=keys))
+    (deployment,) = chart.objects("deployment.yaml", rendered["deployment.yaml"])
     template: dict[str, Any] = deployment["spec"]["template"]
     return template
 
@@ -35,9 +38,14 @@ def test_a_changed_image_under_the_same_name_restarts_the_operator() -> None:
     assert first != second
 
 
-def test_objects_without_pods_are_unchanged() -> None:
-    namespace = {"kind": "Namespace", "metadata": {"name": "imageclassifier-system"}}
-    assert with_images([namespace], images=IMAGES, keys={"operator": "a", "runtime": "b"}) == [namespace]
+def test_an_operator_that_kustomize_installed_is_not_replaced() -> None:
+    class Cluster:
+        def get(self, *_: str, namespace: str) -> dict[str, Any]:
+            manifest: dict[str, Any] = yaml.safe_load((chart.DEPLOY / "deployment.yaml").read_text())
+            return manifest
+
+    with pytest.raises(ClusterError, match="not installed with Helm"):
+        install(cast("Kube", Cluster()), IMAGES)
 
 
 def test_the_trimmed_service_monitor_is_labelled() -> None:
