@@ -1,7 +1,7 @@
 """The table of the children of an ImageClassifier: one row for each kind.
 
 Apply order, pruning, watches, discovery and the conditions of children are derived from the table. To add a child,
-add a row here, its builder in `manifests`, a golden file, and its rule in `operator/deploy/rbac.yaml`.
+add a row here, its builder in `manifests`, a golden file, and its rule in the chart's `_rules.tpl`.
 """
 
 from __future__ import annotations

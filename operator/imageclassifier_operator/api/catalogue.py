@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from imageclassifier_operator.api.config import CatalogueEntry
+from imageclassifier_operator.api.field_types import AUTHORITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
-_URI = re.compile(r"(https?://[^\s/?#@]+(/\S*)?|bundled:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)")
+_URI = re.compile(rf"(https?://{AUTHORITY}(/\S*)?|bundled:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {"uris", "sha256"}
 

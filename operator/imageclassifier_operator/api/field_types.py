@@ -12,6 +12,9 @@ from imageclassifier_operator.api.declaration import Quantity, Text, field_error
 
 _DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL_KEY = rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
+AUTHORITY = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+"""Host and optional port of a URL; an IPv6 address is in brackets."""
+
 _RESERVED_LABEL_PREFIX = "app.kubernetes.io/"
 _RESERVED_ANNOTATION_PREFIX = "imageclassifier.dev/"
 
@@ -60,7 +63,8 @@ ModelUri = Annotated[
     Text(
         2048,
         min_length=9,
-        pattern=r"^(https?://[^\s/?#@]+(/[^\s]*)?|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]*"
+        pattern=rf"^(https?://{AUTHORITY}(/[^\s]*)?"
+        r"|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]*"
         r"|hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}@[0-9a-f]{40}(/[^\s]*)?"
         rf"|pvc://{_DNS_NAME}(/[^\s]*)?)$",
         expected="http(s)://host/path, s3://bucket/key, hf://owner/repo@commit/path or pvc://claim/path, "
@@ -72,7 +76,7 @@ Digest = Annotated[
 ]
 S3Endpoint = Annotated[
     str,
-    Text(512, min_length=8, pattern=r"^https?://[^\s/?#@]+$", expected="http(s)://host[:port], without a path"),
+    Text(512, min_length=8, pattern=f"^https?://{AUTHORITY}$", expected="http(s)://host[:port], without a path"),
 ]
 Region = Annotated[
     str,
@@ -106,7 +110,7 @@ OtlpEndpoint = Annotated[
     str,
     Text(
         1024,
-        pattern=r"^(https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?)?$",
+        pattern=rf"^(https?://{AUTHORITY}(/[A-Za-z0-9._~%/-]*)?)?$",
         expected="http(s)://host[:port][/path], without user and password",
     ),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from imageclassifier_operator.api.v1alpha1 import ImageClassifierSpec, Model
 
@@ -67,7 +66,7 @@ def model_name(uri: str) -> str:
     """
     scheme, _, rest = uri.partition("://")
     if scheme in {"http", "https"}:
-        path, fallback = urlsplit(uri).path, "model"
+        path, fallback = re.split("[?#]", rest.partition("/")[2], maxsplit=1)[0], "model"
     elif scheme == "hf":
         repository, _, path = rest.partition("/")[2].partition("/")
         fallback = repository.partition("@")[0]

