@@ -30,7 +30,7 @@ from imageclassifier_operator.kube import (
 from imageclassifier_operator.manifests import Params
 from imageclassifier_operator.observe import observe
 from imageclassifier_operator.revisions import Decision, Waves, record, report_state, resolve
-from imageclassifier_operator.status import compute, compute_invalid
+from imageclassifier_operator.status import Revisions, compute, compute_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,6 +92,9 @@ async def reconcile(
         )
         invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
+        waves.report(
+            (namespace, name), upgrading=False
+        )  # until its spec is valid, it says nothing about an upgrade
         return Outcome(requeue_after=None, result="invalid")
     params = Params(ic=ic, config=config, capabilities=capabilities)
     decision, problem = await _accept_revision(cluster, params, live, waves=waves)
@@ -111,7 +114,7 @@ async def reconcile(
         overridden=applied.overridden,
         unsupported=unsupported_fields(params),
         not_applied=applied.not_applied,
-        revisions=None if decision is None or ic.spec.paused else decision.observed,
+        revisions=_observed_revisions(decision, paused=ic.spec.paused),
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
@@ -141,6 +144,15 @@ async def _accept_revision(
     except KubeError as error:
         return None, problem_of(error, CONTROLLER_REVISIONS.kind)
     return resolved.decision, None
+
+
+def _observed_revisions(decision: Decision | None, *, paused: bool) -> Revisions | None:
+    """Return what the status says about the revisions: of a paused object, what is stored already."""
+    if decision is None or not paused:
+        return None if decision is None else decision.observed
+    if decision.before is not None:
+        return Revisions(accepted=decision.before.name, candidate=decision.accepted.name)
+    return None if decision.accepted.uid is None else decision.observed
 
 
 def _with_template(

@@ -37,6 +37,7 @@ class ReconcilingCluster(StoredCluster):
         self.status: Mapping[str, Any] = {}
         self.events: list[tuple[str, str]] = []
         self._overrides = Overrides()
+        self.waves = Waves(1)
 
     async def reconcile(self) -> Outcome:
         return await reconcile(
@@ -46,7 +47,7 @@ class ReconcilingCluster(StoredCluster):
             config=CONFIG,
             capabilities=Capabilities(service_monitors=False),
             overrides=self._overrides,
-            waves=Waves(5),
+            waves=self.waves,
         )
 
     def _roll_out(self, live: dict[str, Any]) -> None:
@@ -137,6 +138,36 @@ async def test_a_paused_object_keeps_a_child_that_is_no_longer_requested() -> No
         "Paused, so these changes are not applied: Deployment pets: spec.replicas differs, "
         "PodDisruptionBudget pets is no longer requested; set spec.paused to false"
     )
+
+
+async def test_a_paused_object_becomes_ready_with_its_accepted_revision() -> None:
+    cluster = ReconcilingCluster(classifier(), counts={})
+    await cluster.reconcile()
+    assert "ready" not in cluster.status["revisions"]
+    paused = classifier(paused=True)
+    cluster.live["ImageClassifier"] = {**paused, "status": cluster.status}
+    cluster.live["Deployment"]["status"] = ROLLED_OUT
+    await cluster.reconcile()
+    assert cluster.status["revisions"]["ready"] == cluster.status["revisions"]["accepted"]
+
+
+async def test_a_paused_object_with_another_template_names_it_as_the_candidate() -> None:
+    cluster = ReconcilingCluster(classifier())
+    await cluster.reconcile()
+    accepted = cluster.status["revisions"]["accepted"]
+    paused = classifier(paused=True, rollout={"drainSeconds": 5})
+    cluster.live["ImageClassifier"] = {**paused, "status": cluster.status}
+    await cluster.reconcile()
+    assert cluster.status["revisions"]["accepted"] == accepted
+    assert cluster.status["revisions"]["candidate"] != accepted
+    assert ready(cluster)["reason"] == "Paused"
+
+
+async def test_an_object_with_an_invalid_spec_does_not_hold_an_upgrade() -> None:
+    cluster = ReconcilingCluster(classifier(model={"name": "unknown"}))
+    cluster.waves.report(("vision", "pets"), upgrading=True)
+    await cluster.reconcile()
+    assert cluster.waves.running == 0
 
 
 async def test_a_changed_template_that_is_set_back_is_reported() -> None:

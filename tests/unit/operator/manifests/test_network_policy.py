@@ -97,7 +97,6 @@ def test_without_any_peer_there_is_no_rule() -> None:
         ("http://[fd00::1]:9000/pets.onnx", [9000]),
         ("https://dns.example.org:53/pets.onnx", []),  # 53 is open already
         ("https://models.example.org:99999/pets.onnx", []),
-        ("https://models.example.org:99999/pets.onnx", []),
         ("https://models.example.org:0/pets.onnx", []),
         ("https://[:::]:443", []),
         (f"hf://owner/repo@{_COMMIT}", [443]),
