@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +119,40 @@ def test_evicting_each_pod_in_turn_fails_no_request(
         until(lambda: _replaced(kube, namespace, names), seconds=180, what="two new pods")
     wait_until_ready(kube, "pets", namespace=namespace)
     add_to_summary(f"eviction of each pod under load: {report}")
+    assert not report.failures, report.failures[:20]
+
+
+def test_draining_the_node_of_all_pods_fails_no_request(
+    kube: Kube, namespace: str, photograph: bytes, add_to_summary: Callable[[str], None]
+) -> None:
+    node = kube.list("nodes")[0]["metadata"]
+    on_one_node = {"nodeSelector": {"kubernetes.io/hostname": node["labels"]["kubernetes.io/hostname"]}}
+    spec = {"replicas": 2, "scheduling": on_one_node}
+    kube.apply(manifest("drained", namespace=namespace, spec=spec))
+    wait_until_ready(kube, "drained", namespace=namespace)
+    endpoint = wait_for_endpoint(kube, "drained", namespace=namespace)
+    wait_for_response(endpoint, photograph)
+    before = {pod["metadata"]["name"] for pod in pods(kube, "drained", namespace=namespace)}
+    only = "--pod-selector=app.kubernetes.io/instance=drained"  # not the operator, DNS and the other pods
+    command = kube.command("drain", node["name"], only, "--timeout=180s")
+
+    def remaining() -> int:
+        return len(before & {pod["metadata"]["name"] for pod in pods(kube, "drained", namespace=namespace)})
+
+    with steady_load(endpoint, photograph, per_second=20) as report:
+        until(lambda: report.sent >= 20, seconds=30, what="a second of requests")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as drain:
+            try:
+                until(lambda: remaining() == 1, seconds=60, what="the first pod to be evicted")
+                time.sleep(8)  # the drain retries every 5 s; without a budget, the second pod would be gone, too
+                assert remaining() == 1
+            finally:
+                kube.kubectl("uncordon", node["name"])  # from here on, the evicted pod can be replaced
+            output, _ = drain.communicate(timeout=240)
+        assert drain.returncode == 0, output
+        assert remaining() == 0
+    wait_until_ready(kube, "drained", namespace=namespace)
+    add_to_summary(f"kubectl drain of the node of both pods under load: {report}")
     assert not report.failures, report.failures[:20]
 
 
