@@ -15,6 +15,7 @@ SPEC = {
     "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
     "ingress": {"host": "pets.example.org"},
     "gateway": {"parentRefs": [{"name": "public"}]},
+    "networkPolicy": {},
 }
 
 
