@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HISTORY = 10
 _SECONDS = 180
-_UNFINISHED = ("failed", "pending-install", "pending-rollback", "pending-upgrade")
+_UNFINISHED = ("failed", "pending-install", "pending-rollback", "pending-upgrade", "uninstalling")
 
 
 class Release:

@@ -58,7 +58,7 @@ def test_a_network_policy_selects_the_pods_that_it_is_for(
     [server] = pod["spec"]["containers"]
     assert [port["port"] for port in ingress["ports"]] == [port["containerPort"] for port in server["ports"]]
     [egress] = applied["egress"]
-    assert [port["port"] for port in egress["ports"]] == [53, 53, 80, 443]
+    assert [port["port"] for port in egress["ports"]] == [53, 53, 5353, 5353, 80, 443]
     wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
 
     kube.patch("imageclassifiers", "pets", {"spec": {"networkPolicy": None}}, namespace=namespace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import kopf
@@ -10,7 +11,15 @@ from imageclassifier_operator.api import GROUP, PLURAL, VERSION
 from imageclassifier_operator.controller import Controller, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+
+class EndlessBackoffs:
+    """The seconds between kopf's retries of a request: growing at first, and then constant."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        yield from itertools.repeat(30)
 
 
 def register(registry: kopf.OperatorRegistry, controller: Controller, *, login: Callable[..., Any]) -> None:
@@ -38,6 +47,8 @@ def settings() -> kopf.OperatorSettings:
     result.posting.enabled = False
     result.peering.standalone = True
     result.networking.request_timeout = 30
+    # Without an end, kopf retries for ever. Otherwise, a namespace without permission would stop all others.
+    result.networking.error_backoffs = EndlessBackoffs()
     result.watching.server_timeout = 300  # an integer, since the API server rejects 300.0
     result.watching.client_timeout = 330
     return result

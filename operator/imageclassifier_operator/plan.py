@@ -13,7 +13,7 @@ from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import CLASSIFIERS
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.manifests.deployment import pod_template
-from imageclassifier_operator.revisions import Cause, Change, Decision, Revision, changes, resolve
+from imageclassifier_operator.revisions import UNTIL_READY, Cause, Change, Decision, Revision, changes, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -177,13 +177,15 @@ class _Planner:
                 changes=changes(decision.before.template, decision.accepted.template),
             )
         if decision.candidate is not None:
+            waits_only = decision.waits_for == UNTIL_READY and self._config.upgrade_wave_size > 0
             return Planned(
                 namespace=namespace,
                 name=name,
                 pods=pods,
                 revision=decision.accepted.name,
                 candidate=decision.candidate.name,
-                when=f"no, {decision.waits_for}",
+                restarts=waits_only,
+                when="once it is Ready" if waits_only else f"no, {decision.waits_for}",
                 changes=changes(decision.accepted.template, decision.candidate.template),
             )
         return Planned(namespace=namespace, name=name, pods=pods, revision=decision.accepted.name)

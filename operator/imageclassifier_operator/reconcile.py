@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +29,15 @@ from imageclassifier_operator.kube import (
 )
 from imageclassifier_operator.manifests import Params
 from imageclassifier_operator.observe import observe
-from imageclassifier_operator.revisions import Decision, Waves, record, report_state, resolve
-from imageclassifier_operator.status import Revisions, compute, compute_invalid
+from imageclassifier_operator.revisions import Decision, LeftoverError, Waves, record, report_state, resolve
+from imageclassifier_operator.status import Problem, Revisions, compute, compute_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imageclassifier_operator.children import Child
     from imageclassifier_operator.manifests import Capabilities
-    from imageclassifier_operator.status import Observation, Problem, Status
+    from imageclassifier_operator.status import Observation, Status
 
 STATUS_MANAGER = f"{MANAGER}-status"
 NOT_READY_SECONDS = 5.0
@@ -98,6 +98,8 @@ async def reconcile(
         return Outcome(requeue_after=None, result="invalid")
     params = Params(ic=ic, config=config, capabilities=capabilities)
     decision, problem = await _accept_revision(cluster, params, live, waves=waves)
+    if decision is not None:
+        params = replace(params, template=decision.accepted.template)
     desired = _with_template(build_all(params), decision)
     if ic.spec.paused:
         applied = await compare_children(cluster, ic, desired, capabilities=capabilities)
@@ -118,9 +120,12 @@ async def reconcile(
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
-    if decision is not None:
-        report_state(waves, (namespace, name), decision, status)
-        await _report_template(cluster, live, decision, applied)
+    if decision is None:
+        waves.failed((namespace, name))
+    else:
+        report_state(waves, (namespace, name), decision, status, observed, manual=ic.spec.upgrade == "Manual")
+        if not ic.spec.paused:
+            await _report_template(cluster, live, decision, applied)
     return _outcome(applied, observed, status)
 
 
@@ -141,6 +146,11 @@ async def _accept_revision(
             await record(cluster, params, resolved)
     except ConflictError:
         raise
+    except LeftoverError as error:
+        problem = Problem(
+            kind=CONTROLLER_REVISIONS.kind, reason="Terminating", message=error.message, transient=True
+        )
+        return None, problem
     except KubeError as error:
         return None, problem_of(error, CONTROLLER_REVISIONS.kind)
     return resolved.decision, None
@@ -185,6 +195,8 @@ def _outcome(applied: Applied, observed: Observation, status: Status) -> Outcome
         return Outcome(requeue_after=None, result="again", again=True)
     if any(not problem.transient for problem in observed.problems):
         return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+    if observed.not_applied:  # paused: nothing will change by itself
+        return Outcome(requeue_after=PROBLEM_SECONDS, result="paused")
     if status.ready and not observed.problems:
         return Outcome(requeue_after=applied.retry_after, result="ready")
     return Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")

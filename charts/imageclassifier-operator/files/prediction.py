@@ -1,6 +1,6 @@
 """What `helm test` runs in the servers' image: creates an ImageClassifier, and waits until it returns predictions.
 
-Arguments: namespace and name of the object, and the timeout in seconds.
+Arguments: namespace and name of the object, the timeout in seconds, and the spec of the object as JSON.
 """
 
 from __future__ import annotations
@@ -35,18 +35,19 @@ class NotYetError(Exception):
 class Kubernetes:
     """Creates, reads and deletes one ImageClassifier, with the pod's service account."""
 
-    def __init__(self, namespace: str, name: str) -> None:
+    def __init__(self, namespace: str, name: str, spec: Result | None = None) -> None:
         self.name = name
+        self.spec = {"rollout": {"drainSeconds": 0}, **(spec or {})}
         self.collection = f"{API}/namespaces/{namespace}/imageclassifiers"
         self.context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
 
     def create(self) -> None:
-        """Create the object, with the bundled model; its pods stop without a delay."""
+        """Create the object, by default with the bundled model; its pods stop without a delay."""
         manifest = {
             "apiVersion": "imageclassifier.dev/v1alpha1",
             "kind": "ImageClassifier",
             "metadata": {"name": self.name},
-            "spec": {"rollout": {"drainSeconds": 0}},
+            "spec": self.spec,
         }
         self._send("POST", self.collection, manifest)
 
@@ -125,10 +126,10 @@ def until(what: str, deadline: float, probe: Callable[[], Any]) -> Any:
             return result
 
 
-def main(namespace: str, name: str, seconds: str) -> None:
+def main(namespace: str, name: str, seconds: str, spec: str = "{}") -> None:
     """Run the test; the exit status is 1 and the last line says why, if there is no prediction in time."""
     deadline = time.monotonic() + float(seconds)
-    kubernetes = Kubernetes(namespace, name)
+    kubernetes = Kubernetes(namespace, name, json.loads(spec))
     kubernetes.delete()  # left by a test that was interrupted
     until("no ImageClassifier of an earlier test", deadline, lambda: absent(kubernetes.get()))
     kubernetes.create()

@@ -13,6 +13,17 @@
 {{- end }}
 {{- end }}
 
+{{- /* The models of the catalogue, without those that are set to null. */}}
+{{- define "imageclassifier-operator.catalogue" -}}
+{{- $models := dict }}
+{{- range $name, $model := .Values.catalogue }}
+{{- if $model }}
+{{- $_ := set $models $name $model }}
+{{- end }}
+{{- end }}
+{{- toYaml $models }}
+{{- end }}
+
 {{- define "imageclassifier-operator.catalogueName" -}}
 {{- printf "%s-catalogue" (include "imageclassifier-operator.fullname" . | trimSuffix "-operator") }}
 {{- end }}

@@ -13,7 +13,7 @@ from imageclassifier_operator.api.field_types import (
     SecretName,
 )
 
-_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 """An older form of the class; the API server rejects an Ingress with both."""
 
 IngressPath = Annotated[
@@ -37,7 +37,8 @@ class Ingress(Part):
     """Host name that clients use. *.example.org stands for every name one level below example.org."""
 
     class_name: ObjectName | None = None
-    """IngressClass of the controller that serves the Ingress. By default the cluster's default class."""
+    """IngressClass of the controller that serves the Ingress. By default the cluster's default class,
+    which Kubernetes sets when the Ingress is created."""
 
     tls_secret_name: SecretName | None = None
     """Secret of type kubernetes.io/tls in this namespace, with the certificate of the host. The ingress controller
@@ -53,10 +54,10 @@ class Ingress(Part):
 
     @rule(
         message="give either className or the annotation kubernetes.io/ingress.class, not both",
-        cel=f"!has(self.className) || !has(self.annotations) || !('{_CLASS_ANNOTATION}' in self.annotations)",
+        cel=f"!has(self.className) || !has(self.annotations) || !('{CLASS_ANNOTATION}' in self.annotations)",
     )
     def _one_class(self) -> bool:
-        return self.class_name is None or _CLASS_ANNOTATION not in self.annotations
+        return self.class_name is None or CLASS_ANNOTATION not in self.annotations
 
 
 class ParentRef(Part):

@@ -53,6 +53,9 @@ Their items are compared only by the fields that we set, as the items of other l
 an item, even if it only adds a field, becomes the owner of the whole list. So our manager must be an owner of it.
 """
 
+_DEFAULTS_OF_ITEMS = frozenset({"group", "kind", "matches"})
+"""The fields of such an item that the API sets by itself. Any other that we do not set was ours before."""
+
 _QUANTITY_PARENTS = frozenset({"limits", "requests"})
 _QUANTITY_FIELDS = frozenset({"sizeLimit", "averageValue"})
 _TEMPLATE_PATH = "spec.template"
@@ -89,12 +92,23 @@ def differences(
         yield from _compare(desired_part, live_part, (part,))
     owned_fields = list(_owned_fields(live, manager, subresource))
     for field in sorted(_ATOMIC_WITH_DEFAULTS.intersection(desired.get("spec") or {})):
-        if owned_fields and ("spec", field) not in owned_fields:
-            yield _difference(("spec", field), desired["spec"][field], (live.get("spec") or {}).get(field))
+        wanted, found = desired["spec"][field], (live.get("spec") or {}).get(field)
+        if (owned_fields and ("spec", field) not in owned_fields) or _is_wider(wanted, found):
+            yield _difference(("spec", field), wanted, found)
     for owned in owned_fields:
         if not _is_desired(desired, owned):
             path = ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
             yield Difference(path=path, desired=None, observed=None)
+
+
+def _is_wider(desired: Sequence[Any], live: Sequence[Any] | None) -> bool:
+    """Whether an item of a live list has a field that it should not have, and that is no default."""
+    pairs = zip(desired, live or [], strict=False)
+    return any(
+        not set(found) <= {*wanted, *_DEFAULTS_OF_ITEMS}
+        for wanted, found in pairs
+        if isinstance(wanted, dict) and isinstance(found, dict)
+    )
 
 
 def owns(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:

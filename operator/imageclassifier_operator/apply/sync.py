@@ -172,6 +172,8 @@ async def _apply_child(
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
     if live is None and child.capability is not None and not await cluster.serves(resource):
         return _crd_terminating_problem(kind)
+    if live is None and child is DEPLOYMENT and any(each.kind == "NetworkPolicy" for each in applied.problems):
+        return None  # no pod starts without isolation; the problem of the NetworkPolicy is reported
     if live is None:
         logger.info("Creating %s %s/%s", kind, ic.namespace, name)
         body = deployment_to_create(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired

@@ -14,7 +14,14 @@ from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
-from imageclassifier_operator.kube import CLASSIFIERS, CONTROLLER_REVISIONS, PODS, Cluster, KubeError
+from imageclassifier_operator.kube import (
+    CLASSIFIERS,
+    CONTROLLER_REVISIONS,
+    PODS,
+    Cluster,
+    ForbiddenError,
+    KubeError,
+)
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
 from imageclassifier_operator.revisions import Waves
@@ -130,13 +137,19 @@ class Controller:
     async def _expect_all(self) -> None:
         """Make all existing objects due; no upgrade continues before each of them was reconciled once."""
         for namespace in self._namespaces:
-            listing = await _until_it_succeeds(
-                functools.partial(self._cluster.list, CLASSIFIERS, namespace=namespace, metadata_only=True)
-            )
-            keys = [Key(item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items]
+            keys = await _until_it_succeeds(functools.partial(self._keys, namespace))
             self._waves.expect((key.namespace, key.name) for key in keys)
             for key in keys:
                 self._queue.notify(key)
+
+    async def _keys(self, namespace: str | None) -> list[Key]:
+        """Return the keys of all objects, or none of a namespace without permission, which may be gone."""
+        try:
+            listing = await self._cluster.list(CLASSIFIERS, namespace=namespace, metadata_only=True)
+        except ForbiddenError as error:
+            logger.error("ImageClassifiers cannot be listed: %s", error.message)  # noqa: TRY400
+            return []
+        return [Key(item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items]
 
     async def _work(self) -> None:
         while True:
@@ -158,12 +171,14 @@ class Controller:
             )
         except KubeError as error:
             wait = self._queue.failed(key, min_wait=min(error.retry_after, 60.0))
+            self._waves.failed((key.namespace, key.name))
             self._metrics.reconciles.labels(result="error").inc()
             logger.warning(
                 "Reconcile failed: %s/%s: %s; retrying in %.1f s", key.namespace, key.name, error.message, wait
             )
         except Exception:  # a bug that one object triggers must not stop the reconciles of the others
             wait = self._queue.failed(key)
+            self._waves.failed((key.namespace, key.name))
             self._metrics.reconciles.labels(result="bug").inc()
             logger.exception(
                 "Unexpected error in reconcile: %s/%s; retrying in %.1f s", key.namespace, key.name, wait
@@ -179,7 +194,6 @@ class Controller:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:
             self._metrics.seconds.observe(time.monotonic() - started)
-            self._waves.reconciled((key.namespace, key.name))
             for due in self._waves.take_due():
                 self._queue.notify(Key(*due))
 
@@ -203,13 +217,16 @@ class Controller:
         while True:
             await asyncio.sleep(STALE_WATCH_SECONDS / 2)
             due = time.monotonic() - last >= RESYNC_SECONDS
-            try:
-                for namespace in self._namespaces:
+            complete = True
+            for namespace in self._namespaces:
+                try:
                     await self._check_watch(namespace, resync=due)
-            except KubeError as error:
-                logger.info("Resync failed, retrying: %s", error.message)
-                continue
-            if due:
+                except ForbiddenError as error:
+                    logger.error("Resync failed: %s", error.message)  # noqa: TRY400
+                except KubeError as error:
+                    complete = False
+                    logger.info("Resync failed, retrying: %s", error.message)
+            if due and complete:
                 last = time.monotonic()
 
     async def _check_watch(self, namespace: str | None, *, resync: bool) -> None:

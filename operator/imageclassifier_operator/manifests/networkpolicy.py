@@ -1,9 +1,7 @@
 """The NetworkPolicy, which isolates the pods: it lists who may connect to them, and the ports they may connect to.
 
 The kubelet's probes come from the pod's node, which Kubernetes always allows. The ports are those of the present
-spec, and the policy is applied before the Deployment, so that new pods can fetch their model. A pod of an earlier
-template that starts after the change, while it is replaced, can fetch its own model only if that has the same
-port.
+spec and those of the accepted template: its pods may be created again at any time, for example after an eviction.
 """
 
 from __future__ import annotations
@@ -16,11 +14,17 @@ from imageclassifier_operator.manifests.containers import PORT
 from imageclassifier_operator.manifests.metadata import child_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imageclassifier_operator.api import ModelSource, Spec
     from imageclassifier_operator.api.network_policy import Peer
     from imageclassifier_operator.manifests.params import Params
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
+_DNS_PORTS = (53, 5353)
+"""Some clusters run DNS on 5353 behind a Service with 53, and check a policy after the Service's translation."""
+
+_OWN_VARIABLES = ("IMAGECLASSIFIER_", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROXY_VARIABLES = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"})
 
 
@@ -29,6 +33,7 @@ def build(params: Params) -> dict[str, Any] | None:
     policy = params.spec.network_policy
     if policy is None:
         return None
+    ports = _egress_ports(params.spec) | _template_ports(params.template or {})
     peers = [_peer(peer) for peer in (*policy.allow_from, *policy.allow_metrics_from)]
     return {
         "metadata": child_metadata(params.ic),
@@ -42,9 +47,8 @@ def build(params: Params) -> dict[str, Any] | None:
             "egress": [
                 {
                     "ports": [
-                        _port("UDP", 53),
-                        _port("TCP", 53),
-                        *(_port("TCP", number) for number in sorted(_egress_ports(params.spec) - {53})),
+                        *(_port(protocol, number) for number in _DNS_PORTS for protocol in ("UDP", "TCP")),
+                        *(_port("TCP", number) for number in sorted(ports - set(_DNS_PORTS))),
                     ]
                 }
             ],
@@ -69,6 +73,24 @@ def _egress_ports(spec: Spec) -> set[int]:
     if spec.tracing is not None:
         urls.append(spec.tracing.endpoint)
     return _model_ports(spec.model).union(*map(_url_ports, urls))
+
+
+def _template_ports(template: Mapping[str, Any]) -> set[int]:
+    """Return the ports of the URLs in the variables of a pod template."""
+    pod = template.get("spec") or {}
+    values = {
+        variable["name"]: variable.get("value") or ""
+        for container in (*pod.get("initContainers", ()), *pod.get("containers", ()))
+        for variable in container.get("env", ())
+        if variable["name"].startswith(_OWN_VARIABLES) or variable["name"].upper() in _PROXY_VARIABLES
+    }
+    urls = [url for value in values.values() for url in value.split() if "://" in url]
+    found = set().union(*map(_url_ports, urls))
+    schemes = {url.partition("://")[0] for url in urls}
+    has_endpoint = any(name.endswith("S3_ENDPOINT") and value for name, value in values.items())
+    if "hf" in schemes or ("s3" in schemes and not has_endpoint) or _DEFAULT_PORTS["http"] in found:
+        found.add(_DEFAULT_PORTS["https"])
+    return found
 
 
 def _model_ports(model: ModelSource) -> set[int]:

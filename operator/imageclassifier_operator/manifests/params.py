@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imageclassifier_operator.api import ImageClassifier, OperatorConfig, Spec
 
 
@@ -24,11 +26,15 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """The input of every manifest: the ImageClassifier (`ic`), the operator's configuration, the capabilities."""
+    """The input of every manifest: the ImageClassifier (`ic`), the operator's configuration, the capabilities.
+
+    template: the pod template of the accepted revision, which the pods have; None if there is none yet.
+    """
 
     ic: ImageClassifier
     config: OperatorConfig
     capabilities: Capabilities
+    template: Mapping[str, Any] | None = None
 
     @property
     def spec(self) -> Spec:

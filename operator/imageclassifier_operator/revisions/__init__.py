@@ -5,16 +5,18 @@ accepted, and what is stored. `Waves` limits how many objects an upgrade of the 
 """
 
 from imageclassifier_operator.revisions.changes import Change, changes, summary
-from imageclassifier_operator.revisions.decision import Decision
-from imageclassifier_operator.revisions.history import record, resolve
+from imageclassifier_operator.revisions.decision import UNTIL_READY, Decision
+from imageclassifier_operator.revisions.history import LeftoverError, record, resolve
 from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.revisions.waves import Waves, report_state
 
 __all__ = [
     "ADOPT_ANNOTATION",
+    "UNTIL_READY",
     "Cause",
     "Change",
     "Decision",
+    "LeftoverError",
     "Revision",
     "Waves",
     "changes",

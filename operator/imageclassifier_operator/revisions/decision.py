@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _MAX_NAME = 253
 
+UNTIL_READY = f"it is adopted once the object is Ready, or by the annotation {ADOPT_ANNOTATION}"
+"""What a candidate waits for if only some pods of the object serve: a restart could stop them, too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
@@ -23,6 +26,7 @@ class Situation:
     spec_changed: whether the spec has changed since the last reconcile, in a way that changes the template.
     was_ready: whether the object was ever Ready with the accepted revision.
     ready: whether it is Ready now.
+    serves: whether at least one of its pods is ready.
     manual: whether `spec.upgrade` is Manual.
     adopt: the revision that the annotation names.
     turn: asks whether it is the object's turn in the operator's upgrade. Returns None if it is, or what the object
@@ -32,6 +36,7 @@ class Situation:
     spec_changed: bool
     was_ready: bool
     ready: bool
+    serves: bool
     manual: bool
     adopt: str | None
     turn: Callable[[], str | None]
@@ -70,6 +75,7 @@ class Decision:
         return Revisions(
             accepted=self.accepted.name,
             candidate=None if self.candidate is None else self.candidate.name,
+            is_new=self.before is not None,
             message="; ".join(filter(None, ["" if self.before is not None else self.message, self._unknown])),
         )
 
@@ -106,12 +112,15 @@ def _cause(accepted: Revision, candidate: Revision, situation: Situation) -> tup
         return Cause.ADOPTED, ""
     if situation.spec_changed:
         return Cause.SPEC_CHANGED, ""
+    if accepted.cause is Cause.UPGRADED and not situation.was_ready:
+        # It repairs an upgrade that failed. The object stays part of the wave, so that the others go on waiting.
+        return Cause.UPGRADED, ""
     if situation.manual:
         return None, "spec.upgrade is Manual"
-    if not situation.was_ready:  # nothing is lost, and the candidate may be the repair
-        # An object of an upgrade that failed stays part of it, so that the others go on waiting for it.
-        return (Cause.UPGRADED if accepted.cause is Cause.UPGRADED else Cause.NEVER_READY), ""
-    if not situation.ready:
-        return None, "it is adopted once the object is Ready"
+    if not situation.was_ready and not situation.serves:  # nothing is lost, and the candidate may be the repair
+        return Cause.NEVER_READY, ""
+    is_rollback = candidate.number > 0
+    if not situation.ready and situation.serves and not is_rollback:
+        return None, UNTIL_READY
     waits_for = situation.turn()
     return (Cause.UPGRADED, "") if waits_for is None else (None, waits_for)

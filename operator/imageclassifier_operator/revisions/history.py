@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.api import InvalidSpecError, parse
 from imageclassifier_operator.apply import MANAGER, difference, is_controlled_by
 from imageclassifier_operator.children import DEPLOYMENT
-from imageclassifier_operator.kube import CONTROLLER_REVISIONS, ConflictError
+from imageclassifier_operator.kube import CONTROLLER_REVISIONS, KubeError, RejectedError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.naming import child_name
@@ -27,6 +27,10 @@ KEPT = 5
 """How many revisions are kept, including the accepted one and the candidate."""
 
 logger = logging.getLogger(__name__)
+
+
+class LeftoverError(KubeError):
+    """A revision has the name of one that belongs to a deleted ImageClassifier. This usually passes by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +56,27 @@ async def resolve(
     leftover = {item["metadata"]["name"] for item in listing.items if _has_other_controller(item, ic.uid)}
     history = [Revision.stored(item) for item in stored]
     accepted = latest(history)
-    if accepted is None:
+    status = live.get("status") or {}
+    last_accepted = (status.get("revisions") or {}).get("accepted")
+    if accepted is None or last_accepted not in {each.name for each in history}:
+        # There were no revisions, somebody has deleted them, or an operator without revisions was in between.
         deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
-        if deployment is None or not is_controlled_by(deployment, ic.uid):
+        if deployment is not None and is_controlled_by(deployment, ic.uid):
+            number = 1 if accepted is None else accepted.number + 1
+            accepted = replace(
+                Revision.of(template_in_use(deployment, rendered.template), owner=ic.name),
+                number=number,
+                cause=Cause.TAKEN_OVER,
+                spec=spec if _is_observed(live) else None,
+            )
+        elif accepted is None:
             created = replace(rendered, number=1, cause=Cause.CREATED, spec=spec)
             return Resolved(decision=Decision(accepted=created), stored=stored, leftover=leftover)
-        in_use = Revision.of(template_in_use(deployment, rendered.template), owner=ic.name)
-        accepted = replace(in_use, number=1, cause=Cause.TAKEN_OVER, spec=spec if _is_observed(live) else None)
     situation = Situation(
         spec_changed=_spec_changed(accepted, rendered, params, live),
         was_ready=was_ready(accepted, live),
         ready=_is_ready(live),
+        serves=status.get("readyReplicas", 0) > 0,
         manual=ic.spec.upgrade == "Manual",
         adopt=(live["metadata"].get("annotations") or {}).get(ADOPT_ANNOTATION),
         turn=turn,
@@ -79,16 +93,22 @@ async def record(cluster: Cluster, params: Params, resolved: Resolved) -> None:
     the revision accepted, and applies it.
 
     Raises:
-        ConflictError: the cluster has not deleted the revisions of a deleted ImageClassifier of the same name yet.
+        LeftoverError: the cluster has not deleted the revisions of a deleted ImageClassifier of the same name yet.
     """
     decision, ic = resolved.decision, params.ic
     live_by_name = {item["metadata"]["name"]: item for item in resolved.stored}
     for revision in filter(None, (decision.before, decision.accepted, decision.candidate)):
         manifest, live = revision.manifest(ic), live_by_name.get(revision.name)
         if revision.name in resolved.leftover:
-            raise ConflictError(f"ControllerRevision {revision.name} of a deleted ImageClassifier still exists")
-        if live is None or difference(manifest, live, manager=MANAGER) is not None:
+            raise LeftoverError(f"ControllerRevision {revision.name} of a deleted ImageClassifier still exists")
+        if live is not None and difference(manifest, live, manager=MANAGER) is None:
+            continue
+        try:
             await cluster.apply(CONTROLLER_REVISIONS, manifest, manager=MANAGER)
+        except RejectedError as error:
+            if revision is not decision.candidate:
+                raise
+            logger.warning("Failed to store a candidate: %s", error.message)
     for name in _surplus(decision, [Revision.stored(item) for item in resolved.stored]):
         uid = live_by_name[name]["metadata"]["uid"]
         await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)
@@ -107,7 +127,7 @@ def was_ready(accepted: Revision, live: Mapping[str, Any]) -> bool:
     """
     status = live.get("status") or {}
     last_ready = (status.get("revisions") or {}).get("ready")
-    if last_ready is None or accepted.cause is Cause.TAKEN_OVER:
+    if accepted.cause is Cause.TAKEN_OVER or (last_ready is None and accepted.cause is not Cause.UPGRADED):
         return last_ready == accepted.name or status.get("readyReplicas", 0) > 0
     return bool(last_ready == accepted.name)
 

@@ -11,12 +11,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from imageclassifier_operator.revisions.revision import Cause
+from imageclassifier_operator.status import deadline_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imageclassifier_operator.revisions.decision import Decision
-    from imageclassifier_operator.status import Status
+    from imageclassifier_operator.status import Observation, Status
+
+_MAX_FAILURES = 3
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,10 @@ class Waves:
     def __init__(self, size: int) -> None:
         self._size = size
         self._unknown: set[Name] = set()
+        self._failures: dict[Name, int] = {}
+        self._granted: set[Name] = set()
         self._running: set[Name] = set()
+        self._upgraded: set[Name] = set()
         self._stalled: set[Name] = set()
         self._begun = 0
         self._stopped_by: Name | None = None
@@ -49,16 +55,12 @@ class Waves:
 
     @property
     def stopped(self) -> bool:
-        """Whether the upgrade has stopped, because an object of the present wave needs user action."""
+        """Whether the upgrade has stopped, because an object that was upgraded needs user action."""
         return self._stopped_by is not None or bool(self._stalled)
 
     def expect(self, names: Iterable[Name]) -> None:
-        """Wait for a reconcile of these objects, which exist at the start, before a wave begins."""
+        """Wait for a report about these objects, which exist at the start, before a wave begins."""
         self._unknown.update(names)
-
-    def reconciled(self, name: Name) -> None:
-        """Record that an object was reconciled, or failed to be."""
-        self._unknown.discard(name)
 
     def ask(self, name: Name) -> str | None:
         """Make an object part of the present wave and return None, or return what it has to wait for."""
@@ -66,6 +68,7 @@ class Waves:
             return None
         reason = self._reason_to_wait()
         if reason is None:
+            self._granted.add(name)
             self._running.add(name)
             self._begun += 1
             self._waiting.pop(name, None)
@@ -74,28 +77,50 @@ class Waves:
         self._told = self._told or reason
         return reason
 
-    def report(self, name: Name, *, upgrading: bool, ready: bool = False, stalled: bool = False) -> None:
+    def report(self, name: Name, *, upgrading: bool, ready: bool = False, stalled: bool | None = False) -> None:
         """Record the state of an object after its reconcile.
 
         upgrading: whether its accepted revision comes from an upgrade of the operator.
         ready: whether it was Ready with that revision, now or before.
-        stalled: whether it needs user action.
+        stalled: whether it needs user action; None if that is not known, because the object is paused.
         """
-        if upgrading and not ready:
+        self._known(name)
+        self._granted.discard(name)
+        if not upgrading:
+            if name in self._stalled:  # its spec was changed, which says nothing about the others
+                self._stopped_by = name
+            self._upgraded.discard(name)
+            self._leave(name)
+            return
+        if not ready:
             self._waiting.pop(name, None)
-            self._running.add(name)
-            self._begun = max(self._begun, len(self._running))
+            if name not in self._running:  # since before the start of this process: its wave goes on first
+                self._running.add(name)
+                self._begun = max(self._size, 1)
+            self._upgraded.add(name)
+        if stalled is not None and name in self._upgraded:
+            # also if it was Ready for a moment, so that a revision that fails later goes no further
             if stalled and name not in self._stalled:
                 logger.warning("Upgrade has stopped: %s/%s is not Ready with its new revision", *name)
             (self._stalled.add if stalled else self._stalled.discard)(name)
-            return
-        if name in self._stalled and not upgrading:  # its spec was changed, which says nothing about the others
-            self._stopped_by = name
-        self._leave(name)
+        if ready:
+            self._finish(name)
+
+    def failed(self, name: Name) -> None:
+        """Record that nothing is known about an object, because its reconcile failed."""
+        self._failures[name] = self._failures.get(name, 0) + 1
+        if self._failures[name] >= _MAX_FAILURES:  # it must not hold the upgrade of the others for ever
+            self._known(name)
+        if name in self._granted:
+            self._granted.discard(name)
+            self._leave(name)
 
     def forget(self, name: Name) -> None:
-        """Drop an object that was deleted."""
+        """Drop an object that was deleted, or that the user upgrades from now on."""
+        self._known(name)
+        self._granted.discard(name)
         self._waiting.pop(name, None)
+        self._upgraded.discard(name)
         self._leave(name)
 
     def withdraw(self, name: Name) -> None:
@@ -118,11 +143,19 @@ class Waves:
             del self._waiting[name]
         return due
 
-    def _leave(self, name: Name) -> None:
+    def _known(self, name: Name) -> None:
+        self._unknown.discard(name)
+        if name not in self._unknown:
+            self._failures.pop(name, None)
+
+    def _finish(self, name: Name) -> None:
         self._running.discard(name)
-        self._stalled.discard(name)
         if not self._running:
             self._begun = 0
+
+    def _leave(self, name: Name) -> None:
+        self._stalled.discard(name)
+        self._finish(name)
 
     def _reason_to_wait(self) -> str | None:
         """Return a reason without names: the owner of an object may not know the objects of other namespaces."""
@@ -130,19 +163,27 @@ class Waves:
             return "the operator is configured with the upgrade wave size 0"
         if self._unknown:
             return "the operator has just started"
-        if self.stopped:
+        if self._stalled:
             return "the upgrade has stopped, because another object is not Ready with its new revision"
+        if self._stopped_by is not None:
+            return "the upgrade has stopped until the operator restarts, because another object failed with it"
         if self._begun < self._size:
             return None
         return "other objects are upgraded before it"
 
 
-def report_state(waves: Waves, name: Name, decision: Decision, status: Status) -> None:
+def report_state(
+    waves: Waves, name: Name, decision: Decision, status: Status, observed: Observation, *, manual: bool
+) -> None:
     """Report the state of an object after its reconcile."""
     accepted = decision.accepted
+    if manual:  # its user decides, so it is not part of a wave, and does not hold one
+        waves.forget(name)
+        return
+    stalled = any(each["type"] == "Stalled" and each["status"] == "True" for each in status.conditions)
     waves.report(
         name,
         upgrading=accepted.cause is Cause.UPGRADED,
         ready=(status.fields.get("revisions") or {}).get("ready") == accepted.name,
-        stalled=any(each["type"] == "Stalled" and each["status"] == "True" for each in status.conditions),
+        stalled=None if observed.not_applied else stalled or deadline_exceeded(observed),
     )

@@ -2,6 +2,7 @@
 
 from imageclassifier_operator.status.compute import compute, compute_invalid
 from imageclassifier_operator.status.overridden import override_message
+from imageclassifier_operator.status.rollout import deadline_exceeded
 from imageclassifier_operator.status.types import (
     Condition,
     Observation,
@@ -22,5 +23,6 @@ __all__ = [
     "Status",
     "compute",
     "compute_invalid",
+    "deadline_exceeded",
     "override_message",
 ]

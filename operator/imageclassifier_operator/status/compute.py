@@ -82,11 +82,12 @@ def _revisions(observed: Observation, verdict: Verdict, *, previous: Mapping[str
     before: Mapping[str, Any] = previous.get("revisions") or {}
     if observed.revisions is None:
         return before
-    names = {
-        "accepted": observed.revisions.accepted,
-        "candidate": observed.revisions.candidate,
-        "ready": observed.revisions.accepted if verdict.status == "True" else before.get("ready"),
-    }
+    accepted, last_ready = observed.revisions.accepted, before.get("ready")
+    if verdict.status == "True":
+        last_ready = accepted
+    elif observed.revisions.is_new and last_ready == accepted:  # a roll-back, whose pods are still to be replaced
+        last_ready = None
+    names = {"accepted": accepted, "candidate": observed.revisions.candidate, "ready": last_ready}
     return {key: name for key, name in names.items() if name is not None}
 
 

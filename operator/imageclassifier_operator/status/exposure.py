@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imageclassifier_operator.api.exposure import CLASS_ANNOTATION
 from imageclassifier_operator.status.optional import problem_verdict
 from imageclassifier_operator.status.types import ObservedChild, Verdict
 
@@ -29,12 +30,20 @@ def ingress_ready(spec: Spec, ingress: ObservedChild) -> Verdict:
     name = (ingress.live.get("spec") or {}).get(
         "ingressClassName"
     )  # without one in the spec, the cluster's default
-    if name is None:
+    if name is None and _has_class(ingress.live):
+        remedy = f"check that a controller serves the class in the annotation {CLASS_ANNOTATION}"
+    elif name is None:
         remedy = "it has no IngressClass: set spec.ingress.className (kubectl get ingressclass)"
     else:
         remedy = f"check that the controller of IngressClass {name} is installed (kubectl get ingressclass {name})"
     message = f"No ingress controller has set an address in the Ingress yet; {remedy}"
     return Verdict(status="Unknown", reason="AddressPending", message=message)
+
+
+def _has_class(ingress: Mapping[str, Any]) -> bool:
+    """Whether the Ingress names its class, in its spec or in the annotation that was used before."""
+    annotations = (ingress.get("metadata") or {}).get("annotations") or {}
+    return bool((ingress.get("spec") or {}).get("ingressClassName") or annotations.get(CLASS_ANNOTATION))
 
 
 def _addresses(ingress: Mapping[str, Any]) -> list[str]:

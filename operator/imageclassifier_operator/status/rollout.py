@@ -121,10 +121,15 @@ def _pods_start(observed: Observation) -> Verdict | None:
     )
 
 
+def deadline_exceeded(observed: Observation) -> bool:
+    """Whether the Deployment controller reports that the rollout has made no progress for too long."""
+    return _condition(observed.deployment or {}, "Progressing").get("reason") == "ProgressDeadlineExceeded"
+
+
 def _within_deadline(observed: Observation) -> Verdict | None:
-    progress = _condition(observed.deployment or {}, "Progressing")
-    if progress.get("reason") != "ProgressDeadlineExceeded":
+    if not deadline_exceeded(observed):
         return None
+    progress = _condition(observed.deployment or {}, "Progressing")
     message = f"{progress.get('message') or 'The rollout has made no progress'}; kubectl describe pods shows why"
     return Verdict(status="False", reason="ProgressDeadlineExceeded", message=message, stalled=True)
 

@@ -12,6 +12,7 @@ import helm_python
 import jsonschema
 import pytest
 import yaml
+from imageclassifier_operator.api import parse_catalogue
 
 from tests import crd, openapi, pod_security
 from tools import chart
@@ -96,7 +97,10 @@ def test_the_oldest_supported_kubernetes_is_required() -> None:
         {"catalogue": {"pets": {"uris": ["https://example.org/pets.onnx"]}}},
         {"catalogue": {"pets": {"uris": ["https://example.org/pets.onnx"], "sha": "5" * 64}}},
         {"extraEnv": [{"name": "IMAGECLASSIFIER_OPERATOR_NAMESPACES", "value": "team-a"}]},
-        {"upgradeWaveSize": 0},
+        {"upgradeWaveSize": -1},
+        {"catalogue": {"Pets": {"uris": ["https://example.org/pets.onnx"], "sha256": "5" * 64}}},
+        {"catalogue": {"pets": {"uris": ["s3://models/pets.onnx"], "sha256": "5" * 64}}},
+        {"extraLabels": {"app.kubernetes.io/name": "other"}},
         {"logLevel": "info"},
     ],
     ids=str,
@@ -119,7 +123,11 @@ def test_every_value_has_a_schema_and_every_schema_a_value() -> None:
 
     jsonschema.Draft7Validator.check_schema(schema)
     assert schema["additionalProperties"] is False
-    assert set(paths(schema)) == {*_leaves(_defaults()), ("global",)}  # Helm adds it to a subchart's values
+    assert set(paths(schema)) == {
+        *_leaves(_defaults()),
+        ("global",),  # Helm adds it to a subchart's values
+        ("enabled",),  # a condition of the chart that has this one as a subchart
+    }
 
 
 def test_every_value_is_commented() -> None:
@@ -161,6 +169,17 @@ def test_entries_are_added_to_the_catalogue_and_null_removes_one() -> None:
     catalogue = yaml.safe_load(config_map["data"]["catalogue.yaml"])
     assert set(catalogue) == {"cifar10-mobilenet-v2", "pets"}
     assert catalogue["pets"] == entry
+
+
+def test_null_for_a_model_that_no_chart_has_is_no_entry() -> None:
+    (config,) = chart.objects("catalogue.yaml", chart.render({"catalogue": {"gone": None}})["catalogue.yaml"])
+    assert set(parse_catalogue(config["data"]["catalogue.yaml"])) == set(_defaults()["catalogue"])
+
+
+def test_a_namespace_of_digits_is_a_string() -> None:
+    rendered = chart.render({"namespaces": ["123"]})
+    found = [item for path, text in rendered.items() for item in chart.objects(path, text)]
+    assert {item["metadata"].get("namespace", "123") for item in found if item["kind"] == "Role"} == {"123"}
 
 
 def test_a_changed_catalogue_restarts_the_operator() -> None:
@@ -215,7 +234,7 @@ def test_helm_test_may_only_use_its_own_object() -> None:
 
 def test_no_hook_has_the_name_of_the_object_whose_children_have_it_too() -> None:
     hooks = chart.objects("tests/prediction.yaml", chart.render()["tests/prediction.yaml"])
-    (_, namespace, name, _) = hooks[-1]["spec"]["containers"][0]["args"]
+    (_, namespace, name, _, _) = hooks[-1]["spec"]["containers"][0]["args"]
     assert namespace == chart.NAMESPACE
     assert name not in {item["metadata"]["name"] for item in hooks}
 
@@ -277,7 +296,7 @@ def test_the_manifests_match_the_schemas_of_kubernetes_1_36(values: Values) -> N
 
 def test_the_notes_say_what_to_do_next(values: Values) -> None:
     notes = chart.render(values)["NOTES.txt"]
-    for command in ("helm test", "kubectl apply -f -", "kubectl get imageclassifiers", "curl "):
+    for command in ("helm test", "echo '", "kubectl get imageclassifiers", "curl "):
         assert f"   {command}" in notes
     assert ("The CRD is kept" in notes) == values.get("crds", {}).get("install", True)
 

@@ -113,7 +113,7 @@ async def test_revisions_that_cannot_be_written_are_reported_and_leave_the_deplo
 
 async def test_a_paused_object_is_compared_and_not_written() -> None:
     cluster = ReconcilingCluster(classifier(paused=True))
-    assert await cluster.reconcile() == Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
+    assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="paused")
     assert cluster.applied == []
     assert ready(cluster)["reason"] == "Paused"
     assert "Deployment pets is missing" in ready(cluster)["message"]
@@ -161,6 +161,7 @@ async def test_a_paused_object_with_another_template_names_it_as_the_candidate()
     assert cluster.status["revisions"]["accepted"] == accepted
     assert cluster.status["revisions"]["candidate"] != accepted
     assert ready(cluster)["reason"] == "Paused"
+    assert "RevisionAccepted" not in [reason for reason, _ in cluster.events]
 
 
 async def test_an_object_with_an_invalid_spec_does_not_hold_an_upgrade() -> None:
@@ -173,6 +174,7 @@ async def test_an_object_with_an_invalid_spec_does_not_hold_an_upgrade() -> None
 async def test_a_changed_template_that_is_set_back_is_reported() -> None:
     cluster = ReconcilingCluster(classifier())
     await cluster.reconcile()
+    cluster.live["ImageClassifier"] = {**classifier(), "status": cluster.status}
     live = cluster.live["Deployment"]
     live["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
     fields: dict[str, Any] = {"f:spec": {"f:template": {}}}

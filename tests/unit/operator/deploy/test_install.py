@@ -46,8 +46,8 @@ def test_the_operator_has_exactly_the_permissions_for_its_children() -> None:
         _name(CLASSIFIERS, "/finalizers"): {"update"},
         **{_name(child.resource): _MANAGE for child in CHILDREN},
         _name(CONTROLLER_REVISIONS): _MANAGE - {"get"},
-        _name(PODS): _READ,
-        _name(REPLICA_SETS): _READ,
+        _name(PODS): {"list", "watch"},
+        _name(REPLICA_SETS): {"list"},
         _name(EVENTS): {"create"},
     }
     rules = _one("ClusterRole")["rules"]

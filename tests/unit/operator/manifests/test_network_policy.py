@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
+from imageclassifier_operator.manifests import networkpolicy
 
-from tests.unit.operator.manifests.building import built
+from tests.unit.operator.manifests.building import built, params_for, template
 
 _KIND = "NetworkPolicy"
 _SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_DNS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+_DNS = [{"protocol": protocol, "port": port} for port in (53, 5353) for protocol in ("UDP", "TCP")]
 _PROMETHEUS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
 
 
@@ -25,9 +27,9 @@ def _egress(spec: dict[str, Any] | None = None, **options: Any) -> list[int]:
     """Return the ports besides DNS, which is always allowed."""
     [rule] = _policy(spec, **options)["egress"]
     assert set(rule) == {"ports"}, "a NetworkPolicy cannot name hosts"
-    assert rule["ports"][:2] == _DNS
-    assert all(port["protocol"] == "TCP" for port in rule["ports"][2:])
-    return [port["port"] for port in rule["ports"][2:]]
+    assert rule["ports"][:4] == _DNS
+    assert all(port["protocol"] == "TCP" for port in rule["ports"][4:])
+    return [port["port"] for port in rule["ports"][4:]]
 
 
 def _model(uri: str, **fields: Any) -> dict[str, Any]:
@@ -37,6 +39,26 @@ def _model(uri: str, **fields: Any) -> dict[str, Any]:
 def _catalogue(*uris: str) -> OperatorConfig:
     entry = CatalogueEntry(uris=uris, sha256=_SHA256)
     return OperatorConfig(runtime_image="i", catalogue={"cifar10-mobilenet-v2": entry})
+
+
+@pytest.mark.parametrize(
+    ("accepted", "ports"),
+    [
+        (_model("http://models.vision.svc:8080/pets.onnx"), [443, 8080]),
+        (_model("s3://models/pets.onnx", s3={"endpoint": "http://store.vision.svc:9000"}), [443, 9000]),
+        (_model("s3://models/pets.onnx"), [443]),
+        ({"cache": {"redis": {"url": "redis://redis.vision.svc"}}}, [443, 6379]),
+        ({"tracing": {"otlpEndpoint": "http://collector.vision.svc:4318"}}, [443, 4318]),
+        ({"runtime": {"env": [{"name": "https_proxy", "value": "http://proxy.example.org:3128"}]}}, [443, 3128]),
+        ({"runtime": {"env": [{"name": "OTHER", "value": "http://other.example.org:81"}]}}, [443]),
+    ],
+)
+def test_the_ports_of_the_accepted_template_stay_open(accepted: dict[str, Any], ports: list[int]) -> None:
+    params = params_for({"networkPolicy": {}, **_model("https://models.example.org/pets.onnx")})
+    policy = networkpolicy.build(replace(params, template=template(accepted)))
+    assert policy is not None
+    [rule] = policy["spec"]["egress"]
+    assert [port["port"] for port in rule["ports"][4:]] == ports
 
 
 def test_there_is_none_by_default() -> None:

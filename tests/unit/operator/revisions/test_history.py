@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.apply import MANAGER
-from imageclassifier_operator.kube import ConflictError, Listing, Resource
+from imageclassifier_operator.kube import Listing, Resource
 from imageclassifier_operator.manifests.deployment import build
-from imageclassifier_operator.revisions import ADOPT_ANNOTATION, Cause, Decision, record, resolve
+from imageclassifier_operator.revisions import (
+    ADOPT_ANNOTATION,
+    UNTIL_READY,
+    Cause,
+    Decision,
+    LeftoverError,
+    record,
+    resolve,
+)
 
 from tests.unit.operator.manifests.building import CONFIG, params_for
 from tests.unit.operator.scripted_cluster import ScriptedCluster
@@ -71,7 +79,12 @@ class RevisionCluster(ScriptedCluster):
         del self.stored[name]
 
     async def reconcile(
-        self, *, config: Any = CONFIG, turn: Callable[[], str | None] = its_turn, ready: bool = True
+        self,
+        *,
+        config: Any = CONFIG,
+        turn: Callable[[], str | None] = its_turn,
+        ready: bool = True,
+        serving: int | None = None,
     ) -> Decision:
         """Decide and store; the object then has the status Ready, or not Ready."""
         params = params_for(self.live["spec"], config=config)
@@ -83,6 +96,7 @@ class RevisionCluster(ScriptedCluster):
             "observedGeneration": self.live["metadata"]["generation"],
             "revisions": {**before, "accepted": accepted, **({"ready": accepted} if ready else {})},
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "readyReplicas": int(ready) if serving is None else serving,
         }
         return resolved.decision
 
@@ -208,7 +222,7 @@ async def test_a_revision_of_a_deleted_object_of_the_same_name_is_awaited() -> N
     await cluster.reconcile()
     for item in cluster.stored.values():
         item["metadata"]["ownerReferences"][0]["uid"] = "another"
-    with pytest.raises(ConflictError, match="of a deleted ImageClassifier still exists"):
+    with pytest.raises(LeftoverError, match="of a deleted ImageClassifier still exists"):
         await cluster.reconcile()
 
 
@@ -224,9 +238,36 @@ async def test_a_revision_without_an_owner_is_owned_again() -> None:
 async def test_a_candidate_of_an_object_that_is_not_ready_waits() -> None:
     cluster = RevisionCluster()
     await cluster.reconcile()
-    await cluster.reconcile(ready=False)
+    await cluster.reconcile(ready=False, serving=1)
     decision = await cluster.reconcile(config=OTHER_CONFIG, ready=False)
-    assert decision.waits_for == "it is adopted once the object is Ready"
+    assert decision.waits_for == UNTIL_READY
+
+
+async def test_a_candidate_of_an_object_that_no_longer_serves_waits_only_for_its_turn() -> None:
+    cluster = RevisionCluster()
+    await cluster.reconcile()
+    await cluster.reconcile(ready=False)
+    waiting = await cluster.reconcile(config=OTHER_CONFIG, turn=not_its_turn, ready=False)
+    assert waiting.waits_for == "others are first"
+    assert (await cluster.reconcile(config=OTHER_CONFIG)).accepted.cause is Cause.UPGRADED
+
+
+async def test_an_earlier_revision_is_adopted_in_its_turn_by_an_object_that_is_not_ready() -> None:
+    cluster = RevisionCluster()
+    first = await cluster.reconcile()
+    await cluster.reconcile(config=OTHER_CONFIG)
+    await cluster.reconcile(config=OTHER_CONFIG, ready=False, serving=1)
+    assert (await cluster.reconcile(turn=not_its_turn, ready=False, serving=1)).waits_for == "others are first"
+    assert (await cluster.reconcile()).accepted.name == first.accepted.name
+
+
+async def test_a_candidate_of_an_object_that_serves_without_having_been_ready_waits() -> None:
+    cluster = RevisionCluster()
+    await cluster.reconcile(ready=False, serving=9)
+    cluster.change(rollout={"drainSeconds": 5})
+    await cluster.reconcile(ready=False, serving=9)
+    decision = await cluster.reconcile(config=OTHER_CONFIG, turn=not_its_turn)
+    assert decision.waits_for == UNTIL_READY
 
 
 async def test_a_candidate_of_an_object_that_was_never_ready_is_accepted_at_once() -> None:
@@ -241,6 +282,7 @@ async def test_an_upgrade_that_repairs_a_failed_one_is_part_of_it() -> None:
     await cluster.reconcile()
     await cluster.reconcile(config=OTHER_CONFIG, ready=False)
     repair = replace(CONFIG, runtime_image="imageclassifier-runtime:repaired")
+    cluster.change(upgrade="Manual")
     decision = await cluster.reconcile(config=repair, turn=not_its_turn)
     assert decision.accepted.cause is Cause.UPGRADED
 
@@ -297,6 +339,23 @@ async def test_the_template_of_an_earlier_version_is_taken_over() -> None:
     assert (decision.accepted.cause, decision.accepted.number) == (Cause.TAKEN_OVER, 1)
     assert decision.accepted.template["spec"]["containers"][0]["image"] == "imageclassifier-runtime:old"
     assert decision.waits_for == "others are first"
+
+
+@pytest.mark.parametrize("deleted_only", [True, False])
+async def test_the_template_in_use_is_taken_over_if_the_accepted_revision_is_not_known(deleted_only: bool) -> None:
+    cluster = RevisionCluster(upgrade="Manual")
+    await cluster.reconcile()
+    cluster.change(upgrade="Manual", rollout={"drainSeconds": 5})
+    second = await cluster.reconcile()
+    cluster.deployment = deployment_of_an_earlier_version("imageclassifier-runtime:old")
+    if deleted_only:  # somebody has deleted the accepted revision
+        del cluster.stored[second.accepted.name]
+    else:  # an operator without revisions was in between; it drops the fields of the status that it does not know
+        del cluster.live["status"]["revisions"]
+    decision = await cluster.reconcile(turn=not_its_turn)
+    assert (decision.accepted.cause, decision.accepted.number) == (Cause.TAKEN_OVER, 2 if deleted_only else 3)
+    assert decision.accepted.template["spec"]["containers"][0]["image"] == "imageclassifier-runtime:old"
+    assert decision.waits_for == "spec.upgrade is Manual"
 
 
 async def test_a_template_without_a_difference_is_taken_over_without_a_candidate() -> None:

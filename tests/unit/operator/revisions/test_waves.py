@@ -109,9 +109,9 @@ def test_a_deleted_object_does_not_block_the_next_wave(stalled: bool) -> None:
 def test_no_wave_begins_before_every_existing_object_was_reconciled_once() -> None:
     waves = Waves(2)
     waves.expect([A, B])
-    waves.reconciled(A)
+    waves.report(A, upgrading=False)
     assert waves.ask(A) == "the operator has just started"
-    waves.reconciled(B)
+    waves.report(B, upgrading=False)
     assert waves.take_due() == [A]
 
 
@@ -119,8 +119,7 @@ def test_an_object_that_was_in_a_wave_before_a_restart_is_in_the_first_wave() ->
     waves = Waves(1)
     waves.expect([A, B])
     waves.report(A, upgrading=True)
-    waves.reconciled(A)
-    waves.reconciled(B)
+    waves.report(B, upgrading=False)
     assert waves.ask(B) == "other objects are upgraded before it"
 
 
@@ -134,3 +133,51 @@ def test_an_object_that_no_longer_waits_is_not_asked_to_continue() -> None:
     waves.withdraw(B)
     waves.report(A, upgrading=True, ready=True)
     assert waves.take_due() == []
+
+
+def test_a_wave_that_began_before_a_restart_is_not_filled_up() -> None:
+    waves = Waves(5)
+    waves.report(A, upgrading=True)
+    assert waves.ask(B) == "other objects are upgraded before it"
+    waves.report(A, upgrading=True, ready=True)
+    assert waves.ask(B) is None
+
+
+def test_a_revision_that_fails_after_it_was_ready_stops_the_upgrade() -> None:
+    waves = started(1)
+    waves.report(A, upgrading=True, ready=True)
+    waves.report(A, upgrading=True, ready=True, stalled=True)
+    assert waves.ask(B) is not None
+    waves.report(A, upgrading=True, ready=True)
+    assert waves.ask(B) is None
+
+
+def test_an_object_that_was_upgraded_before_the_start_does_not_stop_an_upgrade() -> None:
+    waves = Waves(1)
+    waves.report(A, upgrading=True, ready=True, stalled=True)
+    assert waves.ask(B) is None
+
+
+def test_a_pause_does_not_continue_an_upgrade_that_has_stopped() -> None:
+    waves = started(2)
+    waves.report(A, upgrading=True, stalled=True)
+    waves.report(A, upgrading=True, stalled=None)
+    assert waves.stopped
+    assert waves.ask(B) is not None
+
+
+def test_an_object_whose_reconcile_fails_keeps_no_place() -> None:
+    waves = Waves(1)
+    assert waves.ask(A) is None
+    waves.failed(A)
+    assert waves.ask(B) is None
+
+
+def test_a_reconcile_that_fails_after_the_start_is_awaited_a_few_times() -> None:
+    waves = Waves(1)
+    waves.expect([A])
+    waves.failed(A)
+    waves.failed(A)
+    assert waves.ask(B) == "the operator has just started"
+    waves.failed(A)
+    assert waves.ask(B) is None
