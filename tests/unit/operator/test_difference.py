@@ -266,6 +266,13 @@ def test_defaults_inside_an_atomic_list_do_not_differ() -> None:
     assert difference(route(), live_route(), manager=MANAGER) is None
 
 
+@pytest.mark.parametrize("removed", ["namespace", "sectionName", "port"])
+def test_a_removed_field_inside_an_atomic_list_differs(removed: str) -> None:
+    live = live_route()
+    live["spec"]["parentRefs"][0][removed] = "before"
+    assert difference(route(), live, manager=MANAGER) == "spec.parentRefs"
+
+
 @pytest.mark.parametrize("field", ["parentRefs", "rules"])
 def test_an_atomic_list_that_another_client_has_changed_differs(field: str) -> None:
     live = live_route()
