@@ -92,9 +92,7 @@ async def reconcile(
         )
         invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
-        waves.report(
-            (namespace, name), upgrading=False
-        )  # until its spec is valid, it says nothing about an upgrade
+        waves.report((namespace, name), upgrading=True, stalled=None, held=True)
         return Outcome(requeue_after=None, result="invalid")
     params = Params(ic=ic, config=config, capabilities=capabilities)
     decision, problem = await _accept_revision(cluster, params, live, waves=waves)
@@ -116,16 +114,16 @@ async def reconcile(
         overridden=applied.overridden,
         unsupported=unsupported_fields(params),
         not_applied=applied.not_applied,
-        revisions=_observed_revisions(decision, paused=ic.spec.paused),
+        revisions=None if applied.again else _observed_revisions(decision, paused=ic.spec.paused),
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)
     if decision is None:
         waves.failed((namespace, name))
-    else:
-        report_state(waves, (namespace, name), decision, status, observed, manual=ic.spec.upgrade == "Manual")
-        if not ic.spec.paused:
-            await _report_template(cluster, live, decision, applied)
+    elif not applied.again:
+        report_state(waves, (namespace, name), decision, status, observed, spec=ic.spec)
+    if decision is not None and not ic.spec.paused:
+        await _report_template(cluster, live, decision, applied)
     return _outcome(applied, observed, status)
 
 
@@ -143,7 +141,7 @@ async def _accept_revision(
             cluster, params, live, turn=lambda: "spec.paused is true" if paused else waves.ask(key)
         )
         if not paused:
-            await record(cluster, params, resolved)
+            await record(cluster, params, resolved, accepted=lambda: waves.accepted(key))
     except ConflictError:
         raise
     except LeftoverError as error:

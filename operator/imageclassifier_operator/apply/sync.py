@@ -172,7 +172,9 @@ async def _apply_child(
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
     if live is None and child.capability is not None and not await cluster.serves(resource):
         return _crd_terminating_problem(kind)
-    if live is None and child is DEPLOYMENT and any(each.kind == "NetworkPolicy" for each in applied.problems):
+    is_isolated = ic.spec.network_policy is not None
+    no_policy = any(each.kind == "NetworkPolicy" for each in applied.problems)
+    if live is None and child is DEPLOYMENT and is_isolated and no_policy:
         return None  # no pod starts without isolation; the problem of the NetworkPolicy is reported
     if live is None:
         logger.info("Creating %s %s/%s", kind, ic.namespace, name)

@@ -21,6 +21,7 @@ from imageclassifier_operator.kube import (
     Cluster,
     ForbiddenError,
     KubeError,
+    UnreachableError,
 )
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
@@ -86,6 +87,7 @@ class Controller:
         if deleted:
             self._versions.pop(key, None)
             self._owner_by_child.pop(child, None)
+            self._waves.forget((key.namespace, key.name))
         else:
             self._versions[key] = resource_version
             self._owner_by_child[child] = key
@@ -171,7 +173,7 @@ class Controller:
             )
         except KubeError as error:
             wait = self._queue.failed(key, min_wait=min(error.retry_after, 60.0))
-            self._waves.failed((key.namespace, key.name))
+            self._waves.failed((key.namespace, key.name), unreachable=isinstance(error, UnreachableError))
             self._metrics.reconciles.labels(result="error").inc()
             logger.warning(
                 "Reconcile failed: %s/%s: %s; retrying in %.1f s", key.namespace, key.name, error.message, wait

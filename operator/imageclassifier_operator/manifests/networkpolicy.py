@@ -88,7 +88,9 @@ def _template_ports(template: Mapping[str, Any]) -> set[int]:
     found = set().union(*map(_url_ports, urls))
     schemes = {url.partition("://")[0] for url in urls}
     has_endpoint = any(name.endswith("S3_ENDPOINT") and value for name, value in values.items())
-    if "hf" in schemes or ("s3" in schemes and not has_endpoint) or _DEFAULT_PORTS["http"] in found:
+    model = values.get("IMAGECLASSIFIER_MODEL_URI", "").split()
+    redirects = any(_DEFAULT_PORTS["http"] in _url_ports(uri) for uri in model if uri.startswith("http"))
+    if "hf" in schemes or ("s3" in schemes and not has_endpoint) or redirects:
         found.add(_DEFAULT_PORTS["https"])
     return found
 

@@ -75,7 +75,6 @@ class Decision:
         return Revisions(
             accepted=self.accepted.name,
             candidate=None if self.candidate is None else self.candidate.name,
-            is_new=self.before is not None,
             message="; ".join(filter(None, ["" if self.before is not None else self.message, self._unknown])),
         )
 

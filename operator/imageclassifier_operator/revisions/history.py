@@ -62,13 +62,16 @@ async def resolve(
         # There were no revisions, somebody has deleted them, or an operator without revisions was in between.
         deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
         if deployment is not None and is_controlled_by(deployment, ic.uid):
-            number = 1 if accepted is None else accepted.number + 1
-            accepted = replace(
-                Revision.of(template_in_use(deployment, rendered.template), owner=ic.name),
-                number=number,
-                cause=Cause.TAKEN_OVER,
-                spec=spec if _is_observed(live) else None,
-            )
+            is_in_use = accepted is not None and (
+                template_in_use(deployment, accepted.template) is accepted.template
+            )  # then only its name in the status is missing
+            if accepted is None or not is_in_use:
+                accepted = replace(
+                    Revision.of(template_in_use(deployment, rendered.template), owner=ic.name),
+                    number=1 if accepted is None else accepted.number + 1,
+                    cause=Cause.TAKEN_OVER,
+                    spec=spec if _is_observed(live) else None,
+                )
         elif accepted is None:
             created = replace(rendered, number=1, cause=Cause.CREATED, spec=spec)
             return Resolved(decision=Decision(accepted=created), stored=stored, leftover=leftover)
@@ -86,11 +89,13 @@ async def resolve(
     return Resolved(decision=decision, stored=stored, leftover=leftover)
 
 
-async def record(cluster: Cluster, params: Params, resolved: Resolved) -> None:
+async def record(
+    cluster: Cluster, params: Params, resolved: Resolved, *, accepted: Callable[[], None] = lambda: None
+) -> None:
     """Store the accepted revision and the candidate if they differ from the stored ones, and delete the oldest.
 
     It is called before the Deployment gets its template. If the process stops in between, the next reconcile finds
-    the revision accepted, and applies it.
+    the revision accepted, and applies it. `accepted` is called once the accepted revision is stored.
 
     Raises:
         LeftoverError: the cluster has not deleted the revisions of a deleted ImageClassifier of the same name yet.
@@ -109,6 +114,8 @@ async def record(cluster: Cluster, params: Params, resolved: Resolved) -> None:
             if revision is not decision.candidate:
                 raise
             logger.warning("Failed to store a candidate: %s", error.message)
+        if revision is decision.accepted:
+            accepted()
     for name in _surplus(decision, [Revision.stored(item) for item in resolved.stored]):
         uid = live_by_name[name]["metadata"]["uid"]
         await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)

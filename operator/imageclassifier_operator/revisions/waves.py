@@ -16,6 +16,7 @@ from imageclassifier_operator.status import deadline_exceeded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imageclassifier_operator.api import Spec
     from imageclassifier_operator.revisions.decision import Decision
     from imageclassifier_operator.status import Observation, Status
 
@@ -77,20 +78,37 @@ class Waves:
         self._told = self._told or reason
         return reason
 
-    def report(self, name: Name, *, upgrading: bool, ready: bool = False, stalled: bool | None = False) -> None:
+    def accepted(self, name: Name) -> None:
+        """Record that an object's new revision is stored: from now on, the object keeps its place in the wave."""
+        self._granted.discard(name)
+
+    def report(
+        self,
+        name: Name,
+        *,
+        upgrading: bool,
+        ready: bool = False,
+        stalled: bool | None = False,
+        held: bool = False,
+    ) -> None:
         """Record the state of an object after its reconcile.
 
         upgrading: whether its accepted revision comes from an upgrade of the operator.
         ready: whether it was Ready with that revision, now or before.
-        stalled: whether it needs user action; None if that is not known, because the object is paused.
+        stalled: whether it needs user action; None leaves the last value, since a failing pod that is created again
+            needs none for a moment.
+        held: whether it is paused or has an invalid spec, so that the others do not wait for it.
         """
         self._known(name)
         self._granted.discard(name)
         if not upgrading:
-            if name in self._stalled:  # its spec was changed, which says nothing about the others
-                self._stopped_by = name
+            if name in self._stalled and (name in self._running or self._waiting):
+                self._stopped_by = name  # its spec was changed, which says nothing about the others
             self._upgraded.discard(name)
             self._leave(name)
+            return
+        if held:
+            self._finish(name)
             return
         if not ready:
             self._waiting.pop(name, None)
@@ -98,7 +116,7 @@ class Waves:
                 self._running.add(name)
                 self._begun = max(self._size, 1)
             self._upgraded.add(name)
-        if stalled is not None and name in self._upgraded:
+        if stalled is False or (stalled and name in self._upgraded and (self._running or self._waiting)):
             # also if it was Ready for a moment, so that a revision that fails later goes no further
             if stalled and name not in self._stalled:
                 logger.warning("Upgrade has stopped: %s/%s is not Ready with its new revision", *name)
@@ -106,10 +124,11 @@ class Waves:
         if ready:
             self._finish(name)
 
-    def failed(self, name: Name) -> None:
-        """Record that nothing is known about an object, because its reconcile failed."""
-        self._failures[name] = self._failures.get(name, 0) + 1
-        if self._failures[name] >= _MAX_FAILURES:  # it must not hold the upgrade of the others for ever
+    def failed(self, name: Name, *, unreachable: bool = False) -> None:
+        """Record that nothing is known about an object, because its reconcile failed, or the API server did."""
+        if name in self._unknown and not unreachable:
+            self._failures[name] = self._failures.get(name, 0) + 1
+        if self._failures.get(name, 0) >= _MAX_FAILURES:  # it must not hold the upgrade of the others for ever
             self._known(name)
         if name in self._granted:
             self._granted.discard(name)
@@ -145,8 +164,7 @@ class Waves:
 
     def _known(self, name: Name) -> None:
         self._unknown.discard(name)
-        if name not in self._unknown:
-            self._failures.pop(name, None)
+        self._failures.pop(name, None)
 
     def _finish(self, name: Name) -> None:
         self._running.discard(name)
@@ -173,11 +191,11 @@ class Waves:
 
 
 def report_state(
-    waves: Waves, name: Name, decision: Decision, status: Status, observed: Observation, *, manual: bool
+    waves: Waves, name: Name, decision: Decision, status: Status, observed: Observation, *, spec: Spec
 ) -> None:
     """Report the state of an object after its reconcile."""
     accepted = decision.accepted
-    if manual:  # its user decides, so it is not part of a wave, and does not hold one
+    if spec.upgrade == "Manual":  # its user decides, so it is not part of a wave, and does not hold one
         waves.forget(name)
         return
     stalled = any(each["type"] == "Stalled" and each["status"] == "True" for each in status.conditions)
@@ -185,5 +203,6 @@ def report_state(
         name,
         upgrading=accepted.cause is Cause.UPGRADED,
         ready=(status.fields.get("revisions") or {}).get("ready") == accepted.name,
-        stalled=None if observed.not_applied else stalled or deadline_exceeded(observed),
+        stalled=True if stalled or deadline_exceeded(observed) else False if status.ready else None,
+        held=spec.paused,
     )

@@ -85,7 +85,7 @@ def _revisions(observed: Observation, verdict: Verdict, *, previous: Mapping[str
     accepted, last_ready = observed.revisions.accepted, before.get("ready")
     if verdict.status == "True":
         last_ready = accepted
-    elif observed.revisions.is_new and last_ready == accepted:  # a roll-back, whose pods are still to be replaced
+    elif last_ready == accepted != before.get("accepted"):  # a roll-back, whose pods are still to be replaced
         last_ready = None
     names = {"accepted": accepted, "candidate": observed.revisions.candidate, "ready": last_ready}
     return {key: name for key, name in names.items() if name is not None}

@@ -123,7 +123,12 @@ def _pods_start(observed: Observation) -> Verdict | None:
 
 def deadline_exceeded(observed: Observation) -> bool:
     """Whether the Deployment controller reports that the rollout has made no progress for too long."""
-    return _condition(observed.deployment or {}, "Progressing").get("reason") == "ProgressDeadlineExceeded"
+    deployment = observed.deployment
+    if (
+        deployment is None or _deployment_observed(observed) is not None
+    ):  # the condition is about an older template
+        return False
+    return _condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded"
 
 
 def _within_deadline(observed: Observation) -> Verdict | None:

@@ -38,14 +38,10 @@ class OverriddenField:
 
 @dataclass(frozen=True, kw_only=True)
 class Revisions:
-    """The names of the accepted revision and of the candidate, if there is one, and a sentence about it.
-
-    is_new: whether the revision was accepted just now; it may have been accepted and Ready before, too.
-    """
+    """The names of the accepted revision and of the candidate, if there is one, and a sentence about it."""
 
     accepted: str
     candidate: str | None = None
-    is_new: bool = False
     message: str = ""
 
 

@@ -358,6 +358,15 @@ async def test_the_template_in_use_is_taken_over_if_the_accepted_revision_is_not
     assert decision.waits_for == "spec.upgrade is Manual"
 
 
+async def test_a_stored_revision_that_is_in_use_is_kept_if_the_status_does_not_name_it() -> None:
+    cluster = RevisionCluster()
+    first = await cluster.reconcile()
+    cluster.deployment = deployment_of_an_earlier_version(CONFIG.runtime_image)
+    del cluster.live["status"]["revisions"]
+    decision = await cluster.reconcile()
+    assert decision.accepted == replace(first.accepted, uid="uid-0")
+
+
 async def test_a_template_without_a_difference_is_taken_over_without_a_candidate() -> None:
     cluster = RevisionCluster(deployment=deployment_of_an_earlier_version(CONFIG.runtime_image))
     decision = await cluster.reconcile(turn=not_its_turn)

@@ -145,10 +145,30 @@ def test_a_wave_that_began_before_a_restart_is_not_filled_up() -> None:
 
 def test_a_revision_that_fails_after_it_was_ready_stops_the_upgrade() -> None:
     waves = started(1)
+    waves.ask(B)
+    waves.ask(C)
     waves.report(A, upgrading=True, ready=True)
+    assert waves.take_due() == [B]
     waves.report(A, upgrading=True, ready=True, stalled=True)
     assert waves.ask(B) is not None
+    waves.report(A, upgrading=True, ready=True, stalled=None)  # its pod is created again, and not Ready yet
+    assert waves.ask(B) is not None
+    waves.report(A, upgrading=True, ready=True, stalled=False)
+    assert waves.ask(B) is None
+
+
+def test_an_object_that_fails_after_the_upgrade_is_over_is_no_stop() -> None:
+    waves = started(1)
     waves.report(A, upgrading=True, ready=True)
+    waves.report(A, upgrading=True, ready=True, stalled=True)
+    assert not waves.stopped
+    waves.report(A, upgrading=False)
+    assert not waves.stopped
+
+
+def test_an_object_that_is_held_does_not_hold_the_others() -> None:
+    waves = started(1)
+    waves.report(A, upgrading=True, stalled=None, held=True)
     assert waves.ask(B) is None
 
 
@@ -161,7 +181,7 @@ def test_an_object_that_was_upgraded_before_the_start_does_not_stop_an_upgrade()
 def test_a_pause_does_not_continue_an_upgrade_that_has_stopped() -> None:
     waves = started(2)
     waves.report(A, upgrading=True, stalled=True)
-    waves.report(A, upgrading=True, stalled=None)
+    waves.report(A, upgrading=True, stalled=None, held=True)
     assert waves.stopped
     assert waves.ask(B) is not None
 
@@ -173,11 +193,21 @@ def test_an_object_whose_reconcile_fails_keeps_no_place() -> None:
     assert waves.ask(B) is None
 
 
+def test_an_object_whose_revision_is_stored_keeps_its_place_if_its_reconcile_fails() -> None:
+    waves = Waves(1)
+    assert waves.ask(A) is None
+    waves.accepted(A)
+    waves.failed(A)
+    assert waves.ask(B) is not None
+
+
 def test_a_reconcile_that_fails_after_the_start_is_awaited_a_few_times() -> None:
     waves = Waves(1)
     waves.expect([A])
     waves.failed(A)
     waves.failed(A)
+    for _ in range(5):
+        waves.failed(A, unreachable=True)
     assert waves.ask(B) == "the operator has just started"
     waves.failed(A)
     assert waves.ask(B) is None
