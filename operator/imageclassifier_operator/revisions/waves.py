@@ -95,7 +95,7 @@ class Waves:
 
         upgrading: whether its accepted revision comes from an upgrade of the operator.
         ready: whether it was Ready with that revision, now or before.
-        stalled: whether it needs user action; None leaves the last value, since a failing pod that is created again
+        stalled: whether it needs user action; None leaves the last value, as a failing pod that is created again
             needs none for a moment.
         held: whether it is paused or has an invalid spec, so that the others do not wait for it.
         """
