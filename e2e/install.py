@@ -33,6 +33,7 @@ SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
 TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
 """Marks the trimmed ServiceMonitor CRD of these tests; a CRD without this label is never replaced or deleted."""
 
+_POD_SELECTOR = f"app.kubernetes.io/name={chart.NAME}"
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
 
@@ -149,8 +150,8 @@ def scale_operator(kube: Kube, replicas: int) -> None:
     kube.patch("deployments", OPERATOR, {"spec": {"replicas": replicas}}, namespace=NAMESPACE)
     wait_for_operator(kube)
 
-    def scaled() -> bool:
-        return len(kube.list("pods", namespace=NAMESPACE)) == replicas
+    def scaled() -> bool:  # not the pod that a failed `helm test` leaves
+        return len(kube.list("pods", namespace=NAMESPACE, selector=_POD_SELECTOR)) == replicas
 
     until(scaled, seconds=60, what=f"{replicas} pods of the operator")
 

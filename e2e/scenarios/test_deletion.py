@@ -30,8 +30,8 @@ def test_deleting_an_object_deletes_every_child_while_the_operator_is_down(kube:
     kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
     live = wait_until_ready(kube, "pets", namespace=namespace)
     assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
-    scale_operator(kube, 0)
     try:
+        scale_operator(kube, 0)
         kube.kubectl("delete", "ic", "pets", f"--namespace={namespace}", "--timeout=20s")
         delete(kube, "pets", namespace=namespace)
     finally:
