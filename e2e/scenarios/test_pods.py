@@ -134,7 +134,7 @@ def test_draining_the_node_of_all_pods_fails_no_request(
     wait_for_response(endpoint, photograph)
     before = {pod["metadata"]["name"] for pod in pods(kube, "drained", namespace=namespace)}
     only = "--pod-selector=app.kubernetes.io/instance=drained"  # not the operator, DNS and the other pods
-    command = kube.command("drain", node["name"], only, "--timeout=180s")
+    command = kube.command("drain", node["name"], only, "--delete-emptydir-data", "--timeout=180s")
 
     def remaining() -> int:
         return len(before & {pod["metadata"]["name"] for pod in pods(kube, "drained", namespace=namespace)})

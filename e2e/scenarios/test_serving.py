@@ -60,8 +60,8 @@ def _check_kubectl_output(kube: Kube, namespace: str) -> None:
         f"http://pets.{namespace}.svc",
     ]
     wide = kube.kubectl("get", "icl", namespace_option, "-o", "wide").splitlines()
-    assert wide[0].split()[-2:] == ["PRECISION", "IMAGE"]
-    assert wide[1].split()[-2] == "FP32"
+    assert wide[0].split()[-3:] == ["PRECISION", "REVISION", "IMAGE"]
+    assert wide[1].split()[-3] == "FP32"
     described = kube.kubectl("describe", "ic", "pets", namespace_option)
     assert "AllReplicasReady" in described
     assert "Events:" in described
