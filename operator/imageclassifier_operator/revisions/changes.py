@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.status import format_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 _KEYS = ("mountPath", "name")
 """Fields that identify an item of a list, in the order in which they are tried."""
 
-_MAX_VALUE_LENGTH = 80
 _MAX_IN_SUMMARY = 3
 
 
@@ -25,7 +25,7 @@ class Change:
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_format_value(self.before)} -> {_format_value(self.after)}"
+        return f"{self.path}: {format_value(self.before)} -> {format_value(self.after)}"
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
@@ -64,11 +64,3 @@ def _by_key(items: Any) -> dict[str, Any] | None:
         if len(found) == len(items):
             return found
     return None
-
-
-def _format_value(value: Any) -> str:
-    """Return a value on one line: a string as it is, `none` if absent, others as JSON."""
-    if value is None:
-        return "none"
-    text = value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
-    return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"

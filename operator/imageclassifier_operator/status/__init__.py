@@ -1,7 +1,7 @@
 """Computes the status from the observed state, with pure functions: an ordered chain of checks decides `Ready`."""
 
 from imageclassifier_operator.status.compute import compute, compute_invalid
-from imageclassifier_operator.status.overridden import override_message
+from imageclassifier_operator.status.overridden import format_value, override_message
 from imageclassifier_operator.status.rollout import deadline_exceeded
 from imageclassifier_operator.status.types import (
     Condition,
@@ -24,5 +24,6 @@ __all__ = [
     "compute",
     "compute_invalid",
     "deadline_exceeded",
+    "format_value",
     "override_message",
 ]

@@ -19,7 +19,7 @@ def override_message(field: OverriddenField) -> str:
     """Return the message about one field, with its desired and its observed value."""
     return (
         f"{field.kind} {field.path[:_MAX_PATH_LENGTH]} is overridden by the API server (an admission policy or "
-        f"webhook): desired {_format_value(field.desired)}, observed {_format_value(field.observed)}"
+        f"webhook): desired {format_value(field.desired)}, observed {format_value(field.observed)}"
     )
 
 
@@ -36,7 +36,7 @@ def with_overridden_fields(message: str, overridden: Sequence[OverriddenField], 
     return message[: max(0, max_length - len(suffix))] + suffix
 
 
-def _format_value(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as text: a string as it is, `none` if absent, other values and the empty string as JSON."""
     if value is None:
         return "none"
