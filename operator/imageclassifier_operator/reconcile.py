@@ -35,7 +35,6 @@ from imageclassifier_operator.status import Problem, Revisions, compute, compute
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imageclassifier_operator.children import Child
     from imageclassifier_operator.manifests import Capabilities
     from imageclassifier_operator.status import Observation, Status
 
@@ -98,7 +97,9 @@ async def reconcile(
     decision, problem = await _accept_revision(cluster, params, live, waves=waves)
     if decision is not None:
         params = replace(params, template=decision.accepted.template)
-    desired = _with_template(build_all(params), decision)
+    desired = build_all(params)
+    if decision is None:  # its template is not known
+        del desired[DEPLOYMENT]
     if ic.spec.paused:
         applied = await compare_children(cluster, ic, desired, capabilities=capabilities)
     else:
@@ -161,17 +162,6 @@ def _observed_revisions(decision: Decision | None, *, paused: bool) -> Revisions
     if decision.before is not None:
         return Revisions(accepted=decision.before.name, candidate=decision.accepted.name)
     return None if decision.accepted.uid is None else decision.observed
-
-
-def _with_template(
-    desired: Mapping[Child, dict[str, Any]], decision: Decision | None
-) -> dict[Child, dict[str, Any]]:
-    """Return the manifests with the template of the accepted revision or, if it is not known, no Deployment."""
-    if decision is None:
-        return {child: manifest for child, manifest in desired.items() if child is not DEPLOYMENT}
-    deployment = desired[DEPLOYMENT]
-    spec = {**deployment["spec"], "template": decision.accepted.template}
-    return {**desired, DEPLOYMENT: {**deployment, "spec": spec}}
 
 
 async def _report_template(

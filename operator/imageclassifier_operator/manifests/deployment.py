@@ -28,7 +28,10 @@ FINISH_SECONDS = 20
 
 
 def build(params: Params) -> dict[str, Any]:
-    """Return the Deployment. With autoscaling, `replicas` is omitted, since the autoscaler sets it."""
+    """Return the Deployment, with the template of the accepted revision or, without one, that of the spec.
+
+    With autoscaling, `replicas` is omitted, since the autoscaler sets it.
+    """
     name, spec = params.ic.name, params.spec
     rollout = spec.rollout
     replicas = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
@@ -43,7 +46,7 @@ def build(params: Params) -> dict[str, Any]:
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": rollout.max_surge, "maxUnavailable": rollout.max_unavailable},
             },
-            "template": pod_template(params),
+            "template": pod_template(params) if params.template is None else params.template,
         },
     }
 
