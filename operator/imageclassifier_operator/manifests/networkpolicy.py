@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from imageclassifier_operator.labels import selector_labels
 from imageclassifier_operator.manifests.containers import PORT
+from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.manifests.metadata import child_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imageclassifier_operator.api import ModelSource, Spec
     from imageclassifier_operator.api.network_policy import Peer
     from imageclassifier_operator.manifests.params import Params
 
@@ -24,6 +24,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 _DNS_PORTS = (53, 5353)
 """Some clusters run DNS on 5353 behind a Service with 53, and check a policy after the Service's translation."""
 
+_MODEL_URI, _S3_ENDPOINT = "IMAGECLASSIFIER_MODEL_URI", "IMAGECLASSIFIER_S3_ENDPOINT"
 _OWN_VARIABLES = ("IMAGECLASSIFIER_", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROXY_VARIABLES = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"})
 
@@ -33,7 +34,8 @@ def build(params: Params) -> dict[str, Any] | None:
     policy = params.spec.network_policy
     if policy is None:
         return None
-    ports = _egress_ports(params.spec) | _template_ports(params.template or {})
+    templates = (pod_template(params), params.template or {})
+    ports = set().union(*map(_egress_ports, templates))
     peers = [_peer(peer) for peer in (*policy.allow_from, *policy.allow_metrics_from)]
     return {
         "metadata": child_metadata(params.ic),
@@ -65,47 +67,30 @@ def _port(protocol: str, number: int) -> dict[str, Any]:
     return {"protocol": protocol, "port": number}
 
 
-def _egress_ports(spec: Spec) -> set[int]:
-    """Return the ports that the containers of a pod connect to, besides DNS."""
-    urls = [variable.value for variable in spec.runtime.env if variable.name.upper() in _PROXY_VARIABLES]
-    if spec.cache is not None and spec.cache.redis is not None:
-        urls.append(spec.cache.redis.url)
-    if spec.tracing is not None:
-        urls.append(spec.tracing.endpoint)
-    return _model_ports(spec.model).union(*map(_url_ports, urls))
-
-
-def _template_ports(template: Mapping[str, Any]) -> set[int]:
-    """Return the ports of the URLs in the variables of a pod template."""
+def _egress_ports(template: Mapping[str, Any]) -> set[int]:
+    """Return the ports that the pods of a template connect to, besides DNS, from the URLs in their variables."""
     pod = template.get("spec") or {}
     values = {
         variable["name"]: variable.get("value") or ""
         for container in (*pod.get("initContainers", ()), *pod.get("containers", ()))
         for variable in container.get("env", ())
-        if variable["name"].startswith(_OWN_VARIABLES) or variable["name"].upper() in _PROXY_VARIABLES
     }
-    urls = [url for value in values.values() for url in value.split() if "://" in url]
-    found = set().union(*map(_url_ports, urls))
-    schemes = {url.partition("://")[0] for url in urls}
-    has_endpoint = any(name.endswith("S3_ENDPOINT") and value for name, value in values.items())
-    model = values.get("IMAGECLASSIFIER_MODEL_URI", "").split()
-    redirects = any(_DEFAULT_PORTS["http"] in _url_ports(uri) for uri in model if uri.startswith("http"))
-    if "hf" in schemes or ("s3" in schemes and not has_endpoint) or redirects:
-        found.add(_DEFAULT_PORTS["https"])
-    return found
+    own = [url for name, value in values.items() if name.startswith(_OWN_VARIABLES) for url in value.split()]
+    proxies = [value for name, value in values.items() if name.upper() in _PROXY_VARIABLES]
+    ports = set().union(*(_url_ports(url) for url in [*proxies, *(url for url in own if "://" in url)]))
+    return ports | _other_source_ports(values)
 
 
-def _model_ports(model: ModelSource) -> set[int]:
-    """Return the ports of the model's source; a bundled model and one in a claim need none."""
-    match model.scheme:
-        case "s3":
-            endpoint = None if model.s3 is None else model.s3.endpoint
-            return _url_ports(endpoint or "https://amazonaws.com")
-        case "hf":
-            return _url_ports("https://huggingface.co")
-    ports = set().union(*(_url_ports(uri) for uri in model.uris if uri.startswith(("http://", "https://"))))
+def _other_source_ports(values: Mapping[str, str]) -> set[int]:
+    """Return the ports of the model's source that are not in its URIs."""
+    uris = values.get(_MODEL_URI, "").split()
+    schemes = {uri.partition("://")[0] for uri in uris}
     # A server on the default port of http often redirects to the one of https.
-    return ports | {_DEFAULT_PORTS["https"]} if _DEFAULT_PORTS["http"] in ports else ports
+    redirects = any(
+        _DEFAULT_PORTS["http"] in _url_ports(uri) for uri in uris if uri.startswith(("http://", "https://"))
+    )
+    is_aws = "s3" in schemes and not values.get(_S3_ENDPOINT)
+    return {_DEFAULT_PORTS["https"]} if "hf" in schemes or is_aws or redirects else set()
 
 
 def _url_ports(url: str) -> set[int]:
