@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imageclassifier_operator.api.exposure import CLASS_ANNOTATION
-from imageclassifier_operator.status.optional import problem_verdict
+from imageclassifier_operator.status.optional import unapplied_verdict
 from imageclassifier_operator.status.types import ObservedChild, Verdict
 
 if TYPE_CHECKING:
@@ -19,10 +19,8 @@ def ingress_ready(spec: Spec, ingress: ObservedChild) -> Verdict:
     """Return IngressReady: whether an ingress controller has set an address in the status of the Ingress."""
     if spec.ingress is None:
         return Verdict(status="False", reason="NotRequested", message="spec.ingress is absent")
-    if ingress.problem is not None:
-        return problem_verdict(ingress.problem)
-    if ingress.live is None:
-        return Verdict(status="False", reason="Pending", message="Creating the Ingress")
+    if ingress.live is None or ingress.problem is not None:
+        return unapplied_verdict(ingress, "Ingress")
     addresses = _addresses(ingress.live)
     if addresses:
         message = f"{spec.ingress.host} is served at {', '.join(addresses)}"
@@ -59,16 +57,8 @@ def gateway_ready(spec: Spec, route: ObservedChild) -> Verdict:
     """
     if spec.gateway is None:
         return Verdict(status="False", reason="NotRequested", message="spec.gateway is absent")
-    if not route.served:
-        message = (
-            "The API server does not serve HTTPRoute (gateway.networking.k8s.io/v1); "
-            "one is created once its CRD is installed"
-        )
-        return Verdict(status="False", reason="CRDNotInstalled", message=message)
-    if route.problem is not None:
-        return problem_verdict(route.problem)
-    if route.live is None:
-        return Verdict(status="False", reason="Pending", message="Creating the HTTPRoute")
+    if route.live is None or route.problem is not None:
+        return unapplied_verdict(route, "HTTPRoute", "gateway.networking.k8s.io/v1")
     verdicts = [_parent_verdict(route.live, parent) for parent in route.live["spec"].get("parentRefs") or []]
     if not verdicts:  # an admission policy or webhook has removed them
         return Verdict(status="False", reason="NoGateway", message="The HTTPRoute refers to no Gateway")

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imageclassifier_operator.api import Spec
-    from imageclassifier_operator.status.types import Problem
 
 
 def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
@@ -24,10 +23,8 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
     """
     if spec.autoscaling is None:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
-    if autoscaler.problem is not None:
-        return problem_verdict(autoscaler.problem)
-    if autoscaler.live is None:
-        return Verdict(status="False", reason="Pending", message="Creating the HorizontalPodAutoscaler")
+    if autoscaler.live is None or autoscaler.problem is not None:
+        return unapplied_verdict(autoscaler, "HorizontalPodAutoscaler")
     conditions = _conditions(autoscaler.live)
     for condition_type in ("AbleToScale", "ScalingActive"):
         condition = conditions.get(condition_type)
@@ -91,22 +88,21 @@ def monitoring_ready(spec: Spec, monitor: ObservedChild) -> Verdict:
     """Return MonitoringReady: whether a ServiceMonitor, by which Prometheus discovers the pods, is applied."""
     if spec.monitoring.service_monitor == "Disabled":
         return Verdict(status="False", reason="NotRequested", message="spec.monitoring.serviceMonitor is Disabled")
-    if not monitor.served:
-        message = (
-            "The API server does not serve ServiceMonitor (monitoring.coreos.com/v1); "
-            "one is created once its CRD is installed"
-        )
-        return Verdict(status="False", reason="CRDNotInstalled", message=message)
-    if monitor.problem is not None:
-        return problem_verdict(monitor.problem)
-    if monitor.live is None:
-        return Verdict(status="False", reason="Pending", message="Creating the ServiceMonitor")
+    if monitor.live is None or monitor.problem is not None:
+        return unapplied_verdict(monitor, "ServiceMonitor", "monitoring.coreos.com/v1")
     return Verdict(status="True", reason="ServiceMonitorApplied", message="The ServiceMonitor is applied")
 
 
-def problem_verdict(problem: Problem) -> Verdict:
-    """Return the verdict about a child that could not be applied."""
-    return Verdict(status="False", reason=problem.reason, message=problem.message)
+def unapplied_verdict(child: ObservedChild, kind: str, group_version: str = "") -> Verdict:
+    """Return the verdict about a requested child that does not exist, or that could not be applied."""
+    if not child.served:
+        message = (
+            f"The API server does not serve {kind} ({group_version}); one is created once its CRD is installed"
+        )
+        return Verdict(status="False", reason="CRDNotInstalled", message=message)
+    if child.problem is not None:
+        return Verdict(status="False", reason=child.problem.reason, message=child.problem.message)
+    return Verdict(status="False", reason="Pending", message=f"Creating the {kind}")
 
 
 def _conditions(live: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
