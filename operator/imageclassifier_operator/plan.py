@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -110,16 +110,11 @@ async def plan(
         if cluster is None:
             raise ValueError("neither a cluster nor objects")
         listings = [await cluster.list(CLASSIFIERS, namespace=namespace) for namespace in namespaces]
-        found = [_typed(item) for listing in listings for item in listing.items]
+        found = [item for listing in listings for item in listing.items]
     else:
         found = [await planner.as_if_applied(each) for each in objects]
     found.sort(key=lambda each: (each["metadata"]["namespace"], each["metadata"]["name"]))
     return [await planner.planned(each) for each in found]
-
-
-def _typed(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item of a list with the fields that the API server leaves out of items."""
-    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **item}
 
 
 class _Planner:
@@ -162,14 +157,12 @@ class _Planner:
         turn = self._turn_of_paused if ic.spec.paused else self._turn
         resolved = await resolve(self._cluster, params, live, turn=turn)
         decision = resolved.decision
-        pods = int((live.get("status") or {}).get("replicas", 0))
+        base = Planned(namespace=namespace, name=name, pods=int((live.get("status") or {}).get("replicas", 0)))
         if decision.accepted.cause is Cause.CREATED and not resolved.stored:
             return _new(ic, decision.accepted.name)
         if decision.before is not None:
-            return Planned(
-                namespace=namespace,
-                name=name,
-                pods=pods,
+            return replace(
+                base,
                 revision=decision.before.name,
                 candidate=decision.accepted.name,
                 restarts=not ic.spec.paused,
@@ -178,17 +171,15 @@ class _Planner:
             )
         if decision.candidate is not None:
             waits_only = decision.waits_for == UNTIL_READY and self._config.upgrade_wave_size > 0
-            return Planned(
-                namespace=namespace,
-                name=name,
-                pods=pods,
+            return replace(
+                base,
                 revision=decision.accepted.name,
                 candidate=decision.candidate.name,
                 restarts=waits_only,
                 when="once it is Ready" if waits_only else f"no, {decision.waits_for}",
                 changes=changes(decision.accepted.template, decision.candidate.template),
             )
-        return Planned(namespace=namespace, name=name, pods=pods, revision=decision.accepted.name)
+        return replace(base, revision=decision.accepted.name)
 
     def _turn(self) -> str | None:
         if self._config.upgrade_wave_size == 0:
