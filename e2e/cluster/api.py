@@ -27,6 +27,7 @@ _GROUP_VERSION_PATHS = {
     "imageclassifiers": "/apis/imageclassifier.dev/v1alpha1",
     "replicasets": "/apis/apps/v1",
     "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
+    "endpointslices": "/apis/discovery.k8s.io/v1",
     **dict.fromkeys(_CORE_RESOURCES, "/api/v1"),
     **{resource.plural: resource.path().removesuffix(f"/{resource.plural}") for resource in _CHILD_RESOURCES},
 }
@@ -140,14 +141,16 @@ class Api:
             if error.code != httpx.codes.NOT_FOUND:
                 raise
 
-    def watch(self, plural: str, *, namespace: str, name: str, timeout_seconds: int) -> Iterator[Object]:
-        """Yield the current state of one object, then each later state. Raises WatchError, httpx.HTTPError.
+    def watch(
+        self, plural: str, *, namespace: str, name: str | None = None, timeout_seconds: int
+    ) -> Iterator[Object]:
+        """Yield the current state of one object or of all, then each later state.
 
-        The API server ends the watch after `timeout_seconds`.
+        The API server ends the watch after `timeout_seconds`. Raises WatchError, httpx.HTTPError.
         """
         query = {
             "watch": "true",
-            "fieldSelector": f"metadata.name={name}",
+            "fieldSelector": f"metadata.name={name}" if name else "",
             "timeoutSeconds": str(timeout_seconds),
         }
         path = url_path(plural, namespace=namespace)

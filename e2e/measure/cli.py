@@ -15,7 +15,8 @@ from e2e import audit
 from e2e.install import OPERATOR_USER, wait_for_operator
 from e2e.kube import open_kube
 from e2e.measure.at_rest import SPECS, count_requests_at_rest
-from e2e.measure.first_response import times_to_first_response
+from e2e.measure.first_response import timelines_to_first_response
+from e2e.measure.timeline import FIRST_RESPONSE, table
 from e2e.target import target_from
 from tools.errors import ToolError
 
@@ -49,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _first_response(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
-    durations = times_to_first_response(kube, namespace=namespace, runs=options.runs)
+    timelines = timelines_to_first_response(kube, namespace=namespace, runs=options.runs)
+    durations = [timeline[FIRST_RESPONSE] for timeline in timelines]
     listed = ", ".join(f"{seconds:.1f} s" for seconds in durations)
+    print(f"{table(timelines)}\n")
     print(f"from kubectl apply to the first response with status 200: {listed}")
     print(f"median {statistics.median(durations):.1f} s")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2e.classifiers import delete, manifest, wait_for_endpoint, wait_for_response
+from e2e.measure.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,17 +18,17 @@ MAX_MEDIAN_SECONDS = 15.0
 """The limit that the scenarios check."""
 
 
-def times_to_first_response(
+def timelines_to_first_response(
     kube: Kube, *, namespace: str, runs: int, spec: Mapping[str, Any] | None = None
-) -> list[float]:
-    """The duration of each run, from the start of kubectl, in seconds. The images must be on the node already."""
+) -> list[dict[str, float]]:
+    """The timeline of each run, from the start of kubectl. The images must be on the node already."""
     image = PHOTOGRAPH.read_bytes()
-    durations = []
+    found = []
     for number in range(runs):
         name = f"timed-{number}"
-        began = time.monotonic()
+        timeline = Timeline(kube, name, namespace=namespace)
         kube.apply(manifest(name, namespace=namespace, spec=spec))
         wait_for_response(wait_for_endpoint(kube, name, namespace=namespace), image)
-        durations.append(time.monotonic() - began)
+        found.append(timeline.finish())
         delete(kube, name, namespace=namespace)
-    return durations
+    return found

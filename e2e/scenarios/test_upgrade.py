@@ -107,6 +107,8 @@ def test_an_upgrade_of_the_operator(
     request: pytest.FixtureRequest,
     add_to_summary: Callable[[str], None],
 ) -> None:
+    # Objects of other scenarios exist until their namespaces are deleted; they would take places in the waves.
+    until(lambda: not _objects(kube), seconds=120, what="no object to be left", describe=lambda: _objects(kube))
     fleets = Fleets(kube, namespace, request.config.getoption("--fleets"))
     before = fleets.pods()
     with configured_operator(kube, images, {"upgradeWaveSize": 0, **_OTHER_TEMPLATE}):
@@ -137,6 +139,11 @@ def test_an_upgrade_of_the_operator(
     for name in fleets.names:
         wait_until_ready(kube, name, namespace=namespace)
     assert fleets.pods() == before
+
+
+def _objects(kube: Kube) -> str:
+    found = [item["metadata"] for item in kube.list("imageclassifiers")]
+    return ", ".join(f"{each['namespace']}/{each['name']}" for each in found)
 
 
 def _restarts_nothing_by_itself(fleets: Fleets, before: dict[str, set[str]]) -> None:

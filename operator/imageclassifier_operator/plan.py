@@ -144,6 +144,8 @@ class _Planner:
     async def planned(self, live: dict[str, Any]) -> Planned:
         metadata = live["metadata"]
         namespace, name = metadata["namespace"], metadata["name"]
+        if metadata.get("deletionTimestamp") is not None:
+            return Planned(namespace=namespace, name=name, when="no, it is being deleted")
         try:
             ic = parse(live, config=self._config)
         except InvalidSpecError as error:
