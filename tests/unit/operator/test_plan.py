@@ -111,6 +111,13 @@ async def test_pods_that_are_not_restarted_without_a_user_do_not_count(spec: dic
     assert exit_status(list(found.values())) == 0
 
 
+async def test_an_object_that_is_being_deleted_takes_no_place_in_a_wave() -> None:
+    cluster = FleetCluster(**{name: {} for name in "abc"})
+    cluster.objects["a"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    found = await planned(cluster)
+    assert [each.when for each in found.values()] == ["no, it is being deleted", "in wave 1", "in wave 1"]
+
+
 async def test_with_wave_size_0_nothing_restarts() -> None:
     found = await planned(FleetCluster(cats={}), replace(NEXT, upgrade_wave_size=0))
     assert found["cats"].when == "no, the upgrade wave size is 0"
