@@ -23,6 +23,8 @@ CHILDREN = tuple(child.resource.plural for child in table.CHILDREN)
 
 CLASSIFY = "/api/v1/classify"
 
+_CONNECT_SECONDS = 0.5
+
 
 def manifest(name: str, *, namespace: str, spec: Mapping[str, Any] | None = None) -> Object:
     """An ImageClassifier."""
@@ -125,7 +127,7 @@ class Endpoint:
     url: str
     socket: Path | None = None
 
-    def client(self, *, timeout_seconds: float = 30) -> httpx.Client:
+    def client(self, *, timeout_seconds: float | httpx.Timeout = 30) -> httpx.Client:
         """A client with keep-alive connections."""
         transport = httpx.HTTPTransport(uds=str(self.socket) if self.socket else None)
         return httpx.Client(base_url=self.url, transport=transport, timeout=timeout_seconds)
@@ -185,7 +187,9 @@ def wait_for_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, 
         result: Object | None = response.json() if response.status_code == httpx.codes.OK else None
         return result
 
-    with endpoint.client(timeout_seconds=5) as client:
+    # A connection is lost if it comes before the node knows the Service. A short timeout replaces it soon.
+    timeout = httpx.Timeout(5, connect=_CONNECT_SECONDS)
+    with endpoint.client(timeout_seconds=timeout) as client:
         return until(
             responded, seconds=seconds, what=f"status 200 from {endpoint.url}", every=0.05, describe=lambda: last
         )

@@ -70,7 +70,7 @@ def test_fields_of_pods_and_service_are_applied_and_removed(kube: Kube, namespac
         assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
         assert pod["spec"]["priorityClassName"] == "system-node-critical"
         assert {"operator": "Exists", "effect": "NoSchedule"} in pod["spec"]["tolerations"]
-        for container in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+        for container in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]):
             assert {"name": "HTTPS_PROXY", "value": "http://proxy.example.org:3128"} in container["env"]
 
     gone = {"runtime": None, "scheduling": None, "service": None, "replicas": 1}

@@ -12,6 +12,7 @@ from imageclassifier_runtime.errors import ModelError
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.model import folder as model_folder
 from imageclassifier_runtime.scheduling import memory_budget
+from imageclassifier_runtime.settings.commands import BUNDLED
 from imageclassifier_runtime.system import cgroup, malloc, termination
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def main(settings: ServeSettings) -> int:
     malloc.configure(arenas=2)
     try:
         model = model_folder.load(
-            model_folder.or_bundled(settings.model_dir), name=settings.model_name, precision=settings.precision
+            model_folder.or_bundled(settings.model_dir, settings.model_uri.removeprefix(BUNDLED)),
+            name=settings.model_name,
+            precision=settings.precision,
+            sha256=settings.sha256,
         )
         state, workers = build(settings, model, threads=threads)
     except ModelError as error:

@@ -61,7 +61,9 @@ def pod_spec(ic: ImageClassifier) -> dict[str, Any]:
 def containers(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
     """Return the containers of a pod by the command that they run."""
     spec = pod_spec(ic)
-    return {container["args"][0]: container for container in (*spec["initContainers"], *spec["containers"])}
+    return {
+        container["args"][0]: container for container in (*spec.get("initContainers", ()), *spec["containers"])
+    }
 
 
 def environment(container: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -61,7 +61,16 @@ def test_the_server_gets_the_settings_of_the_spec(ic: ImageClassifier) -> None:
     )
     assert settings.precision == spec.model.precision
     assert [port["containerPort"] for port in server["ports"]] == [settings.port]
-    assert settings.model_dir in _mounted(server)
+    model = spec.model
+    if model.comes_with_server:
+        assert settings.model_dir is None
+        assert (settings.model_uri, settings.sha256, settings.model_name) == (
+            *model.uris,
+            model.sha256,
+            model.name,
+        )
+    else:
+        assert settings.model_dir in _mounted(server)
 
 
 def test_the_server_gets_the_cache_of_the_spec(ic: ImageClassifier) -> None:
@@ -103,7 +112,10 @@ def test_the_server_gets_the_tracing_of_the_spec(ic: ImageClassifier) -> None:
 
 
 def test_the_init_container_gets_the_model_of_the_spec(ic: ImageClassifier) -> None:
-    container, model = pods.containers(ic)["fetch"], ic.spec.model
+    container, model = pods.containers(ic).get("fetch"), ic.spec.model
+    assert (container is None) == model.comes_with_server
+    if container is None:
+        return
     settings = FetchSettings.from_env(pods.environment(container, _NO_BEARER_TOKEN))
     assert (settings.uris, settings.sha256, settings.model_name) == (model.uris, model.sha256, model.name)
     assert settings.precision == model.precision
@@ -124,6 +136,8 @@ def _assert_s3_settings(settings: FetchSettings, model: ModelSource) -> None:
 
 def test_both_containers_use_the_same_model_folder(ic: ImageClassifier) -> None:
     found = pods.containers(ic)
+    if ic.spec.model.comes_with_server:
+        return
     fetch = FetchSettings.from_env(pods.environment(found["fetch"], _NO_BEARER_TOKEN))
     assert fetch.model_dir == ServeSettings.from_env(pods.environment(found["serve"])).model_dir
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imageclassifier_operator.api.v1alpha1 import ImageClassifierSpec, Model
+from imageclassifier_operator.api.v1alpha1 import DEFAULT_PRECISION, ImageClassifierSpec, Model
 
 if TYPE_CHECKING:
     from imageclassifier_operator.api.config import OperatorConfig
@@ -19,16 +19,29 @@ class UnknownModelError(ValueError):
 
 
 class ModelSource(Model):
-    """A resolved model: `uris` are mirrors of the same bytes, tried in order, and `sha256` is their digest."""
+    """A resolved model: `uris` are mirrors of the same bytes, tried in order, and `sha256` is their digest.
+
+    classes: the number of its classes, if the catalogue has it.
+    """
 
     name: str
     uris: tuple[str, ...]
     sha256: str
+    classes: int | None = None
 
     @property
     def scheme(self) -> str:
         """Return the scheme of the URIs: http, https, s3, hf, pvc or bundled."""
         return self.uris[0].partition(":")[0]
+
+    @property
+    def comes_with_server(self) -> bool:
+        """Whether the server serves the model from its own image, so that no init container is needed.
+
+        For another precision, one is needed: it reports which one is served.
+        """
+        is_bundled = len(self.uris) == 1 and self.scheme == "bundled"
+        return is_bundled and self.precision == DEFAULT_PRECISION
 
     @property
     def claim(self) -> str | None:
@@ -56,7 +69,9 @@ def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
     if entry is None:
         known = ", ".join(sorted(config.catalogue)) or "nothing"
         raise UnknownModelError(f"{name} is not in the operator's catalogue, which has {known}")
-    return ModelSource(name=name, uris=entry.uris, sha256=entry.sha256, precision=model.precision)
+    return ModelSource(
+        name=name, uris=entry.uris, sha256=entry.sha256, classes=entry.classes, precision=model.precision
+    )
 
 
 def model_name(uri: str) -> str:

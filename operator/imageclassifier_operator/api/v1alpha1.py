@@ -314,8 +314,9 @@ class ResourceRequests(Part):
 class ResourceLimits(Part):
     """The most resources that each server gets."""
 
-    cpu: Cores = "500m"
-    """Cores, whole or in thousandths (2, 500m, "0.5"; quote a number with a point)."""
+    cpu: Cores = "1"
+    """Cores, whole or in thousandths (2, 500m, "0.5"; quote a number with a point). With less than one core, a
+    server takes longer to start."""
 
     memory: Memory = "512Mi"
     """Bytes, usually with a suffix (512Mi, 1Gi, "1.5Gi")."""

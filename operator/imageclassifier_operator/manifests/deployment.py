@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import child_labels, selector_labels
 from imageclassifier_operator.manifests import scheduling
-from imageclassifier_operator.manifests.containers import model_container, server_container, volumes
+from imageclassifier_operator.manifests.containers import init_containers, server_container, volumes
 from imageclassifier_operator.manifests.metadata import child_metadata
 from imageclassifier_operator.naming import child_name
 
@@ -79,7 +79,7 @@ def _pod(params: Params) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         **scheduling.fields(params.ic),
-        "initContainers": [model_container(params)],
+        **({"initContainers": containers} if (containers := init_containers(params)) else {}),
         "containers": [server_container(params)],
         "volumes": volumes(params.spec),
     }

@@ -16,7 +16,7 @@ from imageclassifier_operator.status.types import Observation, Status, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from imageclassifier_operator.api import ImageClassifier
+    from imageclassifier_operator.api import ImageClassifier, ModelSource
     from imageclassifier_operator.status.types import Condition
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -54,9 +54,7 @@ def compute(
     image = _image(observed.deployment)
     if image:
         fields["image"] = image
-    facts = model_facts(new_pods(observed))
-    source = ic.spec.model
-    fields["model"] = facts or {"name": source.name, "sha256": source.sha256}
+    fields["model"] = model_facts(new_pods(observed)) or _expected_facts(ic.spec.model)
     revisions = _revisions(observed, verdict, previous=previous)
     if revisions:
         fields["revisions"] = revisions
@@ -64,6 +62,19 @@ def compute(
         {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
     return Status(ready=verdict.status == "True", fields=fields)
+
+
+def _expected_facts(model: ModelSource) -> dict[str, Any]:
+    """Return what is known about the model if no init container has reported it.
+
+    A server that has the model in its image verifies the digest, and serves its fp32 graph.
+    """
+    facts: dict[str, Any] = {"name": model.name, "sha256": model.sha256}
+    if model.comes_with_server:
+        facts["precision"] = model.precision
+    if model.classes is not None:
+        facts["classes"] = model.classes
+    return facts
 
 
 def _additions(

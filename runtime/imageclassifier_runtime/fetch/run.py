@@ -149,8 +149,8 @@ def _download_file(
 def _verify(actual: str, expected: str | None) -> None:
     if expected is None:
         warn(_logger, "No digest is set, so the model is not verified", sha256=actual)
-    elif actual != expected:
-        raise ModelError(DIGEST_MISMATCH, f"expected sha256 {expected}, got {actual}")
+    else:
+        digest.verify(actual, expected)
 
 
 def _complete(staging: Path, settings: FetchSettings, *, name: str, sha256: str) -> model_folder.ModelInfo:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from imageclassifier_runtime.errors import DIGEST_MISMATCH, ModelError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,6 +22,12 @@ def of_file(path: Path) -> str:
 def of_folder(path: Path) -> str:
     """Return the digest of a model folder; see FileDigests."""
     return FileDigests(path).of_folder()
+
+
+def verify(actual: str, expected: str) -> None:
+    """Raise ModelError if a model has another digest than the expected one."""
+    if actual != expected:
+        raise ModelError(DIGEST_MISMATCH, f"expected sha256 {expected}, got {actual}")
 
 
 class FileDigests:

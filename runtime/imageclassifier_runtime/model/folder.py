@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from imageclassifier_runtime.errors import INVALID, ModelError
+from imageclassifier_runtime.errors import INVALID, NOT_FOUND, ModelError
 from imageclassifier_runtime.model import digest, preprocessing, quantization
 from imageclassifier_runtime.model.precision import FP32, INT8, choose
 
@@ -71,23 +71,28 @@ def graph_name(chosen: str) -> str:
 
 def bundled(name: str) -> Path | None:
     """Return the folder of a model that ships with this package, or None."""
-    folder = Path(str(resources.files("imageclassifier_runtime"))) / "bundled" / name
+    folder = _bundled_models() / name
     exists = "/" not in name and name not in {"", ".", ".."} and (folder / GRAPH).is_file()
     return folder if exists else None
 
 
-def or_bundled(path: Path | None) -> Path:
-    """Return the given folder, else that of the bundled model; raises ModelError if there is none."""
-    found = path or bundled(BUNDLED_NAME)
+def _bundled_models() -> Path:
+    return Path(str(resources.files("imageclassifier_runtime"))) / "bundled"
+
+
+def or_bundled(path: Path | None, name: str = BUNDLED_NAME) -> Path:
+    """Return the given folder, else that of the bundled model of this name; raises ModelError if there is none."""
+    found = path or bundled(name)
     if found is None:
-        raise ModelError(INVALID, "no model folder was given and this build has no bundled model")
+        raise ModelError(NOT_FOUND, f"there is no bundled model {name!r}")
     return found
 
 
-def load(path: Path, *, name: str | None = None, precision: str = FP32) -> ModelFolder:
+def load(path: Path, *, name: str | None = None, precision: str = FP32, sha256: str | None = None) -> ModelFolder:
     """Read a folder for serving, with or without what `fetch` adds; raises ModelError.
 
-    `precision` is FP32, INT8 (an error without an accepted int8 graph) or Auto.
+    `precision` is FP32, INT8 (an error without an accepted int8 graph) or Auto. `sha256` is the expected digest.
+    The graphs of bundled models are not parsed: that takes longer than the rest, and tests have checked them.
     """
     if path.is_file():
         raise ModelError(INVALID, f"{path} is a file: give the folder that it is in, with the graph as {GRAPH}")
@@ -96,9 +101,9 @@ def load(path: Path, *, name: str | None = None, precision: str = FP32) -> Model
     if not (path / GRAPH).is_file():
         raise ModelError(INVALID, f"{path} has no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
     stored = _read_stored(path)
-    facts = stored or check_graphs(path)
-    config = read_preprocessing(path, facts.input_size)
-    labels = read_labels(path, facts.classes)
+    facts = stored or (None if path.parent == _bundled_models() else check_graphs(path))
+    config = read_preprocessing(path, None if facts is None else facts.input_size)
+    labels = read_labels(path, None if facts is None else facts.classes)
     digests = digest.FileDigests(path)
     chosen = choose(digests, precision, config)
     info = ModelInfo(
@@ -109,6 +114,8 @@ def load(path: Path, *, name: str | None = None, precision: str = FP32) -> Model
         classes=len(labels),
         input_size=config.crop[0],
     )
+    if sha256 is not None:
+        digest.verify(info.sha256, sha256)
     return ModelFolder(path=path, labels=labels, preprocessing=config, info=info)
 
 

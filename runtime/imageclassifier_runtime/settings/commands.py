@@ -16,6 +16,7 @@ from imageclassifier_runtime.settings.credentials import from_env as credentials
 from imageclassifier_runtime.settings.environment import PREFIX, Reader
 from imageclassifier_runtime.settings.fields import MIB, Setting
 from imageclassifier_runtime.settings.tracing import TracingSettings
+from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 BUNDLED = "bundled:"
 DEFAULT_MODEL_URI = "bundled:cifar10-mobilenet-v2"
+_URI_ABOUT = (
+    "a file or, ending in a slash, a folder: `http(s)://…`, `s3://bucket/…`, `pvc://claim/…`, `file:///…`, "
+    "`hf://owner/repo@commit[/…]`; or `bundled:NAME`. Several, separated by spaces, are tried in order. `serve` "
+    "takes only `bundled:NAME`, if it has no folder"
+)
 TERMINATION_LOG = "/dev/termination-log"
 LOOPBACK, ALL_ADDRESSES = "127.0.0.1", "*"
 
@@ -53,6 +59,10 @@ def _digest(read: Reader, name: str) -> str | None:
     return value
 
 
+def _sha256() -> Any:
+    return fields.custom(_digest, None, "the digest that the model must have", variable="MODEL_SHA256", flag=True)
+
+
 def _uris(read: Reader, name: str) -> tuple[str, ...]:
     # only ASCII whitespace separates addresses: the API accepts no other whitespace
     return tuple(re.findall(r"[^ \t\r\n]+", read.text(name, None) or DEFAULT_MODEL_URI))
@@ -68,19 +78,13 @@ class FetchSettings:
     uris: tuple[str, ...] = fields.custom(
         _uris,
         (DEFAULT_MODEL_URI,),
-        (
-            "a file or, ending in a slash, a folder: `http(s)://…`, `s3://bucket/…`, `pvc://claim/…`, "
-            "`file:///…`, `hf://owner/repo@commit[/…]`; or `bundled:NAME`. Several, separated by spaces, "
-            "are tried in order"
-        ),
+        _URI_ABOUT,
         variable="MODEL_URI",
         shown=f"`{DEFAULT_MODEL_URI}`",
         flag_default=DEFAULT_MODEL_URI,
         flag=True,
     )
-    sha256: str | None = fields.custom(
-        _digest, None, "the digest that the model must have", variable="MODEL_SHA256", flag=True
-    )
+    sha256: str | None = _sha256()
     max_model_bytes: int = fields.whole(512 * MIB, 1, 2**40, "largest model in bytes", flag=True)
     timeout_seconds: float = fields.number(
         600.0, 1, 86_400, "timeout of all attempts together", variable="FETCH_TIMEOUT_SECONDS", flag=True
@@ -135,6 +139,8 @@ class ServeSettings:
     """Settings of `imageclassifier serve`. Times in seconds, sizes in bytes."""
 
     model_dir: Path | None = _model_dir(None, shown="the bundled model")
+    model_uri: str = fields.text(DEFAULT_MODEL_URI, _URI_ABOUT, flag=True)
+    sha256: str | None = _sha256()
     model_name: str | None = _model_name()
     precision: str = _precision()
     host: str = fields.text(
@@ -208,6 +214,11 @@ class ServeSettings:
         found = fields.values_of(cls, read)
         if folder is not None:
             found["model_dir"] = folder
+        if found["model_dir"] is None and not found["model_uri"].startswith(BUNDLED):
+            raise SettingsError(
+                f"without {PREFIX}MODEL_DIR, {PREFIX}MODEL_URI must be {BUNDLED}NAME, not "
+                f"{shown(found['model_uri'])!r}: run `imageclassifier fetch`, and give the folder that it writes"
+            )
         if found["rate_limit_burst"] and not found["rate_limit"]:
             raise SettingsError(f"{PREFIX}RATE_LIMIT_BURST must be given together with {PREFIX}RATE_LIMIT")
         batch, queue = found["max_batch_size"], found["max_queue_size"]

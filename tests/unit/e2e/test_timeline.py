@@ -31,7 +31,8 @@ class ScriptedKube:
                 pod(),
                 pod(containerStatuses=[{"state": {"waiting": {}}}]),
                 pod(
-                    containerStatuses=[{"state": {"running": {}}}], conditions=[{"type": "Ready", "status": "True"}]
+                    containerStatuses=[{"state": {"running": {}}}],
+                    conditions=[{"type": "Ready", "status": "True"}],
                 ),
             ],
             "endpointslices": [{"metadata": {"labels": LABELS}, "endpoints": [{"conditions": {"ready": True}}]}],

@@ -337,6 +337,17 @@ def test_the_report_of_the_init_container_becomes_the_model_of_the_status() -> N
     assert status_of(observed)["model"] == facts
 
 
+def test_the_facts_of_a_model_that_comes_with_the_server_need_no_report() -> None:
+    known = ModelSource(name="pets", uris=("bundled:pets",), sha256=SHA, classes=10)
+    fetched = ModelSource(name="pets", uris=("https://a/m.onnx",), sha256=SHA)
+    chosen = ModelSource(name="pets", uris=("bundled:pets",), sha256=SHA, precision="Auto")
+    expected = {"name": "pets", "sha256": SHA}
+    for model, facts in ((known, {"precision": "FP32", "classes": 10}), (fetched, {}), (chosen, {})):
+        ic = ImageClassifier(namespace="vision", name="pets", uid="1", generation=3, spec=Spec(model=model))
+        status = compute(ic, world(), conditions=CONDITIONS, previous={}, now=NOW)
+        assert status.fields["model"] == {**expected, **facts}
+
+
 def test_an_invalid_spec_stalls_and_keeps_the_rest_of_the_status() -> None:
     live = {"metadata": {"name": "pets", "generation": 4}, "status": {"url": "http://pets.vision.svc"}}
     invalid = compute_invalid(live, ["spec.x: wrong"], world(), conditions=CONDITIONS, now=NOW)

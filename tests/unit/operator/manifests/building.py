@@ -18,6 +18,9 @@ CONFIG = OperatorConfig(
     },
 )
 
+FETCHED = {"model": {"name": "mobilenet-v2"}}
+"""A spec whose pods have an init container, because the server does not come with its model."""
+
 
 def params_for(
     spec: dict[str, Any] | None = None,

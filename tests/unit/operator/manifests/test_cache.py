@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import crd
-from tests.unit.operator.manifests.building import template
+from tests.unit.operator.manifests.building import FETCHED, template
 
 _URL = "rediss://redis.vision.svc:6380/1"
 _LOGIN = {"IMAGECLASSIFIER_CACHE_REDIS_PASSWORD": "x", "IMAGECLASSIFIER_CACHE_REDIS_USERNAME": "pets"}
@@ -15,7 +15,7 @@ _LOGIN = {"IMAGECLASSIFIER_CACHE_REDIS_PASSWORD": "x", "IMAGECLASSIFIER_CACHE_RE
 
 def _pod(cache: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     assert not crd.schema_errors({"metadata": {}, "spec": {"cache": cache}})
-    pod = template({"cache": cache})["spec"]
+    pod = template({**FETCHED, "cache": cache})["spec"]
     (model,), (server,) = pod["initContainers"], pod["containers"]
     return model, server
 

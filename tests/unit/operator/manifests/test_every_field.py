@@ -39,7 +39,7 @@ _OTHER_VALUES: dict[str, Any] = {
     },
     "resources.requests.cpu": "200m",
     "resources.requests.memory": "300Mi",
-    "resources.limits.cpu": 1,
+    "resources.limits.cpu": 2,
     "resources.limits.memory": "1Gi",
     "limits.maxImageBytes": "5Mi",
     "limits.maxImagePixels": 1_000_000,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import pod_security
-from tests.unit.operator.manifests.building import template
+from tests.unit.operator.manifests.building import FETCHED, template
 
 _VIOLATIONS: dict[str, dict[str, Any]] = {
     "no host namespaces": {"hostPID": True},
@@ -28,7 +28,7 @@ _VIOLATIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("rule", pod_security.RULES)
 def test_a_violation_is_detected(rule: str) -> None:
-    pod = copy.deepcopy(template()["spec"])
+    pod = copy.deepcopy(template(FETCHED)["spec"])
     for key, value in _VIOLATIONS[rule].items():
         if key in {"containers", "initContainers"}:
             pod[key][0].update(value)

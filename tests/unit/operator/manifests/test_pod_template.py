@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import pod_security
-from tests.unit.operator.manifests.building import CONFIG, template
+from tests.unit.operator.manifests.building import CONFIG, FETCHED, template
 
 _SHA256 = "501096f942c4064c5a6a9aa1cd6afa840b16147a7910f7373a809c9f99cb6370"
 
@@ -79,7 +79,7 @@ def test_a_pod_gets_no_token_and_no_service_variables() -> None:
 
 
 def test_only_the_init_container_may_write_the_model() -> None:
-    pod = template()["spec"]
+    pod = template(FETCHED)["spec"]
     mounts = {
         container["name"]: {mount["name"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
         for container in pod_security.containers(pod)
@@ -88,14 +88,32 @@ def test_only_the_init_container_may_write_the_model() -> None:
     assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
 
 
+def test_a_model_that_comes_with_the_server_needs_no_init_container() -> None:
+    pod = template()["spec"]
+    assert "initContainers" not in pod
+    assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
+    settings = _env(pod["containers"][0])
+    assert "IMAGECLASSIFIER_MODEL_DIR" not in settings
+    assert settings["IMAGECLASSIFIER_MODEL_URI"] == "bundled:cifar10-mobilenet-v2"
+    assert settings["IMAGECLASSIFIER_MODEL_NAME"] == "cifar10-mobilenet-v2"
+    assert settings["IMAGECLASSIFIER_MODEL_SHA256"] == "c1fa" * 16
+
+
+@pytest.mark.parametrize("precision", ["INT8", "Auto"])
+def test_the_init_container_reports_the_precision_that_was_chosen(precision: str) -> None:
+    (model,) = template({"model": {"precision": precision}})["spec"]["initContainers"]
+    assert _env(model)["IMAGECLASSIFIER_MODEL_URI"] == "bundled:cifar10-mobilenet-v2"
+
+
 def test_the_init_container_never_raises_the_requests_of_the_pod() -> None:
-    model, server = pod_security.containers(template({"resources": {"limits": {"cpu": "2"}}})["spec"])
+    pod = template({**FETCHED, "resources": {"limits": {"cpu": "2"}}})["spec"]
+    model, server = pod_security.containers(pod)
     assert model["resources"] == server["resources"]
     assert model["resources"] is not server["resources"]
 
 
 def test_mirrors_are_passed_in_their_order() -> None:
-    (model,) = template({"model": {"name": "mobilenet-v2"}})["spec"]["initContainers"]
+    (model,) = template(FETCHED)["spec"]["initContainers"]
     settings = _env(model)
     assert settings["IMAGECLASSIFIER_MODEL_URI"] == "https://one/m.onnx https://two/m.onnx"
     assert settings["IMAGECLASSIFIER_MODEL_NAME"] == "mobilenet-v2"

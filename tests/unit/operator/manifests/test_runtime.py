@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.operator.manifests.building import CONFIG, built, template
+from tests.unit.operator.manifests.building import CONFIG, FETCHED, built, template
 
 
 def test_variables_are_in_every_container() -> None:
-    pod = template(
-        {"runtime": {"env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}, {"name": "EMPTY"}]}}
-    )
+    env = [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}, {"name": "EMPTY"}]
+    pod = template({**FETCHED, "runtime": {"env": env}})
     for container in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
         assert container["env"][-2:] == [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}, {"name": "EMPTY"}]
 
@@ -18,7 +17,7 @@ def test_variables_are_in_every_container() -> None:
 def test_every_container_runs_the_image_of_the_spec_before_the_configured_one() -> None:
     image = "registry.example.org/team/server:1.2"
     for runtime, expected in (({}, CONFIG.runtime_image), ({"image": image}, image)):
-        pod = template({"runtime": runtime})["spec"]
+        pod = template({**FETCHED, "runtime": runtime})["spec"]
         assert {each["image"] for each in (*pod["initContainers"], *pod["containers"])} == {expected}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests import crd
-from tests.unit.operator.manifests.building import template
+from tests.unit.operator.manifests.building import FETCHED, template
 
 
 def _pod(**security: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def test_without_security_the_pod_is_unchanged() -> None:
 
 
 def test_only_the_server_mounts_the_secret_read_only() -> None:
-    pod = _pod(apiKeysSecretRef={"name": "pets-keys"})
+    pod = template({**FETCHED, "security": {"apiKeysSecretRef": {"name": "pets-keys"}}})["spec"]
     (model,), (server,) = pod["initContainers"], pod["containers"]
     (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
     assert (volume["secret"]["secretName"], volume["secret"]["defaultMode"]) == ("pets-keys", 0o440)

@@ -63,7 +63,7 @@ def test_both_containers_get_a_precision_other_than_the_default(
 ) -> None:
     assert not crd.schema_errors({"metadata": {}, "spec": {"model": model}})
     pod = template({"model": model})["spec"]
-    for container in (*pod["initContainers"], *pod["containers"]):
+    for container in (*pod.get("initContainers", ()), *pod["containers"]):
         env = {entry["name"]: entry["value"] for entry in container["env"]}
         assert env.get("IMAGECLASSIFIER_PRECISION") == precision
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.manifests.building import template
+from tests.unit.operator.manifests.building import FETCHED, template
 
 _ENDPOINT = "http://collector.observability.svc:4318"
 
@@ -19,7 +19,7 @@ def test_without_an_endpoint_the_pod_is_unchanged(tracing: dict[str, Any] | None
 
 def test_only_the_server_gets_the_headers_from_the_secret() -> None:
     spec = {"tracing": {"otlpEndpoint": _ENDPOINT, "headersSecretRef": {"name": "collector"}}}
-    pod = template(spec)["spec"]
+    pod = template({**FETCHED, **spec})["spec"]
     reference = {"secretKeyRef": {"name": "collector", "key": "OTEL_EXPORTER_OTLP_HEADERS"}}
     assert {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": reference} in pod["containers"][0]["env"]
     assert "OTEL_" not in str(pod["initContainers"])

@@ -137,8 +137,8 @@ async def test_an_operator_that_renders_another_template_offers_a_candidate() ->
     assert decision.accepted.name == first.accepted.name
     assert decision.candidate is not None
     assert decision.message == (
-        f"UpgradeAvailable: revision {decision.candidate.name} (spec.containers[server].image, "
-        "spec.initContainers[model].image) is not adopted yet: others are first"
+        f"UpgradeAvailable: revision {decision.candidate.name} (spec.containers[server].image) is not adopted "
+        "yet: others are first"
     )
     assert cluster.stored[decision.candidate.name]["revision"] == 0
 

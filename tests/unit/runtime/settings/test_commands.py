@@ -82,6 +82,16 @@ def test_the_error_for_an_invalid_endpoint_names_the_variable(name: str, value: 
     assert [piece for piece in ("s3", "cret") if piece in str(caught.value).partition(" must ")[2]] == []
 
 
+def test_serve_does_not_serve_another_model_than_the_uri_of_fetch() -> None:
+    env = {"IMAGECLASSIFIER_MODEL_URI": "https://user:secret@models.example.org/m.onnx"}
+    with pytest.raises(SettingsError, match="run `imageclassifier fetch`") as raised:
+        ServeSettings.from_env(env)
+    assert "secret" not in str(raised.value)
+    folder = Path("/model")
+    assert ServeSettings.from_env({**env, "IMAGECLASSIFIER_MODEL_DIR": "/model"}).model_dir == folder
+    assert ServeSettings.from_env(env, folder=folder).model_dir == folder
+
+
 def test_an_upper_case_digest_is_accepted() -> None:
     assert FetchSettings.from_env({"IMAGECLASSIFIER_MODEL_SHA256": "AB" * 32}).sha256 == "ab" * 32
 
