@@ -153,6 +153,12 @@ class ApiKeysError(SettingsError):
     reason = "ApiKeysInvalid"
 
 
+class CaCertificatesError(SettingsError):
+    """The CA certificates cannot be read: the servers that they sign for would not be trusted."""
+
+    reason = "CACertificatesInvalid"
+
+
 DIGEST_MISMATCH = "ModelDigestMismatch"
 NOT_FOUND = "ModelNotFound"
 UNREACHABLE = "ModelUnreachable"

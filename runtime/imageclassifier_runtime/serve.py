@@ -96,8 +96,9 @@ def build(
     from imageclassifier_runtime.scheduling.workers import Workers  # noqa: PLC0415
     from imageclassifier_runtime.telemetry.metrics import Metrics  # noqa: PLC0415
 
-    # Before the model is loaded: a server without valid keys fails immediately.
+    # Before the model is loaded: a server without valid keys or certificates fails immediately.
     keys = _keys(settings)
+    _check_certificates(settings)
     decode.configure(settings.max_image_pixels)
     classifier = Classifier.load(model, threads=threads)
     reserve = classifier.warm_up(threads, settings.max_batch_size, lambda: _spare(settings))
@@ -139,6 +140,14 @@ def _keys(settings: ServeSettings) -> KeyFiles | None:
     from imageclassifier_runtime.auth.key_files import KeyFiles  # noqa: PLC0415
 
     return KeyFiles(settings.api_keys_path)
+
+
+def _check_certificates(settings: ServeSettings) -> None:
+    """Raise SettingsError if certificates cannot be read, even if nothing uses them at present."""
+    if settings.ca_dir is not None:
+        from imageclassifier_runtime.outbound.certificates import authorities  # noqa: PLC0415
+
+        authorities(settings.ca_dir)
 
 
 def _tracing(settings: ServeSettings, model: model_folder.ModelFolder, metrics: Metrics) -> Tracing | None:

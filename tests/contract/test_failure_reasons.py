@@ -16,6 +16,9 @@ from imageclassifier_runtime.errors import ApiKeysError, ModelError, SettingsErr
 from imageclassifier_runtime.fetch import run as fetch_run
 from imageclassifier_runtime.settings.commands import FetchSettings
 
+from tests.unit.runtime.certificates import issue_certificate, write_certificate
+from tests.unit.runtime.fetch.tls_store import serving, whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -121,3 +124,32 @@ def test_an_invalid_setting_is_reported_with_the_remedy(tmp_path: Path, monkeypa
 def test_missing_api_keys_are_reported_with_the_remedy() -> None:
     message = _condition(json.dumps({"reason": ApiKeysError.reason, "message": "there is no API key"}))
     assert "spec.security.apiKeysSecretRef" in message
+
+
+def test_a_server_of_an_unknown_ca_is_reported_with_the_field_that_trusts_it(tmp_path: Path) -> None:
+    log = tmp_path / "termination-log"
+    _, certificate = issue_certificate(tmp_path, "127.0.0.1")
+    for server in (certificate, write_certificate(tmp_path)):
+        with serving(server, whole) as url:
+            settings = FetchSettings(
+                model_dir=tmp_path / "model",
+                uris=(f"{url}/m.onnx",),
+                allow_loopback=True,
+                attempts=1,
+                termination_log=log,
+            )
+            assert fetch_run.main(settings) == 1
+        message = _condition(log.read_text())
+        assert "certificate verify failed" in message
+        assert message.endswith("and name it in spec.runtime.caConfigMapRef; retrying")
+
+
+def test_a_missing_config_map_is_reported_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "termination-log"
+    monkeypatch.setenv("IMAGECLASSIFIER_TERMINATION_LOG", str(log))
+    # the kubelet mounts an optional ConfigMap that does not exist as an empty folder
+    (tmp_path / "corporate-ca").mkdir()
+    assert main(["fetch", "--ca-dir", str(tmp_path / "corporate-ca"), "--model-dir", str(tmp_path / "model")]) == 2
+    message = _condition(log.read_text())
+    assert "/corporate-ca has no file *.crt or *.pem" in message
+    assert "spec.runtime.caConfigMapRef" in message

@@ -24,6 +24,12 @@ _NOT_SYNCED = re.compile(r"failed to sync (secret|configmap) cache\b")
 _CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _IMAGE_REMEDY = "check the image's name, and that the nodes can pull it"
 
+_UNKNOWN_CA = re.compile(r"unable to get local issuer certificate|self-signed certificate")
+_UNKNOWN_CA_REMEDY = (
+    "put the certificate of the server's CA into a ConfigMap in this namespace, in a key that ends in .crt or "
+    ".pem, and name it in spec.runtime.caConfigMapRef; retrying"
+)
+
 _REMEDIES = {
     "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source",
     "ModelNotFound": "check spec.model",
@@ -34,6 +40,8 @@ _REMEDIES = {
     "ModelTooLarge": "serve a smaller model",
     "ModelInvalid": "export the model again",
     "ApiKeysInvalid": "put API keys into the Secret of spec.security.apiKeysSecretRef, in this namespace",
+    "CACertificatesInvalid": "put CA certificates, in keys that end in .crt or .pem, into the ConfigMap of "
+    "spec.runtime.caConfigMapRef, or of the operator's configuration, in this namespace",
     "SettingsInvalid": "correct the field of spec, or the key of the Secret, that sets this value",
 }
 """The remedy for each reason in a termination message. ModelPrecisionMissing has its remedy in its message."""
@@ -168,7 +176,8 @@ def _termination_report(message: str | None) -> tuple[str, str] | None:
 
 
 def _reported_cause(pod: str, reason: str, message: str) -> Cause:
-    remedy = _REMEDIES.get(reason)
+    unknown_ca = reason == "ModelUnreachable" and _UNKNOWN_CA.search(message)
+    remedy = _UNKNOWN_CA_REMEDY if unknown_ca else _REMEDIES.get(reason)
     text = f"{pod}: {message}; {remedy}" if remedy else f"{pod}: {message}"
     return Cause(rank=0, reason=reason, message=text, stalled=reason not in _TRANSIENT_REASONS)
 

@@ -16,6 +16,7 @@ from imageclassifier_runtime.cache import entry
 from imageclassifier_runtime.cache.breaker import CircuitBreaker
 from imageclassifier_runtime.cache.metrics import CONNECTION, DROPPED, GET, INVALID_VALUE, REFUSED, SET, TIMEOUT
 from imageclassifier_runtime.errors import CacheUnusableError
+from imageclassifier_runtime.outbound.certificates import authorities
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -59,6 +60,7 @@ class RedisCache:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             driver_info=None,
+            **_tls(settings),
         )
         self._client = Redis.from_pool(self._pool)
 
@@ -153,6 +155,13 @@ class RedisCache:
             return task.result()
         finally:
             task.cancel()  # the library closes the connection, so a late response cannot answer another command
+
+
+def _tls(settings: RedisSettings) -> dict[str, str]:
+    """Return the options for TLS; the library adds these certificates to the system's."""
+    if settings.ca_dir is None or not settings.url.startswith("rediss:"):
+        return {}
+    return {"ssl_ca_data": authorities(settings.ca_dir)}
 
 
 def _redis_key(key: bytes) -> str:

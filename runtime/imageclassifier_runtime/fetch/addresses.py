@@ -6,8 +6,7 @@ import ipaddress
 import socket
 
 from imageclassifier_runtime.errors import ADDRESS_REFUSED, UNREACHABLE, ModelError
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from imageclassifier_runtime.settings.proxies import Address, literal
 
 # Cloud metadata services outside the link-local range.
 _METADATA = frozenset(
@@ -53,6 +52,14 @@ def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
         if reason is not None:
             raise ModelError(ADDRESS_REFUSED, f"{host} resolves to {text}, {reason}, which is not allowed")
     return addresses
+
+
+def check_literal(host: str, *, allow_loopback: bool = False) -> None:
+    """Raise ModelError if a host is an IP address that is refused; a name is not resolved."""
+    address = literal(host)
+    reason = None if address is None else refusal(address, allow_loopback=allow_loopback)
+    if reason is not None:
+        raise ModelError(ADDRESS_REFUSED, f"{host} is {reason}, which is not allowed")
 
 
 def _forms(address: Address) -> list[Address]:

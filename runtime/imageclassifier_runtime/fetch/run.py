@@ -27,6 +27,7 @@ from imageclassifier_runtime.fetch.staging import empty, exclusive, remove_lefto
 from imageclassifier_runtime.logs import log, warn
 from imageclassifier_runtime.model import digest, precision
 from imageclassifier_runtime.model import folder as model_folder
+from imageclassifier_runtime.outbound.certificates import authorities
 from imageclassifier_runtime.settings.fields import MIB
 from imageclassifier_runtime.system import termination
 
@@ -53,8 +54,13 @@ _logger = logging.getLogger(__name__)
 
 
 def main(settings: FetchSettings) -> int:
-    """Fetch the model, report its facts or the cause of failure to the pod, and return the exit status."""
+    """Fetch the model, report its facts or the cause of failure to the pod, and return the exit status.
+
+    Raises CaCertificatesError.
+    """
     started = time.monotonic()
+    if settings.ca_dir is not None:
+        authorities(settings.ca_dir)  # even if the source needs none
     try:
         info = fetch(settings)
     except ModelError as error:

@@ -8,7 +8,6 @@ import email.utils
 import http.client
 import re
 import socket
-import ssl
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, TypeAlias
@@ -21,7 +20,10 @@ from imageclassifier_runtime.errors import (
     UNREACHABLE,
     ModelError,
 )
-from imageclassifier_runtime.fetch.addresses import resolve
+from imageclassifier_runtime.fetch.addresses import check_literal, resolve
+from imageclassifier_runtime.outbound.certificates import client_context
+from imageclassifier_runtime.outbound.route import Route
+from imageclassifier_runtime.outbound.tunnel import ProxyRefusedError
 from imageclassifier_runtime.settings import credentials
 from imageclassifier_runtime.settings.urls import shown
 from imageclassifier_runtime.system.deadline import cut_at
@@ -140,7 +142,8 @@ def get(
     """
     requested = headers or {}
     for _hop in range(MAX_REDIRECTS + 1):
-        with _exchange(target, settings, deadline, requested) as response:
+        route = Route.to(target.scheme, target.host, target.port, settings.proxies)
+        with _exchange(target, route, settings, deadline, requested) as response:
             if response.status == 200 or (response.status == 206 and "Range" in requested):
                 encoding = response.headers.get("Content-Encoding", "identity")
                 if encoding.lower() != "identity":
@@ -149,19 +152,19 @@ def get(
                 return
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
-                raise _status_error(target, response)
+                raise _status_error(f"{target}{route}", response)
             target = redirected(target, location)
     raise ModelError(UNREACHABLE, f"{target}: more than {MAX_REDIRECTS} redirects")
 
 
-def _status_error(target: Target, response: http.client.HTTPResponse) -> ModelError:
+def _status_error(server: str, response: http.client.HTTPResponse) -> ModelError:
     """Return the error for a response, with the error code of S3 (in the body) or Hugging Face (in a header)."""
     body = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
         body = response.read(_MAX_ERROR_BODY)
     match = _ERROR_CODE.search(body)
     code = match[1].decode() if match else response.headers.get("X-Error-Code", "")[:64]
-    text = f"{target} responded {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
+    text = f"{server} responded {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
     region = response.headers.get("x-amz-bucket-region")
     if region and response.status in {301, 400}:
         return ModelError(UNREACHABLE, f"{text}: the bucket is in the region {region[:64]}")
@@ -190,48 +193,66 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
 
 @contextlib.contextmanager
 def _exchange(
-    target: Target, settings: FetchSettings, deadline: float, requested: Mapping[str, str]
+    target: Target, route: Route, settings: FetchSettings, deadline: float, requested: Mapping[str, str]
 ) -> Iterator[http.client.HTTPResponse]:
     """Send one request and yield its response; network errors become TransientErrors."""
-    raw = _connect(target, settings, deadline)
+    raw = _connect(target, route, settings, deadline)
     try:
         with cut_at(raw, deadline):
-            connection = http.client.HTTPConnection(target.host, target.port)
-            connection.sock = _with_tls(raw, target)
+            connection = route.connection(
+                raw,
+                client_context(settings.ca_dir) if route.secure else None,
+                proxy_context=client_context(settings.ca_dir) if route.secure_proxy else None,
+            )
             try:
-                connection.request("GET", target.path, headers=_headers(target, requested))
+                headers = {**_headers(target, requested), **route.headers}
+                connection.request("GET", route.request_target(target.path), headers=headers)
                 yield connection.getresponse()
             finally:
                 connection.close()
+    except ProxyRefusedError as error:
+        text = f"{target}{route}: {error}"
+        raise (TransientError(text) if error.retryable else ModelError(UNREACHABLE, text)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise TransientError(f"{target}: {_cause(error)}") from error
+        raise TransientError(f"{target}{route}: {_cause(error)}") from error
     finally:
         raw.close()
 
 
-def _connect(target: Target, settings: FetchSettings, deadline: float) -> socket.socket:
-    """Connect to the first reachable address; the host is resolved once, so it cannot change after the check."""
+def _connect(target: Target, route: Route, settings: FetchSettings, deadline: float) -> socket.socket:
+    """Connect to the first reachable address of the server or its proxy.
+
+    The name is resolved once, so that the address cannot change after the check.
+    """
     failure: OSError | None = None
-    for address in resolve(target.host, target.port, allow_loopback=settings.allow_loopback):
+    port = route.address[1]
+    for address in _addresses(target, route, settings):
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             break
         try:
-            raw = socket.create_connection(
-                (address, target.port), timeout=min(settings.connect_seconds, remaining)
-            )
+            raw = socket.create_connection((address, port), timeout=min(settings.connect_seconds, remaining))
         except OSError as error:
             failure = error
             continue
         raw.settimeout(settings.read_seconds)
         return raw
-    raise TransientError(f"cannot connect to {target}: {_cause(failure) if failure else 'timed out'}")
+    raise TransientError(f"cannot connect to {target}{route}: {_cause(failure) if failure else 'timed out'}")
 
 
-def _with_tls(raw: socket.socket, target: Target) -> socket.socket:
-    if target.scheme == "http":
-        return raw
-    return ssl.create_default_context().wrap_socket(raw, server_hostname=target.host)
+def _addresses(target: Target, route: Route, settings: FetchSettings) -> list[str]:
+    """Return the addresses to connect to; raises ModelError if they, or the server's own address, are refused.
+
+    A proxy resolves the name of the server itself, so only a server that is given by its address can be checked.
+    """
+    host, port = route.address
+    if route.proxy is None:
+        return resolve(host, port, allow_loopback=settings.allow_loopback)
+    check_literal(target.host, allow_loopback=settings.allow_loopback)
+    try:
+        return resolve(host, port, allow_loopback=settings.allow_loopback)
+    except ModelError as error:
+        raise ModelError(error.reason, f"the proxy {route.proxy}: {error.message}") from error
 
 
 def _headers(target: Target, requested: Mapping[str, str]) -> dict[str, str]:

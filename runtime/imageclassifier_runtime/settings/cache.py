@@ -12,6 +12,8 @@ from imageclassifier_runtime.settings.environment import PREFIX
 from imageclassifier_runtime.settings.urls import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imageclassifier_runtime.settings.environment import Reader
 
 
@@ -54,7 +56,10 @@ def _url(read: Reader, name: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RedisSettings:
-    """The address of Redis, and its `timeout_seconds` for a command including the connection."""
+    """The address of Redis, and its `timeout_seconds` for a command including the connection.
+
+    `ca_dir` has additional certificate authorities for `rediss://`.
+    """
 
     url: str = fields.custom(
         _url,
@@ -77,9 +82,10 @@ class RedisSettings:
         shown="50",
         values="1 to 1000",
     )
+    ca_dir: Path | None = None
 
 
-def read_cache(read: Reader) -> CacheSettings:
+def read_cache(read: Reader, *, ca_dir: Path | None = None) -> CacheSettings:
     """Read the settings; by default the cache is off, and Redis enables the in-process cache too."""
     found = fields.values_of(CacheSettings, read)
     if read.text("CACHE_REDIS_URL", None) is None:
@@ -89,4 +95,4 @@ def read_cache(read: Reader) -> CacheSettings:
         raise SettingsError(f"{PREFIX}CACHE_REDIS_USERNAME is set without CACHE_REDIS_PASSWORD")
     if read.text("CACHE_MAX_BYTES", None) is None:
         found["max_bytes"] = _DEFAULT_BYTES
-    return CacheSettings(**found, redis=RedisSettings(**redis))
+    return CacheSettings(**found, redis=RedisSettings(**redis, ca_dir=ca_dir))

@@ -15,6 +15,7 @@ from imageclassifier_runtime.settings.credentials import Credentials
 from imageclassifier_runtime.settings.credentials import from_env as credentials_from_env
 from imageclassifier_runtime.settings.environment import PREFIX, Reader
 from imageclassifier_runtime.settings.fields import MIB, Setting
+from imageclassifier_runtime.settings.proxies import Proxies
 from imageclassifier_runtime.settings.tracing import TracingSettings
 from imageclassifier_runtime.settings.urls import shown
 
@@ -45,6 +46,14 @@ def _model_name() -> Any:
 def _precision() -> Any:
     return fields.choice(
         FP32, PRECISIONS, "`Auto` is int8 if the model folder has an accepted int8 graph", flag=True
+    )
+
+
+def _ca_dir() -> Any:
+    return fields.path(
+        None,
+        "folder with CA certificates (PEM files `*.crt` and `*.pem`), trusted in addition to the system's",
+        flag=True,
     )
 
 
@@ -119,6 +128,7 @@ class FetchSettings:
     credentials_secret: str | None = fields.text(
         None, "name of the Secret with the keys; if none of them is set, `fetch` fails"
     )
+    ca_dir: Path | None = _ca_dir()
     allow_loopback: bool = fields.custom(
         lambda read, name: read.flag(name),
         False,
@@ -127,11 +137,16 @@ class FetchSettings:
     )
     termination_log: Path = _termination_log()
     credentials: Credentials = dataclasses.field(default_factory=Credentials)
+    proxies: Proxies = dataclasses.field(default_factory=Proxies)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> FetchSettings:
         """Read the environment; raises SettingsError that names an invalid variable and what it should be."""
-        return cls(**fields.values_of(cls, Reader(env)), credentials=credentials_from_env(env))
+        return cls(
+            **fields.values_of(cls, Reader(env)),
+            credentials=credentials_from_env(env),
+            proxies=Proxies.from_env(env),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -203,6 +218,7 @@ class ServeSettings:
     memory_limit_bytes: int = fields.whole(
         0, 0, 2**50, "memory limit that bodies and pixels share", shown="the container's limit"
     )
+    ca_dir: Path | None = _ca_dir()
     termination_log: Path = _termination_log()
     tracing: TracingSettings | None = None
     cache: CacheSettings = dataclasses.field(default_factory=CacheSettings)
@@ -229,7 +245,8 @@ class ServeSettings:
             )
         if read.text("MAX_CONNECTIONS", None) is None:
             found["max_connections"] = max(cls.max_connections, 4 * queue)
-        return cls(**found, tracing=TracingSettings.from_env(env), cache=read_cache(read))
+        tracing = TracingSettings.from_env(env, ca_dir=found["ca_dir"])
+        return cls(**found, tracing=tracing, cache=read_cache(read, ca_dir=found["ca_dir"]))
 
 
 def fetch_settings() -> tuple[Setting, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.settings.proxies import Proxies
 from imageclassifier_runtime.settings.urls import http_parts, shown
 
 if TYPE_CHECKING:
@@ -48,10 +49,15 @@ class TracingSettings:
     max_batch_size: int = 512
     delay_seconds: float = 5.0
     flush_seconds: float = 2.0
+    ca_dir: Path | None = None
+    proxies: Proxies = dataclasses.field(default_factory=Proxies)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> TracingSettings | None:
-        """Return the settings, or None if tracing is off or no endpoint is set; raises SettingsError."""
+    def from_env(cls, env: Mapping[str, str], *, ca_dir: Path | None = None) -> TracingSettings | None:
+        """Return the settings, or None if tracing is off or no endpoint is set; raises SettingsError.
+
+        `ca_dir` has additional certificate authorities; the file of OTEL_EXPORTER_OTLP_CERTIFICATE replaces all.
+        """
         read = _Reader(env)
         endpoint = _endpoint(read)
         off = read.text("OTEL_SDK_DISABLED").lower() == "true" or read.text("OTEL_TRACES_EXPORTER") == "none"
@@ -76,6 +82,8 @@ class TracingSettings:
                 "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", min(cls.max_batch_size, queue), 1, queue
             ),
             delay_seconds=read.milliseconds("OTEL_BSP_SCHEDULE_DELAY", cls.delay_seconds),
+            ca_dir=ca_dir,
+            proxies=Proxies.from_env(env),
         )
 
 

@@ -19,6 +19,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from imageclassifier_runtime import __version__
 from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.outbound.certificates import client_context
+from imageclassifier_runtime.outbound.route import Route
+from imageclassifier_runtime.outbound.tunnel import ProxyRefusedError
 from imageclassifier_runtime.system.deadline import cut_at
 
 if TYPE_CHECKING:
@@ -49,17 +52,19 @@ class Sender:
     def __init__(self, settings: TracingSettings) -> None:
         """Raise SettingsError if a certificate or key cannot be used."""
         parts = urlsplit(settings.endpoint)
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if self._secure else 80)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        self._route = Route.to(parts.scheme, parts.hostname or "", port, settings.proxies)
         self._path = parts.path or "/"
         self._gzip = settings.gzip
-        self._context = _context(settings) if self._secure else None
+        self._context = _context(settings) if secure else None
+        self._proxy_context = client_context(settings.ca_dir) if self._route.secure_proxy else None
         self._headers = {
             **settings.headers,
             "Content-Type": _PROTOBUF,
             "User-Agent": f"OTel-OTLP-Exporter-Python/{__version__} imageclassifier",
             "Connection": "close",
+            **self._route.headers,
         }
         if self._gzip:
             self._headers["Content-Encoding"] = "gzip"
@@ -70,21 +75,25 @@ class Sender:
             body = gzip.compress(body, 6)
         deadline = time.monotonic() + seconds
         try:
-            raw = socket.create_connection((self._host, self._port), timeout=seconds)
+            raw = socket.create_connection(self._route.address, timeout=seconds)
             with contextlib.closing(raw), cut_at(raw, deadline):
                 return self._exchange(raw, body)
+        except ProxyRefusedError as error:
+            raise DeliveryError(self._cause(str(error)), retryable=error.retryable) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             timed_out = isinstance(error, TimeoutError) or time.monotonic() >= deadline
             cause = f"no response within {seconds:.3g} s" if timed_out else str(error) or type(error).__name__
-            raise DeliveryError(cause[:_MAX_CAUSE_LENGTH], retryable=True) from error
+            raise DeliveryError(self._cause(cause), retryable=True) from error
+
+    def _cause(self, text: str) -> str:
+        """Return the cause of a failure, which names the proxy if there is one."""
+        proxy = f"{self._route}: ".lstrip() if self._route.proxy else ""
+        return (proxy + text)[:_MAX_CAUSE_LENGTH]
 
     def _exchange(self, raw: socket.socket, body: bytes) -> int:
-        connection = http.client.HTTPConnection(self._host, self._port)
-        connection.sock = (
-            raw if self._context is None else self._context.wrap_socket(raw, server_hostname=self._host)
-        )
+        connection = self._route.connection(raw, self._context, proxy_context=self._proxy_context)
         try:
-            connection.request("POST", self._path, body=body, headers=self._headers)
+            connection.request("POST", self._route.request_target(self._path), body=body, headers=self._headers)
             response = connection.getresponse()
             content = response.read(_MAX_RESPONSE_BYTES)
             return _rejected_spans(response, content)
@@ -118,7 +127,7 @@ def _retry_after(response: http.client.HTTPResponse) -> float | None:
 
 def _context(settings: TracingSettings) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=settings.certificate)
+        context = client_context(settings.ca_dir, only=settings.certificate)
         if settings.client_certificate is not None:
             context.load_cert_chain(settings.client_certificate, settings.client_key)
     except (OSError, ssl.SSLError) as error:

@@ -1,4 +1,4 @@
-"""A self-signed certificate for servers on loopback."""
+"""Certificates for servers of tests: a self-signed one for loopback, and those of a private CA."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from e2e.cluster.pki import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +42,18 @@ def write_certificate(folder: Path) -> Path:
     file = folder / "store.pem"
     file.write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))
     return file
+
+
+def issue_certificate(folder: Path, *hosts: str) -> tuple[Path, Path]:
+    """Create a CA that issues a certificate for `hosts`.
+
+    Returns the folder with the CA's certificate, for CA_DIR, and one file with the server's certificate and key.
+    """
+    authority = Authority(folder / "authority", "ca")
+    issued = authority.issue("server", user="server", hosts=hosts)
+    server = folder / "server.pem"
+    server.write_bytes(issued.read_bytes() + issued.with_suffix(".key").read_bytes())
+    trusted = folder / "trusted"
+    trusted.mkdir()
+    (trusted / "ca.crt").write_bytes(authority.certificate.read_bytes())
+    return trusted, server

@@ -36,7 +36,7 @@ class RedisServer:
     def start(self, *options: str) -> RedisServer:
         """Start the server with additional options, such as `--requirepass x`, and wait until it is ready."""
         for _ in range(_ATTEMPTS):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._start(port, *options):
                 self.port = port
                 return self
@@ -76,7 +76,7 @@ class RedisServer:
             self._process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]

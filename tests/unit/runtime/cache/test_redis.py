@@ -14,8 +14,9 @@ from imageclassifier_runtime.cache.keys import Keys
 from imageclassifier_runtime.settings.cache import CacheSettings, RedisSettings
 from redis.asyncio import Redis
 
-from tests.unit.runtime.cache.redis_server import RedisServer
+from tests.unit.runtime.cache.redis_server import RedisServer, free_port
 from tests.unit.runtime.cache.requests import content_of, lookups, metric, raw
+from tests.unit.runtime.certificates import issue_certificate
 from tests.unit.runtime.process import Served
 from tests.unit.runtime.support import Running, image_bytes
 
@@ -393,3 +394,22 @@ async def test_the_shutdown_does_not_wait_for_a_paused_redis(
     start = time.monotonic()
     await cached.state.cache.close()
     assert time.monotonic() - start < 1
+
+
+async def test_a_redis_of_a_private_ca_is_used_with_the_folder_of_the_ca(
+    redis_server: RedisServer, make_cached: Callable[..., Running], tmp_path: Path
+) -> None:
+    ca_dir, _ = issue_certificate(tmp_path, "127.0.0.1")
+    certificate = tmp_path / "authority" / "server.crt"
+    redis_server.port = free_port()
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(certificate.with_suffix(".key")))
+    options = ("--port", "0", "--tls-port", str(redis_server.port), "--tls-auth-clients", "no")
+    redis_server.start(*options, *files, "--tls-ca-cert-file", str(ca_dir / "ca.crt"))
+    url = redis_server.url.replace("redis:", "rediss:")
+    untrusting = make_cached(url)
+    assert (await raw(untrusting, PHOTO)).status_code == 200
+    assert lookups(untrusting) == {"redis_error": 1}
+    one, other = make_cached(url, ca_dir=ca_dir), make_cached(url, ca_dir=ca_dir)
+    assert (await raw(one, PHOTO)).headers["x-cache"] == "miss"
+    await settled(one)
+    assert (await raw(other, PHOTO)).headers["x-cache"] == "hit"

@@ -1,0 +1,1 @@
+"""Connections to other servers: trusted certificate authorities, and proxies."""
