@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 from importlib.metadata import version
@@ -19,6 +20,7 @@ import kopf
 from pythonjsonlogger.json import JsonFormatter
 
 from imageclassifier_operator.api import CatalogueError, OperatorConfig, parse_catalogue
+from imageclassifier_operator.api.field_types import AUTHORITY, DNS_NAME
 from imageclassifier_operator.controller import Controller
 from imageclassifier_operator.handlers import register, settings
 from imageclassifier_operator.health import serve_health
@@ -144,6 +146,10 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     add_option("--image-pull-policy", "IfNotPresent", "pull policy of that image")
     add_option("--catalogue", "", "YAML file with the models that specs may name (required)")
     add_option("--upgrade-wave-size", "5", "how many objects adopt a changed pod template at the same time")
+    add_option("--runtime-https-proxy", "", "HTTPS_PROXY of the servers, and of the step that fetches a model")
+    add_option("--runtime-http-proxy", "", "HTTP_PROXY of both")
+    add_option("--runtime-no-proxy", "", "NO_PROXY of both")
+    add_option("--runtime-ca-config-map", "", "ConfigMap with CA certificates for both, in their namespace")
     add_option("--namespaces", "", "comma-separated; empty watches all namespaces")
     add_option("--kubeconfig", "", "kubeconfig; empty uses the pod's service account")
     add_option("--context", "", "context of the kubeconfig, required with it")
@@ -169,6 +175,10 @@ def _options(parsed: argparse.Namespace) -> Options:
         image_pull_policy=parsed.image_pull_policy,
         catalogue=parse_catalogue(Path(parsed.catalogue).read_text(encoding="utf-8")),
         upgrade_wave_size=_parse_wave_size(parsed.upgrade_wave_size),
+        runtime_https_proxy=_check_proxy("--runtime-https-proxy", parsed.runtime_https_proxy),
+        runtime_http_proxy=_check_proxy("--runtime-http-proxy", parsed.runtime_http_proxy),
+        runtime_no_proxy=parsed.runtime_no_proxy.strip(),
+        runtime_ca_config_map=_check_config_map(parsed.runtime_ca_config_map),
     )
     return Options(
         config=config,
@@ -182,6 +192,21 @@ def _parse_wave_size(text: str) -> int:
     if not text.isdigit():
         raise ValueError(f"--upgrade-wave-size must be a number of objects, 0 for no upgrades, is {text}")
     return int(text)
+
+
+def _check_proxy(flag: str, url: str) -> str:
+    """Return the URL of a proxy, which may be empty; an error does not show it, since it may have a password."""
+    if url and not re.fullmatch(rf"(https?://)?([^\s/?#@]*@)?{AUTHORITY}/?", url):
+        raise ValueError(
+            f"{flag} must be http(s)://[user:password@]host[:port]; in a password, encode / as %2F and @ as %40"
+        )
+    return url
+
+
+def _check_config_map(name: str) -> str:
+    if name and not (len(name) <= 253 and re.fullmatch(DNS_NAME, name)):
+        raise ValueError(f"--runtime-ca-config-map must be the name of a ConfigMap, is {name}")
+    return name
 
 
 def _add_option(parser: argparse.ArgumentParser, flag: str, default: str, help_text: str) -> None:

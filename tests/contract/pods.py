@@ -46,21 +46,21 @@ def parsed(spec: Mapping[str, Any], *, name: str = "pets") -> ImageClassifier:
     return parse(live, config=CONFIG)
 
 
-def children(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
+def children(ic: ImageClassifier, config: OperatorConfig = CONFIG) -> dict[str, dict[str, Any]]:
     """Return the manifests that the operator builds, by kind."""
-    params = Params(ic=ic, config=CONFIG, capabilities=Capabilities())
+    params = Params(ic=ic, config=config, capabilities=Capabilities())
     return {child["kind"]: child for child in build_all(params).values()}
 
 
-def pod_spec(ic: ImageClassifier) -> dict[str, Any]:
+def pod_spec(ic: ImageClassifier, config: OperatorConfig = CONFIG) -> dict[str, Any]:
     """Return the spec of the Deployment's pods."""
-    found: dict[str, Any] = children(ic)["Deployment"]["spec"]["template"]["spec"]
+    found: dict[str, Any] = children(ic, config)["Deployment"]["spec"]["template"]["spec"]
     return found
 
 
-def containers(ic: ImageClassifier) -> dict[str, dict[str, Any]]:
+def containers(ic: ImageClassifier, config: OperatorConfig = CONFIG) -> dict[str, dict[str, Any]]:
     """Return the containers of a pod by the command that they run."""
-    spec = pod_spec(ic)
+    spec = pod_spec(ic, config)
     return {
         container["args"][0]: container for container in (*spec.get("initContainers", ()), *spec["containers"])
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def _unknown(command: str, env: Mapping[str, str]) -> set[str]:
     """Return the variables of an environment that a command does not read."""
     recording = pods.RecordingEnvironment(env)
     _COMMANDS[command].from_env(recording)
-    others = {"HTTPS_PROXY"}  # of the sample's spec.runtime.env
+    others = {"HTTPS_PROXY", "NO_PROXY"}  # of the samples' spec.runtime.env; a server without traces needs none
     return {name for name in env if not name.startswith(_EXPANDED_PREFIX)} - recording.read - others
 
 
@@ -132,6 +133,28 @@ def _assert_s3_settings(settings: FetchSettings, model: ModelSource) -> None:
     assert settings.s3_endpoint == model.s3.endpoint
     assert settings.s3_region == model.s3.region
     assert settings.s3_addressing == model.s3.addressing.lower()
+
+
+def test_both_containers_read_the_ca_certificates_of_the_spec(ic: ImageClassifier) -> None:
+    for command, container in pods.containers(ic).items():
+        found = _COMMANDS[command].from_env(pods.environment(container, _NO_BEARER_TOKEN)).ca_dir
+        assert (found is None) == (ic.spec.runtime.ca_config_map is None)
+        assert found is None or found in _mounted(container)
+
+
+def test_both_containers_read_the_configured_proxies() -> None:
+    config = dataclasses.replace(
+        pods.CONFIG, runtime_https_proxy="http://user:a$$b@proxy:3128", runtime_no_proxy=".svc"
+    )
+    spec = {"tracing": {"otlpEndpoint": "https://collector.example.org"}}
+    found = pods.containers(pods.parsed(spec), config)
+    tracing = ServeSettings.from_env(pods.environment(found["serve"])).tracing
+    assert tracing is not None
+    for proxies in (tracing.proxies, FetchSettings.from_env(pods.environment(found["fetch"])).proxies):
+        proxy = proxies.find("https", "collector.example.org", 443)
+        assert proxy is not None
+        assert (proxy.host, proxy.port, proxy.authorization) == ("proxy", 3128, basic("user", "a$$b"))
+        assert proxies.find("https", "store.vision.svc", 443) is None
 
 
 def test_both_containers_use_the_same_model_folder(ic: ImageClassifier) -> None:

@@ -1,4 +1,6 @@
-"""The golden cases: folders with an `input.yaml`, and a `capabilities.yaml` if the API server lacks something.
+"""The golden cases: folders with an `input.yaml`.
+
+A `capabilities.yaml` says what the API server lacks, a `configuration.yaml` how the operator is configured.
 
 The input of the case every-field is the sample of that name.
 """
@@ -30,7 +32,9 @@ def build(case: Path, *, kubernetes: tuple[int, int] | None = None) -> list[dict
     source = EVERY_FIELD if case.name == EVERY_FIELD.stem else case / "input.yaml"
     stored = crd.defaulted(crd.load(source), crd.schema())
     stored["metadata"] = {"namespace": "vision", "uid": _UID, "generation": 1, **stored["metadata"]}
-    config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE)
+    configuration = case / "configuration.yaml"
+    fields = crd.load(configuration) if configuration.exists() else {}
+    config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE, **fields)
     file = case / "capabilities.yaml"
     found = crd.load(file) if file.exists() else {}
     version = tuple(found.pop("kubernetes", Capabilities.kubernetes))

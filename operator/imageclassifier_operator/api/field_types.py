@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from imageclassifier_operator.api.declaration import Quantity, Text, field_error, integer
 
-_DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-_LABEL_KEY = rf"({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
+DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_LABEL_KEY = rf"({DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
 AUTHORITY = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 """Host and optional port of a URL; an IPv6 address is in brackets."""
 
@@ -21,7 +21,7 @@ _RESERVED_ANNOTATION_PREFIX = "imageclassifier.dev/"
 
 def _object_name(expected: str) -> Text:
     """Return the bounds of the name of an object."""
-    return Text(253, min_length=1, pattern=f"^{_DNS_NAME}$", expected=expected)
+    return Text(253, min_length=1, pattern=f"^{DNS_NAME}$", expected=expected)
 
 
 Replicas = Annotated[int, integer(0, 1000)]
@@ -49,6 +49,7 @@ Memory = Annotated[
     ),
 ]
 SecretName = Annotated[str, _object_name("the name of a Secret in this namespace")]
+ConfigMapName = Annotated[str, _object_name("the name of a ConfigMap in this namespace")]
 CatalogueName = Annotated[
     str,
     Text(
@@ -66,7 +67,7 @@ ModelUri = Annotated[
         pattern=rf"^(https?://{AUTHORITY}(/[^\s]*)?"
         r"|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^\s]*"
         r"|hf://[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}@[0-9a-f]{40}(/[^\s]*)?"
-        rf"|pvc://{_DNS_NAME}(/[^\s]*)?)$",
+        rf"|pvc://{DNS_NAME}(/[^\s]*)?)$",
         expected="http(s)://host/path, s3://bucket/key, hf://owner/repo@commit/path or pvc://claim/path, "
         "without user and password",
     ),

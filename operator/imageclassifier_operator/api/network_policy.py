@@ -83,10 +83,10 @@ class NetworkPolicy(Part):
     plugin enforces NetworkPolicies; other plugins ignore it, and nothing reports that. Probes of the kubelet are
     always allowed. A NetworkPolicy cannot name hosts, so the pods may connect to any address, on these ports: 53
     for DNS, and those of model.uri or the catalogue's URIs, model.s3.endpoint, cache.redis.url,
-    tracing.otlpEndpoint, and HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in runtime.env. If an http uri has port 80, 443
-    is allowed too, since such servers often redirect to https. To allow more, add a NetworkPolicy of your own for
-    the pods: what any of them allows is allowed. One is needed for a source that redirects to another port, and,
-    with many network plugins, for a Service whose targetPort is not its port.
+    tracing.otlpEndpoint, and HTTPS_PROXY, HTTP_PROXY and ALL_PROXY in runtime.env or the operator's configuration.
+    If an http uri has port 80, 443 is allowed too, since such servers often redirect to https. To allow more, add
+    a NetworkPolicy of your own for the pods: what any of them allows is allowed. One is needed for a source that
+    redirects to another port, and, with many network plugins, for a Service whose targetPort is not its port.
     """
 
     allow_from: Peers = ()

@@ -29,6 +29,7 @@ from imageclassifier_operator.api.exposure import Gateway, Ingress
 from imageclassifier_operator.api.field_types import (
     Annotations,
     CatalogueName,
+    ConfigMapName,
     Cores,
     Digest,
     Generation,
@@ -103,6 +104,13 @@ class SecretRef(Part):
 
 def _secret_name(secret: SecretRef | None) -> str | None:
     return None if secret is None else secret.name
+
+
+class ConfigMapRef(Part):
+    """A reference to a ConfigMap of the same namespace."""
+
+    name: ConfigMapName
+    """Name of the ConfigMap."""
 
 
 class S3Store(Part):
@@ -602,9 +610,20 @@ class Runtime(Part):
     """Annotations of the pods. Keys that begin with imageclassifier.dev/ are reserved for the operator."""
 
     env: Annotated[tuple[Variable, ...], items(64, list_type="map", keys=("name",))] = ()
-    """Additional environment variables of the server and of the step that fetches the model, such as HTTPS_PROXY.
-    Variables that begin with IMAGECLASSIFIER_ or OTEL_, and the credentials of a model's source, are reserved for
-    the operator."""
+    """Additional environment variables of the server and of the step that fetches the model, such as HTTPS_PROXY,
+    HTTP_PROXY and NO_PROXY, which apply to the model's source and to the receiver of traces. Variables that begin
+    with IMAGECLASSIFIER_ or OTEL_, and the credentials of a model's source, are reserved for the operator."""
+
+    ca_config_map_ref: ConfigMapRef | None = None
+    """ConfigMap in this namespace with the certificates of CAs, in PEM, in keys that end in .crt or .pem. They are
+    trusted in addition to the well-known ones for the model's source, Redis, the receiver of traces, and proxies.
+    By default the ConfigMap that the operator is configured with. New pods use a changed ConfigMap; those that run
+    keep what they have read."""
+
+    @property
+    def ca_config_map(self) -> str | None:
+        """Return the name of the ConfigMap with CA certificates."""
+        return None if self.ca_config_map_ref is None else self.ca_config_map_ref.name
 
     @rule(
         message="serviceAccountAnnotations requires the pods' own ServiceAccount; annotate the one that "

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import DEFAULT_PRECISION
-from imageclassifier_operator.manifests import cache, security, source, tracing
+from imageclassifier_operator.manifests import cache, security, source, tracing, trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imageclassifier_operator.api import Batching, ModelSource, Spec
+    from imageclassifier_operator.api import Batching, ModelSource
     from imageclassifier_operator.manifests.params import Params
 
 PORT = 8080
@@ -31,6 +31,7 @@ def init_containers(params: Params) -> list[dict[str, Any]]:
         **_model_settings(model),
         **source.settings(model),
         **_precision_settings(model),
+        **trust.settings(params),
     }
     # `readOnly: false` is omitted. The API server does not store it, so it would differ after each write.
     mounts = [{"name": "model", "mountPath": MODEL_DIR}]
@@ -68,6 +69,7 @@ def server_container(params: Params) -> dict[str, Any]:
         **security.settings(spec.security),
         **cache.settings(spec.cache),
         **_batching_settings(spec.batching),
+        **trust.settings(params),
     }
     mounts = [{"name": "model", "mountPath": MODEL_DIR, "readOnly": True}] if is_fetched else []
     container = _container(params, name="server", command="serve", settings=settings, mounts=mounts)
@@ -98,17 +100,19 @@ def _batching_settings(batching: Batching) -> dict[str, str]:
     }
 
 
-def volumes(spec: Spec) -> list[dict[str, Any]]:
-    """Return the volumes of the pod: two writable ones, the claim with the model, the Secret with the API keys.
+def volumes(params: Params) -> list[dict[str, Any]]:
+    """Return the volumes: two writable ones, the claim with the model, the Secret with the API keys, the CAs.
 
     A model that comes with the server needs none.
     """
+    spec = params.spec
     model = [] if spec.model.comes_with_server else [{"name": "model", "emptyDir": {"sizeLimit": "1Gi"}}]
     return [
         *model,
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         *source.volumes(spec.model),
         *security.volumes(spec.security),
+        *trust.volumes(params),
     ]
 
 
@@ -140,13 +144,21 @@ def _container(
         },
         # If the process fails without a termination message, the kubelet uses the last lines of its log.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}, *trust.mounts(params)],  # noqa: S108
     }
 
 
 def _variables(params: Params) -> list[dict[str, Any]]:
-    """Return the variables of the spec. An empty value is omitted, as the API server omits it."""
-    return [variable.model_dump(mode="json", exclude_defaults=True) for variable in params.spec.runtime.env]
+    """Return the configured proxies, and the variables of the spec, which may refer to them.
+
+    An empty value is omitted, as the API server omits it.
+    """
+    proxies = [
+        {"name": name, "value": _escape_dollars(value)} for name, value in trust.proxy_variables(params).items()
+    ]
+    return proxies + [
+        variable.model_dump(mode="json", exclude_defaults=True) for variable in params.spec.runtime.env
+    ]
 
 
 def _precision_settings(model: ModelSource) -> dict[str, str]:

@@ -81,5 +81,5 @@ def _pod(params: Params) -> dict[str, Any]:
         **scheduling.fields(params.ic),
         **({"initContainers": containers} if (containers := init_containers(params)) else {}),
         "containers": [server_container(params)],
-        "volumes": volumes(params.spec),
+        "volumes": volumes(params),
     }

@@ -102,6 +102,10 @@ def test_the_oldest_supported_kubernetes_is_required() -> None:
         {"catalogue": {"pets": {"uris": ["s3://models/pets.onnx"], "sha256": "5" * 64}}},
         {"extraLabels": {"app.kubernetes.io/name": "other"}},
         {"logLevel": "info"},
+        {"runtimeProxy": {"httpsProxy": "socks5://proxy:1080"}},
+        {"runtimeProxy": {"httpProxy": "http://user:pass/word@proxy"}},
+        {"runtimeProxy": {"no_proxy": ".svc"}},
+        {"runtimeCAConfigMap": "Corporate CA"},
     ],
     ids=str,
 )

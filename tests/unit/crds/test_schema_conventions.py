@@ -89,6 +89,7 @@ def test_objects_of_the_spec_have_defaults_except_those_that_enable_a_feature() 
         "spec.cache",
         "spec.cache.redis",
         "spec.cache.redis.credentialsSecretRef",
+        "spec.runtime.caConfigMapRef",
         "spec.scheduling.affinity",
         "spec.scheduling.affinity.nodeAffinity",
         "spec.scheduling.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution",

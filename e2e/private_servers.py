@@ -1,0 +1,120 @@
+"""A model store in the cluster over https, with a certificate of a private CA, and a proxy that opens tunnels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e.model_store import BUNDLED
+from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
+
+if TYPE_CHECKING:
+    from e2e.cluster.api import Object
+    from e2e.cluster.pki import Authority
+    from e2e.kube import Kube
+
+STORE, PROXY = "private-store", "proxy"
+_PROXY_PORT = 3128
+_SERVE = """
+import functools, http.server, pathlib, ssl, imageclassifier_runtime
+models = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled"
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=models)
+server = http.server.ThreadingHTTPServer(("", 8443), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
+server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()
+"""
+_TUNNEL = f"""
+import select, socket, socketserver
+class Handler(socketserver.StreamRequestHandler):
+    rbufsize = 0
+    def handle(self):
+        line = self.rfile.readline(1024).decode("ascii")
+        while self.rfile.readline(1024).strip():
+            pass
+        print(line, end="", flush=True)
+        if not line.startswith("CONNECT "):
+            return
+        host, _, port = line.split()[1].rpartition(":")
+        with socket.create_connection((host, int(port))) as server:
+            self.request.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
+            while True:
+                for source in select.select([self.request, server], [], [])[0]:
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    (server if source is self.request else self.request).sendall(data)
+socketserver.ThreadingTCPServer(("", {_PROXY_PORT}), Handler).serve_forever()
+"""
+
+_STORE_POD = RuntimePod(
+    name=STORE,
+    container="server",
+    command=(PYTHON, "-c", _SERVE),
+    port_name="https",
+    container_port=8443,
+    service_port=443,
+    probe={"tcpSocket": {"port": "https"}},
+    volume_name="tls",
+    volume={"secret": {"secretName": STORE}},
+    mount_path="/tls",
+)
+_PROXY_POD = RuntimePod(
+    name=PROXY,
+    container="proxy",
+    command=(PYTHON, "-c", _TUNNEL),
+    port_name="proxy",
+    container_port=_PROXY_PORT,
+    service_port=_PROXY_PORT,
+    probe={"tcpSocket": {"port": "proxy"}},
+    volume_name="tmp",
+    volume={"emptyDir": {"sizeLimit": "1Mi"}},
+    mount_path="/tmp",  # noqa: S108 - of the pod
+)
+
+
+def model_url(namespace: str) -> str:
+    """The URL of the bundled model's folder in the store, for pods."""
+    return f"https://{_store_host(namespace)}/{BUNDLED}/"
+
+
+def proxy_url(namespace: str) -> str:
+    """The proxy's URL, for pods."""
+    return f"http://{PROXY}.{namespace}.svc:{_PROXY_PORT}"
+
+
+def manifests(namespace: str, image: str, authority: Authority) -> list[Object]:
+    """The store with a certificate that `authority` issues, and the proxy: hardened pods behind Services."""
+    host = _store_host(namespace)
+    certificate = authority.issue(STORE, user=STORE, hosts=[host])
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": STORE, "namespace": namespace},
+        "stringData": {"tls.crt": certificate.read_text(), "tls.key": certificate.with_suffix(".key").read_text()},
+    }
+    return [secret, *_STORE_POD.manifests(namespace, image), *_PROXY_POD.manifests(namespace, image)]
+
+
+def config_map(namespace: str, name: str, authority: Authority) -> Object:
+    """A ConfigMap with the certificate of the CA."""
+    metadata = {"name": name, "namespace": namespace}
+    data = {"ca.crt": authority.certificate.read_text()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def wait_for_servers(kube: Kube, namespace: str) -> None:
+    """Wait until store and proxy are ready."""
+    wait_until_ready(kube, namespace, STORE, what="the private store")
+    wait_until_ready(kube, namespace, PROXY, what="the proxy")
+
+
+def tunnels(kube: Kube, namespace: str) -> list[str]:
+    """The servers that the proxy opened tunnels to, as host:port."""
+    lines = kube.kubectl("logs", f"deploy/{PROXY}", f"--namespace={namespace}").splitlines()
+    return [line.split()[1] for line in lines if line.startswith("CONNECT ")]
+
+
+def _store_host(namespace: str) -> str:
+    return f"{STORE}.{namespace}.svc"
