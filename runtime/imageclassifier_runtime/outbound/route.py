@@ -72,7 +72,7 @@ class Route:
         stream = raw
         try:
             if self.proxy is not None and proxy_context is not None:
-                stream = proxy_context.wrap_socket(raw, server_hostname=self.proxy.host)
+                stream = _proxy_stream(raw, proxy_context, self.proxy.host)
             if self.proxy is not None and context is not None:
                 open_tunnel(stream, self.proxy, self._authority)
             connection.sock = stream if context is None else _with_tls(stream, context, self.host)
@@ -93,6 +93,14 @@ class Route:
     @property
     def _authority(self) -> str:
         return f"{self._host}:{self.port}"
+
+
+def _proxy_stream(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    """Return the stream with TLS; the error says that it is about the proxy, not about the server."""
+    try:
+        return context.wrap_socket(raw, server_hostname=host)
+    except ssl.SSLError as error:
+        raise OSError(f"TLS with the proxy failed: {error}") from error
 
 
 def _with_tls(stream: socket.socket, context: ssl.SSLContext, host: str) -> Any:

@@ -131,7 +131,8 @@ def test_a_proxy_with_an_untrusted_certificate_is_not_used(settings: FetchSettin
     _, certificate = issue_certificate(tmp_path, "127.0.0.1")
     with running(certificate) as proxy:
         error = refused(settings, f"https://{HOST}/m.onnx", proxies=proxies(proxy, login=LOGIN), attempts=1)
-    assert "certificate verify failed" in error.message
+    assert "(HTTPS_PROXY): TLS with the proxy failed: " in error.message
+    assert "unable to get local issuer certificate" in error.message
     assert proxy.lines == []
 
 
