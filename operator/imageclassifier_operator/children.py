@@ -70,7 +70,11 @@ class Child:
         return None
 
 
-DEPLOYMENT = Child(resource=Resource("apps/v1", "deployments", "Deployment"), build=deployment.build)
+DEPLOYMENT = Child(
+    resource=Resource("apps/v1", "deployments", "Deployment"),
+    build=deployment.build,
+    unsupported=deployment.unsupported,
+)
 
 CHILDREN = (
     Child(resource=Resource("v1", "serviceaccounts", "ServiceAccount"), build=serviceaccount.build),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.cluster import programs
 from tests.integration.operator_harness import (
     REQUIRED,
     SHA,
@@ -264,3 +265,16 @@ def test_an_object_recreated_under_its_name_gets_its_own_children(cluster: Opera
     api.apply(classifier())
     for kind in REQUIRED:
         eventually(partial(controlled_by, api, kind), seconds=60, what=f"a {kind} of the new owner")
+
+
+def test_the_user_namespace_is_stored_or_reported_as_unknown_to_the_server(
+    cluster: OperatorCluster, api: Api, kubernetes: programs.Module
+) -> None:
+    api.apply(classifier(runtime={"hostUsers": False}))
+    message = condition(reconciled(api))["message"]
+    if kubernetes is programs.OLDEST:
+        assert "spec.runtime.hostUsers is not applied: it needs Kubernetes 1.33, this is 1.30" in message
+    else:
+        assert spec_of(api)["template"]["spec"]["hostUsers"] is False
+        assert "hostUsers" not in message
+    eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")

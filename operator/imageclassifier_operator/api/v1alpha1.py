@@ -625,6 +625,12 @@ class Runtime(Part):
         """Return the name of the ConfigMap with CA certificates."""
         return None if self.ca_config_map_ref is None else self.ca_config_map_ref.name
 
+    host_users: Annotated[bool, Field(strict=True)] | None = None
+    """Whether the pods use the user namespace of the node, as in a PodSpec. If false, they have a separate one,
+    whose users have no rights on the node. Needs Kubernetes 1.33; on an older version the field is not applied,
+    and the condition Ready says so. Also needs nodes that support it (Linux 6.3, and containerd 2.0 or CRI-O
+    1.25); on other nodes the pods do not start."""
+
     @rule(
         message="serviceAccountAnnotations requires the pods' own ServiceAccount; annotate the one that "
         "serviceAccountName names",

@@ -7,7 +7,7 @@ values that change by themselves, such as the operator's version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imageclassifier_operator.labels import child_labels, selector_labels
 from imageclassifier_operator.manifests import scheduling
@@ -25,6 +25,9 @@ earlier."""
 
 FINISH_SECONDS = 20
 """Time to finish the requests in flight, after `drainSeconds` have passed and the pod accepts no new requests."""
+
+_HOST_USERS_SINCE: Final = (1, 33)
+"""The version that enables `hostUsers` by default: KEP-127."""
 
 
 def build(params: Params) -> dict[str, Any]:
@@ -51,6 +54,13 @@ def build(params: Params) -> dict[str, Any]:
     }
 
 
+def unsupported(params: Params) -> str | None:
+    """Return a sentence about `hostUsers` if it is given and the API server does not know it."""
+    if params.spec.runtime.host_users is None:
+        return None
+    return params.too_old("spec.runtime.hostUsers", since=_HOST_USERS_SINCE)
+
+
 def pod_template(params: Params) -> dict[str, Any]:
     """Return the template of the pods, which a revision holds."""
     return {"metadata": _pod_metadata(params), "spec": _pod(params)}
@@ -65,11 +75,13 @@ def _pod_metadata(params: Params) -> dict[str, Any]:
 def _pod(params: Params) -> dict[str, Any]:
     runtime = params.spec.runtime
     secrets = [{"name": secret.name} for secret in runtime.image_pull_secrets]
+    sends_host_users = runtime.host_users is not None and unsupported(params) is None
     return {
         "serviceAccountName": runtime.service_account_name or child_name(params.ic.name),
         **({"imagePullSecrets": secrets} if secrets else {}),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **({"hostUsers": runtime.host_users} if sends_host_users else {}),
         "terminationGracePeriodSeconds": params.spec.rollout.drain_seconds + FINISH_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,

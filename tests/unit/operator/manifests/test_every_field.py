@@ -59,6 +59,7 @@ _OTHER_VALUES: dict[str, Any] = {
     "runtime.podAnnotations": {"example.org/cost-center": "4711"},
     "runtime.env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "runtime.caConfigMapRef.name": "corporate-ca",
+    "runtime.hostUsers": False,
     "scheduling.nodeSelector": {"kubernetes.io/arch": "amd64"},
     "scheduling.tolerations": [{"operator": "Exists"}],
     f"scheduling.affinity.nodeAffinity.{_REQUIRED}.nodeSelectorTerms": [{"matchExpressions": [_POOL]}],

@@ -38,3 +38,12 @@ def test_the_own_service_account_stays_while_pods_of_an_older_template_may_use_i
 @pytest.mark.parametrize("account", [None, "shared"])
 def test_pods_never_mount_a_token(account: str | None) -> None:
     assert template({"runtime": {"serviceAccountName": account}})["spec"]["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_the_user_namespace_is_that_of_the_spec(value: bool) -> None:
+    assert template({"runtime": {"hostUsers": value}})["spec"]["hostUsers"] is value
+
+
+def test_without_a_user_namespace_in_the_spec_existing_pods_do_not_change() -> None:
+    assert "hostUsers" not in template({})["spec"]

@@ -28,6 +28,7 @@ def _built(spec: dict[str, Any], version: tuple[int, int]) -> dict[str, dict[str
         ({"service": {"trafficDistribution": "PreferSameZone"}}, "Service", (1, 31)),
         ({"service": {"trafficDistribution": "PreferSameNode"}}, "Service", (1, 34)),
         (_TOLERANCE, "HorizontalPodAutoscaler", (1, 35)),
+        ({"runtime": {"hostUsers": False}}, "Deployment", (1, 33)),
     ],
 )
 def test_a_field_is_sent_and_not_reported_from_the_version_that_knows_it(
