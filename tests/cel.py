@@ -50,15 +50,17 @@ def holds(rule: str, value: Any) -> bool:
     return bool(_program(rule).evaluate({"self": json_to_cel(_with_escaped_names(value))}))
 
 
+_ESCAPED = {"namespace": "__namespace__", "ephemeral-storage": "ephemeral__dash__storage"}
+"""Names of fields as rules have them: CEL does not allow reserved words and hyphens."""
+
+
 def _with_escaped_names(value: Any) -> Any:
-    """Return a value with the names of fields as rules have them: namespace is a reserved word of CEL."""
+    """Return a value with the names of fields as rules have them."""
     if isinstance(value, list):
         return [_with_escaped_names(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {
-        "__namespace__" if name == "namespace" else name: _with_escaped_names(item) for name, item in value.items()
-    }
+    return {_ESCAPED.get(name, name): _with_escaped_names(item) for name, item in value.items()}
 
 
 def violations(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from e2e.classifiers import (
     children,
+    condition,
     manifest,
     pods,
     wait_for_endpoint,
@@ -99,6 +100,20 @@ def test_a_node_selector_that_no_node_matches_is_reported(kube: Kube, namespace:
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     cause = "didn't match Pod's node affinity/selector"
     wait_for_reason(kube, "pets", "Unschedulable", namespace=namespace, containing=cause)
+
+
+def test_a_pod_that_uses_more_disk_than_its_limit_is_reported_with_the_remedy(kube: Kube, namespace: str) -> None:
+    limits = {"ephemeral-storage": "1Mi"}  # the model is larger
+    spec = {"resources": {"limits": limits}, "rollout": {"drainSeconds": 0}}
+    kube.apply(manifest("pets", namespace=namespace, spec=spec))
+    remedy = "raise spec.resources.limits.ephemeral-storage"
+    live = wait_for_reason(kube, "pets", "Evicted", namespace=namespace, containing=remedy, seconds=240)
+    assert condition(live, "Stalled")["status"] == "True"
+    print(condition(live, "Ready")["message"])
+
+    limits["ephemeral-storage"] = "256Mi"
+    kube.patch("imageclassifiers", "pets", {"spec": spec}, namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
 
 
 def test_evicting_each_pod_in_turn_fails_no_request(

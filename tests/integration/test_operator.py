@@ -278,3 +278,60 @@ def test_the_user_namespace_is_stored_or_reported_as_unknown_to_the_server(
         assert spec_of(api)["template"]["spec"]["hostUsers"] is False
         assert "hostUsers" not in message
     eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")
+
+
+def test_a_quota_on_disk_counts_the_requests_and_limits_of_the_spec(cluster: OperatorCluster, api: Api) -> None:
+    hard = {"requests.ephemeral-storage": "100Mi", "limits.ephemeral-storage": "1Gi"}
+    api.apply({**_named("ResourceQuota", "disk"), "spec": {"hard": hard}})
+    eventually(lambda: (api.get("resourcequota", "disk") or {})["status"]["hard"], what="the quota to be enforced")
+    disk = {"requests": {"ephemeral-storage": "128Mi"}, "limits": {"ephemeral-storage": "512Mi"}}
+    api.apply(classifier(resources=disk))
+    eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "FailedCreate", what="FailedCreate")
+    assert (
+        "exceeded quota: disk, requested: requests.ephemeral-storage=128Mi"
+        in condition(api.get("ic", "pets"))["message"]
+    )
+
+    disk["requests"]["ephemeral-storage"] = "64Mi"
+    api.apply(classifier(resources=disk))
+    pod = eventually(lambda: pods_of(api)[0], seconds=30, what="a pod")
+    for each in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+        assert each["resources"]["requests"]["ephemeral-storage"] == "64Mi"
+        assert each["resources"]["limits"]["ephemeral-storage"] == "512Mi"
+
+
+def test_a_limit_range_sets_the_disk_of_pods_whose_spec_does_not(cluster: OperatorCluster, api: Api) -> None:
+    defaults = {
+        "type": "Container",
+        "default": {"ephemeral-storage": "1Gi"},
+        "defaultRequest": {"ephemeral-storage": "64Mi"},
+    }
+    api.apply({**_named("LimitRange", "disk"), "spec": {"limits": [defaults]}})
+    api.apply(classifier())
+    pod = eventually(lambda: pods_of(api)[0], what="a pod")
+    for each in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+        assert each["resources"]["requests"]["ephemeral-storage"] == "64Mi"
+        assert each["resources"]["limits"]["ephemeral-storage"] == "1Gi"
+    eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")
+
+
+def _named(kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+
+
+def test_an_evicted_pod_is_reported_until_its_replacement_serves(cluster: OperatorCluster, api: Api) -> None:
+    api.apply(classifier())
+    first: str = eventually(lambda: pods_of(api)[0]["metadata"]["name"], what="a pod")
+    low = "The node was low on resource: ephemeral-storage. Threshold quantity: 10, available: 9. "
+    api.patch_status("pods", first, {"phase": "Failed", "reason": "Evicted", "message": low})
+    eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "Evicted", what="Evicted")
+    assert "raise spec.resources.requests.ephemeral-storage" in condition(api.get("ic", "pets"))["message"]
+
+    second = eventually(lambda: [name for name in names_of_pods(api) if name != first], what="its replacement")
+    api.patch_status("pods", second[0], running())
+    eventually(lambda: condition(api.get("ic", "pets"))["status"] == "True", what="Ready")
+    assert first in names_of_pods(api)
+
+
+def names_of_pods(api: Api) -> list[str]:
+    return [pod["metadata"]["name"] for pod in pods_of(api)]

@@ -16,7 +16,7 @@ from imageclassifier_operator.api.quantity import parse_quantity
 ALLOWED_VALUES = "x-allowed-values"
 """A key of our JSON schema: the allowed values, in words, for the reference page. The CRD does not have it."""
 
-_CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9.]+?)(?:\.(?:startsWith|all|exists_one)\b|(?![A-Za-z0-9.]))")
+_CEL_FIELD = re.compile(r"\bself\.([A-Za-z0-9_.]+?)(?:\.(?:startsWith|all|exists_one)\b|(?![A-Za-z0-9_.]))")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def rule(
 
 def _read_by(cel: str) -> tuple[str, ...]:
     """Return the paths of the fields that a CEL expression reads, without those of objects that contain them."""
-    paths = set(_CEL_FIELD.findall(cel))
+    paths = {path.replace("__dash__", "-") for path in _CEL_FIELD.findall(cel)}
     return tuple(sorted(path for path in paths if not any(other.startswith(f"{path}.") for other in paths)))
 
 

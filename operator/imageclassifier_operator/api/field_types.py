@@ -38,7 +38,7 @@ Cores = Annotated[
         expected='a number of cores such as 2, 500m or "0.5"',
     ),
 ]
-Memory = Annotated[
+Bytes = Annotated[
     str,
     Quantity(
         minimum=1,

@@ -28,6 +28,7 @@ from imageclassifier_operator.api.declaration import (
 from imageclassifier_operator.api.exposure import Gateway, Ingress
 from imageclassifier_operator.api.field_types import (
     Annotations,
+    Bytes,
     CatalogueName,
     ConfigMapName,
     Cores,
@@ -36,7 +37,6 @@ from imageclassifier_operator.api.field_types import (
     ImageReference,
     Interval,
     Labels,
-    Memory,
     ModelUri,
     Network,
     ObjectName,
@@ -309,14 +309,25 @@ class Autoscaling(Part):
         return self.min_replicas <= self.max_replicas
 
 
+_EPHEMERAL_STORAGE: Any = Field(
+    default=None, validation_alias="ephemeral-storage", serialization_alias="ephemeral-storage"
+)
+"""A field with the name that the resource has in Kubernetes."""
+
+
 class ResourceRequests(Part):
     """Resources that are reserved for each server."""
 
     cpu: Cores = "100m"
     """Cores, whole or in thousandths (2, 500m, "0.5"; quote a number with a point)."""
 
-    memory: Memory = "256Mi"
+    memory: Bytes = "256Mi"
     """Bytes, usually with a suffix (512Mi, 1Gi, "1.5Gi")."""
+
+    ephemeral_storage: Bytes | None = _EPHEMERAL_STORAGE
+    """Disk of the node for the model, temporary files and logs, in bytes. If absent, it is the limit, or what the
+    LimitRange of the namespace sets. Without both, nothing is reserved: the scheduler does not consider the disk,
+    and a node that runs out of it evicts this pod before pods that use less than their request."""
 
 
 class ResourceLimits(Part):
@@ -326,16 +337,22 @@ class ResourceLimits(Part):
     """Cores, whole or in thousandths (2, 500m, "0.5"; quote a number with a point). With less than one core, a
     server takes longer to start."""
 
-    memory: Memory = "512Mi"
+    memory: Bytes = "512Mi"
     """Bytes, usually with a suffix (512Mi, 1Gi, "1.5Gi")."""
+
+    ephemeral_storage: Bytes | None = _EPHEMERAL_STORAGE
+    """Disk of the node for the model, temporary files and logs, in bytes. A pod that uses more is evicted. If
+    absent, it is what the LimitRange of the namespace sets; without that, only the model (1Gi) and the temporary
+    files (64Mi) are limited."""
 
 
 def _request_within_limit(resource: str) -> Rule:
-    """Return the rule that the request of a resource is at most its limit.
+    """Return the rule that the request of a resource is at most its limit, if it has both.
 
     An invalid quantity does not break the rule: it is reported as a problem of its own field.
     """
-    request, limit = f"self.requests.{resource}", f"self.limits.{resource}"
+    name = resource.replace("-", "_")
+    request, limit = (f"self.{part}.{resource.replace('-', '__dash__')}" for part in ("requests", "limits"))
     cel = (
         f"!has(self.requests) || !has({request}) || !isQuantity(string({request})) || "
         f"!has(self.limits) || !has({limit}) || !isQuantity(string({limit})) || "
@@ -345,12 +362,12 @@ def _request_within_limit(resource: str) -> Rule:
     @rule(
         message=f"requests.{resource} is more than limits.{resource}",
         field=f"requests.{resource}",
-        detail=f"{{{request}}} is more than the limit, {{{limit}}}",
+        detail=f"{{self.requests.{name}}} is more than the limit, {{self.limits.{name}}}",
         cel=cel,
     )
     def within_limit(part: "Resources") -> bool:
-        requested, maximum = getattr(part.requests, resource), getattr(part.limits, resource)
-        return parse_quantity(requested) <= parse_quantity(maximum)
+        requested, maximum = getattr(part.requests, name), getattr(part.limits, name)
+        return requested is None or maximum is None or parse_quantity(requested) <= parse_quantity(maximum)
 
     return within_limit
 
@@ -367,6 +384,7 @@ class Resources(Part):
 
     _cpu = _request_within_limit("cpu")
     _memory = _request_within_limit("memory")
+    _ephemeral_storage = _request_within_limit("ephemeral-storage")
 
 
 class Limits(Part):

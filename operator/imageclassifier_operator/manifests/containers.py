@@ -136,7 +136,7 @@ def _container(
             for setting, value in settings.items()
         ],
         # Both containers have the same resources, so the init container does not raise the pod's requests.
-        "resources": {"requests": dict(resources.requests), "limits": dict(resources.limits)},
+        "resources": resources.model_dump(by_alias=True, exclude_none=True),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

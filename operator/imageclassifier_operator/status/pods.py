@@ -49,6 +49,25 @@ _REMEDIES = {
 _TRANSIENT_REASONS = frozenset({"ModelUnreachable"})
 """Reasons that usually pass without user action."""
 
+_EVICTIONS = (
+    (
+        re.compile(r"exceeds the total limit of containers|exceeded its local ephemeral storage limit"),
+        "raise spec.resources.limits.ephemeral-storage",
+        True,
+    ),
+    (re.compile(r'EmptyDir volume "model" exceeds'), "serve a smaller model", True),
+    (
+        re.compile(r"low on resource: ephemeral-storage"),
+        "raise spec.resources.requests.ephemeral-storage, or free disk on the node",
+        False,
+    ),
+    (re.compile(r"low on resource: memory"), "raise spec.resources.requests.memory, or add nodes", False),
+)
+"""Messages of the kubelet about an evicted pod, the remedy, and whether user action is required.
+
+Source: kubernetes `pkg/kubelet/eviction/helpers.go`.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
@@ -77,15 +96,25 @@ def cause_of(pod: Mapping[str, Any]) -> Cause | None:
     """Return why this pod does not serve, or None if it serves or is still starting."""
     status = pod.get("status") or {}
     name = pod["metadata"]["name"]
+    failed = status.get("phase") == "Failed"
+    if failed and status.get("reason"):  # its containers were only stopped
+        return _failure_cause(name, status)
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(field) or []:
             cause = _container_cause(name, container)
             if cause is not None:
                 return cause
-    if status.get("phase") == "Failed":
-        reason = status.get("reason") or "PodFailed"
-        return Cause(rank=3, reason=reason, message=f"{name}: {status.get('message') or reason}", stalled=False)
-    return _scheduling_cause(name, status)
+    return _failure_cause(name, status) if failed else _scheduling_cause(name, status)
+
+
+def _failure_cause(name: str, status: Mapping[str, Any]) -> Cause:
+    """Return why a pod failed. Its replacement may have another cause, which has a lower rank."""
+    reason = status.get("reason") or "PodFailed"
+    reported = (status.get("message") or reason).strip().removesuffix(".")
+    for pattern, remedy, stalled in _EVICTIONS:
+        if pattern.search(reported):
+            return Cause(rank=5, reason=reason, message=f"{name}: {reported}; {remedy}", stalled=stalled)
+    return Cause(rank=5, reason=reason, message=f"{name}: {reported}", stalled=False)
 
 
 def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:

@@ -109,7 +109,11 @@ def _pods_admitted(observed: Observation) -> Verdict | None:
 
 
 def _pods_start(observed: Observation) -> Verdict | None:
-    cause = root_cause(new_pods(observed))
+    pods = new_pods(observed)
+    if _rolled_out(observed) is None and _all_ready(observed) is None:
+        # A failed pod, such as an evicted one, is kept after its replacement serves.
+        pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") != "Failed"]
+    cause = root_cause(pods)
     if cause is None:
         return None
     return Verdict(

@@ -84,6 +84,7 @@ def _specs() -> Iterator[dict[str, Any]]:
     for resource, values in {
         "cpu": (None, 1, "1", "1000m", "999m", "0.5", "500m", "501m", 2),
         "memory": (None, 1, "512Mi", "0.5Gi", "512M", "536870913", "1Gi", 2**29),
+        "ephemeral-storage": (None, "512Mi", "0.5Gi", "1Gi"),
     }.items():
         for request, limit in itertools.product(values, values):
             requests, limits = (

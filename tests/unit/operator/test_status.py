@@ -301,6 +301,65 @@ def test_the_root_cause_of_all_pods_is_reported() -> None:
     assert "1 more pod" in ready(observed)["message"]
 
 
+def evicted(name: str, message: str) -> dict[str, Any]:
+    """Return a pod as the kubelet leaves it after an eviction."""
+    server = {**exited("", code=137), "name": "server"}
+    return pod(name, phase="Failed", reason="Evicted", message=message, containerStatuses=[server])
+
+
+NODE_LOW = (
+    "The node was low on resource: ephemeral-storage. Threshold quantity: 10, available: 9. "
+    "Container server was using 28Mi, request is 0, has larger consumption of ephemeral-storage. "
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy", "stalled"),
+    [
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
+            "raise spec.resources.limits.ephemeral-storage",
+            "True",
+        ),
+        (
+            'Container server exceeded its local ephemeral storage limit "1Mi". ',
+            "raise spec.resources.limits.ephemeral-storage",
+            "True",
+        ),
+        ('Usage of EmptyDir volume "model" exceeds the limit "1Gi". ', "serve a smaller model", "True"),
+        (NODE_LOW, "raise spec.resources.requests.ephemeral-storage, or free disk on the node", "False"),
+        (
+            "The node was low on resource: memory. Threshold quantity: 10, available: 9. ",
+            "raise spec.resources.requests.memory, or add nodes",
+            "False",
+        ),
+    ],
+)
+def test_an_evicted_pod_is_reported_with_the_remedy(message: str, remedy: str, stalled: str) -> None:
+    status = status_of(world(evicted("p", message), deployment=deployment(ready=1)))
+    found = condition(status, "Ready")
+    assert found["reason"] == "Evicted"
+    assert found["message"] == f"p: {message.strip().removesuffix('.')}; {remedy}"
+    assert condition(status, "Stalled")["status"] == stalled
+
+
+def test_a_failed_pod_is_not_reported_once_its_replacement_serves() -> None:
+    assert ready(world(evicted("p", NODE_LOW)))["status"] == "True"
+
+
+def test_what_keeps_the_replacement_of_a_failed_pod_from_starting_is_reported_instead() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    pods = (evicted("p", NODE_LOW), pod("q", conditions=[unscheduled]))
+    assert ready(world(*pods, deployment=deployment(ready=1)))["reason"] == "Unschedulable"
+
+
+def test_a_failed_pod_without_a_reason_is_reported_as_its_containers_are() -> None:
+    failed = pod("p", phase="Failed", containerStatuses=[exited("last words", code=3)])
+    assert "last words" in ready(world(failed, deployment=deployment(ready=1)))["message"]
+    silent = pod("p", phase="Failed")
+    assert ready(world(silent, deployment=deployment(ready=1)))["reason"] == "PodFailed"
+
+
 def test_pods_of_an_older_generation_are_ignored() -> None:
     assert ready(world(pod("p", of="old", containerStatuses=[waiting("ImagePullBackOff")])))["status"] == "True"
 
