@@ -91,9 +91,12 @@ class OperatorCluster:
 
     @contextmanager
     def operator(
-        self, *options: str, killed: bool = False, image: str = RUNTIME_IMAGE
+        self, *options: str, killed: bool = False, image: str = RUNTIME_IMAGE, errors: bool = False
     ) -> Iterator[subprocess.Popen[str]]:
-        """Run the operator with its service account. It must exit on SIGTERM; with `killed` it gets SIGKILL."""
+        """Run the operator with its service account.
+
+        It must exit on SIGTERM; with `killed` it gets SIGKILL. Its log has no errors, unless `errors` allows them.
+        """
         probe, metrics = free_ports(2)
         command = [
             str(REPOSITORY / ".venv/bin/imageclassifier-operator"),
@@ -117,8 +120,13 @@ class OperatorCluster:
                 code = process.wait(20)
         assert code == (-signal.SIGKILL if killed else 0), log.read_text()
         text = log.read_text()
-        assert '"ERROR"' not in text, text
+        assert errors or '"ERROR"' not in text, text
         assert LOGGED not in text, text  # for example of a deprecated API
+
+    def last_log(self) -> str:
+        """Return the log of the operator that was started last."""
+        logs = (self.plane.directory / "logs").glob("operator-*.log")
+        return max(logs, key=lambda path: path.stat().st_ctime).read_text()
 
     def audit_position(self) -> audit.LogPosition:
         """Return the current end of the audit log."""
@@ -139,14 +147,14 @@ class OperatorCluster:
         return [(verb, f"{target['resource']}/{target.get('subresource', '')}") for verb, target in targets]
 
 
-def service_account_kubeconfig(plane: ControlPlane) -> Path:
-    """Write a kubeconfig with a token of the operator's service account."""
-    namespace, name = OPERATOR_USER.split(":")[2:]
+def service_account_kubeconfig(plane: ControlPlane, user: str = OPERATOR_USER) -> Path:
+    """Write a kubeconfig with a token of a service account, by default the operator's."""
+    namespace, name = user.split(":")[2:]
     admin = Api(plane.kubeconfig, namespace)
     token = admin.run("create", "token", name, "--duration=6h").strip()
     config = json.loads(admin.run("config", "view", "--raw", "-o", "json"))
     config["users"][0]["user"] = {"token": token}
-    path = plane.directory / "operator.kubeconfig"
+    path = plane.directory / f"{namespace}-{name}.kubeconfig"
     path.write_text(json.dumps(config))
     return path
 
