@@ -218,6 +218,21 @@ def reconciled(api: Api, name: str = "pets") -> dict[str, Any]:
     return eventually(current, what=f"{name} to be reconciled")
 
 
+def make_ready(api: Api, name: str) -> None:
+    """Let the pods of an object run, until it is Ready."""
+
+    def is_ready() -> bool:
+        for pod in pods_of(api, name):
+            if pod["status"]["phase"] != "Running":
+                api.patch_status("pods", pod["metadata"]["name"], running())
+            elif "deletionTimestamp" in pod["metadata"]:
+                api.run("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0")
+        live = reconciled(api, name)
+        return bool(condition(live)["status"] == "True")
+
+    eventually(is_ready, seconds=30, what=f"{name} to be Ready")
+
+
 def no_writes(cluster: OperatorCluster, *, seconds: float) -> bool:
     """Whether the operator writes nothing for that many seconds."""
     before = cluster.audit_position()

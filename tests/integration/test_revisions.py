@@ -15,10 +15,10 @@ from tests.integration.operator_harness import (
     condition,
     eventually,
     failed_init,
+    make_ready,
     no_writes,
     pods_of,
     reconciled,
-    running,
 )
 from tools.paths import REPOSITORY
 
@@ -51,21 +51,6 @@ def image_of(api: Api, name: str) -> str:
 
 def images(api: Api, *names: str) -> list[str]:
     return [image_of(api, name).rpartition(":")[2] for name in names]
-
-
-def make_ready(api: Api, name: str) -> None:
-    """Let the pods of an object run, until it is Ready."""
-
-    def is_ready() -> bool:
-        for pod in pods_of(api, name):
-            if pod["status"]["phase"] != "Running":
-                api.patch_status("pods", pod["metadata"]["name"], running())
-            elif "deletionTimestamp" in pod["metadata"]:
-                api.run("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0")
-        live = reconciled(api, name)
-        return bool(condition(live)["status"] == "True")
-
-    eventually(is_ready, seconds=30, what=f"{name} to be Ready")
 
 
 def ready_fleets(cluster: OperatorCluster, api: Api, *names: str, **spec: Any) -> None:

@@ -1,0 +1,167 @@
+"""Backups and restores of objects on a real API server."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.children import CHILDREN
+from imageclassifier_operator.labels import MANAGED_SELECTOR
+
+from e2e.cluster.kubectl import KUBECTL
+from tests.crd import ROOT
+from tests.integration.operator_harness import (
+    RUNTIME_IMAGE,
+    Api,
+    OperatorCluster,
+    classifier,
+    condition,
+    eventually,
+    make_ready,
+    pods_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NEXT_IMAGE = "imageclassifier-runtime:next"
+_README = (ROOT / "operator" / "README.md").read_text()
+_KINDS = [child.resource.plural for child in CHILDREN if child.capability is None] + ["controllerrevisions"]
+_SYSTEM_FIELDS = ("creationTimestamp", "generation", "managedFields", "ownerReferences", "resourceVersion", "uid")
+
+
+@pytest.fixture
+def api(cluster: OperatorCluster) -> Api:
+    return cluster.fresh_namespace()
+
+
+def command_of_the_readme(words: str) -> str:
+    """Return the command in a code block of the operator's README that contains these words."""
+    blocks = re.findall(r"^```\n(.*?)^```", _README, re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    commands: list[str] = [line for line in lines if words in line]
+    assert len(commands) == 1, commands
+    return commands[0].partition("  #")[0]
+
+
+def accepted(api: Api, name: str) -> str:
+    live = api.get("ic", name)
+    assert live is not None
+    found: str = live["status"]["revisions"]["accepted"]
+    return found
+
+
+def delete_all(api: Api) -> None:
+    """Delete all ImageClassifiers, and wait until the cluster has deleted their children and pods."""
+    api.run("delete", "ic", "--all")
+    for kind in (*_KINDS, "replicasets", "pods"):
+        eventually(lambda kind=kind: not of_classifiers(api, kind), seconds=90, what=f"no {kind}")  # type: ignore[misc]
+
+
+def of_classifiers(api: Api, kind: str) -> list[Mapping[str, Any]]:
+    items: list[Mapping[str, Any]] = json.loads(api.run("get", kind, "-l", MANAGED_SELECTOR, "-o", "json"))[
+        "items"
+    ]
+    return items
+
+
+def test_restored_objects_become_ready_with_the_template_of_the_present_operator(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    option = f"--namespaces={api.namespace}"
+    with cluster.operator(option):
+        api.apply(classifier("cats"))
+        api.apply(classifier("pets", upgrade="Manual", replicas=2))
+        for name in ("cats", "pets"):
+            make_ready(api, name)
+        api.run("wait", "--for=condition=Ready", "--timeout=5s", "ic/cats", "ic/pets")
+        revision = accepted(api, "cats")
+        backup = api.run("get", "ic", "-o", "yaml")
+        delete_all(api)
+    with cluster.operator(option):
+        api.run("create", "-f", "-", stdin=backup)
+        for name in ("cats", "pets"):
+            make_ready(api, name)
+        assert accepted(api, "cats") == revision  # its name is a hash of the template
+        assert len(api.list("controllerrevisions")) == 2
+        delete_all(api)
+    with cluster.operator(option, image=NEXT_IMAGE):
+        api.run("create", "-f", "-", stdin=backup)
+        for name in ("cats", "pets"):
+            make_ready(api, name)
+        assert {image_of(api, name) for name in ("cats", "pets")} == {NEXT_IMAGE}
+        assert len(api.list("controllerrevisions")) == 2
+
+
+def image_of(api: Api, name: str) -> str:
+    live = api.get("deployment", name)
+    assert live is not None
+    image: str = live["spec"]["template"]["spec"]["containers"][0]["image"]
+    return image
+
+
+def test_restored_children_without_an_owner_are_a_conflict_until_they_are_deleted(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    option = f"--namespaces={api.namespace}"
+    with cluster.operator(option):
+        api.apply(classifier(replicas=2, ingress={"host": "pets.example.org"}, networkPolicy={}))
+        make_ready(api, "pets")
+    backup = [
+        {key: value for key, value in item.items() if key != "status"} | {"metadata": restored(item["metadata"])}
+        for kind in (*_KINDS, "imageclassifiers")
+        for item in api.list(kind)
+        if item["metadata"].get("ownerReferences") or kind == "imageclassifiers"
+    ]
+    delete_all(api)
+    api.run("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": backup}))
+    with cluster.operator(option):
+        eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "NameConflict", what="NameConflict")
+        before = eventually(lambda: names_of_pods(api), what="pods")
+        assert image_of(api, "pets") == RUNTIME_IMAGE
+        for words in ("kubectl delete deploy", "kubectl delete svc"):
+            command = command_of_the_readme(words)
+            run_shell(api, command.replace("-n NAMESPACE", f"-n {api.namespace}"))
+        eventually(
+            lambda: condition(api.get("ic", "pets"))["reason"] != "NameConflict", seconds=60, what="no conflict"
+        )
+        make_ready(api, "pets")
+        assert names_of_pods(api) == before, "the pods of the restored Deployment serve on"
+
+
+def restored(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata as Velero restores it: without owners, and without what the API server sets."""
+    return {key: value for key, value in metadata.items() if key not in _SYSTEM_FIELDS}
+
+
+def names_of_pods(api: Api) -> set[str]:
+    return {pod["metadata"]["name"] for pod in pods_of(api)}
+
+
+def run_shell(api: Api, command: str) -> None:
+    """Run a command as a user does, with kubectl for the test's API server."""
+    options = f"{shlex.quote(str(KUBECTL))} --kubeconfig={shlex.quote(str(api.kubeconfig))}"
+    subprocess.run(["sh", "-euc", command.replace("kubectl", options)], check=True, timeout=60, cwd=ROOT)
+
+
+def test_the_selector_for_backups_leaves_out_everything_that_the_operator_creates(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    api.run("create", "configmap", "of-a-user", "--from-literal=a=b")
+    with cluster.operator(f"--namespaces={api.namespace}"):
+        api.apply(classifier(replicas=2, ingress={"host": "pets.example.org"}, networkPolicy={}))
+        make_ready(api, "pets")
+        eventually(lambda: api.list("endpointslices"), what="endpoints")
+    (selector,) = re.findall(r'--selector "([^"]+)"', _README)
+    kinds = f"all,imageclassifiers,configmaps,endpointslices,replicasets,pods,{','.join(_KINDS)}"
+    left = api.run("get", kinds, "-l", selector, "-o", "name").split()
+    assert sorted(left) == [
+        "configmap/kube-root-ca.crt",
+        "configmap/of-a-user",
+        "imageclassifier.imageclassifier.dev/pets",
+        "serviceaccount/default",
+    ]
