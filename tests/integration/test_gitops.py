@@ -1,4 +1,4 @@
-"""Backups and restores of objects on a real API server."""
+"""Backups and restores of objects, and the tools that apply them, on a real API server."""
 
 from __future__ import annotations
 
@@ -165,3 +165,25 @@ def test_the_selector_for_backups_leaves_out_everything_that_the_operator_create
         "imageclassifier.imageclassifier.dev/pets",
         "serviceaccount/default",
     ]
+
+
+def test_the_health_check_is_added_to_the_configuration_of_argo_cd(cluster: OperatorCluster) -> None:
+    admin = Api(cluster.plane.kubeconfig, "argocd")
+    admin.run("create", "namespace", "argocd")
+    present = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "argocd-cm", "labels": {"app.kubernetes.io/part-of": "argocd"}},
+        "data": {"url": "https://argocd.example.org"},
+    }
+    admin.run("apply", "--server-side", "-f", "-", stdin=json.dumps(present))
+    run_shell(admin, command_of_the_readme("kubectl create configmap argocd-cm"))
+    live = admin.get("configmap", "argocd-cm")
+    assert live is not None
+    assert live["metadata"]["labels"] == {"app.kubernetes.io/part-of": "argocd"}
+    assert live["data"] == {
+        "url": "https://argocd.example.org",
+        "resource.customizations.health.imageclassifier.dev_ImageClassifier": (
+            ROOT / "charts" / "argocd" / "health.lua"
+        ).read_text(),
+    }
