@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ CHILDREN = tuple(child.resource.plural for child in table.CHILDREN)
 """The plural resource names of all children, including optional ones."""
 
 CLASSIFY = "/api/v1/classify"
+_ASSIGNED = ("clusterIP", "clusterIPs")
+_ROLLOUT_ANNOTATION = "deployment.kubernetes.io/revision"
 
 _CONNECT_SECONDS = 0.5
 
@@ -101,6 +104,26 @@ def children(kube: Kube, uid: str, *, namespace: str) -> dict[str, Object]:
         for item in kube.list(plural, namespace=namespace)
         if any(owner["uid"] == uid for owner in item["metadata"].get("ownerReferences") or [])
     }
+
+
+def comparable(child: Object, *, owner: str) -> Object:
+    """A child without what no two objects have in common: identity, status, and what the cluster assigned to it.
+
+    The name of its ImageClassifier is replaced wherever it is part of a value.
+    """
+    common = {key: value for key, value in child.items() if key not in {"metadata", "status"}}
+    metadata = child["metadata"]
+    common["labels"] = metadata.get("labels") or {}
+    common["annotations"] = {
+        key: value for key, value in (metadata.get("annotations") or {}).items() if key != _ROLLOUT_ANNOTATION
+    }
+    result: Object = json.loads(json.dumps(common).replace(owner, "OWNER"))
+    spec = result.get("spec") or {}
+    for field in _ASSIGNED:
+        spec.pop(field, None)
+    for port in spec.get("ports") or []:
+        port.pop("nodePort", None)
+    return result
 
 
 def pods(kube: Kube, name: str, *, namespace: str) -> list[Object]:

@@ -30,15 +30,19 @@ _UID = "5f0e2c1a-7d5b-4a43-9c55-3d2f8a6f1b10"
 def build(case: Path, *, kubernetes: tuple[int, int] | None = None) -> list[dict[str, Any]]:
     """Return the manifests of a case, for its API server or for one of another version that is not newer."""
     source = EVERY_FIELD if case.name == EVERY_FIELD.stem else case / "input.yaml"
-    stored = crd.defaulted(crd.load(source), crd.schema())
-    stored["metadata"] = {"namespace": "vision", "uid": _UID, "generation": 1, **stored["metadata"]}
     configuration = case / "configuration.yaml"
     fields = crd.load(configuration) if configuration.exists() else {}
-    config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE, **fields)
     file = case / "capabilities.yaml"
     found = crd.load(file) if file.exists() else {}
     version = tuple(found.pop("kubernetes", Capabilities.kubernetes))
     found["kubernetes"] = version if kubernetes is None else min(version, kubernetes)
-    capabilities = Capabilities(**found)
+    return manifests(crd.load(source), Capabilities(**found), **fields)
+
+
+def manifests(document: dict[str, Any], capabilities: Capabilities, **configuration: Any) -> list[dict[str, Any]]:
+    """Return the manifests of an ImageClassifier for an API server, and a configuration of the operator."""
+    stored = crd.defaulted(document, crd.schema())
+    stored["metadata"] = {"namespace": "vision", "uid": _UID, "generation": 1, **stored["metadata"]}
+    config = OperatorConfig(runtime_image="imageclassifier-runtime:test", catalogue=_CATALOGUE, **configuration)
     params = Params(ic=parse(stored, config=config), config=config, capabilities=capabilities)
     return list(build_all(params).values())

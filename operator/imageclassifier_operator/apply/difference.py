@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "containers": (("name",),),
@@ -32,6 +32,9 @@ _LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 Other lists differ if their lengths do, or if items at the same position do.
 """
+
+_ORDERED = frozenset({"env"})
+"""The lists of these in which the order matters too: `$(NAME)` in a variable stands for a variable before it."""
 
 _ATOMIC = frozenset(
     {
@@ -161,11 +164,23 @@ def _compare_lists(desired: list[Any], live: list[Any], path: tuple[str, ...]) -
         for item in desired:
             key = _merge_key(item, keys)
             yield from _compare(item, live_by_key.get(key), (*path, "/".join(key)))
+        if path[-1] in _ORDERED:
+            yield from _compare_order(dict.fromkeys(_merge_key(item, keys) for item in desired), live_by_key, path)
     elif len(desired) != len(live):
         yield _difference(path, desired, live)
     else:
         for index, (desired_item, live_item) in enumerate(zip(desired, live, strict=True)):
             yield from _compare(desired_item, live_item, (*path, str(index)))
+
+
+def _compare_order(
+    desired: Collection[tuple[str, ...]], live: Collection[tuple[str, ...]], path: tuple[str, ...]
+) -> Iterator[Difference]:
+    """Compare the order of the items that both lists have."""
+    wanted = ["/".join(key) for key in desired if key in live]
+    found = ["/".join(key) for key in live if key in desired]
+    if wanted != found:
+        yield _difference(path, wanted, found)
 
 
 def _difference(path: tuple[str, ...], desired: Any, live: Any) -> Difference:

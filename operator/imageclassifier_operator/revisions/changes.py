@@ -53,6 +53,9 @@ def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
         return
     for key in [*old, *(key for key in new if key not in old)]:
         yield from _changes(old.get(key), new.get(key), f"{path}[{key}]")
+    order_before, order_after = [key for key in old if key in new], [key for key in new if key in old]
+    if order_before != order_after:
+        yield Change(path=path, before=order_before, after=order_after)
 
 
 def _by_key(items: Any) -> dict[str, Any] | None:

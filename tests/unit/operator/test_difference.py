@@ -115,6 +115,28 @@ def autoscaler(*metrics: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "pets"}, "spec": {"metrics": list(metrics)}}
 
 
+def variables(*names: str) -> dict[str, Any]:
+    server = {"name": "server", "env": [{"name": name, "value": name.lower()} for name in names]}
+    return {"metadata": {}, "spec": {"template": {"spec": {"containers": [server]}}}}
+
+
+def test_variables_in_another_order_differ() -> None:
+    # $(NAME) in a value stands for a variable before it
+    (found,) = differences(variables("A", "B"), variables("B", "A"), manager=MANAGER)
+    assert found.path == "spec.template.spec.containers.server.env"
+    assert (found.desired, found.observed) == (["A", "B"], ["B", "A"])
+
+
+@pytest.mark.parametrize("live", [("X", "A", "B"), ("A", "X", "B"), ("A", "B", "X")])
+def test_a_variable_that_another_client_adds_does_not_differ(live: tuple[str, ...]) -> None:
+    assert difference(variables("A", "B"), variables(*live), manager=MANAGER) is None
+
+
+def test_a_missing_variable_is_reported_once() -> None:
+    (found,) = differences(variables("A", "B", "C"), variables("A", "C"), manager=MANAGER)
+    assert found.path == "spec.template.spec.containers.server.env.B"
+
+
 def test_every_differing_field_is_reported_with_its_values() -> None:
     live = live_of(deployment())
     live["spec"]["replicas"] = 5

@@ -26,6 +26,14 @@ def template(**server: Any) -> dict[str, Any]:
             ],
         ),
         (
+            {"env": [{"name": "A"}, {"name": "B"}, {"name": "C"}]},
+            {"env": [{"name": "C"}, {"name": "A"}]},
+            [
+                'spec.containers[server].env[B]: {"name": "B"} -> none',
+                'spec.containers[server].env: ["A", "C"] -> ["C", "A"]',
+            ],
+        ),
+        (
             {"args": ["serve"]},
             {"args": ["serve", "-v"]},
             ['spec.containers[server].args: ["serve"] -> ["serve", "-v"]'],
