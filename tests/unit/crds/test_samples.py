@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from imageclassifier_operator.api import ImageClassifier, InvalidSpecError, OperatorConfig, parse, parse_catalogue
 
 from tests import crd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _VALID = crd.samples("valid")
 _INVALID = crd.samples("invalid")
@@ -74,6 +77,24 @@ def test_the_sample_every_field_has_every_field_with_a_value_other_than_its_defa
     # the exceptions are those of which another choice would disable other fields of the sample
     same = {path for path, value in values.items() if default_values.get(path) == value}
     assert same == {"autoscaling.behavior.scaleDown.selectPolicy", "disruption.budget", "paused"}
+
+
+def test_the_sample_every_field_has_every_field_of_the_items_of_lists() -> None:
+    sample = next(sample for sample in _VALID if sample.path.stem == "every-field")
+    declared = {
+        path.rpartition(".")[2].removesuffix("[]")
+        for path, _ in crd.nodes(crd.schema()["properties"]["spec"])
+        if "[]." in path and not path.endswith("{}")
+    }
+    assert declared - set(_names(sample.document["spec"])) == set()
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Yield the names of all fields, at any depth; the same parts occur in several lists."""
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _names(inner)
 
 
 def _is_leaf(path: str, node: dict[str, Any]) -> bool:
