@@ -22,6 +22,8 @@ NAME = "redis"
 SECRET = "redis-login"  # noqa: S105 - its name
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name
 _PROGRAM = "redis-check-rdb"  # also the server, if argv[0] is redis-server
+_PORT = 6379
+_CERTIFICATE, _KEY = "tls.crt", "tls.key"
 # The runtime image has these libraries, from the same Debian release.
 _GLIBC = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+")
 _RUN = f"""
@@ -30,6 +32,9 @@ while not pathlib.Path("/redis/.complete").exists():
     time.sleep(0.1)
 os.environ["LD_LIBRARY_PATH"] = "/redis/lib"
 options = ["--save", "", "--dir", "/redis", "--maxmemory", "32mb", "--maxmemory-policy", "allkeys-lru"]
+if pathlib.Path("/redis/{_CERTIFICATE}").exists():
+    options += ["--port", "0", "--tls-port", "{_PORT}", "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", "/redis/{_CERTIFICATE}", "--tls-key-file", "/redis/{_KEY}"]
 os.execv("/redis/{_PROGRAM}", ["redis-server", *options, "--requirepass", os.environ["PASSWORD"]])
 """
 _RECEIVE = """
@@ -45,8 +50,8 @@ _POD = RuntimePod(
     container="server",
     command=(PYTHON, "-c", _RUN),
     port_name="redis",
-    container_port=6379,
-    service_port=6379,
+    container_port=_PORT,
+    service_port=_PORT,
     probe={"tcpSocket": {"port": "redis"}},
     volume_name="redis",
     volume={"emptyDir": {"sizeLimit": "64Mi"}},
@@ -56,9 +61,14 @@ _POD = RuntimePod(
 )
 
 
-def url(namespace: str) -> str:
+def host(namespace: str) -> str:
+    """The host name for pods."""
+    return f"{NAME}.{namespace}.svc"
+
+
+def url(namespace: str, *, tls: bool = False) -> str:
     """The URL for pods."""
-    return f"redis://{NAME}.{namespace}.svc:6379"
+    return f"{'rediss' if tls else 'redis'}://{host(namespace)}:{_PORT}"
 
 
 def manifests(namespace: str, image: str) -> list[Object]:
@@ -66,8 +76,11 @@ def manifests(namespace: str, image: str) -> list[Object]:
     return _POD.manifests(namespace, image)
 
 
-def start(kube: Kube, namespace: str) -> None:
-    """Copy the program into the pod once it runs, and wait until it is ready."""
+def start(kube: Kube, namespace: str, *, certificate: Path | None = None) -> None:
+    """Copy the program into the pod once it runs, and wait until it is ready.
+
+    With a certificate, whose key is next to it with the suffix `.key`, it serves TLS only.
+    """
     apt.install(["redis-tools"])
     selector = f"app.kubernetes.io/name={NAME}"
 
@@ -76,12 +89,12 @@ def start(kube: Kube, namespace: str) -> None:
         return any(pod["status"].get("phase") == "Running" for pod in found)
 
     until(running, seconds=60, what="the pod of Redis to run")
-    _POD.run_python(kube, namespace, _RECEIVE, stdin=archive())
+    _POD.run_python(kube, namespace, _RECEIVE, stdin=archive(certificate))
     wait_until_ready(kube, namespace, NAME, what="Redis")
 
 
-def archive() -> bytes:
-    """The program and its libraries except those of glibc, as a tar file."""
+def archive(certificate: Path | None = None) -> bytes:
+    """The program and its libraries except those of glibc, and a certificate with its key, as a tar file."""
     program = Path(shutil.which(_PROGRAM) or f"/usr/bin/{_PROGRAM}")
     linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
     file = io.BytesIO()
@@ -90,4 +103,7 @@ def archive() -> bytes:
         for name, path in re.findall(r"(\S+) => (/\S+)", linked):
             if not _GLIBC.fullmatch(name):
                 packed.add(Path(path).resolve(), f"lib/{name}")
+        if certificate is not None:
+            packed.add(certificate, _CERTIFICATE)
+            packed.add(certificate.with_suffix(".key"), _KEY)
     return file.getvalue()
