@@ -300,3 +300,25 @@ async def test_an_equal_quantity_in_another_notation_is_not_written(
         assert before["Deployment"] != after["Deployment"]
         live = await client.apply(before["Deployment"])
         assert difference(after["Deployment"], live, manager=_MANAGER) is None
+
+
+async def test_reordered_variables_get_their_order_back_and_another_client_keeps_its_own(
+    client: NamespacedClient,
+) -> None:
+    built = await _manifests(client, {"runtime": {"env": [_ZONE, _HOST]}})
+    assert built is not None
+    desired = built["Deployment"]
+    live = await client.apply(desired)
+    (server,) = live["spec"]["template"]["spec"]["containers"]
+    ours = [each["name"] for each in server["env"]]
+    server["env"] = [_variable("FIRST", "1"), *reversed(server["env"]), _variable("LAST", "1")]
+    live["metadata"].pop("managedFields")
+    await client.kube.apply(_RESOURCES["Deployment"], live, manager="another-client")
+    changed = await client.get(desired)
+    assert difference(desired, changed, manager=_MANAGER) == "spec.template.spec.containers.server.env"
+    restored = await client.apply(desired)
+    assert difference(desired, restored, manager=_MANAGER) is None
+    (server,) = restored["spec"]["template"]["spec"]["containers"]
+    names = [each["name"] for each in server["env"]]
+    assert [name for name in names if name in ours] == ours
+    assert set(names) - set(ours) == {"FIRST", "LAST"}

@@ -176,6 +176,20 @@ def test_autoscaling_can_be_switched_off(api: Api) -> None:
     assert stored is None
 
 
+@pytest.mark.parametrize("options", [(), ("--server-side",)], ids=["client-side", "server-side"])
+@pytest.mark.parametrize("name", ["autoscaling", "cache-redis", "every-field"])
+def test_an_object_whose_manifest_becomes_empty_is_stored_as_a_new_one(
+    api: Api, name: str, options: tuple[str, ...]
+) -> None:
+    (sample,) = (sample for sample in _STORED if sample.path.stem == name)
+    emptied = _classifier(f"emptied-{name}{''.join(options)}")
+    for document in ({**sample.document, "metadata": emptied["metadata"]}, emptied):
+        api.run("apply", *options, "-f", "-", stdin=json.dumps(document))
+    stored = _get(api, emptied["metadata"]["name"])["spec"]
+    # the defaults in a part must be removed with it, also by server-side apply, although no manager owns them
+    assert stored == crd.defaulted(emptied, crd.schema())["spec"]
+
+
 @pytest.mark.parametrize(
     "path", [path for path, _ in crd.nodes(crd.schema()) if path.startswith("spec") and path[-1] not in "]}"]
 )

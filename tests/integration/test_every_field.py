@@ -119,11 +119,11 @@ def test_an_object_whose_fields_are_all_taken_away_has_the_children_of_an_empty_
     assert _children(api, _NAME).keys() == _REQUIRED
 
 
-@pytest.mark.parametrize("spec", [_NULLS, _EMPTY], ids=["nulls", "empty-parts"])
+@pytest.mark.parametrize("spec", [None, _NULLS, _EMPTY], ids=["null", "nulls", "empty-parts"])
 def test_null_and_empty_parts_are_absent_parts(cluster: OperatorCluster, api: Api, spec: dict[str, Any]) -> None:
     api.apply(classifier("born-empty"))
     # not with `kubectl apply`, which drops nulls
-    api.run("create", "-f", "-", stdin=json.dumps(classifier("spelled-out", **spec)))
+    api.run("create", "-f", "-", stdin=json.dumps({**classifier("spelled-out"), "spec": spec}))
     reconciled(api, "born-empty")
     reconciled(api, "spelled-out")
     eventually(lambda: no_writes(cluster, seconds=2), seconds=40, what="the operator to stop writing")
