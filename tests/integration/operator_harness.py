@@ -248,6 +248,15 @@ def spec_of(api: Api) -> dict[str, Any]:
     return spec
 
 
+def controlled_by(api: Api, kind: str, name: str = "pets") -> bool:
+    """Whether a child exists, and belongs to the ImageClassifier of this name."""
+    child, owner = api.get(kind, name), api.get("ic", name)
+    if child is None or owner is None:
+        return False
+    references = child["metadata"].get("ownerReferences") or []
+    return any(reference["uid"] == owner["metadata"]["uid"] for reference in references)
+
+
 def pods_of(api: Api, name: str = "pets") -> list[dict[str, Any]]:
     """Return the pods of an object."""
     return [pod for pod in api.list("pods") if pod["metadata"]["name"].startswith(f"{name}-")]

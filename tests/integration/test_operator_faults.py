@@ -15,8 +15,10 @@ from tests.integration.operator_harness import (
     OperatorCluster,
     classifier,
     condition,
+    controlled_by,
     eventually,
     reconciled,
+    spec_of,
 )
 
 if TYPE_CHECKING:
@@ -137,20 +139,21 @@ def test_an_unreachable_webhook_is_reported_and_affects_no_other_child(cluster: 
         admin.run("delete", "validatingwebhookconfiguration", "unreachable", "--ignore-not-found")
 
 
-def test_orphans_are_not_changed_and_reported_until_they_are_deleted(cluster: OperatorCluster, api: Api) -> None:
+def test_orphans_are_adopted_by_a_new_object_of_the_same_name(cluster: OperatorCluster, api: Api) -> None:
     with cluster.operator():
         api.apply(classifier())
         reconciled(api)
-        api.run("delete", "ic", "pets", "--cascade=orphan")
-        api.apply(classifier(replicas=3))
-        eventually(lambda: reason(api) == "NameConflict", what="the conflict")
         orphan = api.get("deployment", "pets")
         assert orphan is not None
-        assert orphan["spec"]["replicas"] == 1
-        for kind in ("serviceaccount", "service", "deployment"):
-            api.run("delete", kind, "pets")
-        eventually(lambda: reason(api) != "NameConflict", what="no conflict")
-        eventually(lambda: api.get("deployment", "pets"), what="the object's own Deployment")
+        api.run("delete", "ic", "pets", "--cascade=orphan")
+        api.apply(classifier(replicas=3))
+        eventually(lambda: spec_of(api)["replicas"] == 3, what="the new number of replicas")
+        for kind in ("serviceaccount", "service", "deployment", "poddisruptionbudget"):
+            eventually(lambda kind=kind: controlled_by(api, kind), what=f"the adoption of the {kind}")  # type: ignore[misc]
+        adopted = api.get("deployment", "pets")
+        assert adopted is not None
+        assert adopted["metadata"]["uid"] == orphan["metadata"]["uid"]
+        assert adopted["spec"]["template"] == orphan["spec"]["template"], "no pod restarts"
 
 
 def test_the_deletion_of_a_crd_is_not_blocked(cluster: OperatorCluster, api: Api, service_monitors: Api) -> None:

@@ -3,17 +3,9 @@
 from imageclassifier_operator.apply.difference import difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
 from imageclassifier_operator.apply.overrides import Overrides
-from imageclassifier_operator.apply.sync import (
-    MANAGER,
-    Applied,
-    apply_children,
-    compare_children,
-    is_controlled_by,
-    problem_of,
-)
+from imageclassifier_operator.apply.sync import Applied, apply_children, compare_children, problem_of
 
 __all__ = [
-    "MANAGER",
     "REPLICAS_MANAGER",
     "Applied",
     "Overrides",
@@ -21,6 +13,5 @@ __all__ = [
     "compare_children",
     "difference",
     "differences",
-    "is_controlled_by",
     "problem_of",
 ]

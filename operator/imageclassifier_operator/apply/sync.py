@@ -6,12 +6,18 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.api import KIND
 from imageclassifier_operator.apply.difference import Difference, difference, differences, template_changed_by
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, deployment_to_create, handover
 from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
 from imageclassifier_operator.kube import Cluster, ConflictError, KubeError, NotFoundError, UnreachableError
 from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.ownership import (
+    MANAGER,
+    belongs_to,
+    foreign_problem,
+    is_controlled_by,
+    terminating_problem,
+)
 from imageclassifier_operator.status import OverriddenField, Problem, override_message
 
 if TYPE_CHECKING:
@@ -22,8 +28,6 @@ if TYPE_CHECKING:
     from imageclassifier_operator.children import Child
     from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.manifests import Capabilities
-
-MANAGER = "imageclassifier-operator"
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +96,8 @@ async def _compare_child(
 ) -> Problem | None:
     kind, name = child.kind, child_name(ic.name)
     live = await cluster.get(child.resource, namespace=ic.namespace, name=name)
-    if live is not None and not is_controlled_by(live, ic.uid):
-        return None if desired is None else _name_conflict_problem(live, kind)
+    if live is not None and not belongs_to(live, name=ic.name, uid=ic.uid):
+        return None if desired is None else foreign_problem(live, ic, kind)
     if live is not None:
         applied.live_children[kind] = live
     if live is None or desired is None:
@@ -152,7 +156,7 @@ def _is_rejected_patch(error: KubeError) -> bool:
 async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> None:
     name = child_name(ic.name)
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
-    if live is None or not is_controlled_by(live, ic.uid):
+    if live is None or not belongs_to(live, name=ic.name, uid=ic.uid):
         return
     if live["metadata"].get("deletionTimestamp") is None:
         logger.info("Deleting %s %s/%s: no longer requested", resource.kind, ic.namespace, name)
@@ -183,10 +187,12 @@ async def _apply_child(
         applied.again |= body != desired
         _record_overrides(applied, overrides, ic, body, live)
         return None
-    if not is_controlled_by(live, ic.uid):
-        return _deleted_owner_problem(live, ic, kind) or _name_conflict_problem(live, kind)
+    if not belongs_to(live, name=ic.name, uid=ic.uid):
+        return foreign_problem(live, ic, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
-        return _terminating_problem(live, kind)
+        return terminating_problem(live, kind)
+    if not is_controlled_by(live, ic.uid):
+        logger.info("Adopting %s %s/%s, which has no controller", kind, ic.namespace, name)
     if child is DEPLOYMENT:
         takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
         if takeover is not None:
@@ -242,21 +248,6 @@ def _with_uid_precondition(desired: Mapping[str, Any], live: Mapping[str, Any]) 
     return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
 
 
-def is_controlled_by(live: Mapping[str, Any], uid: str) -> bool:
-    """Whether the ImageClassifier with this UID is the controller of a live object."""
-    owners = live["metadata"].get("ownerReferences") or []
-    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
-
-
-def _terminating_problem(live: Mapping[str, Any], kind: str) -> Problem:
-    """Return the problem of a child that is being deleted: it is recreated when its watch reports the deletion."""
-    finalizers = ", ".join(live["metadata"].get("finalizers") or [])
-    message = f"{kind} {live['metadata']['name']} is being deleted and will be recreated"
-    if finalizers:
-        message += f"; waiting for its finalizers: {finalizers}"
-    return Problem(kind=kind, reason="Terminating", message=message, transient=True)
-
-
 def _crd_terminating_problem(kind: str) -> Problem:
     """Return the problem of a child whose CRD is being deleted.
 
@@ -264,33 +255,3 @@ def _crd_terminating_problem(kind: str) -> Problem:
     """
     message = f"The CRD of {kind} is being deleted"
     return Problem(kind=kind, reason="CRDTerminating", message=message, transient=True)
-
-
-def _deleted_owner_problem(live: Mapping[str, Any], ic: ImageClassifier, kind: str) -> Problem | None:
-    """Return the problem of a child whose owner is a deleted ImageClassifier of the same name, if it is one.
-
-    The cluster deletes such a child by itself.
-    """
-    owners = live["metadata"].get("ownerReferences") or []
-    if not any(o.get("controller") and (o["kind"], o["name"]) == (KIND, ic.name) for o in owners):
-        return None
-    message = (
-        f"{kind} {live['metadata']['name']} belongs to a deleted ImageClassifier of the same name "
-        "and will be recreated once the cluster has deleted it"
-    )
-    return Problem(kind=kind, reason="Terminating", message=message, transient=True)
-
-
-def _name_conflict_problem(live: Mapping[str, Any], kind: str) -> Problem:
-    """Return the problem of an object that has the name of a child, but another controller or none."""
-    owners = live["metadata"].get("ownerReferences") or []
-    owner = next((f"{o['kind']} {o['name']}" for o in owners if o.get("controller")), "no one")
-    remedies = ["delete it", "give the ImageClassifier another name"]
-    if kind == "PodDisruptionBudget":
-        remedies.insert(0, "set spec.disruption.budget to Disabled to keep it")
-    return Problem(
-        kind=kind,
-        reason="NameConflict",
-        message=f"{kind} {live['metadata']['name']} exists already and is controlled by {owner}; "
-        f"{', or '.join(remedies)}",
-    )

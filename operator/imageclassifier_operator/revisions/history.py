@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import InvalidSpecError, parse
-from imageclassifier_operator.apply import MANAGER, difference, is_controlled_by
+from imageclassifier_operator.apply import difference
 from imageclassifier_operator.children import DEPLOYMENT
 from imageclassifier_operator.kube import CONTROLLER_REVISIONS, KubeError, RejectedError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.ownership import MANAGER, belongs_to
 from imageclassifier_operator.revisions.decision import Decision, Situation, decide, latest
 from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.revisions.takeover import template_in_use
@@ -51,9 +52,9 @@ async def resolve(
     """Return which revision the Deployment of a live ImageClassifier gets. Writes nothing."""
     ic, spec = params.ic, live.get("spec") or {}
     rendered = Revision.of(pod_template(params), owner=ic.name)
-    listing = await cluster.list(CONTROLLER_REVISIONS, namespace=ic.namespace, selector=selector_text(ic.name))
-    stored = [item for item in listing.items if is_controlled_by(item, ic.uid)]
-    leftover = {item["metadata"]["name"] for item in listing.items if _has_other_controller(item, ic.uid)}
+    found = await _revisions(cluster, live)
+    stored = [item for item in found if belongs_to(item, name=ic.name, uid=ic.uid)]
+    leftover = {item["metadata"]["name"] for item in found if _has_other_controller(item, ic.uid)}
     history = [Revision.stored(item) for item in stored]
     accepted = latest(history)
     status = live.get("status") or {}
@@ -61,7 +62,7 @@ async def resolve(
     if accepted is None or last_accepted not in {each.name for each in history}:
         # There were no revisions, somebody has deleted them, or an operator without revisions was in between.
         deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
-        if deployment is not None and is_controlled_by(deployment, ic.uid):
+        if deployment is not None and belongs_to(deployment, name=ic.name, uid=ic.uid):
             is_in_use = accepted is not None and (
                 template_in_use(deployment, accepted.template) is accepted.template
             )  # then only its name in the status is missing
@@ -87,6 +88,19 @@ async def resolve(
     decision = decide(accepted, rendered, history, situation)
     decision = replace(decision, accepted=replace(decision.accepted, spec=spec))
     return Resolved(decision=decision, stored=stored, leftover=leftover)
+
+
+async def last_accepted(cluster: Cluster, live: Mapping[str, Any]) -> Revision | None:
+    """Return the accepted revision of a live ImageClassifier, whose spec may be invalid; None if there is none."""
+    name, uid = live["metadata"]["name"], live["metadata"]["uid"]
+    found = await _revisions(cluster, live)
+    return latest([Revision.stored(item) for item in found if belongs_to(item, name=name, uid=uid)])
+
+
+async def _revisions(cluster: Cluster, live: Mapping[str, Any]) -> list[dict[str, Any]]:
+    metadata = live["metadata"]
+    selector = selector_text(metadata["name"])
+    return (await cluster.list(CONTROLLER_REVISIONS, namespace=metadata["namespace"], selector=selector)).items
 
 
 async def record(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.apply import MANAGER, differences
+from imageclassifier_operator.apply import differences
+from imageclassifier_operator.ownership import MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,9 @@ from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorC
 from imageclassifier_operator.apply import Applied, Overrides, apply_children
 from imageclassifier_operator.children import build_all
 from imageclassifier_operator.kube import UnreachableError
+from imageclassifier_operator.labels import child_labels
 from imageclassifier_operator.manifests import Capabilities, Params
+from imageclassifier_operator.ownership import MANAGER
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -52,6 +54,36 @@ async def test_an_object_of_another_owner_is_a_conflict(owners: list[dict[str, A
     cluster = StoredCluster(service(ownerReferences=owners))
     [problem] = (await one_pass(cluster)).problems
     assert (problem.reason, problem.transient) == ("NameConflict", False)
+
+
+def orphan(*, manager: str = MANAGER, operation: str = "Apply", **labels: str) -> dict[str, Any]:
+    """Return a Service without a controller."""
+    fields = [{"manager": manager, "operation": operation, "fieldsV1": {}}]
+    return service(uid="9", ownerReferences=[], labels={**child_labels("pets"), **labels}, managedFields=fields)
+
+
+async def test_an_orphan_of_ours_is_adopted() -> None:
+    cluster = StoredCluster(orphan())
+    applied = await one_pass(cluster)
+    assert applied.problems == []
+    (owner,) = cluster.live["Service"]["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["controller"]) == ("1", True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        orphan(manager="kubectl"),
+        orphan(operation="Update"),
+        orphan(**{"app.kubernetes.io/instance": "other"}),
+        orphan(**{"app.kubernetes.io/managed-by": "Helm"}),
+    ],
+)
+async def test_an_object_that_only_looks_like_an_orphan_is_a_conflict(other: dict[str, Any]) -> None:
+    cluster = StoredCluster(other)
+    [problem] = (await one_pass(cluster)).problems
+    assert problem.reason == "NameConflict"
+    assert cluster.live["Service"] is other
 
 
 async def test_a_failing_webhook_affects_only_its_child() -> None:

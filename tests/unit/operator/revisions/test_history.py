@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.apply import MANAGER
 from imageclassifier_operator.kube import Listing, Resource
 from imageclassifier_operator.manifests.deployment import build
+from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions import (
     ADOPT_ANNOTATION,
     UNTIL_READY,
@@ -384,8 +384,17 @@ async def test_a_spec_that_changed_while_no_operator_ran_is_accepted_at_the_take
 async def test_a_deployment_of_somebody_else_is_not_taken_over() -> None:
     foreign = deployment_of_an_earlier_version("nginx")
     foreign["metadata"]["ownerReferences"] = []
+    foreign["metadata"]["managedFields"][0]["manager"] = "kubectl"
     decision = await RevisionCluster(deployment=foreign).reconcile()
     assert decision.accepted.cause is Cause.CREATED
+
+
+async def test_an_orphaned_deployment_is_taken_over() -> None:
+    orphan = deployment_of_an_earlier_version("nginx")
+    orphan["metadata"]["ownerReferences"] = []
+    decision = await RevisionCluster(deployment=orphan).reconcile()
+    assert decision.before is not None
+    assert decision.before.cause is Cause.TAKEN_OVER
 
 
 async def test_a_spec_that_is_too_long_for_an_annotation_is_not_stored() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from imageclassifier_operator.apply import MANAGER, differences
+from imageclassifier_operator.apply import differences
+from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions.takeover import template_in_use
 
 _APPLIED: dict[str, Any] = {
