@@ -88,6 +88,7 @@ class Controller:
             self._versions.pop(key, None)
             self._owner_by_child.pop(child, None)
             self._waves.forget((key.namespace, key.name))
+            self._queue.forget(key)
         else:
             self._versions[key] = resource_version
             self._owner_by_child[child] = key
@@ -192,7 +193,9 @@ class Controller:
                 self._queue.failed(key)
                 return
             self._queue.done(key)
-            if outcome.requeue_after is not None:
+            if outcome.poll_after is not None:
+                self._queue.poll(key, first=outcome.poll_after)
+            elif outcome.requeue_after is not None:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:
             self._metrics.seconds.observe(time.monotonic() - started)

@@ -26,6 +26,9 @@ ABSENT_SECONDS = 30.0
 
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
 
+LASTING_SECONDS = 5.0
+"""A watch works once it has delivered an event, or has lasted for this time. A rejected one ends at once."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -46,25 +49,25 @@ class ChildWatch:
         self._namespace = namespace
         self._notify = notify
         self._up = metrics.watcher_up.labels(resource=resource.plural)
+        self._up.set(0)
+        self._failures = 0
         self._owners: dict[str, Key] = {}
+        self._versions: dict[str, str] = {}
 
     async def run(self) -> None:
         """List the children, and watch them from the version of the list. After an error, list them again."""
-        failures = 0
         while True:
             try:
-                version = await self._list()
-                failures = 0
-                await self._follow(version)
+                await self._follow(await self._list())
             except NotFoundError:
                 self._up.set(0)
                 await asyncio.sleep(ABSENT_SECONDS)
             except KubeError as error:
                 self._up.set(0)
-                failures += 1
+                self._failures += 1
                 level = logging.ERROR if isinstance(error, ForbiddenError) else logging.INFO
                 logger.log(level, "Restarting watch of %s: %s", self._resource.plural, error.message)
-                max_wait = min(FIRST_RETRY_SECONDS * 2 ** min(failures, 8), MAX_RETRY_SECONDS)
+                max_wait = min(FIRST_RETRY_SECONDS * 2 ** min(self._failures, 8), MAX_RETRY_SECONDS)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * max_wait)  # noqa: S311  jitter, not security
 
     async def _list(self) -> str:
@@ -72,29 +75,42 @@ class ChildWatch:
             self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, metadata_only=True
         )
         owners = {item["metadata"]["uid"]: key for item in listing.items if (key := owner_key(item)) is not None}
-        for key in {*owners.values(), *self._owners.values()}:  # also owners of children that are gone
+        versions = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in listing.items}
+        changed = {uid for uid, version in versions.items() if self._versions.get(uid) != version}
+        gone = self._versions.keys() - versions.keys()
+        for key in {known[uid] for uid in changed | gone for known in (owners, self._owners) if uid in known}:
             self._notify(key)
-        self._owners = owners
-        self._up.set(1)
+        self._owners, self._versions = owners, versions
         return listing.resource_version
 
+    def _works(self) -> None:
+        self._failures = 0
+        self._up.set(1)
+
     async def _follow(self, version: str) -> None:
-        while True:
-            async for event in self._cluster.watch(
-                self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, resource_version=version
-            ):
-                metadata = event.object["metadata"]
-                version = metadata["resourceVersion"]
-                if event.type != "BOOKMARK":
-                    self._handle(event.type, event.object)
+        lasting = asyncio.get_running_loop().call_later(LASTING_SECONDS, self._works)
+        try:
+            while True:
+                async for event in self._cluster.watch(
+                    self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, resource_version=version
+                ):
+                    self._works()
+                    version = event.object["metadata"]["resourceVersion"]
+                    if event.type != "BOOKMARK":
+                        self._handle(event.type, event.object)
+        finally:
+            lasting.cancel()
 
     def _handle(self, event_type: str, item: Mapping[str, Any]) -> None:
         uid, key = item["metadata"]["uid"], owner_key(item)
         known_key = self._owners.get(uid)
         if event_type == "DELETED":
             self._owners.pop(uid, None)
-        elif key is not None:
-            self._owners[uid] = key
+            self._versions.pop(uid, None)
+        else:
+            self._versions[uid] = item["metadata"]["resourceVersion"]
+            if key is not None:
+                self._owners[uid] = key
         for owner in {key, known_key} - {None}:
             self._notify(owner)  # type: ignore[arg-type]
 
@@ -102,14 +118,12 @@ class ChildWatch:
 def owner_key(item: Mapping[str, Any]) -> Key | None:
     """Return the key of the ImageClassifier that a child or pod belongs to.
 
-    It comes from the owner reference or, for a pod, from the instance label. The label has the name of the
-    children, which differs from the name of the ImageClassifier if that is long or has dots.
+    It comes from the owner reference or, for a pod or an orphan, from the instance label. The label has the name
+    of the children, which differs from the name of the ImageClassifier if that is long or has dots.
     """
     metadata = item["metadata"]
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("kind") == KIND and owner.get("controller"):
             return Key(metadata["namespace"], owner["name"])
-    if metadata.get("ownerReferences"):  # a pod, which is owned by a ReplicaSet
-        name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
-        return Key(metadata["namespace"], name) if name else None
-    return None
+    name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
+    return Key(metadata["namespace"], name) if name else None

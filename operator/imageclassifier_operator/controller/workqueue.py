@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIRST_RETRY_SECONDS = 0.5
 MAX_RETRY_SECONDS = 60.0
+MAX_POLL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, order=True)
@@ -27,6 +28,8 @@ class WorkQueue:
     """Keys, each with the time at which it is due. If a key is notified twice, the earlier time counts.
 
     A key that is notified during its reconcile is due again afterwards, so that no change is missed.
+
+    A key is polled if its state may change without an event. The time between polls grows until there is an event.
     """
 
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
@@ -35,13 +38,19 @@ class WorkQueue:
         self._heap: list[tuple[float, Key]] = []
         self._running: set[Key] = set()
         self._failures: dict[Key, int] = {}
+        self._polls: dict[Key, int] = {}
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._due)
 
     def notify(self, key: Key, *, after: float = 0.0) -> None:
-        """Make a key due in `after` seconds, unless it is due earlier already."""
+        """Make a key due in `after` seconds, unless it is due earlier already.
+
+        Without `after`, there was an event, so the next poll has the shortest time.
+        """
+        if not after:
+            self._polls.pop(key, None)
         due = self._clock() + after
         if key in self._due and self._due[key] <= due:
             return
@@ -68,6 +77,16 @@ class WorkQueue:
         """Report that the reconcile of a key succeeded, so that the key can be taken again."""
         self._failures.pop(key, None)
         self._release(key)
+
+    def poll(self, key: Key, *, first: float) -> None:
+        """Make a key due in `first` seconds, and after each further poll without an event in twice that time."""
+        count = self._polls.get(key, 0)
+        self.notify(key, after=min(first * 2.0 ** min(count, 16), MAX_POLL_SECONDS))
+        self._polls[key] = count + 1
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered about a key that does not exist any more."""
+        self._polls.pop(key, None)
 
     def failed(self, key: Key, *, min_wait: float = 0.0) -> float:
         """Report that the reconcile of a key failed, make the key due later, and return the seconds until then."""

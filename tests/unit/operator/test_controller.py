@@ -59,7 +59,7 @@ async def test_a_persistent_conflict_is_retried_with_backoff(monkeypatch: pytest
     controller._capabilities = Capabilities(service_monitors=False)
 
     async def conflict(*_: object, **__: object) -> Outcome:
-        return Outcome(requeue_after=None, result="again", again=True)
+        return Outcome(result="again", again=True)
 
     monkeypatch.setattr(module, "reconcile", conflict)
     controller.handle_event(DOTTED, resource_version="1")

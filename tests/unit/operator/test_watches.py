@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.controller import Key
+from imageclassifier_operator.controller import Key, watches
 from imageclassifier_operator.controller.watches import ChildWatch
-from imageclassifier_operator.kube import PODS, GoneError, Listing, UnreachableError, WatchEvent
+from imageclassifier_operator.kube import (
+    PODS,
+    ForbiddenError,
+    GoneError,
+    Listing,
+    Resource,
+    UnreachableError,
+    WatchEvent,
+)
 from imageclassifier_operator.metrics import Metrics
 
 from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 PETS, CARS = Key("vision", "pets"), Key("vision", "cars")
 
@@ -68,12 +79,68 @@ async def test_a_child_deleted_during_an_outage_wakes_its_owner(
     assert cluster.watched_from == ["10", "20"]
 
 
+async def test_a_child_that_is_listed_unchanged_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = child("cars", "2"), child("cars", "2", "15")
+    lists = [Listing([child("pets", "1"), before], "10"), Listing([child("pets", "1"), after], "20")]
+    cluster = ScriptedCluster(lists=lists, streams=[[GoneError("too old", status=410)]])
+    found = await woken(cluster, monkeypatch)
+    assert (sorted(found[:2]), found[2:]) == ([CARS, PETS], [CARS])
+
+
 async def test_a_child_that_lost_its_owner_wakes_the_previous_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     orphan = child("pets", "1", "11")
     orphan["metadata"]["ownerReferences"] = []
     stream = [WatchEvent("MODIFIED", orphan)]
     cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")], streams=[stream])
     assert await woken(cluster, monkeypatch) == [PETS, PETS]
+
+
+async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    async def no_sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    rejected = ForbiddenError("pods is forbidden: cannot watch", status=403)
+    cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")] * 6, streams=[[rejected]] * 6)
+    keys: list[Key] = []
+    metrics = Metrics()
+    with pytest.raises(ScriptEndedError):
+        await ChildWatch(cluster, PODS, namespace=None, notify=keys.append, metrics=metrics).run()
+    assert keys == [PETS]
+    assert pauses[-1] >= 15.0
+    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 0
+
+
+async def test_a_watch_works_once_it_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "LASTING_SECONDS", 0.0)
+    metrics, lasted = Metrics(), asyncio.Event()
+
+    class QuietCluster(ScriptedCluster):
+        async def watch(
+            self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+        ) -> AsyncIterator[WatchEvent]:
+            asyncio.get_running_loop().call_later(0.01, lasted.set)
+            await asyncio.Event().wait()
+            yield bookmark("11")
+
+    cluster = QuietCluster(lists=[Listing([], "10")])
+    task = asyncio.create_task(
+        ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=metrics).run()
+    )
+    await lasted.wait()
+    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_orphan_wakes_the_object_of_its_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan = child("pets", "1")
+    orphan["metadata"] |= {"ownerReferences": [], "labels": {"app.kubernetes.io/instance": "pets"}}
+    assert await woken(ScriptedCluster(lists=[Listing([orphan], "10")]), monkeypatch) == [PETS]
 
 
 async def test_an_unexpected_error_ends_the_watch() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from imageclassifier_operator.controller import Key, WorkQueue
-from imageclassifier_operator.controller.workqueue import MAX_RETRY_SECONDS
+from imageclassifier_operator.controller.workqueue import MAX_POLL_SECONDS, MAX_RETRY_SECONDS
 
 A, B = Key("ns", "a"), Key("ns", "b")
 
@@ -110,3 +110,44 @@ async def test_a_retry_waits_at_least_as_long_as_the_server_asked() -> None:
     queue.notify(A)
     assert await taken(queue) == A
     assert queue.failed(A, min_wait=7) == pytest.approx(7)
+
+
+async def test_the_time_between_polls_grows_until_there_is_an_event() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock=clock)
+
+    async def seconds_until_due() -> float:
+        queue.poll(A, first=5.0)
+        before = clock.now
+        while await taken(queue) is None:
+            clock.now += 1.0
+        queue.done(A)
+        return clock.now - before
+
+    assert [await seconds_until_due() for _ in range(6)] == [
+        5.0,
+        10.0,
+        20.0,
+        40.0,
+        MAX_POLL_SECONDS,
+        MAX_POLL_SECONDS,
+    ]
+    queue.notify(A)
+    assert await taken(queue) == A
+    queue.done(A)
+    assert await seconds_until_due() == 5.0
+
+
+async def test_a_resync_does_not_shorten_the_time_between_polls() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock=clock)
+    queue.poll(A, first=5.0)
+    clock.now = 5.0
+    assert await taken(queue) == A
+    queue.notify(A, after=100.0)
+    queue.done(A)
+    queue.poll(A, first=5.0)
+    clock.now = 14.0
+    assert await taken(queue) is None
+    clock.now = 15.0
+    assert await taken(queue) == A
