@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
 from imageclassifier_operator.kube import PODS, REPLICA_SETS, Cluster, ForbiddenError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import child_name
-from imageclassifier_operator.status import Observation, OverriddenField, Problem
+from imageclassifier_operator.ownership import belongs_to
+from imageclassifier_operator.status import Observation, OverriddenField, Problem, unexplained_pods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 
     from imageclassifier_operator.manifests import Capabilities
     from imageclassifier_operator.status import Revisions
+
+_MAX_PODS_WITH_EVENTS = 2
+
+logger = logging.getLogger(__name__)
 
 
 async def observe(
@@ -40,7 +47,7 @@ async def observe(
     deployment = live_children.get(DEPLOYMENT.kind)
     if deployment is None:
         found = await cluster.get(DEPLOYMENT.resource, namespace=namespace, name=child_name(name))
-        deployment = found if found is not None and _is_owned_by(found, uid) else None
+        deployment = found if found is not None and belongs_to(found, name=name, uid=uid) else None
     replica_sets: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
     if deployment is not None:
@@ -53,7 +60,7 @@ async def observe(
             # Report the error in the status. If it were raised, no status would be written.
             problem = Problem(kind=PODS.kind, reason="Forbidden", message=f"Pods: {error.message}")
             problems = [*problems, problem]
-    return Observation(
+    observed = Observation(
         deployment=deployment,
         replica_sets=replica_sets,
         pods=pods,
@@ -65,6 +72,22 @@ async def observe(
         not_applied=not_applied,
         revisions=revisions,
     )
+    return replace(observed, warnings=await _warnings(cluster, namespace, observed))
+
+
+async def _warnings(
+    cluster: Cluster, namespace: str, observed: Observation
+) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the Warning Events about pods that do not report why they are not ready, by UID.
+
+    Few pods are enough, since the pods of one ReplicaSet usually fail for the same cause.
+    """
+    uids = [pod["metadata"]["uid"] for pod in unexplained_pods(observed)[:_MAX_PODS_WITH_EVENTS]]
+    try:
+        return {uid: (await cluster.warnings(namespace=namespace, uid=uid)).items for uid in uids}
+    except ForbiddenError as error:
+        logger.warning("Events of pods cannot be read, so the status may lack a cause: %s", error.message)
+        return {}
 
 
 def _is_owned_by(item: Mapping[str, Any], uid: str) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
 from imageclassifier_operator.apply import (
-    MANAGER,
     Applied,
     Overrides,
     apply_children,
@@ -29,8 +28,17 @@ from imageclassifier_operator.kube import (
 )
 from imageclassifier_operator.manifests import Params
 from imageclassifier_operator.observe import observe
-from imageclassifier_operator.revisions import Decision, LeftoverError, Waves, record, report_state, resolve
-from imageclassifier_operator.status import Problem, Revisions, compute, compute_invalid
+from imageclassifier_operator.ownership import MANAGER
+from imageclassifier_operator.revisions import (
+    Decision,
+    LeftoverError,
+    Waves,
+    last_accepted,
+    record,
+    report_state,
+    resolve,
+)
+from imageclassifier_operator.status import Problem, Revisions, compute, compute_invalid, compute_terminating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,23 +48,26 @@ if TYPE_CHECKING:
 
 STATUS_MANAGER = f"{MANAGER}-status"
 NOT_READY_SECONDS = 5.0
-"""Time until an object that is not Ready is reconciled again: a failure in a pod may cause no watch event."""
+"""First time until an object that is not Ready is polled: a failure in a pod may cause no watch event."""
 
 PROBLEM_SECONDS = 30.0
-"""Time until an object with a rejected child is reconciled again; the child usually requires user action."""
+"""First time until an object with a rejected child is polled; the child usually requires user action."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The result of a reconcile, and the seconds until the next one (None: only after an event or the resync).
+    """The result of a reconcile, and when the next one is due if there is no event before.
 
-    `again` requests another reconcile soon; the delay grows as long as each reconcile requests another one.
+    requeue_after: the seconds until then.
+    poll_after: the seconds until then for the first time; they grow as long as there is no event.
+    again: requests another one soon; the delay grows as long as each reconcile requests another one.
     """
 
-    requeue_after: float | None
     result: str
+    requeue_after: float | None = None
+    poll_after: float | None = None
     again: bool = False
 
 
@@ -81,18 +92,33 @@ async def reconcile(
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
         overrides.forget((namespace, name))
         waves.forget((namespace, name))
-        return Outcome(requeue_after=None, result="gone")
+        if live is not None:
+            await _report_deletion(cluster, live, capabilities=capabilities, now=now())
+        return Outcome(result="gone")
     uid = live["metadata"]["uid"]
     try:
         ic = parse(live, config=config)
     except InvalidSpecError as error:
+        healed = await _apply_last_valid_spec(
+            cluster, live, config=config, capabilities=capabilities, overrides=overrides
+        )
         observed = await observe(
-            cluster, namespace=namespace, name=name, uid=uid, capabilities=capabilities, live_children={}
+            cluster,
+            namespace=namespace,
+            name=name,
+            uid=uid,
+            capabilities=capabilities,
+            live_children=healed.live_children,
         )
         invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
         waves.report((namespace, name), upgrading=True, stalled=None, held=True)
-        return Outcome(requeue_after=None, result="invalid")
+        return Outcome(
+            result="invalid",
+            requeue_after=healed.retry_after,
+            poll_after=PROBLEM_SECONDS if healed.problems else None,
+            again=healed.again,
+        )
     params = Params(ic=ic, config=config, capabilities=capabilities)
     decision, problem = await _accept_revision(cluster, params, live, waves=waves)
     if decision is not None:
@@ -126,6 +152,51 @@ async def reconcile(
     if decision is not None and not ic.spec.paused:
         await _report_template(cluster, live, decision, applied)
     return _outcome(applied, observed, status)
+
+
+async def _apply_last_valid_spec(
+    cluster: Cluster,
+    live: Mapping[str, Any],
+    *,
+    config: OperatorConfig,
+    capabilities: Capabilities,
+    overrides: Overrides,
+) -> Applied:
+    """Apply the children of the last valid spec, so that an invalid spec does not end their repair.
+
+    Nothing is applied if that spec is not known, or if it or the present one is paused.
+    """
+    try:
+        accepted = await last_accepted(cluster, live)
+    except KubeError as error:
+        return Applied(problems=[problem_of(error, CONTROLLER_REVISIONS.kind)])
+    if accepted is None or accepted.spec is None or (live.get("spec") or {}).get("paused") is True:
+        return Applied()
+    try:
+        ic = parse({**live, "spec": accepted.spec}, config=config)
+    except InvalidSpecError:  # it is valid for another configuration of the operator
+        return Applied()
+    if ic.spec.paused:
+        return Applied()
+    params = Params(ic=ic, config=config, capabilities=capabilities, template=accepted.template)
+    return await apply_children(cluster, ic, build_all(params), capabilities=capabilities, overrides=overrides)
+
+
+async def _report_deletion(
+    cluster: Cluster, live: Mapping[str, Any], *, capabilities: Capabilities, now: str
+) -> None:
+    """Write the status of an object that is being deleted, which something may hold for long."""
+    metadata = live["metadata"]
+    observed = await observe(
+        cluster,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        capabilities=capabilities,
+        live_children={},
+    )
+    status = compute_terminating(live, observed, conditions=CONDITIONS, now=now)
+    await _write_status(cluster, live, status)
 
 
 async def _accept_revision(
@@ -180,14 +251,14 @@ async def _report_template(
 
 def _outcome(applied: Applied, observed: Observation, status: Status) -> Outcome:
     if applied.again:
-        return Outcome(requeue_after=None, result="again", again=True)
+        return Outcome(result="again", again=True)
     if any(not problem.transient for problem in observed.problems):
-        return Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+        return Outcome(result="refused", poll_after=PROBLEM_SECONDS)
     if observed.not_applied:  # paused: nothing will change by itself
-        return Outcome(requeue_after=PROBLEM_SECONDS, result="paused")
+        return Outcome(result="paused", poll_after=PROBLEM_SECONDS)
     if status.ready and not observed.problems:
-        return Outcome(requeue_after=applied.retry_after, result="ready")
-    return Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
+        return Outcome(result="ready", requeue_after=applied.retry_after)
+    return Outcome(result="waiting", poll_after=NOT_READY_SECONDS)
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:

@@ -16,6 +16,7 @@ from tests.integration.operator_harness import (
     OperatorCluster,
     classifier,
     condition,
+    controlled_by,
     eventually,
     failed_init,
     no_writes,
@@ -39,13 +40,6 @@ def api(cluster: OperatorCluster) -> Api:
 def operator(cluster: OperatorCluster) -> Iterator[subprocess.Popen[str]]:
     with cluster.operator() as process:
         yield process
-
-
-def controlled_by(api: Api, kind: str, name: str = "pets") -> bool:
-    child, owner = api.get(kind, name), api.get("ic", name)
-    if child is None or owner is None:
-        return False
-    return bool(child["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"])
 
 
 def test_an_empty_spec_gets_every_child(cluster: OperatorCluster, api: Api) -> None:
@@ -223,6 +217,9 @@ def test_an_invalid_spec_stalls_and_does_not_change_the_children(cluster: Operat
     assert condition(live, "Stalled")["status"] == "True"
     assert "resnet-50" in condition(live)["message"]
     assert spec_of(api)["replicas"] == 2
+    api.run("delete", "service", "pets")
+    eventually(lambda: controlled_by(api, "service"), what="the Service of the last valid spec")
+    assert condition(api.get("ic", "pets"))["reason"] == "InvalidSpec"
     api.patch("ic", "pets", {"spec": {"model": {"name": None}}})
     eventually(lambda: spec_of(api)["replicas"] == 1, what="the valid spec to be applied")
 

@@ -43,5 +43,5 @@ rules of its ClusterRole, or of its Role in each of the named namespaces. */}}
   verbs: [list]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end }}

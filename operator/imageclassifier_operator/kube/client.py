@@ -22,6 +22,7 @@ from imageclassifier_operator.kube.errors import (
     error_for_status,
 )
 from imageclassifier_operator.kube.protocol import Listing, WatchEvent
+from imageclassifier_operator.kube.resources import EVENTS
 from imageclassifier_operator.kube.warnings import WarningLog
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ class KubeClient:
         query = {"labelSelector": selector} if selector else {}
         accept = _JSON_METADATA_LIST if metadata_only else _JSON
         body = await self._json("GET", resource.path(namespace=namespace), query=query, accept=accept)
+        return Listing(body.get("items") or [], body["metadata"]["resourceVersion"])
+
+    async def warnings(self, *, namespace: str, uid: str) -> Listing:
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning"}
+        body = await self._json("GET", EVENTS.path(namespace=namespace), query=query)
         return Listing(body.get("items") or [], body["metadata"]["resourceVersion"])
 
     async def apply(

@@ -38,6 +38,9 @@ class Cluster(Protocol):
     ) -> Listing:
         """Return the objects that match a label selector, in one namespace, or in all (None)."""
 
+    async def warnings(self, *, namespace: str, uid: str) -> Listing:
+        """Return the Events of type Warning about the object with this UID."""
+
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Computes the status from the observed state, with pure functions: an ordered chain of checks decides `Ready`."""
 
-from imageclassifier_operator.status.compute import compute, compute_invalid
+from imageclassifier_operator.status.compute import compute, compute_invalid, compute_terminating
 from imageclassifier_operator.status.overridden import format_value, override_message
-from imageclassifier_operator.status.rollout import deadline_exceeded
+from imageclassifier_operator.status.rollout import deadline_exceeded, unexplained_pods
 from imageclassifier_operator.status.types import (
     Condition,
     Observation,
@@ -23,7 +23,9 @@ __all__ = [
     "Status",
     "compute",
     "compute_invalid",
+    "compute_terminating",
     "deadline_exceeded",
     "format_value",
     "override_message",
+    "unexplained_pods",
 ]

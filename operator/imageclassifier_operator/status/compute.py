@@ -117,17 +117,42 @@ def compute_invalid(
     conditions: Mapping[str, Condition],
     now: str,
 ) -> Status:
-    """Return the status of an object whose spec is invalid. The operator does not change its children."""
-    previous = live.get("status") or {}
-    metadata = live["metadata"]
+    """Return the status of an object whose spec is invalid. Its children stay those of the last valid spec."""
     verdict = Verdict(status="False", reason="InvalidSpec", message="; ".join(problems), stalled=True)
     unknown = Verdict(status="Unknown", reason="InvalidSpec", message="The spec is invalid; see condition Ready")
+    return _without_spec(live, verdict, unknown, observed, conditions=conditions, now=now)
+
+
+def compute_terminating(
+    live: Mapping[str, Any], observed: Observation, *, conditions: Mapping[str, Condition], now: str
+) -> Status:
+    """Return the status of an object that is being deleted, and that its finalizers hold."""
+    finalizers = ", ".join(live["metadata"].get("finalizers") or [])
+    waiting = f"; waiting for its finalizers: {finalizers}" if finalizers else ""
+    message = f"The ImageClassifier is being deleted{waiting}"
+    verdict = Verdict(status="False", reason="Terminating", message=message, progressing=True)
+    unknown = Verdict(status="Unknown", reason="Terminating", message="The ImageClassifier is being deleted")
+    return _without_spec(live, verdict, unknown, observed, conditions=conditions, now=now)
+
+
+def _without_spec(
+    live: Mapping[str, Any],
+    verdict: Verdict,
+    optional: Verdict,
+    observed: Observation,
+    *,
+    conditions: Mapping[str, Condition],
+    now: str,
+) -> Status:
+    """Return a status with one verdict for all optional conditions. What needs the spec stays as it is."""
+    previous = live.get("status") or {}
+    metadata = live["metadata"]
     fields = {
         "observedGeneration": metadata.get("generation", 0),
         **_counts(metadata["name"], observed),
         **{key: previous[key] for key in ("url", "image", "model", "revisions") if key in previous},
     }
-    verdicts = {**_summary(verdict, observed), **{each.type: unknown for each in conditions.values()}}
+    verdicts = {**_summary(verdict, observed), **{each.type: optional for each in conditions.values()}}
     fields["conditions"] = _conditions(
         verdicts, previous=previous, generation=fields["observedGeneration"], now=now
     )

@@ -7,8 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.status import unschedulable
+from imageclassifier_operator.status.pod_events import cause_in_events
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -21,7 +24,6 @@ _SERVER_CREDENTIALS_REMEDY = (
 )
 # The kubelet reports this until it has read the Secret or ConfigMap, which may exist.
 _NOT_SYNCED = re.compile(r"failed to sync (secret|configmap) cache\b")
-_CLAIM_NOT_FOUND = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _IMAGE_REMEDY = "check the image's name, and that the nodes can pull it"
 
 _UNKNOWN_CA = re.compile(r"unable to get local issuer certificate|self-signed certificate")
@@ -79,9 +81,17 @@ class Cause:
     stalled: bool
 
 
-def root_cause(pods: Iterable[Mapping[str, Any]]) -> Cause | None:
-    """Return the cause with the lowest rank. Its message has the number of other pods with the same reason."""
-    causes = [cause for cause in map(cause_of, pods) if cause is not None]
+def root_cause(
+    pods: Iterable[Mapping[str, Any]], warnings: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Cause | None:
+    """Return the cause with the lowest rank. Its message has the number of other pods with the same reason.
+
+    warnings: Events about some of the pods, by UID. They explain pods that report no cause themselves.
+    """
+    found = (
+        cause_of(pod) or _cause_in_events(pod, warnings.get(pod["metadata"].get("uid", ""), ())) for pod in pods
+    )
+    causes = [cause for cause in found if cause is not None]
     if not causes:
         return None
     first = min(causes, key=lambda cause: (cause.rank, cause.reason, cause.message))
@@ -101,7 +111,7 @@ def cause_of(pod: Mapping[str, Any]) -> Cause | None:
         return _failure_cause(name, status)
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(field) or []:
-            cause = _container_cause(name, container)
+            cause = _container_cause(name, container, may_end=field == "initContainerStatuses")
             if cause is not None:
                 return cause
     return _failure_cause(name, status) if failed else _scheduling_cause(name, status)
@@ -117,27 +127,33 @@ def _failure_cause(name: str, status: Mapping[str, Any]) -> Cause:
     return Cause(rank=5, reason=reason, message=f"{name}: {reported}", stalled=False)
 
 
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether the pod says that it is ready."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _cause_in_events(pod: Mapping[str, Any], warnings: Sequence[Mapping[str, Any]]) -> Cause | None:
+    found = cause_in_events(pod, warnings)
+    if found is None:
+        return None
+    reason, message = found
+    return Cause(rank=5, reason=reason, message=f"{pod['metadata']['name']}: {message}", stalled=False)
+
+
 def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             reason = condition.get("reason") or "Unschedulable"
             reported = condition.get("message") or reason
-            remedy, stalled = _scheduling_remedy(reported)
-            return Cause(rank=4, reason=reason, message=f"{name}: {reported}; {remedy}", stalled=stalled)
+            remedy = unschedulable.remedy_of(reported)
+            message = f"{name}: {reported}; {remedy.text}"
+            return Cause(rank=4, reason=reason, message=message, stalled=remedy.stalled)
     return None
 
 
-def _scheduling_remedy(reported: str) -> tuple[str, bool]:
-    """Return what to do about a message of the scheduler, and whether user action is required."""
-    missing = _CLAIM_NOT_FOUND.search(reported)
-    if missing is not None:
-        return f"create the claim {missing[1]} in this namespace, or correct spec.model.uri", True
-    if "PersistentVolumeClaim" in reported or "volume" in reported:
-        return "check that a volume fits the claim of spec.model.uri, and that a node may use it", False
-    return "lower spec.resources.requests or add nodes", False
-
-
-def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
+def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool) -> Cause | None:
+    """Return why a container does not run. Only an init container may end with exit code 0."""
     if container.get("ready"):
         return None
     state = container.get("state") or {}
@@ -160,7 +176,7 @@ def _container_cause(pod: str, container: Mapping[str, Any]) -> Cause | None:
         message = f"{pod}: {reported}; {remedy}" if of_secret else f"{pod}: {reported}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
     terminated = _last_termination(container)
-    if terminated is None or terminated.get("exitCode") == 0:
+    if terminated is None or (may_end and terminated.get("exitCode") == 0):
         return None
     report = _termination_report(terminated.get("message"))
     if report is not None:
@@ -185,10 +201,12 @@ def _crash_cause(
 ) -> Cause:
     lines = (terminated.get("message") or "").strip().splitlines()
     reported = f": {lines[-1][:300]}" if lines else ""
-    message = (
-        f"{pod}: container {container['name']} terminated with exit code {terminated.get('exitCode')}{reported}; "
-        f"kubectl logs {pod} -c {container['name']} --previous shows why"
-    )
+    name, code = container["name"], terminated.get("exitCode")
+    logs = f"kubectl logs {pod} -c {name} --previous"
+    # A server ends with exit code 0 if the kubelet stops it, usually because of a probe.
+    probes = f"kubectl describe pod {pod} shows failed probes, {logs} the last lines"
+    shown_by = f"{logs} shows why" if code else probes
+    message = f"{pod}: container {name} terminated with exit code {code}{reported}; {shown_by}"
     reason = "CrashLoopBackOff" if restarting else terminated.get("reason") or "Error"
     return Cause(rank=2, reason=reason, message=message, stalled=restarting)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.status.pods import root_cause
+from imageclassifier_operator.status.pods import cause_of, is_ready, root_cause
 from imageclassifier_operator.status.types import Observation, Verdict
 
 if TYPE_CHECKING:
@@ -44,6 +44,22 @@ def new_pods(observed: Observation) -> list[Mapping[str, Any]]:
         if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
         and pod["metadata"].get("deletionTimestamp") is None
     ]
+
+
+def _pods_of_missing_replicas(observed: Observation) -> list[Mapping[str, Any]]:
+    """Return the pods of the newest ReplicaSet that are not ready; none if enough others are.
+
+    A pod that failed and was replaced stays until it is deleted, so its cause alone says nothing.
+    """
+    pods = new_pods(observed)
+    missing = [pod for pod in pods if not is_ready(pod)]
+    enough = len(pods) - len(missing) >= desired_replicas(observed.deployment or {})
+    return [] if enough else missing
+
+
+def unexplained_pods(observed: Observation) -> list[Mapping[str, Any]]:
+    """Return the pods that are missing as replicas and do not report why; their Events may tell."""
+    return [pod for pod in _pods_of_missing_replicas(observed) if cause_of(pod) is None]
 
 
 def _revision(replica_set: Mapping[str, Any]) -> int:
@@ -108,20 +124,30 @@ def _pods_admitted(observed: Observation) -> Verdict | None:
     return Verdict(status="False", reason=reason, message=failure.get("message") or reason, stalled=True)
 
 
+def _minimum_is_ready(observed: Observation) -> Verdict | None:
+    """Return a verdict True while an autoscaler adds pods to a minimum that is ready, and that is up to date."""
+    autoscaler = observed.children.get("HorizontalPodAutoscaler")
+    if autoscaler is None:
+        return None
+    deployment = observed.deployment or {}
+    status, desired = deployment.get("status") or {}, desired_replicas(deployment)
+    minimum, available = autoscaler["spec"].get("minReplicas", 1), status.get("availableReplicas", 0)
+    has_old_pods = status.get("replicas", 0) > status.get("updatedReplicas", 0)
+    if has_old_pods or not minimum <= available < desired:
+        return None
+    causes = (_pods_admitted(observed), root_cause(_pods_of_missing_replicas(observed), observed.warnings))
+    scaling = f"Scaling from {available} to {desired} replicas"
+    message = "; ".join([scaling, *(cause.message for cause in causes if cause is not None)])
+    return Verdict(status="True", reason="Scaling", message=message, progressing=True)
+
+
 def _pods_start(observed: Observation) -> Verdict | None:
-    pods = new_pods(observed)
-    if _rolled_out(observed) is None and _all_ready(observed) is None:
-        # A failed pod, such as an evicted one, is kept after its replacement serves.
-        pods = [pod for pod in pods if (pod.get("status") or {}).get("phase") != "Failed"]
-    cause = root_cause(pods)
+    cause = root_cause(_pods_of_missing_replicas(observed), observed.warnings)
     if cause is None:
         return None
+    stalled = cause.stalled or deadline_exceeded(observed)
     return Verdict(
-        status="False",
-        reason=cause.reason,
-        message=cause.message,
-        stalled=cause.stalled,
-        progressing=not cause.stalled,
+        status="False", reason=cause.reason, message=cause.message, stalled=stalled, progressing=not stalled
     )
 
 
@@ -158,6 +184,16 @@ def _rolled_out(observed: Observation) -> Verdict | None:
     return None
 
 
+def _not_held(observed: Observation) -> Verdict | None:
+    """Return a verdict if somebody has paused the Deployment, and new pods are therefore not created."""
+    deployment = observed.deployment or {}
+    if not (deployment.get("spec") or {}).get("paused") or _rolled_out(observed) is None:
+        return None
+    name = deployment["metadata"]["name"]
+    message = f"Somebody has paused the Deployment; kubectl rollout resume deployment/{name} continues the rollout"
+    return Verdict(status="False", reason="DeploymentPaused", message=message, stalled=True)
+
+
 def _all_ready(observed: Observation) -> Verdict | None:
     deployment = observed.deployment or {}
     desired = desired_replicas(deployment)
@@ -173,9 +209,11 @@ CHAIN: Sequence[Callable[[Observation], Verdict | None]] = (
     _not_paused,
     _deployment_exists,
     _deployment_observed,
+    _minimum_is_ready,
     _pods_admitted,
     _pods_start,
     _within_deadline,
+    _not_held,
     _rolled_out,
     _all_ready,
 )

@@ -58,14 +58,16 @@ class ObservedChild:
 class Observation:
     """The observed state of one ImageClassifier, read after its children were applied.
 
-    `children` are those that exist, by kind; `unserved` are the kinds that the API server does not serve;
-    `unsupported` are sentences about fields that it is too old for, by kind. `not_applied` is what differs while
-    the object is paused; `revisions` is None if the revisions are not known, or are not written.
+    `warnings` are the Events about some pods, by their UID. `children` are those that exist, by kind; `unserved`
+    are the kinds that the API server does not serve; `unsupported` are sentences about fields that it is too old
+    for, by kind. `not_applied` is what differs while the object is paused; `revisions` is None if the revisions
+    are not known, or are not written.
     """
 
     deployment: Mapping[str, Any] | None = None
     replica_sets: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
+    warnings: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     children: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unserved: Collection[str] = ()
     problems: Sequence[Problem] = ()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.kube import Listing
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from imageclassifier_operator.kube import KubeError, Listing, Resource, WatchEvent
+    from imageclassifier_operator.kube import KubeError, Resource, WatchEvent
 
 
 class ScriptEndedError(Exception):
@@ -53,6 +55,9 @@ class ScriptedCluster:
 
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
         raise NotImplementedError
+
+    async def warnings(self, *, namespace: str, uid: str) -> Listing:
+        return Listing([], "1")
 
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.kube import ForbiddenError, Listing, UnreachableError
@@ -15,10 +15,26 @@ if TYPE_CHECKING:
     from imageclassifier_operator.status import Observation
 
 
-async def observed_with(*lists: Listing | Exception) -> Observation:
-    live = {"Deployment": {"metadata": {"uid": "d"}}}
+class ClusterWithEvents(ScriptedCluster):
+    """Has Events about pods, by UID, or rejects reading them."""
+
+    def __init__(self, *lists: Listing | Exception, events: dict[str, Any] | ForbiddenError | None = None) -> None:
+        super().__init__(lists=lists)
+        self.events = events or {}
+
+    async def warnings(self, *, namespace: str, uid: str) -> Listing:
+        assert namespace == "vision"
+        if isinstance(self.events, ForbiddenError):
+            raise self.events
+        return Listing([self.events[uid]], "1")
+
+
+async def observed_with(
+    *lists: Listing | Exception, events: dict[str, Any] | ForbiddenError | None = None
+) -> Observation:
+    live = {"Deployment": {"metadata": {"uid": "d"}, "spec": {"replicas": 4}}}
     return await observe(
-        ScriptedCluster(lists=lists),
+        ClusterWithEvents(*lists, events=events),
         namespace="vision",
         name="pets",
         uid="1",
@@ -47,3 +63,29 @@ async def test_a_kind_that_is_not_served_differs_from_a_child_that_does_not_exis
 async def test_an_unreachable_server_is_retried() -> None:
     with pytest.raises(UnreachableError):
         await observed_with(UnreachableError("timeout"))
+
+
+def pods() -> Listing:
+    """Return a ready pod, one that reports why it is not ready, and three that do not."""
+    failed = {"phase": "Failed", "reason": "Evicted"}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    statuses = {"serves": ready, "failed": failed, "a": {}, "b": {}, "c": {}}
+    owner = {"ownerReferences": [{"uid": "r"}]}
+    return Listing(
+        [{"metadata": {"name": uid, "uid": uid, **owner}, "status": status} for uid, status in statuses.items()],
+        "1",
+    )
+
+
+REPLICA_SETS = Listing([{"metadata": {"name": "pets-1", "uid": "r", "ownerReferences": [{"uid": "d"}]}}], "1")
+
+
+async def test_events_are_read_of_few_pods_that_do_not_report_a_cause() -> None:
+    events = {uid: {"reason": f"Of{uid}"} for uid in "abc"}
+    observed = await observed_with(REPLICA_SETS, pods(), events=events)
+    assert observed.warnings == {"a": [{"reason": "Ofa"}], "b": [{"reason": "Ofb"}]}
+
+
+async def test_without_permission_for_events_the_status_is_written_all_the_same() -> None:
+    observed = await observed_with(REPLICA_SETS, pods(), events=ForbiddenError("events is forbidden"))
+    assert (observed.warnings, observed.problems) == ({}, ())

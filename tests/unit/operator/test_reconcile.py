@@ -85,12 +85,12 @@ def classifier(**spec: Any) -> dict[str, Any]:
 
 
 async def test_a_ready_object_waits_for_an_event() -> None:
-    assert await ReconcilingCluster(classifier()).reconcile() == Outcome(requeue_after=None, result="ready")
+    assert await ReconcilingCluster(classifier()).reconcile() == Outcome(result="ready")
 
 
 async def test_an_object_that_is_not_ready_is_reconciled_again_soon() -> None:
     cluster = ReconcilingCluster(classifier(), counts={})
-    assert await cluster.reconcile() == Outcome(requeue_after=NOT_READY_SECONDS, result="waiting")
+    assert await cluster.reconcile() == Outcome(result="waiting", poll_after=NOT_READY_SECONDS)
 
 
 @pytest.mark.parametrize("kind", ["Service", "HorizontalPodAutoscaler"])
@@ -99,12 +99,12 @@ async def test_a_rejected_child_is_applied_again_later(kind: str) -> None:
     assert (await cluster.reconcile()).again, (
         "after the Deployment is created, its replicas are handed over to the autoscaler"
     )
-    assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+    assert await cluster.reconcile() == Outcome(result="refused", poll_after=PROBLEM_SECONDS)
 
 
 async def test_revisions_that_cannot_be_written_are_reported_and_leave_the_deployment_as_it_is() -> None:
     cluster = ReconcilingCluster(classifier(), rejected="ControllerRevision")
-    assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="refused")
+    assert await cluster.reconcile() == Outcome(result="refused", poll_after=PROBLEM_SECONDS)
     assert "Deployment" not in cluster.applied
     assert "Service" in cluster.applied
     assert ready(cluster)["reason"] == "Forbidden"
@@ -113,7 +113,7 @@ async def test_revisions_that_cannot_be_written_are_reported_and_leave_the_deplo
 
 async def test_a_paused_object_is_compared_and_not_written() -> None:
     cluster = ReconcilingCluster(classifier(paused=True))
-    assert await cluster.reconcile() == Outcome(requeue_after=PROBLEM_SECONDS, result="paused")
+    assert await cluster.reconcile() == Outcome(result="paused", poll_after=PROBLEM_SECONDS)
     assert cluster.applied == []
     assert ready(cluster)["reason"] == "Paused"
     assert "Deployment pets is missing" in ready(cluster)["message"]
@@ -189,13 +189,42 @@ async def test_a_changed_template_that_is_set_back_is_reported() -> None:
 
 async def test_an_invalid_object_waits_for_another_spec() -> None:
     cluster = ReconcilingCluster(classifier(model={"name": "unknown"}))
-    assert await cluster.reconcile() == Outcome(requeue_after=None, result="invalid")
+    assert await cluster.reconcile() == Outcome(result="invalid")
+    assert cluster.applied == []
+
+
+async def test_the_children_of_the_last_valid_spec_are_repaired_while_the_spec_is_invalid() -> None:
+    cluster = ReconcilingCluster(classifier(replicas=2))
+    await cluster.reconcile()
+    cluster.live["ImageClassifier"] = {
+        **classifier(replicas=3, model={"name": "unknown"}),
+        "status": cluster.status,
+    }
+    del cluster.live["Service"]
+    cluster.live["Deployment"]["spec"]["replicas"] = 7
+    assert (await cluster.reconcile()).result == "invalid"
+    assert "Service" in cluster.live
+    assert cluster.live["Deployment"]["spec"]["replicas"] == 2
+    assert ready(cluster)["reason"] == "InvalidSpec"
+
+
+async def test_nothing_is_repaired_while_an_invalid_spec_is_paused() -> None:
+    cluster = ReconcilingCluster(classifier())
+    await cluster.reconcile()
+    cluster.live["ImageClassifier"] = classifier(paused=True, model={"name": "unknown"})
+    del cluster.live["Service"]
+    await cluster.reconcile()
+    assert "Service" not in cluster.live
 
 
 @pytest.mark.parametrize("deleted", [True, False])
 async def test_a_deleted_object_is_not_reconciled(deleted: bool) -> None:
     deleting = classifier()
     deleting["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    deleting["metadata"]["finalizers"] = ["example.org/hold"]
     cluster = ReconcilingCluster(*([] if deleted else [deleting]))
-    assert await cluster.reconcile() == Outcome(requeue_after=None, result="gone")
+    assert await cluster.reconcile() == Outcome(result="gone")
     assert cluster.applied == []
+    if not deleted:
+        assert (ready(cluster)["status"], ready(cluster)["reason"]) == ("False", "Terminating")
+        assert ready(cluster)["message"].endswith("; waiting for its finalizers: example.org/hold")

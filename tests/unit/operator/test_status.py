@@ -270,6 +270,49 @@ def test_a_source_that_denies_access_stalls_and_names_the_field(reason: str) -> 
             "False",
         ),
         ("0/3 nodes are available: 3 Insufficient cpu.", "lower spec.resources.requests or add nodes", "False"),
+        (
+            "0/1 nodes are available: 1 node(s) were unschedulable. preemption: 0/1 nodes: 1 Insufficient cpu.",
+            "kubectl uncordon the nodes once their maintenance is over, or add nodes",
+            "False",
+        ),
+        (
+            "0/2 nodes: 1 node(s) had untolerated taint {dedicated: gpu}, 1 had untolerated taint {a: b}.",
+            "tolerate the taint dedicated in spec.scheduling.tolerations, or remove it; tolerate the taint a",
+            "False",
+        ),
+        (
+            "0/2 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }.",
+            "kubectl get nodes shows nodes that are not ready",
+            "False",
+        ),
+        (
+            "0/2 nodes are available: 2 node(s) had untolerated taint(s).",
+            "tolerate the taint of the nodes",
+            "False",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/disk-pressure: }.",
+            "free disk, memory or process IDs on the nodes",
+            "False",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+            "correct spec.scheduling.nodeSelector",
+            "False",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.",
+            "correct spec.scheduling.affinity.podAntiAffinity, or add nodes",
+            "False",
+        ),
+        (
+            "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints.",
+            "set spec.scheduling.spread to Preferred",
+            "False",
+        ),
+        ("0/1 nodes are available: 1 Too many pods.", "add nodes", "False"),
+        ("no nodes available to schedule pods", "add nodes", "False"),
+        ("a reason of a plugin of another scheduler", "kubectl describe pod shows more", "False"),
     ],
 )
 def test_a_pod_that_cannot_be_scheduled_is_reported_with_the_remedy(
@@ -343,10 +386,6 @@ def test_an_evicted_pod_is_reported_with_the_remedy(message: str, remedy: str, s
     assert condition(status, "Stalled")["status"] == stalled
 
 
-def test_a_failed_pod_is_not_reported_once_its_replacement_serves() -> None:
-    assert ready(world(evicted("p", NODE_LOW)))["status"] == "True"
-
-
 def test_what_keeps_the_replacement_of_a_failed_pod_from_starting_is_reported_instead() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
     pods = (evicted("p", NODE_LOW), pod("q", conditions=[unscheduled]))
@@ -358,6 +397,114 @@ def test_a_failed_pod_without_a_reason_is_reported_as_its_containers_are() -> No
     assert "last words" in ready(world(failed, deployment=deployment(ready=1)))["message"]
     silent = pod("p", phase="Failed")
     assert ready(world(silent, deployment=deployment(ready=1)))["reason"] == "PodFailed"
+SERVES: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "True"}]}
+EVICTED: dict[str, Any] = {
+    "phase": "Failed",
+    "reason": "Evicted",
+    "message": "Usage of EmptyDir volume exceeds the limit",
+}
+
+
+def test_a_failed_pod_that_was_replaced_is_no_cause() -> None:
+    replaced = world(pod("a", **EVICTED), pod("b", **SERVES), pod("c", **SERVES))
+    assert ready(replaced)["reason"] == "AllReplicasReady"
+    missing = world(pod("a", **EVICTED), pod("b", **SERVES), pod("c"), deployment=deployment(ready=1))
+    assert ready(missing)["reason"] == "Evicted"
+
+
+def test_a_new_pod_that_fails_is_a_cause_while_the_old_ones_serve() -> None:
+    looping = waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1}})
+    surge = world(pod("new", containerStatuses=[looping]), deployment=deployment(updated=1, replicas=3))
+    assert ready(surge)["reason"] == "CrashLoopBackOff"
+
+
+@pytest.mark.parametrize("state", ["waiting", "running"])
+def test_a_server_that_is_stopped_again_and_again_is_in_a_crash_loop(state: str) -> None:
+    stopped = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    current = {"waiting": {"reason": "CrashLoopBackOff"}} if state == "waiting" else {"running": {}}
+    server = {"name": "server", "ready": False, "restartCount": 4, "state": current, "lastState": stopped}
+    status = status_of(world(pod("p", containerStatuses=[server]), deployment=deployment(ready=1)))
+    found = condition(status, "Ready")
+    assert (found["status"], found["reason"]) == ("False", "CrashLoopBackOff")
+    assert "terminated with exit code 0; kubectl describe pod p shows failed probes" in found["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+
+def test_an_event_explains_a_pod_that_reports_no_cause() -> None:
+    silent = pod("p")
+    silent["metadata"]["uid"] = "u"
+    mount = {"metadata": {}, "reason": "FailedMount", "message": 'secret "keys" not found', "lastTimestamp": NOW}
+    observed = world(silent, warnings={"u": [mount]}, deployment=deployment(ready=1))
+    found = ready(observed)
+    assert (found["reason"], found["message"].partition(";")[0]) == ("FailedMount", 'p: secret "keys" not found')
+
+
+def test_a_cause_that_may_pass_needs_user_action_once_the_rollout_has_made_no_progress_for_too_long() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    observed = world(pod("p", conditions=[unscheduled]), deployment=deployment(ready=1, conditions=late))
+    status = status_of(observed)
+    assert condition(status, "Stalled")["status"] == "True"
+    assert condition(status, "Stalled")["reason"] == "Unschedulable"
+
+
+AUTOSCALER: dict[str, Any] = {"HorizontalPodAutoscaler": {"spec": {"minReplicas": 2, "maxReplicas": 9}}}
+
+
+def test_an_object_whose_autoscaler_adds_pods_stays_ready() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    observed = world(
+        pod("new", conditions=[unscheduled]),
+        deployment=deployment(desired=3, updated=3, ready=2),
+        children=AUTOSCALER,
+    )
+    status = status_of(observed)
+    found = condition(status, "Ready")
+    assert (found["status"], found["reason"]) == ("True", "Scaling")
+    assert found["message"].startswith("Scaling from 2 to 3 replicas; new: 0/3 nodes")
+    assert condition(status, "Progressing")["status"] == "True"
+    assert condition(status, "Stalled")["status"] == "False"
+
+
+def test_a_quota_that_keeps_an_autoscaler_from_adding_pods_is_named() -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    limited = deployment(desired=3, updated=2, ready=2, conditions=[failure])
+    found = ready(world(deployment=limited, children=AUTOSCALER))
+    assert found["status"] == "True"
+    assert found["message"] == "Scaling from 2 to 3 replicas; exceeded quota"
+
+
+@pytest.mark.parametrize(
+    "fewer",
+    [
+        deployment(desired=3, updated=2, ready=1),
+        deployment(desired=3, updated=1, ready=2, replicas=3),
+        deployment(desired=2, updated=2, ready=1),
+    ],
+    ids=["less than the minimum", "old pods are left", "the minimum itself"],
+)
+def test_an_autoscaled_object_is_not_ready_without_its_minimum_of_new_pods(fewer: dict[str, Any]) -> None:
+    assert ready(world(deployment=fewer, children=AUTOSCALER))["status"] == "False"
+
+
+def test_a_number_of_replicas_in_the_spec_is_ready_when_all_are() -> None:
+    assert ready(world(deployment=deployment(desired=3, updated=3, ready=2)))["status"] == "False"
+
+
+def test_a_rollout_that_somebody_has_paused_says_how_to_resume_it() -> None:
+    held = deployment(updated=1)
+    held["spec"]["paused"] = True
+    held["metadata"]["name"] = "pets"
+    status = status_of(world(deployment=held))
+    found = condition(status, "Ready")
+    assert (found["reason"], condition(status, "Stalled")["status"]) == ("DeploymentPaused", "True")
+    assert "kubectl rollout resume deployment/pets" in found["message"]
+
+
+def test_a_paused_deployment_that_has_rolled_out_is_ready() -> None:
+    held = deployment()
+    held["spec"]["paused"] = True
+    assert ready(world(deployment=held))["reason"] == "AllReplicasReady"
 
 
 def test_pods_of_an_older_generation_are_ignored() -> None:

@@ -48,7 +48,7 @@ def test_the_operator_has_exactly_the_permissions_for_its_children() -> None:
         _name(CONTROLLER_REVISIONS): _MANAGE - {"get"},
         _name(PODS): {"list", "watch"},
         _name(REPLICA_SETS): {"list"},
-        _name(EVENTS): {"create"},
+        _name(EVENTS): {"list", "create"},
     }
     rules = _one("ClusterRole")["rules"]
     assert all(set(rule) == {"apiGroups", "resources", "verbs"} for rule in rules)
