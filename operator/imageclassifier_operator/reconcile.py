@@ -47,11 +47,8 @@ if TYPE_CHECKING:
     from imageclassifier_operator.status import Observation, Status
 
 STATUS_MANAGER = f"{MANAGER}-status"
-NOT_READY_SECONDS = 5.0
-"""First time until an object that is not Ready is polled: a failure in a pod may cause no watch event."""
-
-PROBLEM_SECONDS = 30.0
-"""First time until an object with a rejected child is polled; the child usually requires user action."""
+POLL_SECONDS = 5.0
+"""Time until the first poll of an object that is not as desired: what changes that may cause no watch event."""
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +113,7 @@ async def reconcile(
         return Outcome(
             result="invalid",
             requeue_after=healed.retry_after,
-            poll_after=PROBLEM_SECONDS if healed.problems else None,
+            poll_after=POLL_SECONDS if healed.problems else None,
             again=healed.again,
         )
     params = Params(ic=ic, config=config, capabilities=capabilities)
@@ -253,12 +250,12 @@ def _outcome(applied: Applied, observed: Observation, status: Status) -> Outcome
     if applied.again:
         return Outcome(result="again", again=True)
     if any(not problem.transient for problem in observed.problems):
-        return Outcome(result="refused", poll_after=PROBLEM_SECONDS)
+        return Outcome(result="refused", poll_after=POLL_SECONDS)
     if observed.not_applied:  # paused: nothing will change by itself
-        return Outcome(result="paused", poll_after=PROBLEM_SECONDS)
+        return Outcome(result="paused", poll_after=POLL_SECONDS)
     if status.ready and not observed.problems:
         return Outcome(result="ready", requeue_after=applied.retry_after)
-    return Outcome(result="waiting", poll_after=NOT_READY_SECONDS)
+    return Outcome(result="waiting", poll_after=POLL_SECONDS)
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:

@@ -9,7 +9,7 @@ from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
 from imageclassifier_operator.apply import Overrides
 from imageclassifier_operator.kube import ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
-from imageclassifier_operator.reconcile import NOT_READY_SECONDS, PROBLEM_SECONDS, Outcome, reconcile
+from imageclassifier_operator.reconcile import POLL_SECONDS, Outcome, reconcile
 from imageclassifier_operator.revisions import Waves
 
 from tests.unit.operator.scripted_cluster import StoredCluster
@@ -90,7 +90,7 @@ async def test_a_ready_object_waits_for_an_event() -> None:
 
 async def test_an_object_that_is_not_ready_is_reconciled_again_soon() -> None:
     cluster = ReconcilingCluster(classifier(), counts={})
-    assert await cluster.reconcile() == Outcome(result="waiting", poll_after=NOT_READY_SECONDS)
+    assert await cluster.reconcile() == Outcome(result="waiting", poll_after=POLL_SECONDS)
 
 
 @pytest.mark.parametrize("kind", ["Service", "HorizontalPodAutoscaler"])
@@ -99,12 +99,12 @@ async def test_a_rejected_child_is_applied_again_later(kind: str) -> None:
     assert (await cluster.reconcile()).again, (
         "after the Deployment is created, its replicas are handed over to the autoscaler"
     )
-    assert await cluster.reconcile() == Outcome(result="refused", poll_after=PROBLEM_SECONDS)
+    assert await cluster.reconcile() == Outcome(result="refused", poll_after=POLL_SECONDS)
 
 
 async def test_revisions_that_cannot_be_written_are_reported_and_leave_the_deployment_as_it_is() -> None:
     cluster = ReconcilingCluster(classifier(), rejected="ControllerRevision")
-    assert await cluster.reconcile() == Outcome(result="refused", poll_after=PROBLEM_SECONDS)
+    assert await cluster.reconcile() == Outcome(result="refused", poll_after=POLL_SECONDS)
     assert "Deployment" not in cluster.applied
     assert "Service" in cluster.applied
     assert ready(cluster)["reason"] == "Forbidden"
@@ -113,7 +113,7 @@ async def test_revisions_that_cannot_be_written_are_reported_and_leave_the_deplo
 
 async def test_a_paused_object_is_compared_and_not_written() -> None:
     cluster = ReconcilingCluster(classifier(paused=True))
-    assert await cluster.reconcile() == Outcome(result="paused", poll_after=PROBLEM_SECONDS)
+    assert await cluster.reconcile() == Outcome(result="paused", poll_after=POLL_SECONDS)
     assert cluster.applied == []
     assert ready(cluster)["reason"] == "Paused"
     assert "Deployment pets is missing" in ready(cluster)["message"]
