@@ -138,7 +138,7 @@ def _cause_in_events(pod: Mapping[str, Any], warnings: Sequence[Mapping[str, Any
     if found is None:
         return None
     reason, message = found
-    return Cause(rank=5, reason=reason, message=f"{pod['metadata']['name']}: {message}", stalled=False)
+    return Cause(rank=4, reason=reason, message=f"{pod['metadata']['name']}: {message}", stalled=False)
 
 
 def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:
