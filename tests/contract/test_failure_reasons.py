@@ -10,26 +10,19 @@ from typing import TYPE_CHECKING
 import imageclassifier_runtime
 import pytest
 from imageclassifier_operator.status.pods import cause_of
-from imageclassifier_runtime import errors
 from imageclassifier_runtime.cli import main
-from imageclassifier_runtime.errors import ApiKeysError, ModelError, SettingsError
+from imageclassifier_runtime.errors import ApiKeysError, ModelError
 from imageclassifier_runtime.fetch import run as fetch_run
 from imageclassifier_runtime.settings.commands import FetchSettings
 
 from tests.unit.runtime.certificates import issue_certificate, write_certificate
 from tests.unit.runtime.fetch.tls_store import serving, whole
+from tests.contract import runtime_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PACKAGE = Path(imageclassifier_runtime.__file__).parent
-_MODEL_REASONS = {
-    name: value
-    for name, value in vars(errors).items()
-    if name.isupper() and not name.startswith("_") and isinstance(value, str)
-}
-_SETTINGS_REASONS = {SettingsError.reason, *(error.reason for error in SettingsError.__subclasses__())}
-_REASONS = sorted({*_MODEL_REASONS.values(), *_SETTINGS_REASONS})
 
 # The pod's own message contains the remedy.
 _WITH_OWN_REMEDY = {"ModelPrecisionMissing"}
@@ -57,16 +50,18 @@ def test_the_runtime_uses_only_declared_reasons() -> None:
     """A variable or an attribute has the reason of another ModelError."""
     places = [place for place, reason in _raised() if not _is_known(reason)]
     assert places == []
-    assert {reason.id for _, reason in _raised() if isinstance(reason, ast.Name)} >= _MODEL_REASONS.keys()
+    assert {
+        reason.id for _, reason in _raised() if isinstance(reason, ast.Name)
+    } >= runtime_reasons.MODEL_REASONS.keys()
 
 
 def _is_known(reason: ast.expr) -> bool:
     if isinstance(reason, ast.Name):
-        return reason.id in {*_MODEL_REASONS, "reason"}
+        return reason.id in {*runtime_reasons.MODEL_REASONS, "reason"}
     return isinstance(reason, ast.Attribute) and reason.attr == "reason"
 
 
-@pytest.mark.parametrize("reason", _REASONS)
+@pytest.mark.parametrize("reason", runtime_reasons.ALL)
 def test_every_reason_has_a_remedy(reason: str) -> None:
     message = _condition(json.dumps({"reason": reason, "message": "text"}))
     if reason in _WITH_OWN_REMEDY:
@@ -75,7 +70,7 @@ def test_every_reason_has_a_remedy(reason: str) -> None:
         assert message.startswith("pets-1: text; ")
 
 
-@pytest.mark.parametrize("reason", sorted(_MODEL_REASONS.values()))
+@pytest.mark.parametrize("reason", sorted(runtime_reasons.MODEL_REASONS.values()))
 def test_the_reason_is_reported_if_all_mirrors_fail_with_the_same(
     reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
