@@ -15,9 +15,9 @@ from imageclassifier_runtime.errors import ApiKeysError, ModelError
 from imageclassifier_runtime.fetch import run as fetch_run
 from imageclassifier_runtime.settings.commands import FetchSettings
 
+from tests.contract import runtime_reasons
 from tests.unit.runtime.certificates import issue_certificate, write_certificate
 from tests.unit.runtime.fetch.tls_store import serving, whole
-from tests.contract import runtime_reasons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

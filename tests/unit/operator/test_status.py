@@ -397,6 +397,8 @@ def test_a_failed_pod_without_a_reason_is_reported_as_its_containers_are() -> No
     assert "last words" in ready(world(failed, deployment=deployment(ready=1)))["message"]
     silent = pod("p", phase="Failed")
     assert ready(world(silent, deployment=deployment(ready=1)))["reason"] == "PodFailed"
+
+
 SERVES: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "True"}]}
 EVICTED: dict[str, Any] = {
     "phase": "Failed",
