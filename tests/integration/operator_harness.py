@@ -205,7 +205,7 @@ def condition(live: dict[str, Any] | None, kind: str = "Ready") -> dict[str, Any
     return found
 
 
-def reconciled(api: Api, name: str = "pets") -> dict[str, Any]:
+def reconciled(api: Api, name: str = "pets", *, seconds: float = 15) -> dict[str, Any]:
     """Return the object once the operator has observed its newest generation and its Deployment."""
 
     def current() -> dict[str, Any] | None:
@@ -215,7 +215,7 @@ def reconciled(api: Api, name: str = "pets") -> dict[str, Any]:
         pending = condition(live)["reason"] in {"DeploymentMissing", "RolloutPending"}
         return live if observed and not pending else None
 
-    return eventually(current, what=f"{name} to be reconciled")
+    return eventually(current, seconds=seconds, what=f"{name} to be reconciled")
 
 
 def make_ready(api: Api, name: str) -> None:
@@ -248,13 +248,13 @@ def spec_of(api: Api) -> dict[str, Any]:
     return spec
 
 
-def controlled_by(api: Api, kind: str, name: str = "pets") -> bool:
-    """Whether a child exists, and belongs to the ImageClassifier of this name."""
-    child, owner = api.get(kind, name), api.get("ic", name)
-    if child is None or owner is None:
+def controlled_by(api: Api, kind: str, name: str = "pets", *, owner: str | None = None) -> bool:
+    """Whether a child exists, and belongs to an ImageClassifier, by default to that of the same name."""
+    child, parent = api.get(kind, name), api.get("ic", owner or name)
+    if child is None or parent is None:
         return False
     references = child["metadata"].get("ownerReferences") or []
-    return any(reference["uid"] == owner["metadata"]["uid"] for reference in references)
+    return any(reference["uid"] == parent["metadata"]["uid"] for reference in references)
 
 
 def pods_of(api: Api, name: str = "pets") -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.integration.operator_harness import (
     OperatorCluster,
     classifier,
     condition,
+    controlled_by,
     eventually,
     make_ready,
     pods_of,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 NEXT_IMAGE = "imageclassifier-runtime:next"
 _README = (ROOT / "operator" / "README.md").read_text()
 _KINDS = [child.resource.plural for child in CHILDREN if child.capability is None] + ["controllerrevisions"]
-_SYSTEM_FIELDS = ("creationTimestamp", "generation", "managedFields", "ownerReferences", "resourceVersion", "uid")
+_SYSTEM_FIELDS = {"creationTimestamp", "generation", "managedFields", "ownerReferences", "resourceVersion", "uid"}
 
 
 @pytest.fixture
@@ -104,23 +106,44 @@ def image_of(api: Api, name: str) -> str:
     return image
 
 
-def test_restored_children_without_an_owner_are_a_conflict_until_they_are_deleted(
-    cluster: OperatorCluster, api: Api
-) -> None:
-    option = f"--namespaces={api.namespace}"
-    with cluster.operator(option):
+def restore_everything(cluster: OperatorCluster, api: Api, *, dropped: set[str]) -> None:
+    """Create an object and its children, delete them, and create them again without some fields of the metadata."""
+    with cluster.operator(f"--namespaces={api.namespace}"):
         api.apply(classifier(replicas=2, ingress={"host": "pets.example.org"}, networkPolicy={}))
         make_ready(api, "pets")
     backup = [
-        {key: value for key, value in item.items() if key != "status"} | {"metadata": restored(item["metadata"])}
+        {key: value for key, value in item.items() if key != "status"}
+        | {"metadata": {key: value for key, value in item["metadata"].items() if key not in dropped}}
         for kind in (*_KINDS, "imageclassifiers")
         for item in api.list(kind)
         if item["metadata"].get("ownerReferences") or kind == "imageclassifiers"
     ]
     delete_all(api)
     api.run("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": backup}))
-    with cluster.operator(option):
-        eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "NameConflict", what="NameConflict")
+
+
+def test_restored_children_without_an_owner_are_adopted(cluster: OperatorCluster, api: Api) -> None:
+    restore_everything(cluster, api, dropped=_SYSTEM_FIELDS - {"managedFields"})
+    with cluster.operator(f"--namespaces={api.namespace}"):
+        before = eventually(lambda: names_of_pods(api), what="pods")
+        for kind in _KINDS:
+            for item in api.list(kind):
+                if item["metadata"].get("labels", {}).get("app.kubernetes.io/instance") == "pets":
+                    name = item["metadata"]["name"]
+                    adopted = partial(controlled_by, api, kind, name, owner="pets")
+                    eventually(adopted, seconds=60, what=f"{kind} {name} to be adopted")
+        make_ready(api, "pets")
+        assert names_of_pods(api) == before, "the pods of the restored Deployment serve on"
+
+
+def test_restored_children_without_managed_fields_are_a_conflict_until_they_are_deleted(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    restore_everything(cluster, api, dropped=_SYSTEM_FIELDS)
+    with cluster.operator(f"--namespaces={api.namespace}"):
+        eventually(
+            lambda: condition(api.get("ic", "pets"))["reason"] == "NameConflict", seconds=60, what="a conflict"
+        )
         before = eventually(lambda: names_of_pods(api), what="pods")
         assert image_of(api, "pets") == RUNTIME_IMAGE
         for words in ("kubectl delete deploy", "kubectl delete svc"):
@@ -131,11 +154,6 @@ def test_restored_children_without_an_owner_are_a_conflict_until_they_are_delete
         )
         make_ready(api, "pets")
         assert names_of_pods(api) == before, "the pods of the restored Deployment serve on"
-
-
-def restored(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata as Velero restores it: without owners, and without what the API server sets."""
-    return {key: value for key, value in metadata.items() if key not in _SYSTEM_FIELDS}
 
 
 def names_of_pods(api: Api) -> set[str]:

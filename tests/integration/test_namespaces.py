@@ -90,7 +90,7 @@ def test_with_roles_only_every_child_is_created_and_no_request_is_forbidden(clus
     with restricted.operator(namespaces_option(api)):
         for each in (api, other):
             each.apply(classifier(**_EVERY_CHILD))
-        reconciled(api)
+        reconciled(api, seconds=60)
         for child in CHILDREN:
             eventually(partial(api.get, child.resource.plural, "pets"), what=child.kind)
         (pod,) = eventually(lambda: pods_of(api), what="a pod")
@@ -121,7 +121,7 @@ def test_the_deletion_of_a_namespace_does_not_stop_the_others(cluster: OperatorC
     with restricted.operator(namespaces_option(api, deleted), errors=True):
         for each in (api, deleted):
             each.apply(classifier("before"))
-            reconciled(each, "before")
+            reconciled(each, "before", seconds=60)
         Api(cluster.plane.kubeconfig).run("delete", "namespace", deleted.namespace)
         eventually(
             lambda: f'in the namespace \\"{deleted.namespace}\\"' in cluster.last_log(),
@@ -129,10 +129,10 @@ def test_the_deletion_of_a_namespace_does_not_stop_the_others(cluster: OperatorC
             what="the log to name the namespace",
         )
         api.apply(classifier("during"))
-        reconciled(api, "during")
+        reconciled(api, "during", seconds=60)
     with restricted.operator(namespaces_option(api, deleted), errors=True):
         api.apply(classifier("after"))
-        reconciled(api, "after")
+        reconciled(api, "after", seconds=60)
 
 
 def test_a_namespace_that_does_not_exist_yet_is_served_once_it_does(cluster: OperatorCluster) -> None:
@@ -142,4 +142,4 @@ def test_a_namespace_that_does_not_exist_yet_is_served_once_it_does(cluster: Ope
         eventually(lambda: len(cluster.operator_requests(since=start)) > 10, what="the operator to start")
         later.run("create", "namespace", later.namespace)
         later.apply(classifier())
-        reconciled(later)
+        reconciled(later, seconds=60)
