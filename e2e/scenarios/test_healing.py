@@ -1,0 +1,121 @@
+"""What others do to an object, its pods or its node is healed, or named with its remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.classifiers import (
+    condition,
+    manifest,
+    pods,
+    wait_for_endpoint,
+    wait_for_reason,
+    wait_for_response,
+    wait_until_ready,
+)
+from e2e.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster.api import Object
+    from e2e.kube import Kube
+
+_SPEC: dict[str, Any] = {"rollout": {"drainSeconds": 0}, "resources": {"requests": {"cpu": "10m"}}}
+_OVERFILL = "f = open('/tmp/fill', 'wb'); [f.write(bytes(1 << 20)) for _ in range(80)]; f.close()"
+"""Writes more into the volume `tmp` of a server than its size limit of 64 MiB."""
+
+
+@pytest.fixture
+def pets(kube: Kube, namespace: str) -> Object:
+    """A Ready object with one pod."""
+    kube.apply(manifest("pets", namespace=namespace, spec=_SPEC))
+    return wait_until_ready(kube, "pets", namespace=namespace)
+
+
+def test_an_evicted_pod_that_was_replaced_does_not_keep_an_object_from_being_ready(
+    kube: Kube, namespace: str
+) -> None:
+    kube.apply(manifest("pets", namespace=namespace, spec={**_SPEC, "replicas": 2}))
+    wait_until_ready(kube, "pets", namespace=namespace)
+    evicted = pods(kube, "pets", namespace=namespace)[0]["metadata"]["name"]
+    command = ("exec", evicted, "--container=server", f"--namespace={namespace}", "--", "/app/bin/python", "-c")
+    kube.kubectl(*command, _OVERFILL)
+
+    def failed() -> bool:
+        found = kube.get("pods", evicted, namespace=namespace) or {}
+        return bool(found["status"]["phase"] == "Failed" and found["status"]["reason"] == "Evicted")
+
+    until(failed, seconds=180, what="the kubelet to evict the pod", every=1)
+    live = wait_until_ready(kube, "pets", namespace=namespace)
+    assert condition(live, "Ready")["reason"] == "AllReplicasReady"
+    assert failed(), "the pod that was evicted is still there"
+
+
+def test_an_orphan_is_adopted_and_keeps_its_pods(
+    kube: Kube, namespace: str, pets: Object, photograph: bytes
+) -> None:
+    before = {pod["metadata"]["uid"] for pod in pods(kube, "pets", namespace=namespace)}
+    kube.kubectl("delete", "ic", "pets", "--cascade=orphan", f"--namespace={namespace}")
+    kube.apply(manifest("pets", namespace=namespace, spec=_SPEC))
+    live = wait_until_ready(kube, "pets", namespace=namespace)
+    assert live["metadata"]["uid"] != pets["metadata"]["uid"]
+    assert {pod["metadata"]["uid"] for pod in pods(kube, "pets", namespace=namespace)} == before
+    wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
+
+
+@pytest.mark.usefixtures("pets")
+def test_a_rollout_that_somebody_has_paused_is_named(kube: Kube, namespace: str) -> None:
+    kube.kubectl("rollout", "pause", "deployment/pets", f"--namespace={namespace}")
+    kube.patch("imageclassifiers", "pets", {"spec": {"rollout": {"drainSeconds": 1}}}, namespace=namespace)
+    remedy = "kubectl rollout resume deployment/pets"
+    wait_for_reason(kube, "pets", "DeploymentPaused", namespace=namespace, containing=remedy)
+    kube.kubectl("rollout", "resume", "deployment/pets", f"--namespace={namespace}")
+    wait_until_ready(kube, "pets", namespace=namespace)
+
+
+@pytest.mark.usefixtures("pets")
+def test_a_deletion_that_a_finalizer_holds_is_named(kube: Kube, namespace: str) -> None:
+    held = {"metadata": {"finalizers": ["example.org/hold"]}}
+    kube.patch("imageclassifiers", "pets", held, namespace=namespace)
+    kube.kubectl("delete", "ic", "pets", "--wait=false", f"--namespace={namespace}")
+    wait_for_reason(kube, "pets", "Terminating", namespace=namespace, containing="example.org/hold")
+    kube.patch("imageclassifiers", "pets", {"metadata": {"finalizers": None}}, namespace=namespace)
+
+
+def test_a_cordoned_node_is_named(kube: Kube, namespace: str) -> None:
+    node = kube.list("nodes")[0]["metadata"]["name"]
+    kube.kubectl("cordon", node)
+    try:
+        kube.apply(manifest("pets", namespace=namespace, spec=_SPEC))
+        wait_for_reason(kube, "pets", "Unschedulable", namespace=namespace, containing="kubectl uncordon")
+    finally:
+        kube.kubectl("uncordon", node)
+    wait_until_ready(kube, "pets", namespace=namespace)
+
+
+@pytest.fixture
+def claim(kube: Kube, namespace: str) -> Iterator[str]:
+    """A claim whose volume is a folder that the node does not have."""
+    common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    volume = {
+        "capacity": {"storage": "64Mi"},
+        "claimRef": {"namespace": namespace, "name": "models"},
+        "hostPath": {"path": "/nonexistent", "type": "Directory"},
+    }
+    wanted = {"volumeName": namespace, "resources": {"requests": {"storage": "64Mi"}}}
+    metadata = {"name": "models", "namespace": namespace}
+    kube.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": common | volume},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": common | wanted},
+    )
+    yield "models"
+    kube.kubectl("delete", "persistentvolume", namespace, "--wait=false")
+
+
+def test_a_volume_that_cannot_be_mounted_is_named(kube: Kube, namespace: str, claim: str) -> None:
+    model = {"uri": f"pvc://{claim}/pets/", "sha256": "0" * 64}
+    kube.apply(manifest("pets", namespace=namespace, spec={**_SPEC, "model": model}))
+    wait_for_reason(kube, "pets", "FailedMount", namespace=namespace, containing="/nonexistent")
