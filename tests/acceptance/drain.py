@@ -32,7 +32,7 @@ _GRACE_SECONDS = 30.0
 _RECONNECT_SECONDS = 0.05
 # The server's timer has a resolution of milliseconds and starts when the server handles SIGTERM: it is unknown
 # whether a request that is sent this close to the end of the drain is before or after it.
-_TOLERANCE_SECONDS = 0.01
+_TOLERANCE_SECONDS = 0.1
 _CHUNK = 65_536
 
 

@@ -146,7 +146,7 @@ def test_both_containers_read_the_configured_proxies() -> None:
     config = dataclasses.replace(
         pods.CONFIG, runtime_https_proxy="http://user:a$$b@proxy:3128", runtime_no_proxy=".svc"
     )
-    spec = {"tracing": {"otlpEndpoint": "https://collector.example.org"}}
+    spec = {"model": {"name": "mobilenet-v2"}, "tracing": {"otlpEndpoint": "https://collector.example.org"}}
     found = pods.containers(pods.parsed(spec), config)
     tracing = ServeSettings.from_env(pods.environment(found["serve"])).tracing
     assert tracing is not None

@@ -292,7 +292,7 @@ def test_a_quota_on_disk_counts_the_requests_and_limits_of_the_spec(cluster: Ope
     disk["requests"]["ephemeral-storage"] = "64Mi"
     api.apply(classifier(resources=disk))
     pod = eventually(lambda: pods_of(api)[0], seconds=30, what="a pod")
-    for each in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+    for each in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]):
         assert each["resources"]["requests"]["ephemeral-storage"] == "64Mi"
         assert each["resources"]["limits"]["ephemeral-storage"] == "512Mi"
 
@@ -306,7 +306,7 @@ def test_a_limit_range_sets_the_disk_of_pods_whose_spec_does_not(cluster: Operat
     api.apply({**_named("LimitRange", "disk"), "spec": {"limits": [defaults]}})
     api.apply(classifier())
     pod = eventually(lambda: pods_of(api)[0], what="a pod")
-    for each in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+    for each in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]):
         assert each["resources"]["requests"]["ephemeral-storage"] == "64Mi"
         assert each["resources"]["limits"]["ephemeral-storage"] == "1Gi"
     eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import crd
-from tests.unit.operator.manifests.building import CONFIG, built, template
+from tests.unit.operator.manifests.building import CONFIG, FETCHED, built, template
 
 _PROXIES = {
     "HTTPS_PROXY": "http://proxy.example.org:3128",
@@ -26,7 +26,7 @@ _CONFIGURED = replace(
 
 def _containers(spec: dict[str, Any] | None = None, **options: Any) -> list[dict[str, Any]]:
     assert not crd.schema_errors({"metadata": {}, "spec": spec or {}})
-    pod = template(spec, **options)["spec"]
+    pod = template({**FETCHED, **(spec or {})}, **options)["spec"]
     return [*pod["initContainers"], *pod["containers"]]
 
 
