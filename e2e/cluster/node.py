@@ -55,6 +55,8 @@ def kubelet_configuration(state: Path) -> dict[str, Any]:
             "nodefs.inodesFree": "1%",
             "imagefs.available": "1%",
         },
+        # By default, the size of volumes is measured once a minute; pods with too large ones are then evicted.
+        "volumeStatsAggPeriod": "10s",
         # Images are imported, and a garbage-collected one could not be pulled again.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

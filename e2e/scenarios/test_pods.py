@@ -107,9 +107,8 @@ def test_a_pod_that_uses_more_disk_than_its_limit_is_reported_with_the_remedy(ku
     spec = {"resources": {"limits": limits}, "rollout": {"drainSeconds": 0}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     remedy = "raise spec.resources.limits.ephemeral-storage"
-    live = wait_for_reason(kube, "pets", "Evicted", namespace=namespace, containing=remedy, seconds=240)
+    live = wait_for_reason(kube, "pets", "Evicted", namespace=namespace, containing=remedy, seconds=300)
     assert condition(live, "Stalled")["status"] == "True"
-    print(condition(live, "Ready")["message"])
 
     limits["ephemeral-storage"] = "256Mi"
     kube.patch("imageclassifiers", "pets", {"spec": spec}, namespace=namespace)

@@ -107,7 +107,7 @@ def image_of(api: Api, name: str) -> str:
 
 
 def restore_everything(cluster: OperatorCluster, api: Api, *, dropped: set[str]) -> None:
-    """Create an object and its children, delete them, and create them again without some fields of the metadata."""
+    """Create an object and its children, delete all, and create them again without some fields of the metadata."""
     with cluster.operator(f"--namespaces={api.namespace}"):
         api.apply(classifier(replicas=2, ingress={"host": "pets.example.org"}, networkPolicy={}))
         make_ready(api, "pets")
