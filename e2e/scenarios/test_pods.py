@@ -103,8 +103,8 @@ def test_a_node_selector_that_no_node_matches_is_reported(kube: Kube, namespace:
 
 
 def test_a_pod_that_uses_more_disk_than_its_limit_is_reported_with_the_remedy(kube: Kube, namespace: str) -> None:
-    limits = {"ephemeral-storage": "1Mi"}  # the model is larger
-    spec = {"resources": {"limits": limits}, "rollout": {"drainSeconds": 0}}
+    limits = {"ephemeral-storage": "1Mi"}  # the model is larger, and with this precision it is copied
+    spec = {"model": {"precision": "Auto"}, "resources": {"limits": limits}, "rollout": {"drainSeconds": 0}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     remedy = "raise spec.resources.limits.ephemeral-storage"
     live = wait_for_reason(kube, "pets", "Evicted", namespace=namespace, containing=remedy, seconds=300)
