@@ -34,7 +34,7 @@ def test_one_object_serves(kube: Kube, namespace: str, pets: str, photograph: by
     status = live["status"]
     assert status["readySummary"] == "1/1"
     assert status["url"] == f"http://pets.{namespace}.svc"
-    assert status["model"]["classes"] == 10
+    assert status["model"]["precision"] == "FP32"
     result = wait_for_response(wait_for_endpoint(kube, pets, namespace=namespace), photograph)
     assert len(result["predictions"]) == 5
     assert result["model"] == {key: status["model"][key] for key in ("name", "sha256")}

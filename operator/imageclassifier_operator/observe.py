@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
-from imageclassifier_operator.kube import PODS, REPLICA_SETS, Cluster, ForbiddenError
+from imageclassifier_operator.kube import PODS, REPLICA_SETS, Cluster, ForbiddenError, KubeError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.ownership import belongs_to
@@ -38,6 +38,7 @@ async def observe(
     unsupported: Mapping[str, str] | None = None,
     not_applied: Sequence[str] = (),
     revisions: Revisions | None = None,
+    now: str = "",
 ) -> Observation:
     """Return the observed state.
 
@@ -71,6 +72,7 @@ async def observe(
         unsupported=unsupported or {},
         not_applied=not_applied,
         revisions=revisions,
+        now=now,
     )
     return replace(observed, warnings=await _warnings(cluster, namespace, observed))
 
@@ -85,7 +87,7 @@ async def _warnings(
     uids = [pod["metadata"]["uid"] for pod in unexplained_pods(observed)[:_MAX_PODS_WITH_EVENTS]]
     try:
         return {uid: (await cluster.warnings(namespace=namespace, uid=uid)).items for uid in uids}
-    except ForbiddenError as error:
+    except KubeError as error:  # the status is written all the same
         logger.warning("Events of pods cannot be read, so the status may lack a cause: %s", error.message)
         return {}
 

@@ -107,7 +107,8 @@ async def reconcile(
             capabilities=capabilities,
             live_children=healed.live_children,
         )
-        invalid = compute_invalid(live, error.problems, observed, conditions=CONDITIONS, now=now())
+        problems = [*error.problems, *(problem.message for problem in healed.problems)]
+        invalid = compute_invalid(live, problems, observed, conditions=CONDITIONS, now=now())
         await _write_status(cluster, live, invalid)
         waves.report((namespace, name), upgrading=True, stalled=None, held=True)
         return Outcome(
@@ -139,6 +140,7 @@ async def reconcile(
         unsupported=unsupported_fields(params),
         not_applied=applied.not_applied,
         revisions=None if applied.again else _observed_revisions(decision, paused=ic.spec.paused),
+        now=now(),
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
     await _write_status(cluster, live, status)

@@ -67,12 +67,13 @@ def containers(ic: ImageClassifier, config: OperatorConfig = CONFIG) -> dict[str
 
 
 def environment(container: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment of the process, as the kubelet builds it.
+    """Return the environment of the process, as the kubelet builds it, with the flags as the command adds them.
 
     `secrets` maps keys to values; a key with an empty value does not exist in the Secret. Any other key is its own
     value.
     """
-    env: dict[str, str] = {}
+    flags = zip(container["args"][1::2], container["args"][2::2], strict=True)
+    env = {f"IMAGECLASSIFIER_{flag[2:].replace('-', '_').upper()}": value for flag, value in flags}
     for entry in container["env"]:
         source = entry.get("valueFrom", {})
         if "fieldRef" in source:

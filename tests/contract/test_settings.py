@@ -63,7 +63,7 @@ def test_the_server_gets_the_settings_of_the_spec(ic: ImageClassifier) -> None:
     assert settings.precision == spec.model.precision
     assert [port["containerPort"] for port in server["ports"]] == [settings.port]
     model = spec.model
-    if model.comes_with_server:
+    if "fetch" not in pods.containers(ic):
         assert settings.model_dir is None
         assert (settings.model_uri, settings.sha256, settings.model_name) == (
             *model.uris,
@@ -114,7 +114,7 @@ def test_the_server_gets_the_tracing_of_the_spec(ic: ImageClassifier) -> None:
 
 def test_the_init_container_gets_the_model_of_the_spec(ic: ImageClassifier) -> None:
     container, model = pods.containers(ic).get("fetch"), ic.spec.model
-    assert (container is None) == model.comes_with_server
+    assert (container is None) == (model.comes_with_server and ic.spec.runtime.image is None)
     if container is None:
         return
     settings = FetchSettings.from_env(pods.environment(container, _NO_BEARER_TOKEN))
@@ -159,7 +159,7 @@ def test_both_containers_read_the_configured_proxies() -> None:
 
 def test_both_containers_use_the_same_model_folder(ic: ImageClassifier) -> None:
     found = pods.containers(ic)
-    if ic.spec.model.comes_with_server:
+    if "fetch" not in found:
         return
     fetch = FetchSettings.from_env(pods.environment(found["fetch"], _NO_BEARER_TOKEN))
     assert fetch.model_dir == ServeSettings.from_env(pods.environment(found["serve"])).model_dir

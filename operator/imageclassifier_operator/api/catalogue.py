@@ -1,8 +1,7 @@
 """The model catalogue: the models that a spec can refer to by name, with their URIs and digests.
 
 It is a YAML mapping from the name of a model to `uris` (mirrors of the same bytes, tried in order) and `sha256`
-(the digest of the file; for a folder, the digest of the sorted lines that `sha256sum` prints for its files). It
-may have `classes` (their number), for the status while no pod has reported it.
+(the digest of the file; for a folder, the digest of the sorted lines that `sha256sum` prints for its files).
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _URI = re.compile(rf"(https?://{AUTHORITY}(/\S*)?|bundled:[a-z0-9]([a-z0-9._-]*[a-z0-9])?)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_FIELDS = {"uris", "sha256", "classes"}
-_MAX_CLASSES = 2**31 - 1
+_FIELDS = {"uris", "sha256"}
 
 
 class CatalogueError(ValueError):
@@ -45,8 +43,7 @@ def parse_catalogue(text: str) -> dict[str, CatalogueEntry]:
     if problems:
         raise CatalogueError("\n".join(problems))
     return {
-        name: CatalogueEntry(uris=tuple(entry["uris"]), sha256=entry["sha256"], classes=entry.get("classes"))
-        for name, entry in document.items()
+        name: CatalogueEntry(uris=tuple(entry["uris"]), sha256=entry["sha256"]) for name, entry in document.items()
     }
 
 
@@ -57,7 +54,7 @@ def _problems(name: Any, entry: Any) -> Iterator[str]:
         yield f"{name}: not a mapping with uris and sha256"
         return
     for field in sorted(set(entry) - _FIELDS, key=str):
-        yield f"{name}.{field}: not a field of an entry, which has uris, sha256 and classes"
+        yield f"{name}.{field}: not a field of an entry, which has uris and sha256"
     uris = entry.get("uris")
     if not isinstance(uris, list) or not uris:
         yield f"{name}.uris: needs a list of at least one address"
@@ -68,6 +65,3 @@ def _problems(name: Any, entry: Any) -> Iterator[str]:
     sha256 = entry.get("sha256")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         yield f"{name}.sha256: needs 64 hexadecimal digits in lower case, is {sha256!r}"
-    classes = entry.get("classes", 1)
-    if type(classes) is not int or not 1 <= classes <= _MAX_CLASSES:
-        yield f"{name}.classes: needs a whole number from 1 to {_MAX_CLASSES}, is {classes!r}"

@@ -11,14 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
-    """A model that a spec can refer to by name: the URIs of mirrors of the same bytes, and their digest.
-
-    classes: the number of its classes, if it is known.
-    """
+    """A model that a spec can refer to by name: the URIs of mirrors of the same bytes, and their digest."""
 
     uris: tuple[str, ...]
     sha256: str
-    classes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

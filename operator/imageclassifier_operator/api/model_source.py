@@ -19,15 +19,11 @@ class UnknownModelError(ValueError):
 
 
 class ModelSource(Model):
-    """A resolved model: `uris` are mirrors of the same bytes, tried in order, and `sha256` is their digest.
-
-    classes: the number of its classes, if the catalogue has it.
-    """
+    """A resolved model: `uris` are mirrors of the same bytes, tried in order, and `sha256` is their digest."""
 
     name: str
     uris: tuple[str, ...]
     sha256: str
-    classes: int | None = None
 
     @property
     def scheme(self) -> str:
@@ -69,9 +65,7 @@ def resolve(model: Model, *, config: OperatorConfig) -> ModelSource:
     if entry is None:
         known = ", ".join(sorted(config.catalogue)) or "nothing"
         raise UnknownModelError(f"{name} is not in the operator's catalogue, which has {known}")
-    return ModelSource(
-        name=name, uris=entry.uris, sha256=entry.sha256, classes=entry.classes, precision=model.precision
-    )
+    return ModelSource(name=name, uris=entry.uris, sha256=entry.sha256, precision=model.precision)
 
 
 def model_name(uri: str) -> str:

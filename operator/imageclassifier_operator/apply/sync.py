@@ -156,7 +156,7 @@ def _is_rejected_patch(error: KubeError) -> bool:
 async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> None:
     name = child_name(ic.name)
     live = await cluster.get(resource, namespace=ic.namespace, name=name)
-    if live is None or not belongs_to(live, name=ic.name, uid=ic.uid):
+    if live is None or not is_controlled_by(live, ic.uid):  # an orphan may have been detached on purpose
         return
     if live["metadata"].get("deletionTimestamp") is None:
         logger.info("Deleting %s %s/%s: no longer requested", resource.kind, ic.namespace, name)

@@ -193,6 +193,8 @@ class Controller:
                 self._queue.failed(key)
                 return
             self._queue.done(key)
+            if outcome.result == "gone":
+                self._queue.forget(key)
             if outcome.poll_after is not None:
                 self._queue.poll(key, first=outcome.poll_after)
             elif outcome.requeue_after is not None:

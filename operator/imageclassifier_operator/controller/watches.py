@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import KIND
 from imageclassifier_operator.controller.workqueue import Key
-from imageclassifier_operator.kube import Cluster, ForbiddenError, KubeError, NotFoundError, Resource
+from imageclassifier_operator.kube import (
+    Cluster,
+    ForbiddenError,
+    KubeError,
+    NotFoundError,
+    Resource,
+    UnreachableError,
+)
 from imageclassifier_operator.labels import MANAGED_SELECTOR
 
 if TYPE_CHECKING:
@@ -26,8 +33,11 @@ ABSENT_SECONDS = 30.0
 
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
 
-LASTING_SECONDS = 5.0
+LASTING_SECONDS = 15.0
 """A watch works once it has delivered an event, or has lasted for this time. A rejected one ends at once."""
+
+_SHORTEST_SECONDS = 1.0
+"""A watch that ends earlier, without an event, was not served by an API server that works."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,18 +98,23 @@ class ChildWatch:
         self._up.set(1)
 
     async def _follow(self, version: str) -> None:
-        lasting = asyncio.get_running_loop().call_later(LASTING_SECONDS, self._works)
-        try:
-            while True:
+        loop = asyncio.get_running_loop()
+        while True:
+            began, delivered = loop.time(), False
+            lasting = loop.call_later(LASTING_SECONDS, self._works)
+            try:
                 async for event in self._cluster.watch(
                     self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, resource_version=version
                 ):
+                    delivered = True
                     self._works()
                     version = event.object["metadata"]["resourceVersion"]
                     if event.type != "BOOKMARK":
                         self._handle(event.type, event.object)
-        finally:
-            lasting.cancel()
+            finally:
+                lasting.cancel()
+            if not delivered and loop.time() - began < _SHORTEST_SECONDS:
+                raise UnreachableError("the watch ended at once, without an event")
 
     def _handle(self, event_type: str, item: Mapping[str, Any]) -> None:
         uid, key = item["metadata"]["uid"], owner_key(item)

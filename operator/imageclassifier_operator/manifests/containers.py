@@ -24,11 +24,13 @@ _HEALTH_PATH = "/api/v1/health"
 def init_containers(params: Params) -> list[dict[str, Any]]:
     """Return the init container, if there is one. It fetches the model and verifies its digest."""
     model = params.spec.model
-    if model.comes_with_server:
+    if not _is_fetched(params):
         return []
     settings = {
         "MODEL_DIR": MODEL_DIR,
-        **_model_settings(model),
+        "MODEL_NAME": model.name,
+        "MODEL_URI": " ".join(model.uris),  # mirrors, tried in this order
+        "MODEL_SHA256": model.sha256,
         **source.settings(model),
         **_precision_settings(model),
         **trust.settings(params),
@@ -41,13 +43,9 @@ def init_containers(params: Params) -> list[dict[str, Any]]:
     return [container]
 
 
-def _model_settings(model: ModelSource) -> dict[str, str]:
-    """Return the settings from which a command finds and verifies the model."""
-    return {
-        "MODEL_NAME": model.name,
-        "MODEL_URI": " ".join(model.uris),  # mirrors, tried in this order
-        "MODEL_SHA256": model.sha256,
-    }
+def _is_fetched(params: Params) -> bool:
+    """Whether an init container fetches the model, also from an image of the spec, which may be an older one."""
+    return not params.spec.model.comes_with_server or params.spec.runtime.image is not None
 
 
 def server_container(params: Params) -> dict[str, Any]:
@@ -57,9 +55,9 @@ def server_container(params: Params) -> dict[str, Any]:
     loop of the server is blocked; the kubelet then restarts the container.
     """
     spec, limits = params.spec, params.spec.limits
-    is_fetched = not spec.model.comes_with_server
+    is_fetched = _is_fetched(params)
     settings = {
-        **({"MODEL_DIR": MODEL_DIR} if is_fetched else _model_settings(spec.model)),
+        **({"MODEL_DIR": MODEL_DIR} if is_fetched else {"MODEL_NAME": spec.model.name}),
         **_precision_settings(spec.model),
         "PORT": str(PORT),
         "MAX_IMAGE_BYTES": str(limits.max_image_bytes),
@@ -73,6 +71,9 @@ def server_container(params: Params) -> dict[str, Any]:
     }
     mounts = [{"name": "model", "mountPath": MODEL_DIR, "readOnly": True}] if is_fetched else []
     container = _container(params, name="server", command="serve", settings=settings, mounts=mounts)
+    if not is_fetched:
+        # Flags, since an older image would ignore unknown variables, and serve another model without a word.
+        container["args"] += ["--model-uri", *spec.model.uris, "--model-sha256", spec.model.sha256]
     container["env"] += tracing.env(params.ic, container="server")
     container["env"] += cache.secret_env(spec.cache) + _variables(params)
     container["volumeMounts"] += security.mounts(spec.security)
@@ -106,7 +107,7 @@ def volumes(params: Params) -> list[dict[str, Any]]:
     A model that comes with the server needs none.
     """
     spec = params.spec
-    model = [] if spec.model.comes_with_server else [{"name": "model", "emptyDir": {"sizeLimit": "1Gi"}}]
+    model = [{"name": "model", "emptyDir": {"sizeLimit": "1Gi"}}] if _is_fetched(params) else []
     return [
         *model,
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},

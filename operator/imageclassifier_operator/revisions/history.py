@@ -13,7 +13,7 @@ from imageclassifier_operator.kube import CONTROLLER_REVISIONS, KubeError, Rejec
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.naming import child_name
-from imageclassifier_operator.ownership import MANAGER, belongs_to
+from imageclassifier_operator.ownership import MANAGER, belongs_to, is_controlled_by
 from imageclassifier_operator.revisions.decision import Decision, Situation, decide, latest
 from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.revisions.takeover import template_in_use
@@ -91,10 +91,15 @@ async def resolve(
 
 
 async def last_accepted(cluster: Cluster, live: Mapping[str, Any]) -> Revision | None:
-    """Return the accepted revision of a live ImageClassifier, whose spec may be invalid; None if there is none."""
-    name, uid = live["metadata"]["name"], live["metadata"]["uid"]
+    """Return the accepted revision of a live ImageClassifier, whose spec may be invalid.
+
+    It is None if there is none, or if somebody has deleted the one that the status names.
+    """
     found = await _revisions(cluster, live)
-    return latest([Revision.stored(item) for item in found if belongs_to(item, name=name, uid=uid)])
+    uid, status = live["metadata"]["uid"], live.get("status") or {}
+    accepted = latest([Revision.stored(item) for item in found if is_controlled_by(item, uid)])
+    named = (status.get("revisions") or {}).get("accepted")
+    return accepted if accepted is None or named in {None, accepted.name} else None
 
 
 async def _revisions(cluster: Cluster, live: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -116,7 +121,8 @@ async def record(
     """
     decision, ic = resolved.decision, params.ic
     live_by_name = {item["metadata"]["name"]: item for item in resolved.stored}
-    for revision in filter(None, (decision.before, decision.accepted, decision.candidate)):
+    needed = list(filter(None, (decision.before, decision.accepted, decision.candidate)))
+    for revision in needed:
         manifest, live = revision.manifest(ic), live_by_name.get(revision.name)
         if revision.name in resolved.leftover:
             raise LeftoverError(f"ControllerRevision {revision.name} of a deleted ImageClassifier still exists")
@@ -130,7 +136,13 @@ async def record(
             logger.warning("Failed to store a candidate: %s", error.message)
         if revision is decision.accepted:
             accepted()
-    for name in _surplus(decision, [Revision.stored(item) for item in resolved.stored]):
+    stored = [Revision.stored(item) for item in resolved.stored]
+    surplus = _surplus(decision, stored)
+    for revision in stored:  # orphans are adopted
+        is_orphan = not is_controlled_by(live_by_name[revision.name], ic.uid)
+        if is_orphan and revision.name not in {*surplus, *(each.name for each in needed)}:
+            await cluster.apply(CONTROLLER_REVISIONS, revision.manifest(ic), manager=MANAGER)
+    for name in surplus:
         uid = live_by_name[name]["metadata"]["uid"]
         await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)
 

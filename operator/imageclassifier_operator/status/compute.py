@@ -72,8 +72,6 @@ def _expected_facts(model: ModelSource) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": model.name, "sha256": model.sha256}
     if model.comes_with_server:
         facts["precision"] = model.precision
-    if model.classes is not None:
-        facts["classes"] = model.classes
     return facts
 
 
@@ -94,7 +92,7 @@ def _revisions(observed: Observation, verdict: Verdict, *, previous: Mapping[str
     if observed.revisions is None:
         return before
     accepted, last_ready = observed.revisions.accepted, before.get("ready")
-    if verdict.status == "True":
+    if verdict.status == "True" and verdict.reason != "Scaling":
         last_ready = accepted
     elif last_ready == accepted != before.get("accepted"):  # a roll-back, whose pods are still to be replaced
         last_ready = None

@@ -5,8 +5,9 @@ Source of the reasons: `pkg/kubelet/events/event.go` and the node lifecycle cont
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.status.times import seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ _BEFORE_START = {
     "spec.scheduling.runtimeClassName",
     "NetworkNotReady": "check the network plugin of the node",
 }
-"""Reasons, with their remedies, that count only while no container has started."""
+"""Reasons, with their remedies, that count only until volumes and network are there."""
 
 _WHILE_RUNNING = {
     "Unhealthy": "the container runs, but does not respond: kubectl logs shows why",
@@ -48,10 +49,20 @@ def cause_in_events(pod: Mapping[str, Any], warnings: Iterable[Mapping[str, Any]
 def _explains(event: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
     reason, started = event.get("reason"), _last_start(pod)
     if reason in _BEFORE_START:
-        return started is None
-    if reason == "Unhealthy":
-        return started is not None and _seconds_between(started, _time(event)) > _STARTUP_SECONDS
-    return reason in _WHILE_RUNNING and started is not None
+        return started is None and not _has_sandbox(pod)
+    if reason not in _WHILE_RUNNING or started is None:
+        return False
+    passed = seconds_between(started, _time(event))
+    return passed is not None and passed > (_STARTUP_SECONDS if reason == "Unhealthy" else 0)
+
+
+def _has_sandbox(pod: Mapping[str, Any]) -> bool:
+    """Whether volumes are mounted and the network is there; images may still be pulled."""
+    status = pod.get("status") or {}
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodReadyToStartContainers":
+            return bool(condition["status"] == "True")
+    return bool(status.get("podIP"))
 
 
 def _last_start(pod: Mapping[str, Any]) -> str | None:
@@ -78,10 +89,3 @@ def _time(event: Mapping[str, Any]) -> str:
         or event["metadata"].get("creationTimestamp")
         or ""
     )
-
-
-def _seconds_between(start: str, end: str) -> float:
-    try:
-        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
-    except ValueError:
-        return 0.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.status import unschedulable
 from imageclassifier_operator.status.pod_events import cause_in_events
+from imageclassifier_operator.status.times import is_recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -82,14 +83,15 @@ class Cause:
 
 
 def root_cause(
-    pods: Iterable[Mapping[str, Any]], warnings: Mapping[str, Sequence[Mapping[str, Any]]]
+    pods: Iterable[Mapping[str, Any]], warnings: Mapping[str, Sequence[Mapping[str, Any]]], *, now: str = ""
 ) -> Cause | None:
     """Return the cause with the lowest rank. Its message has the number of other pods with the same reason.
 
     warnings: Events about some of the pods, by UID. They explain pods that report no cause themselves.
     """
     found = (
-        cause_of(pod) or _cause_in_events(pod, warnings.get(pod["metadata"].get("uid", ""), ())) for pod in pods
+        cause_of(pod, now=now) or _cause_in_events(pod, warnings.get(pod["metadata"].get("uid", ""), ()))
+        for pod in pods
     )
     causes = [cause for cause in found if cause is not None]
     if not causes:
@@ -102,8 +104,11 @@ def root_cause(
     return Cause(rank=first.rank, reason=first.reason, message=message, stalled=first.stalled)
 
 
-def cause_of(pod: Mapping[str, Any]) -> Cause | None:
-    """Return why this pod does not serve, or None if it serves or is still starting."""
+def cause_of(pod: Mapping[str, Any], *, now: str = "") -> Cause | None:
+    """Return why this pod does not serve, or None if it serves or is still starting.
+
+    now: the present time in RFC 3339 format. Without it, everything counts as recent.
+    """
     status = pod.get("status") or {}
     name = pod["metadata"]["name"]
     failed = status.get("phase") == "Failed"
@@ -111,7 +116,7 @@ def cause_of(pod: Mapping[str, Any]) -> Cause | None:
         return _failure_cause(name, status)
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(field) or []:
-            cause = _container_cause(name, container, may_end=field == "initContainerStatuses")
+            cause = _container_cause(name, container, may_end=field == "initContainerStatuses", now=now)
             if cause is not None:
                 return cause
     return _failure_cause(name, status) if failed else _scheduling_cause(name, status)
@@ -125,6 +130,19 @@ def _failure_cause(name: str, status: Mapping[str, Any]) -> Cause:
         if pattern.search(reported):
             return Cause(rank=5, reason=reason, message=f"{name}: {reported}; {remedy}", stalled=stalled)
     return Cause(rank=5, reason=reason, message=f"{name}: {reported}", stalled=False)
+
+
+def has_failed(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod has failed for good, so that it has to be replaced."""
+    return (pod.get("status") or {}).get("phase") == "Failed"
+
+
+def failed_recently(pod: Mapping[str, Any], *, now: str) -> bool:
+    """Whether a failed pod failed not long ago; the kubelet reports the time in its conditions and containers."""
+    status = pod.get("status") or {}
+    ends = [(each.get("state") or {}).get("terminated") or {} for each in status.get("containerStatuses") or []]
+    times = [each.get("lastTransitionTime") or "" for each in status.get("conditions") or []]
+    return is_recent(max([*times, *(end.get("finishedAt") or "" for end in ends)], default=""), now=now)
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
@@ -152,8 +170,11 @@ def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:
     return None
 
 
-def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool) -> Cause | None:
-    """Return why a container does not run. Only an init container may end with exit code 0."""
+def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool, now: str) -> Cause | None:
+    """Return why a container does not run, or why it was restarted not long ago.
+
+    Only an init container may end with exit code 0.
+    """
     if container.get("ready"):
         return None
     state = container.get("state") or {}
@@ -178,13 +199,16 @@ def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool) -
     terminated = _last_termination(container)
     if terminated is None or (may_end and terminated.get("exitCode") == 0):
         return None
+    started = (state.get("running") or {}).get("startedAt")
+    if started is not None and not is_recent(started, now=now):  # it fails for another cause than before
+        return None
     report = _termination_report(terminated.get("message"))
     if report is not None:
         return _reported_cause(pod, *report)
     if terminated.get("reason") == "OOMKilled":
         message = f"{pod}: container {container['name']} was OOM-killed; raise spec.resources.limits.memory"
         return Cause(rank=0, reason="OOMKilled", message=message, stalled=True)
-    restarting = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 0
+    restarting = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 1
     return _crash_cause(pod, container, terminated, restarting=restarting)
 
 

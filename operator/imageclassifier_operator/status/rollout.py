@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.status.pods import cause_of, is_ready, root_cause
+from imageclassifier_operator.status.pods import cause_of, failed_recently, has_failed, is_ready, root_cause
 from imageclassifier_operator.status.types import Observation, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _REVISION = "deployment.kubernetes.io/revision"
+_TEMPLATE_HASH = "pod-template-hash"
 
 
 def ready_verdict(observed: Observation) -> Verdict:
@@ -51,15 +52,17 @@ def _pods_of_missing_replicas(observed: Observation) -> list[Mapping[str, Any]]:
 
     A pod that failed and was replaced stays until it is deleted, so its cause alone says nothing.
     """
+    desired = desired_replicas(observed.deployment or {})
     pods = new_pods(observed)
+    if sum(not has_failed(pod) for pod in pods) >= desired:  # each that failed has its replacement
+        pods = [pod for pod in pods if not has_failed(pod) or failed_recently(pod, now=observed.now)]
     missing = [pod for pod in pods if not is_ready(pod)]
-    enough = len(pods) - len(missing) >= desired_replicas(observed.deployment or {})
-    return [] if enough else missing
+    return [] if len(pods) - len(missing) >= desired else missing
 
 
 def unexplained_pods(observed: Observation) -> list[Mapping[str, Any]]:
     """Return the pods that are missing as replicas and do not report why; their Events may tell."""
-    return [pod for pod in _pods_of_missing_replicas(observed) if cause_of(pod) is None]
+    return [pod for pod in _pods_of_missing_replicas(observed) if cause_of(pod, now=observed.now) is None]
 
 
 def _revision(replica_set: Mapping[str, Any]) -> int:
@@ -109,10 +112,22 @@ def _deployment_observed(observed: Observation) -> Verdict | None:
     deployment = observed.deployment or {}
     if (deployment.get("status") or {}).get("observedGeneration", 0) >= deployment["metadata"].get(
         "generation", 0
-    ):
+    ) or _newest_template_is_rolled_out(observed):
         return None
     message = "The Deployment controller has not observed the newest generation yet"
     return Verdict(status="False", reason="RolloutPending", message=message, progressing=True)
+
+
+def _newest_template_is_rolled_out(observed: Observation) -> bool:
+    """Whether the newest ReplicaSet has the template of the Deployment, so that at most the count has changed."""
+    newest = max(observed.replica_sets, key=_revision, default=None)
+    template: Any = ((newest or {}).get("spec") or {}).get("template")
+    if not template or observed.deployment is None:
+        return False
+    metadata = template.get("metadata") or {}
+    labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != _TEMPLATE_HASH}
+    expected: Any = observed.deployment["spec"]["template"]
+    return bool({**template, "metadata": {**metadata, "labels": labels}} == expected)
 
 
 def _pods_admitted(observed: Observation) -> Verdict | None:
@@ -125,7 +140,10 @@ def _pods_admitted(observed: Observation) -> Verdict | None:
 
 
 def _minimum_is_ready(observed: Observation) -> Verdict | None:
-    """Return a verdict True while an autoscaler adds pods to a minimum that is ready, and that is up to date."""
+    """Return a verdict True while an autoscaler adds pods to a minimum that is ready, and that is up to date.
+
+    It has none if a new pod needs user action: the others have the same template.
+    """
     autoscaler = observed.children.get("HorizontalPodAutoscaler")
     if autoscaler is None:
         return None
@@ -135,14 +153,17 @@ def _minimum_is_ready(observed: Observation) -> Verdict | None:
     has_old_pods = status.get("replicas", 0) > status.get("updatedReplicas", 0)
     if has_old_pods or not minimum <= available < desired:
         return None
-    causes = (_pods_admitted(observed), root_cause(_pods_of_missing_replicas(observed), observed.warnings))
-    scaling = f"Scaling from {available} to {desired} replicas"
-    message = "; ".join([scaling, *(cause.message for cause in causes if cause is not None)])
+    cause = root_cause(_pods_of_missing_replicas(observed), observed.warnings, now=observed.now)
+    if cause is not None and cause.stalled:
+        return None
+    counts = f"{available}/{desired} replicas are ready, of which the autoscaler requires at least {minimum}"
+    others = (_pods_admitted(observed), cause)
+    message = "; ".join([counts, *(each.message for each in others if each is not None)])
     return Verdict(status="True", reason="Scaling", message=message, progressing=True)
 
 
 def _pods_start(observed: Observation) -> Verdict | None:
-    cause = root_cause(_pods_of_missing_replicas(observed), observed.warnings)
+    cause = root_cause(_pods_of_missing_replicas(observed), observed.warnings, now=observed.now)
     if cause is None:
         return None
     stalled = cause.stalled or deadline_exceeded(observed)

@@ -58,16 +58,18 @@ class ObservedChild:
 class Observation:
     """The observed state of one ImageClassifier, read after its children were applied.
 
-    `warnings` are the Events about some pods, by their UID. `children` are those that exist, by kind; `unserved`
-    are the kinds that the API server does not serve; `unsupported` are sentences about fields that it is too old
-    for, by kind. `not_applied` is what differs while the object is paused; `revisions` is None if the revisions
-    are not known, or are not written.
+    `warnings` are the Events about some pods, by their UID. `now` is when it was observed, in RFC 3339 format,
+    empty if that is not known. `children` are those that exist, by kind; `unserved` are the kinds that the API
+    server does not serve; `unsupported` are sentences about fields that it is too old for, by kind. `not_applied`
+    is what differs while the object is paused; `revisions` is None if the revisions are not known, or are not
+    written.
     """
 
     deployment: Mapping[str, Any] | None = None
     replica_sets: Sequence[Mapping[str, Any]] = ()
     pods: Sequence[Mapping[str, Any]] = ()
     warnings: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    now: str = ""
     children: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unserved: Collection[str] = ()
     problems: Sequence[Problem] = ()

@@ -22,7 +22,7 @@ def test_a_request_sent_at_the_end_of_the_drain_or_later_is_not_lost(sent: float
 
 
 @pytest.mark.parametrize("outcome", ["503", "EOFError", "ConnectionResetError"])
-@pytest.mark.parametrize("sent", [-0.5, 9.98])
+@pytest.mark.parametrize("sent", [-0.5, 9.88])
 def test_a_request_sent_before_the_drain_ends_is_lost_without_a_200(sent: float, outcome: str) -> None:
     run = run_with((1.0, "200"), (sent, outcome))
     assert run.lost() == [SentRequest(sent=sent, outcome=outcome)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.kube import ForbiddenError, Listing, UnreachableError
+from imageclassifier_operator.kube import ForbiddenError, KubeError, Listing, UnreachableError
 from imageclassifier_operator.manifests import Capabilities
 from imageclassifier_operator.observe import observe
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 class ClusterWithEvents(ScriptedCluster):
     """Has Events about pods, by UID, or rejects reading them."""
 
-    def __init__(self, *lists: Listing | Exception, events: dict[str, Any] | ForbiddenError | None = None) -> None:
+    def __init__(self, *lists: Listing | Exception, events: dict[str, Any] | KubeError | None = None) -> None:
         super().__init__(lists=lists)
         self.events = events or {}
 
     async def warnings(self, *, namespace: str, uid: str) -> Listing:
         assert namespace == "vision"
-        if isinstance(self.events, ForbiddenError):
+        if isinstance(self.events, KubeError):
             raise self.events
         return Listing([self.events[uid]], "1")
 
 
 async def observed_with(
-    *lists: Listing | Exception, events: dict[str, Any] | ForbiddenError | None = None
+    *lists: Listing | Exception, events: dict[str, Any] | KubeError | None = None
 ) -> Observation:
     live = {"Deployment": {"metadata": {"uid": "d"}, "spec": {"replicas": 4}}}
     return await observe(
@@ -86,6 +86,7 @@ async def test_events_are_read_of_few_pods_that_do_not_report_a_cause() -> None:
     assert observed.warnings == {"a": [{"reason": "Ofa"}], "b": [{"reason": "Ofb"}]}
 
 
-async def test_without_permission_for_events_the_status_is_written_all_the_same() -> None:
-    observed = await observed_with(REPLICA_SETS, pods(), events=ForbiddenError("events is forbidden"))
+@pytest.mark.parametrize("error", [ForbiddenError("events is forbidden"), UnreachableError("timeout")])
+async def test_without_events_the_status_is_written_all_the_same(error: KubeError) -> None:
+    observed = await observed_with(REPLICA_SETS, pods(), events=error)
     assert (observed.warnings, observed.problems) == ({}, ())

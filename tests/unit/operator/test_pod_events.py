@@ -36,6 +36,22 @@ def test_what_kept_a_pod_from_starting_counts_no_more_once_a_container_has_start
     assert cause_in_events({"metadata": {"name": "pets-1"}}, [event(reason)]) is not None
 
 
+def test_an_event_from_before_the_network_was_there_is_no_cause() -> None:
+    pulling = pod()
+    pulling["status"]["conditions"] = [{"type": "PodReadyToStartContainers", "status": "True"}]
+    assert cause_in_events(pulling, [event("FailedCreatePodSandBox")]) is None
+    pulling["status"]["conditions"][0]["status"] = "False"
+    assert cause_in_events(pulling, [event("FailedCreatePodSandBox")]) is not None
+    older = pod()
+    older["status"]["podIP"] = "10.88.0.9"
+    assert cause_in_events(older, [event("NetworkNotReady")]) is None
+
+
+def test_a_node_that_was_lost_before_the_last_start_is_no_cause() -> None:
+    assert cause_in_events(pod(RUNNING, ENDED), [event("NodeNotReady", at="2026-01-01T00:00:50Z")]) is None
+    assert cause_in_events(pod(RUNNING, ENDED), [event("NodeNotReady", at="2026-01-01T00:01:10Z")]) is not None
+
+
 @pytest.mark.parametrize(("at", "is_cause"), [("2026-01-01T00:01:20Z", False), ("2026-01-01T00:01:40Z", True)])
 def test_a_failing_probe_is_a_cause_after_the_usual_time_of_a_start(at: str, is_cause: bool) -> None:
     found = cause_in_events(pod(RUNNING, ENDED), [event("Unhealthy", "Startup probe failed: HTTP 503", at=at)])

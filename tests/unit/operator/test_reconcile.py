@@ -208,6 +208,17 @@ async def test_the_children_of_the_last_valid_spec_are_repaired_while_the_spec_i
     assert ready(cluster)["reason"] == "InvalidSpec"
 
 
+async def test_a_child_that_cannot_be_repaired_is_named_with_the_invalid_spec() -> None:
+    cluster = ReconcilingCluster(classifier())
+    await cluster.reconcile()
+    cluster.live["ImageClassifier"] = {**classifier(model={"name": "unknown"}), "status": cluster.status}
+    del cluster.live["Service"]
+    cluster.rejected = {"Service": ForbiddenError("no services", status=403, reason="Forbidden")}
+    assert await cluster.reconcile() == Outcome(result="invalid", poll_after=POLL_SECONDS)
+    assert "unknown" in ready(cluster)["message"]
+    assert ready(cluster)["message"].endswith("Service: no services")
+
+
 async def test_nothing_is_repaired_while_an_invalid_spec_is_paused() -> None:
     cluster = ReconcilingCluster(classifier())
     await cluster.reconcile()

@@ -9,7 +9,14 @@ import pytest
 from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, Monitoring, Spec
 from imageclassifier_operator.api.exposure import Gateway, Ingress, ParentRef
 from imageclassifier_operator.children import CONDITIONS
-from imageclassifier_operator.status import Observation, OverriddenField, Problem, compute, compute_invalid
+from imageclassifier_operator.status import (
+    Observation,
+    OverriddenField,
+    Problem,
+    Revisions,
+    compute,
+    compute_invalid,
+)
 
 NOW = "2026-01-01T00:00:00Z"
 SHA = "a" * 64
@@ -414,6 +421,36 @@ def test_a_failed_pod_that_was_replaced_is_no_cause() -> None:
     assert ready(missing)["reason"] == "Evicted"
 
 
+def failed_at(time: str) -> dict[str, Any]:
+    return pod("old", **EVICTED, conditions=[{"type": "Ready", "status": "False", "lastTransitionTime": time}])
+
+
+@pytest.mark.parametrize(
+    ("failed", "reason"), [("2025-12-31T23:59:00Z", "Evicted"), ("2025-12-31T20:00:00Z", "ReplicasNotReady")]
+)
+def test_a_pod_that_failed_long_ago_is_no_cause_while_its_replacement_starts(failed: str, reason: str) -> None:
+    pods = (failed_at(failed), pod("b", **SERVES), pod("c"))
+    assert ready(world(*pods, deployment=deployment(ready=1), now=NOW))["reason"] == reason
+    alone = world(failed_at("2025-12-31T20:00:00Z"), pod("b", **SERVES), deployment=deployment(ready=1), now=NOW)
+    assert ready(alone)["reason"] == "Evicted", "it was not replaced"
+
+
+@pytest.mark.parametrize(
+    ("started", "reason"), [("2025-12-31T23:59:00Z", "Completed"), ("2025-12-11T00:00:00Z", "ReplicasNotReady")]
+)
+def test_a_restart_of_long_ago_is_no_cause(started: str, reason: str) -> None:
+    server = {
+        "name": "server",
+        "ready": False,
+        "restartCount": 1,
+        "state": {"running": {"startedAt": started}},
+        "lastState": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+    }
+    status = status_of(world(pod("p", containerStatuses=[server]), deployment=deployment(ready=1), now=NOW))
+    assert condition(status, "Ready")["reason"] == reason
+    assert condition(status, "Stalled")["status"] == "False"
+
+
 def test_a_new_pod_that_fails_is_a_cause_while_the_old_ones_serve() -> None:
     looping = waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1}})
     surge = world(pod("new", containerStatuses=[looping]), deployment=deployment(updated=1, replicas=3))
@@ -463,9 +500,46 @@ def test_an_object_whose_autoscaler_adds_pods_stays_ready() -> None:
     status = status_of(observed)
     found = condition(status, "Ready")
     assert (found["status"], found["reason"]) == ("True", "Scaling")
-    assert found["message"].startswith("Scaling from 2 to 3 replicas; new: 0/3 nodes")
+    counts = "2/3 replicas are ready, of which the autoscaler requires at least 2"
+    assert found["message"].startswith(f"{counts}; new: 0/3 nodes")
     assert condition(status, "Progressing")["status"] == "True"
     assert condition(status, "Stalled")["status"] == "False"
+
+
+def test_an_autoscaler_whose_new_pods_crash_does_not_keep_an_object_ready() -> None:
+    looping = waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 139}}, restartCount=3)
+    observed = world(
+        pod("new", containerStatuses=[looping]),
+        deployment=deployment(desired=9, updated=9, ready=2),
+        children=AUTOSCALER,
+    )
+    assert ready(observed)["reason"] == "CrashLoopBackOff"
+
+
+def test_a_revision_whose_pods_are_not_all_ready_is_not_recorded_as_one_that_was_ready() -> None:
+    observed = world(
+        deployment=deployment(desired=3, updated=3, ready=2),
+        children=AUTOSCALER,
+        revisions=Revisions(accepted="pets-2"),
+    )
+    status = status_of(observed, previous={"revisions": {"accepted": "pets-2", "ready": "pets-1"}})
+    assert condition(status, "Ready")["reason"] == "Scaling"
+    assert status["revisions"] == {"accepted": "pets-2", "ready": "pets-1"}
+
+
+@pytest.mark.parametrize("labels", [{}, {"app": "pets"}])
+def test_an_object_stays_ready_while_the_deployment_controller_has_not_seen_another_count(
+    labels: dict[str, str],
+) -> None:
+    scaled = deployment(desired=3, observedGeneration=4)
+    template = {"metadata": {"labels": labels}, **scaled["spec"]["template"]}
+    scaled["spec"]["template"] = template
+    newest = replica_set("new", 10)
+    newest["spec"] = {"template": {**template, "metadata": {"labels": {**labels, "pod-template-hash": "1"}}}}
+    observed = world(deployment=scaled, replica_sets=(newest,), children=AUTOSCALER)
+    assert ready(observed)["reason"] == "Scaling"
+    newest["spec"]["template"]["spec"] = {"containers": []}
+    assert ready(observed)["reason"] == "RolloutPending"
 
 
 def test_a_quota_that_keeps_an_autoscaler_from_adding_pods_is_named() -> None:
@@ -473,7 +547,7 @@ def test_a_quota_that_keeps_an_autoscaler_from_adding_pods_is_named() -> None:
     limited = deployment(desired=3, updated=2, ready=2, conditions=[failure])
     found = ready(world(deployment=limited, children=AUTOSCALER))
     assert found["status"] == "True"
-    assert found["message"] == "Scaling from 2 to 3 replicas; exceeded quota"
+    assert found["message"].endswith(", of which the autoscaler requires at least 2; exceeded quota")
 
 
 @pytest.mark.parametrize(
@@ -546,11 +620,11 @@ def test_the_report_of_the_init_container_becomes_the_model_of_the_status() -> N
 
 
 def test_the_facts_of_a_model_that_comes_with_the_server_need_no_report() -> None:
-    known = ModelSource(name="pets", uris=("bundled:pets",), sha256=SHA, classes=10)
+    bundled = ModelSource(name="pets", uris=("bundled:pets",), sha256=SHA)
     fetched = ModelSource(name="pets", uris=("https://a/m.onnx",), sha256=SHA)
     chosen = ModelSource(name="pets", uris=("bundled:pets",), sha256=SHA, precision="Auto")
     expected = {"name": "pets", "sha256": SHA}
-    for model, facts in ((known, {"precision": "FP32", "classes": 10}), (fetched, {}), (chosen, {})):
+    for model, facts in ((bundled, {"precision": "FP32"}), (fetched, {}), (chosen, {})):
         ic = ImageClassifier(namespace="vision", name="pets", uid="1", generation=3, spec=Spec(model=model))
         status = compute(ic, world(), conditions=CONDITIONS, previous={}, now=NOW)
         assert status.fields["model"] == {**expected, **facts}

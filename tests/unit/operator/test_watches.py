@@ -115,6 +115,22 @@ async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
     assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 0
 
 
+async def test_a_watch_that_ends_at_once_without_an_event_backs_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def no_sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    cluster = ScriptedCluster(lists=[Listing([], "10")] * 4, streams=[[]] * 4)
+    metrics = Metrics()
+    with pytest.raises(ScriptEndedError):
+        await ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=metrics).run()
+    assert len(pauses) == 4
+    assert pauses[-1] >= 8.0
+    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 0
+
+
 async def test_a_watch_works_once_it_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "LASTING_SECONDS", 0.0)
     metrics, lasted = Metrics(), asyncio.Event()

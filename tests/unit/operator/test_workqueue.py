@@ -151,3 +151,17 @@ async def test_a_resync_does_not_shorten_the_time_between_polls() -> None:
     assert await taken(queue) is None
     clock.now = 15.0
     assert await taken(queue) == A
+
+
+async def test_a_key_that_is_forgotten_is_polled_from_the_start() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock=clock)
+    for wait in (5.0, 10.0):
+        queue.poll(A, first=5.0)
+        clock.now += wait
+        assert await taken(queue) == A
+        queue.done(A)
+    queue.forget(A)
+    queue.poll(A, first=5.0)
+    clock.now += 5.0
+    assert await taken(queue) == A

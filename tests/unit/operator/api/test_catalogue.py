@@ -29,7 +29,6 @@ def test_an_entry_has_its_mirrors_in_order_and_its_digest() -> None:
     entry = parse_catalogue(text)["ours"]
     assert entry.uris == ("https://one.example.org/m.onnx", "http://two.example.org/m/")
     assert entry.sha256 == _SHA256
-    assert entry.classes is None
 
 
 def test_an_empty_mapping_is_a_catalogue() -> None:
@@ -61,8 +60,6 @@ def test_invalid_yaml_is_rejected() -> None:
         ("uris: [bundled:a]", "ours.sha256: needs 64 hexadecimal digits in lower case, is None"),
         ("uris: [bundled:a]\n  sha256: 5010", "ours.sha256: needs 64 hexadecimal digits in lower case, is 5010"),
         ("uris: [bundled:a]\n  sha256: SHA\n  sha: x", "ours.sha: not a field of an entry"),
-        ("uris: [bundled:a]\n  sha256: SHA\n  classes: 0", "ours.classes: needs a whole number from 1 to"),
-        ("uris: [bundled:a]\n  sha256: SHA\n  classes: true", "ours.classes: needs a whole number from 1 to"),
     ],
 )
 def test_a_problem_is_reported_with_its_field(entry: str, expected: str) -> None:
@@ -90,5 +87,4 @@ def test_the_digest_of_a_bundled_model_is_that_of_its_files(folder: Path) -> Non
     lines = "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in _FILES)
     catalogue = parse_catalogue(crd.CATALOGUE.read_text())
     assert catalogue[folder.name].uris == (f"bundled:{folder.name}",)
-    assert catalogue[folder.name].classes == len((folder / "labels.txt").read_text().splitlines())
     assert catalogue[folder.name].sha256 == hashlib.sha256(lines.encode()).hexdigest()

@@ -92,11 +92,16 @@ def test_a_model_that_comes_with_the_server_needs_no_init_container() -> None:
     pod = template()["spec"]
     assert "initContainers" not in pod
     assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
-    settings = _env(pod["containers"][0])
-    assert "IMAGECLASSIFIER_MODEL_DIR" not in settings
-    assert settings["IMAGECLASSIFIER_MODEL_URI"] == "bundled:cifar10-mobilenet-v2"
-    assert settings["IMAGECLASSIFIER_MODEL_NAME"] == "cifar10-mobilenet-v2"
-    assert settings["IMAGECLASSIFIER_MODEL_SHA256"] == "c1fa" * 16
+    (server,) = pod["containers"]
+    assert "IMAGECLASSIFIER_MODEL_DIR" not in _env(server)
+    assert _env(server)["IMAGECLASSIFIER_MODEL_NAME"] == "cifar10-mobilenet-v2"
+    flags = ["--model-uri", "bundled:cifar10-mobilenet-v2", "--model-sha256", "c1fa" * 16]
+    assert server["args"] == ["serve", *flags], "an older image must not ignore them, as it ignores variables"
+
+
+def test_an_image_of_the_spec_may_be_older_so_an_init_container_verifies_its_model() -> None:
+    pod = template({"runtime": {"image": "registry.example.org/server:0.0.9"}})["spec"]
+    assert [each["args"] for each in (*pod["initContainers"], *pod["containers"])] == [["fetch"], ["serve"]]
 
 
 @pytest.mark.parametrize("precision", ["INT8", "Auto"])

@@ -16,6 +16,7 @@ from imageclassifier_operator.revisions import (
     Cause,
     Decision,
     LeftoverError,
+    last_accepted,
     record,
     resolve,
 )
@@ -417,3 +418,41 @@ async def test_an_annotation_that_somebody_changed_counts_as_absent(text: str) -
     )
     decision = await cluster.reconcile(config=OTHER_CONFIG, turn=not_its_turn)
     assert decision.candidate is not None
+
+
+def orphaned(cluster: RevisionCluster) -> None:
+    """Take the owner from all revisions, as a backup does that is restored without owner references."""
+    for item in cluster.stored.values():
+        item["metadata"]["ownerReferences"] = []
+        item["metadata"]["managedFields"] = [{"manager": MANAGER, "operation": "Apply", "fieldsV1": {}}]
+
+
+async def test_restored_revisions_are_all_adopted() -> None:
+    cluster = RevisionCluster()
+    await cluster.reconcile()
+    for seconds in (5, 6):
+        cluster.change(rollout={"drainSeconds": seconds})
+        await cluster.reconcile()
+    before = copy.deepcopy(cluster.stored)
+    orphaned(cluster)
+    await cluster.reconcile()
+    owners = [item["metadata"]["ownerReferences"] for item in cluster.stored.values()]
+    assert [[each["uid"] for each in owner] for owner in owners] == [["uid-1"]] * 3
+    for name, item in cluster.stored.items():
+        assert (item["revision"], item["data"]) == (before[name]["revision"], before[name]["data"])
+
+
+async def test_the_last_accepted_revision_belongs_to_the_object_and_is_the_one_of_its_status() -> None:
+    cluster = RevisionCluster()
+    first = await cluster.reconcile()
+    cluster.change(rollout={"drainSeconds": 5})
+    second = await cluster.reconcile()
+    found = await last_accepted(cluster, cluster.live)
+    assert found is not None
+    assert found.name == second.accepted.name
+    del cluster.stored[second.accepted.name]
+    assert await last_accepted(cluster, cluster.live) is None, f"not {first.accepted.name}, an older model"
+    cluster.live["status"] = {}
+    assert await last_accepted(cluster, cluster.live) is not None
+    orphaned(cluster)
+    assert await last_accepted(cluster, cluster.live) is None, "it may be that of a deleted object"
