@@ -50,6 +50,12 @@ STATUS_MANAGER = f"{MANAGER}-status"
 POLL_SECONDS = 5.0
 """Time until the first poll of an object that is not as desired: what changes that may cause no watch event."""
 
+MAX_POLL_SECONDS = 60.0
+"""Longest time between two polls of the same object."""
+
+MAX_EVENTS_SECONDS = 15.0
+"""The same while pods do not report why they are not ready: Events about them may, and are not watched."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -58,13 +64,15 @@ class Outcome:
     """The result of a reconcile, and when the next one is due if there is no event before.
 
     requeue_after: the seconds until then.
-    poll_after: the seconds until then for the first time; they grow as long as there is no event.
+    poll_after: the seconds until then for the first time; they grow up to longest_poll, as long as there is no
+        event.
     again: requests another one soon; the delay grows as long as each reconcile requests another one.
     """
 
     result: str
     requeue_after: float | None = None
     poll_after: float | None = None
+    longest_poll: float = MAX_POLL_SECONDS
     again: bool = False
 
 
@@ -257,7 +265,8 @@ def _outcome(applied: Applied, observed: Observation, status: Status) -> Outcome
         return Outcome(result="paused", poll_after=POLL_SECONDS)
     if status.ready and not observed.problems:
         return Outcome(result="ready", requeue_after=applied.retry_after)
-    return Outcome(result="waiting", poll_after=POLL_SECONDS)
+    longest = MAX_EVENTS_SECONDS if observed.warnings else MAX_POLL_SECONDS
+    return Outcome(result="waiting", poll_after=POLL_SECONDS, longest_poll=longest)
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:

@@ -196,7 +196,7 @@ class Controller:
             if outcome.result == "gone":
                 self._queue.forget(key)
             if outcome.poll_after is not None:
-                self._queue.poll(key, first=outcome.poll_after)
+                self._queue.poll(key, first=outcome.poll_after, longest=outcome.longest_poll)
             elif outcome.requeue_after is not None:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:

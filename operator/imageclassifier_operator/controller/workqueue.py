@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 FIRST_RETRY_SECONDS = 0.5
 MAX_RETRY_SECONDS = 60.0
-MAX_POLL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, order=True)
@@ -78,10 +77,10 @@ class WorkQueue:
         self._failures.pop(key, None)
         self._release(key)
 
-    def poll(self, key: Key, *, first: float) -> None:
+    def poll(self, key: Key, *, first: float, longest: float) -> None:
         """Make a key due in `first` seconds, and after each further poll without an event in twice that time."""
         count = self._polls.get(key, 0)
-        self.notify(key, after=min(first * 2.0 ** min(count, 16), MAX_POLL_SECONDS))
+        self.notify(key, after=min(first * 2.0 ** min(count, 16), longest))
         self._polls[key] = count + 1
 
     def forget(self, key: Key) -> None:

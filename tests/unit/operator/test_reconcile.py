@@ -9,7 +9,7 @@ from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
 from imageclassifier_operator.apply import Overrides
 from imageclassifier_operator.kube import ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
-from imageclassifier_operator.reconcile import POLL_SECONDS, Outcome, reconcile
+from imageclassifier_operator.reconcile import MAX_EVENTS_SECONDS, POLL_SECONDS, Outcome, reconcile
 from imageclassifier_operator.revisions import Waves
 
 from tests.unit.operator.scripted_cluster import StoredCluster
@@ -26,7 +26,7 @@ ROLLED_OUT = {"updatedReplicas": 1, "replicas": 1, "readyReplicas": 1, "availabl
 
 
 class ReconcilingCluster(StoredCluster):
-    """A cluster without ReplicaSets and pods, in which every Deployment has the given status."""
+    """A cluster in which every Deployment has the given status; `others` has its ReplicaSets and pods, by kind."""
 
     def __init__(
         self, *live: dict[str, Any], counts: dict[str, int] = ROLLED_OUT, rejected: str | None = None
@@ -38,6 +38,7 @@ class ReconcilingCluster(StoredCluster):
         self.events: list[tuple[str, str]] = []
         self._overrides = Overrides()
         self.waves = Waves(1)
+        self.others: dict[str, list[dict[str, Any]]] = {}
 
     async def reconcile(self) -> Outcome:
         return await reconcile(
@@ -66,7 +67,7 @@ class ReconcilingCluster(StoredCluster):
         self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
     ) -> Listing:
         stored = self.live.get("ControllerRevision") if resource.kind == "ControllerRevision" else None
-        return Listing([] if stored is None else [stored], "1")
+        return Listing(self.others.get(resource.kind, []) if stored is None else [stored], "1")
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
         self.events.append((manifest["reason"], manifest["message"]))
@@ -239,3 +240,13 @@ async def test_a_deleted_object_is_not_reconciled(deleted: bool) -> None:
     if not deleted:
         assert (ready(cluster)["status"], ready(cluster)["reason"]) == ("False", "Terminating")
         assert ready(cluster)["message"].endswith("; waiting for its finalizers: example.org/hold")
+
+
+async def test_an_object_whose_pods_do_not_say_why_is_polled_more_often() -> None:
+    cluster = ReconcilingCluster(classifier(), counts={})
+    owner = {"ownerReferences": [{"uid": "9"}]}
+    replica_set = {"metadata": {"name": "pets-1", "uid": "r", **owner}}
+    pod = {"metadata": {"name": "pets-1-a", "uid": "p", "ownerReferences": [{"uid": "r"}]}, "status": {}}
+    cluster.others = {"ReplicaSet": [replica_set], "Pod": [pod]}
+    outcome = await cluster.reconcile()
+    assert (outcome.poll_after, outcome.longest_poll) == (POLL_SECONDS, MAX_EVENTS_SECONDS)

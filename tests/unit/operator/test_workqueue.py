@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from imageclassifier_operator.controller import Key, WorkQueue
-from imageclassifier_operator.controller.workqueue import MAX_POLL_SECONDS, MAX_RETRY_SECONDS
+from imageclassifier_operator.controller.workqueue import MAX_RETRY_SECONDS
 
 A, B = Key("ns", "a"), Key("ns", "b")
 
@@ -117,7 +117,7 @@ async def test_the_time_between_polls_grows_until_there_is_an_event() -> None:
     queue = WorkQueue(clock=clock)
 
     async def seconds_until_due() -> float:
-        queue.poll(A, first=5.0)
+        queue.poll(A, first=5.0, longest=60.0)
         before = clock.now
         while await taken(queue) is None:
             clock.now += 1.0
@@ -129,8 +129,8 @@ async def test_the_time_between_polls_grows_until_there_is_an_event() -> None:
         10.0,
         20.0,
         40.0,
-        MAX_POLL_SECONDS,
-        MAX_POLL_SECONDS,
+        60.0,
+        60.0,
     ]
     queue.notify(A)
     assert await taken(queue) == A
@@ -141,12 +141,12 @@ async def test_the_time_between_polls_grows_until_there_is_an_event() -> None:
 async def test_a_resync_does_not_shorten_the_time_between_polls() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
-    queue.poll(A, first=5.0)
+    queue.poll(A, first=5.0, longest=60.0)
     clock.now = 5.0
     assert await taken(queue) == A
     queue.notify(A, after=100.0)
     queue.done(A)
-    queue.poll(A, first=5.0)
+    queue.poll(A, first=5.0, longest=60.0)
     clock.now = 14.0
     assert await taken(queue) is None
     clock.now = 15.0
@@ -157,11 +157,11 @@ async def test_a_key_that_is_forgotten_is_polled_from_the_start() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
     for wait in (5.0, 10.0):
-        queue.poll(A, first=5.0)
+        queue.poll(A, first=5.0, longest=60.0)
         clock.now += wait
         assert await taken(queue) == A
         queue.done(A)
     queue.forget(A)
-    queue.poll(A, first=5.0)
+    queue.poll(A, first=5.0, longest=60.0)
     clock.now += 5.0
     assert await taken(queue) == A
