@@ -223,6 +223,12 @@ def test_the_wave_size_is_set_only_on_request() -> None:
         assert [entry["value"] for entry in env if entry["name"] == name] == expected
 
 
+@pytest.mark.parametrize("parts", [{"runtimeProxy": None}, {"runtimeProxy": {"httpsProxy": None}}], ids=str)
+def test_without_a_proxy_the_operator_gets_none(parts: Values) -> None:
+    env = _pods(parts)[0]["spec"]["containers"][0]["env"]
+    assert [entry["name"] for entry in env if "_PROXY" in entry["name"]] == []
+
+
 def test_helm_test_may_only_use_its_own_object() -> None:
     (role,) = _all("Role")
     assert role["rules"] == [
