@@ -15,6 +15,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
+from urllib.parse import urlsplit
 
 import kopf
 from pythonjsonlogger.json import JsonFormatter
@@ -196,11 +197,22 @@ def _parse_wave_size(text: str) -> int:
 
 def _check_proxy(flag: str, url: str) -> str:
     """Return the URL of a proxy, which may be empty; an error does not show it, since it may have a password."""
-    if url and not re.fullmatch(rf"(https?://)?([^\s/?#@]*@)?{AUTHORITY}/?", url):
+    if url and not _is_proxy(url):
         raise ValueError(
             f"{flag} must be http(s)://[user:password@]host[:port]; in a password, encode / as %2F and @ as %40"
         )
     return url
+
+
+def _is_proxy(url: str) -> bool:
+    """Return whether both commands of the runtime accept the URL of a proxy."""
+    if not re.fullmatch(rf"(https?://)?([^\s/?#@]*@)?{AUTHORITY}/?", url):
+        return False
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        return bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable()
+    except ValueError:
+        return False
 
 
 def _check_config_map(name: str) -> str:
