@@ -14,6 +14,7 @@ from imageclassifier_operator.kube import CLASSIFIERS
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.revisions import UNTIL_READY, Cause, Change, Decision, Revision, changes, resolve
+from imageclassifier_operator.status import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -219,8 +220,9 @@ def exit_status(planned: Sequence[Planned]) -> int:
 
 
 def as_json(planned: Sequence[Planned]) -> str:
-    """Return the plan as JSON: an object with the list `objects`."""
-    return json.dumps({"objects": [asdict(each) for each in planned]}, indent=2) + "\n"
+    """Return the plan as JSON: an object with the list `objects`. It does not show the credentials of URLs."""
+    objects = [without_credentials(asdict(each)) for each in planned]
+    return json.dumps({"objects": objects}, indent=2) + "\n"
 
 
 def as_text(planned: Sequence[Planned]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 _MAX_FIELDS = 3
 _MAX_VALUE_LENGTH = 80
 _MAX_PATH_LENGTH = 200
+_CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]+:[^/\s]*@(?!sha256:)")
+"""User and password in a URL, or before a host without a scheme, as in the variables of a proxy."""
 
 
 def override_message(field: OverriddenField) -> str:
@@ -37,8 +40,21 @@ def with_overridden_fields(message: str, overridden: Sequence[OverriddenField], 
 
 
 def format_value(value: Any) -> str:
-    """Return a value as text: a string as it is, `none` if absent, other values and the empty string as JSON."""
+    """Return a value as text: a string as it is, `none` if absent, other values and the empty string as JSON.
+
+    It does not show the credentials of URLs.
+    """
     if value is None:
         return "none"
-    text = value if isinstance(value, str) and value else json.dumps(value, sort_keys=True)
+    value = without_credentials(value)
+    text = value if isinstance(value, str) and value else json.dumps(value, sort_keys=True, ensure_ascii=False)
     return text if len(text) <= _MAX_VALUE_LENGTH else f"{text[:_MAX_VALUE_LENGTH]}…"
+
+
+def without_credentials(value: Any) -> Any:
+    """Return a value of JSON with `…` for the credentials of all URLs in it."""
+    if isinstance(value, str):
+        return _CREDENTIALS.sub("…@", value)
+    if isinstance(value, dict):
+        return {key: without_credentials(item) for key, item in value.items()}
+    return [without_credentials(item) for item in value] if isinstance(value, list | tuple) else value

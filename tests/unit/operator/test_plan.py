@@ -18,6 +18,7 @@ from tests.unit.operator.manifests.building import CONFIG, params_for
 from tests.unit.operator.scripted_cluster import ScriptedCluster
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NEXT = replace(CONFIG, runtime_image="imageclassifier-runtime:next", upgrade_wave_size=2)
@@ -166,6 +167,15 @@ async def test_the_json_has_every_object_with_its_changes() -> None:
         "before": "imageclassifier-runtime:test",
         "after": "imageclassifier-runtime:next",
     }
+
+
+@pytest.mark.parametrize("printed", [as_text, as_json])
+async def test_no_output_has_the_password_of_a_proxy(printed: Callable[[list[Planned]], str]) -> None:
+    config = replace(CONFIG, runtime_https_proxy="http://user:w0rd@proxy:3128")
+    found = printed(await plan(FleetCluster(cats={}), config=config, namespaces=(None,)))
+    assert "env[HTTPS_PROXY]" in found
+    assert "@proxy:3128" in found
+    assert "w0rd" not in found
 
 
 @pytest.mark.parametrize(

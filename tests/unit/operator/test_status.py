@@ -16,6 +16,7 @@ from imageclassifier_operator.status import (
     Revisions,
     compute,
     compute_invalid,
+    override_message,
 )
 
 NOW = "2026-01-01T00:00:00Z"
@@ -778,6 +779,28 @@ def test_an_overridden_field_is_reported_after_the_cause(desired: Any, observed:
         f"{plain['message']}; Deployment spec.replicas is overridden by the API server (an admission policy or "
         f"webhook): {words}"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://user:w0rd@proxy:3128", "http://…@proxy:3128"),
+        ("user:w0rd@proxy:3128", "…@proxy:3128"),
+        (f"http://user:{'w0rd' * 100}@proxy", "http://…@proxy"),
+        ("http://user:w0@w0rd@proxy", "http://…@proxy"),
+        ("http://proxy:3128/a@b", "http://proxy:3128/a@b"),
+        ("hf://owner/repository@0123", "hf://owner/repository@0123"),
+        ("runtime:1.0@sha256:0123", "runtime:1.0@sha256:0123"),
+        (
+            {"name": "HTTPS_PROXY", "value": "http://user:w0rd@proxy"},
+            '{"name": "HTTPS_PROXY", "value": "http://…@proxy"}',
+        ),
+        ([["http://user:w0rd@proxy"], 1], '[["http://…@proxy"], 1]'),
+    ],
+)
+def test_the_message_about_an_overridden_field_has_no_credentials(value: Any, shown: str) -> None:
+    message = override_message(overridden(value, "http://user:w0rd@other"))
+    assert message.endswith(f"desired {shown}, observed http://…@other")
 
 
 @pytest.mark.parametrize(("count", "words"), [(4, "1 more field is"), (9, "6 more fields are")])

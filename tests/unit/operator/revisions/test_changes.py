@@ -43,6 +43,16 @@ def template(**server: Any) -> dict[str, Any]:
             {"volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]},
             ['spec.containers[server].volumeMounts[/a]: {"mountPath": "/a", "name": "tmp"} -> none'],
         ),
+        (
+            {"env": [{"name": "A", "value": "http://user:w0rd@proxy:3128"}]},
+            {"env": [{"name": "A", "value": "http://user:w1rd@proxy:3128"}]},
+            ["spec.containers[server].env[A].value: http://…@proxy:3128 -> http://…@proxy:3128"],
+        ),
+        (
+            {"env": [{"name": "A", "value": "http://user:w0rd@proxy:3128"}]},
+            {"env": []},
+            ['spec.containers[server].env[A]: {"name": "A", "value": "http://…@proxy:3128"} -> none'],
+        ),
         ({"image": "r:1"}, {"image": "r:1"}, []),
         ({"command": [""]}, {"command": []}, ['spec.containers[server].command: [""] -> []']),
     ],
