@@ -92,7 +92,8 @@ def load(path: Path, *, name: str | None = None, precision: str = FP32, sha256: 
     """Read a folder for serving, with or without what `fetch` adds; raises ModelError.
 
     `precision` is FP32, INT8 (an error without an accepted int8 graph) or Auto. `sha256` is the expected digest.
-    The graphs of bundled models are not parsed: that takes longer than the rest, and tests have checked them.
+    The graphs of a bundled model are not parsed if its other files say all that is needed: parsing takes longer
+    than the rest, and the model was checked before it became part of the image.
     """
     if path.is_file():
         raise ModelError(INVALID, f"{path} is a file: give the folder that it is in, with the graph as {GRAPH}")
@@ -101,7 +102,8 @@ def load(path: Path, *, name: str | None = None, precision: str = FP32, sha256: 
     if not (path / GRAPH).is_file():
         raise ModelError(INVALID, f"{path} has no {GRAPH}: give a model folder, or run `imageclassifier fetch`")
     stored = _read_stored(path)
-    facts = stored or (None if path.parent == _bundled_models() else check_graphs(path))
+    trusted = path.parent == _bundled_models() and _has_labels_and_input_size(path)
+    facts = stored or (None if trusted else check_graphs(path))
     config = read_preprocessing(path, None if facts is None else facts.input_size)
     labels = read_labels(path, None if facts is None else facts.classes)
     digests = digest.FileDigests(path)
@@ -117,6 +119,17 @@ def load(path: Path, *, name: str | None = None, precision: str = FP32, sha256: 
     if sha256 is not None:
         digest.verify(info.sha256, sha256)
     return ModelFolder(path=path, labels=labels, preprocessing=config, info=info)
+
+
+def _has_labels_and_input_size(path: Path) -> bool:
+    """Return whether nothing has to be taken from the graph."""
+    if not (path / LABELS).is_file() or not (path / CONFIG).is_file():
+        return False
+    try:
+        document = json.loads(_text(path / CONFIG))
+    except ValueError:
+        return False
+    return isinstance(document, dict) and {"size", "crop_size"} <= document.keys()
 
 
 def check_graphs(path: Path) -> GraphFacts:

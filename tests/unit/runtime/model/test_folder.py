@@ -30,6 +30,33 @@ def test_a_bundled_model_has_the_facts_that_its_graph_has_without_parsing_it(
     assert dataclasses.replace(served, path=parsed.path) == parsed
 
 
+@pytest.fixture
+def own(bundled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that somebody has added to the bundled ones of an image."""
+    monkeypatch.setattr(folder, "_bundled_models", lambda: tmp_path)
+    return shutil.copytree(bundled, tmp_path / "own")
+
+
+def test_a_bundled_model_of_another_image_takes_what_it_lacks_from_its_graph(own: Path) -> None:
+    (own / folder.CONFIG).unlink()
+    assert folder.load(own).info.input_size == 32
+    (own / folder.LABELS).unlink()
+    with pytest.raises(ModelError, match=r"the model has 10 classes and no labels\.txt"):
+        folder.load(own)
+
+
+def test_a_bundled_model_of_another_image_may_have_a_configuration_without_sizes(own: Path) -> None:
+    (own / folder.CONFIG).write_text('{"do_normalize": false}')
+    assert folder.load(own).preprocessing.crop == (32, 32)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_bundled_model_with_an_invalid_configuration_is_reported(own: Path, text: str) -> None:
+    (own / folder.CONFIG).write_text(text)
+    with pytest.raises(ModelError, match=r"preprocessor_config\.json (is not JSON|must be a JSON object)"):
+        folder.load(own)
+
+
 @pytest.mark.parametrize("name", ["resnet", "../bundled/cifar10-mobilenet-v2", ""])
 def test_an_unknown_bundled_model_is_not_found(name: str) -> None:
     with pytest.raises(ModelError, match="there is no bundled model") as raised:
