@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 
 from imageclassifier_runtime.errors import ADDRESS_REFUSED, UNREACHABLE, ModelError
@@ -13,6 +14,7 @@ _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "fd20:ce::254")
 )
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
@@ -55,7 +57,12 @@ def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
 
 
 def check_literal(host: str, *, allow_loopback: bool = False) -> None:
-    """Raise ModelError if a host is an IP address that is refused; a name is not resolved."""
+    """Raise ModelError if a host is an IP address that is refused; a name is not resolved.
+
+    A host with other characters is refused too: it could be an address for the proxy that gets it, after decoding.
+    """
+    if not _HOST.fullmatch(host):
+        raise ModelError(ADDRESS_REFUSED, f"{host} is neither a host name nor an IP address, which is not allowed")
     address = literal(host)
     reason = None if address is None else refusal(address, allow_loopback=allow_loopback)
     if reason is not None:

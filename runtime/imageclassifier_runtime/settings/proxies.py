@@ -101,7 +101,8 @@ class Proxies:
 
 
 def literal(host: str) -> Address | None:
-    """Return the IP address that a host is, in any notation that the system accepts (127.1); None for a name."""
+    """Return the IP address that a host is, in any notation that a system accepts (127.1, 127.0.0.1.), or None."""
+    host = host.rstrip(".")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -63,6 +63,20 @@ def test_allowing_loopback_allows_nothing_else() -> None:
         assert addresses.refusal(ipaddress.ip_address(text), allow_loopback=True)
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254.", "%31.2.3.4", "1.2.3.4\\x", "a b", "", "fd00::1%eth0"])
+def test_an_address_in_another_notation_is_rejected_before_a_proxy_gets_it(host: str) -> None:
+    with pytest.raises(ModelError, match="which is not allowed") as caught:
+        addresses.check_literal(host)
+    assert caught.value.reason == ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize(
+    "host", ["models.example.org.", "my_models", "xn--bcher-kva.example", "10.0.0.1", "fd00::1"]
+)
+def test_a_name_or_an_allowed_address_is_given_to_a_proxy(host: str) -> None:
+    addresses.check_literal(host)
+
+
 def test_a_name_with_one_rejected_address_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolver(*_: object, **__: object) -> list[tuple[object, ...]]:
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")

@@ -251,7 +251,23 @@ def test_a_proxy_at_a_refused_address_is_not_used(settings: FetchSettings, proxy
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "2852039166", "0xa9fea9fe", "[fd00:ec2::254]", "[::ffff:a9fe:a9fe]"]
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.169.254.",
+        "169.254.169.254\\x",
+        "169.254.169.254%20x",
+        "169.254.169.254 x",
+        "10.0.0.1 x",
+        "%31%36%39.254.169.254",
+        "models.example.org\\x",
+        "2852039166",
+        "0xa9fea9fe",
+        "0xa9fea9fe.",
+        "[fd00:ec2::254]",
+        "[::ffff:a9fe:a9fe]",
+        "[fe80::1%25eth0]",
+    ],
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_source_that_is_a_refused_address_is_not_requested_through_a_proxy(
