@@ -29,9 +29,9 @@ def mounts(params: Params) -> list[dict[str, Any]]:
 def volumes(params: Params) -> list[dict[str, Any]]:
     """Return the ConfigMap as a volume.
 
-    The volume is optional, so that the status can report a missing ConfigMap: the init container fails if it finds
-    no certificates, and gives the reason in its termination message. A volume that cannot be mounted is reported
-    only in Events.
+    The volume is optional, so that the status can report a missing ConfigMap: the first container that reads it
+    fails if it finds no certificates, and gives the reason in its termination message. A volume that cannot be
+    mounted is reported only in Events.
     """
     name = _config_map(params)
     return [] if name is None else [{"name": _VOLUME_NAME, "configMap": {"name": name, "optional": True}}]

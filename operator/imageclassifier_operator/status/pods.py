@@ -34,7 +34,8 @@ _UNKNOWN_CA_REMEDY = (
 )
 
 _REMEDIES = {
-    "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source",
+    "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source; for a model of the "
+    "catalogue, correct the catalogue or, if it is bundled, use the runtime image that fits the catalogue",
     "ModelNotFound": "check spec.model",
     "ModelAccessDenied": "check the Secret of spec.model.credentialsSecretRef, and what its keys may read",
     "ModelCredentialsMissing": "create that Secret in this namespace, with the keys that its source takes",
