@@ -15,6 +15,7 @@ from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.revisions import UNTIL_READY, Cause, Change, Decision, Revision, changes, resolve
 from imageclassifier_operator.status import without_credentials
+from imageclassifier_operator.three_way_merge import merged_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -128,7 +129,7 @@ class _Planner:
         self._upgrades = 0
 
     async def as_if_applied(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the live object with the spec and annotations of the given one, or the given one if it is new."""
+        """Return the live object as `kubectl apply` of the given one changes it, or the given one if it is new."""
         metadata = given["metadata"]
         live = None
         if self._cluster is not None:
@@ -138,7 +139,7 @@ class _Planner:
         annotations = {**(live["metadata"].get("annotations") or {}), **(metadata.get("annotations") or {})}
         return {
             **live,
-            "spec": given.get("spec") or {},
+            "spec": merged_spec(live, given),
             "metadata": {**live["metadata"], "annotations": annotations},
         }
 

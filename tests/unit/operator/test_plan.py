@@ -133,6 +133,15 @@ async def test_a_changed_file_restarts_the_pods_of_a_live_object_at_once(tmp_pat
     }
 
 
+async def test_a_default_that_the_api_server_has_stored_restarts_nothing(tmp_path: Path) -> None:
+    cluster = FleetCluster(cats={"replicas": 2, "resources": {"limits": {"cpu": "500m"}}})
+    document = classifier("cats", replicas=2)
+    annotations = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(document)}
+    cluster.objects["cats"]["metadata"]["annotations"] = annotations
+    found = await planned(cluster, CONFIG, objects=written(tmp_path, document))
+    assert (found["cats"].when, list(found["cats"].changes)) == ("no", [])
+
+
 async def test_a_file_without_a_cluster_has_only_new_objects(tmp_path: Path) -> None:
     found = await planned(None, objects=written(tmp_path, classifier("cats", autoscaling={})))
     assert (found["cats"].pods, found["cats"].when) == (2, "no, it is new")
