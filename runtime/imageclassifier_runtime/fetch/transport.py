@@ -152,24 +152,28 @@ def get(
                 return
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
-                raise _status_error(f"{target}{route}", response)
+                raise _status_error(target, route, response)
             target = redirected(target, location)
     raise ModelError(UNREACHABLE, f"{target}: more than {MAX_REDIRECTS} redirects")
 
 
-def _status_error(server: str, response: http.client.HTTPResponse) -> ModelError:
+def _status_error(target: Target, route: Route, response: http.client.HTTPResponse) -> ModelError:
     """Return the error for a response, with the error code of S3 (in the body) or Hugging Face (in a header)."""
     body = b""
     with contextlib.suppress(OSError, http.client.HTTPException):
         body = response.read(_MAX_ERROR_BODY)
     match = _ERROR_CODE.search(body)
     code = match[1].decode() if match else response.headers.get("X-Error-Code", "")[:64]
-    text = f"{server} responded {response.status} {response.reason}".strip() + (f" ({code})" if code else "")
+    text = f"{target}{route} responded {response.status} {response.reason}".strip() + (
+        f" ({code})" if code else ""
+    )
     region = response.headers.get("x-amz-bucket-region")
     if region and response.status in {301, 400}:
         return ModelError(UNREACHABLE, f"{text}: the bucket is in the region {region[:64]}")
     if response.status in {404, 410}:
         return ModelError(NOT_FOUND, text)
+    if response.status == 403 and route.is_forwarded and target.authorize is None and not code:
+        return ModelError(UNREACHABLE, f"{text}: the source or the proxy refused the request")
     if response.status in {401, 403} or code in _DENIED_CODES:
         return ModelError(ACCESS_DENIED, text)
     if response.status == 416:
@@ -207,7 +211,9 @@ def _exchange(
             try:
                 headers = {**_headers(target, requested), **route.headers}
                 connection.request("GET", route.request_target(target.path), headers=headers)
-                yield connection.getresponse()
+                response = connection.getresponse()
+                route.check_response(response)
+                yield response
             finally:
                 connection.close()
     except ProxyRefusedError as error:

@@ -7,7 +7,7 @@ import http.client
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_runtime.outbound.tunnel import TlsInTls, open_tunnel
+from imageclassifier_runtime.outbound.tunnel import ProxyRefusedError, TlsInTls, open_tunnel
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +42,11 @@ class Route:
         return self.proxy is not None and self.proxy.scheme == "https"
 
     @property
+    def is_forwarded(self) -> bool:
+        """Whether the proxy forwards single requests, because they are not encrypted. It may respond itself."""
+        return self.proxy is not None and not self.secure
+
+    @property
     def address(self) -> tuple[str, int]:
         """Return the host and port to connect to: those of the proxy if there is one."""
         return (self.proxy.host, self.proxy.port) if self.proxy else (self.host, self.port)
@@ -52,12 +57,12 @@ class Route:
         A proxy takes the header `Host` from that URL, so it has no default port, as the header that S3 signs.
         """
         authority = self._host if self.port == _HTTP_PORT else self._authority
-        return f"http://{authority}{path}" if self._forwarded else path
+        return f"http://{authority}{path}" if self.is_forwarded else path
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Return the headers for a proxy that forwards the request. In a tunnel, the server would get them."""
-        if self.proxy is None or self.proxy.authorization is None or not self._forwarded:
+        if self.proxy is None or self.proxy.authorization is None or not self.is_forwarded:
             return {}
         return {"Proxy-Authorization": self.proxy.authorization}
 
@@ -81,10 +86,10 @@ class Route:
             raise
         return connection
 
-    @property
-    def _forwarded(self) -> bool:
-        """Whether the proxy forwards single requests, because they are not encrypted."""
-        return self.proxy is not None and not self.secure
+    def check_response(self, response: http.client.HTTPResponse) -> None:
+        """Raise ProxyRefusedError for a 407 of the proxy that forwarded the request."""
+        if self.proxy is not None and self.is_forwarded and response.status == 407:
+            raise ProxyRefusedError(self.proxy, "request", response.status, response.reason)
 
     @property
     def _host(self) -> str:

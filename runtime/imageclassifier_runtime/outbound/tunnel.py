@@ -25,10 +25,11 @@ _RETRYABLE_STATUSES = frozenset({408, 425, 429})
 
 
 class ProxyRefusedError(OSError):
-    """A proxy's response to CONNECT that is not a success; `retryable` is whether another attempt may succeed."""
+    """A proxy's refusal of a connection or a request; `retryable` is whether another attempt may succeed."""
 
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, proxy: Proxy, what: str, status: int, reason: str) -> None:
+        remedy = f"; {proxy.variable} needs a valid user and password" if status == 407 else ""
+        super().__init__(f"the proxy refused the {what}: {f'{status} {reason}'.strip()}{remedy}")
         self.retryable = status >= 500 or status in _RETRYABLE_STATUSES
 
 
@@ -54,9 +55,7 @@ def open_tunnel(stream: socket.socket, proxy: Proxy, authority: str) -> None:
         raise OSError("the proxy's response is not HTTP/1: is this an HTTP proxy?")
     status = int(match[1])
     if not 200 <= status < 300:
-        reason = f"{status} {(match[2] or b'').decode('ascii')}".strip()
-        remedy = f"; {proxy.variable} needs a valid user and password" if status == 407 else ""
-        raise ProxyRefusedError(f"the proxy refused the connection: {reason}{remedy}", status=status)
+        raise ProxyRefusedError(proxy, "connection", status, (match[2] or b"").decode("ascii"))
     if end.end() < len(head):
         raise OSError("the proxy sent data before the server could")
 

@@ -95,6 +95,7 @@ class Sender:
         try:
             connection.request("POST", self._route.request_target(self._path), body=body, headers=self._headers)
             response = connection.getresponse()
+            self._route.check_response(response)
             content = response.read(_MAX_RESPONSE_BYTES)
             return _rejected_spans(response, content)
         finally:

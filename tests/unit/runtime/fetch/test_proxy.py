@@ -184,11 +184,34 @@ def test_a_refused_tunnel_is_reported_with_the_proxy_and_without_its_password(
     assert "w0rd" not in caplog.text
 
 
-def test_a_proxy_that_refuses_to_forward_a_request_is_named(settings: FetchSettings, proxy: HttpProxy) -> None:
-    proxy.answer = responding(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-    error = refused(settings, f"http://{HOST}/m.onnx", proxies=proxies(proxy))
+@pytest.mark.parametrize(
+    ("login", "response", "reason", "expected"),
+    [
+        (
+            "",
+            "403 Forbidden",
+            UNREACHABLE,
+            " responded 403 Forbidden: the source or the proxy refused the request",
+        ),
+        ("ann:s3cret@", "403 Forbidden", ACCESS_DENIED, " responded 403 Forbidden"),
+        ("", "403 Forbidden\r\nX-Error-Code: GatedRepo", ACCESS_DENIED, " responded 403 Forbidden (GatedRepo)"),
+        ("", "401 Unauthorized", ACCESS_DENIED, " responded 401 Unauthorized"),
+        (
+            "ann:s3cret@",
+            "407 Authenticate",
+            UNREACHABLE,
+            ": the proxy refused the request: 407 Authenticate; HTTP_PROXY needs a valid user and password",
+        ),
+    ],
+)
+def test_a_refusal_of_a_forwarded_request_names_the_proxy(
+    settings: FetchSettings, proxy: HttpProxy, login: str, response: str, reason: str, expected: str
+) -> None:
+    proxy.answer = responding(f"HTTP/1.1 {response}\r\nContent-Length: 0\r\n\r\n".encode())
+    error = refused(settings, f"http://{login}{HOST}/m.onnx", proxies=proxies(proxy))
     route = f"http://{HOST}/m.onnx through the proxy http://127.0.0.1:{proxy.port} (HTTP_PROXY)"
-    assert (error.reason, error.message) == (ACCESS_DENIED, f"{route} responded 403 Forbidden")
+    assert (error.reason, error.message) == (reason, f"{route}{expected}")
+    assert len(proxy.lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,18 @@ def test_a_refused_tunnel_is_a_failure_that_names_the_proxy(
     assert "w0rd" not in str(caught.value)
 
 
+def test_a_proxy_that_forwards_no_request_is_a_failure_with_its_remedy(
+    receiver: Receiver, proxy: HttpProxy
+) -> None:
+    proxy.answer = responding(b"HTTP/1.1 407 Authenticate\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(DeliveryError) as caught:
+        sender(receiver, proxy, scheme="http").send(b"", seconds=20)
+    named = f"through the proxy http://127.0.0.1:{proxy.port} (HTTP_PROXY)"
+    remedy = "HTTP_PROXY needs a valid user and password"
+    assert str(caught.value) == f"{named}: the proxy refused the request: 407 Authenticate; {remedy}"
+    assert caught.value.retryable is False
+
+
 def test_a_receiver_of_a_private_ca_is_trusted_with_its_folder(receiver: Receiver, tmp_path: Path) -> None:
     ca_dir, certificate = issue_certificate(tmp_path, "127.0.0.1")
     secured(receiver, certificate)
