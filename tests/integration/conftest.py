@@ -94,3 +94,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, kubernetes: programs.Modul
         yield OperatorCluster(
             plane=plane, catalogue=catalogue, operator_kubeconfig=service_account_kubeconfig(plane)
         )
+
+
+@pytest.fixture
+def api(cluster: OperatorCluster) -> Api:
+    """kubectl for a new namespace."""
+    return cluster.fresh_namespace()
+
+
+@pytest.fixture(autouse=True)
+def _delete_objects(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "cluster" in request.fixturenames:
+        cluster: OperatorCluster = request.getfixturevalue("cluster")
+        cluster.delete_objects()

@@ -56,11 +56,6 @@ _EMPTY: dict[str, Any] = {
 """Every part that an empty object does not switch on."""
 
 
-@pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def operator(cluster: OperatorCluster) -> Iterator[None]:
     """Runs the operator on an API server that serves every kind of child."""

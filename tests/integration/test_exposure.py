@@ -27,11 +27,6 @@ _GATEWAY: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
-
-
 @pytest.fixture(scope="module")
 def http_routes(cluster: OperatorCluster) -> Iterator[None]:
     """Installs the CRD of HTTPRoutes for the tests of this module."""

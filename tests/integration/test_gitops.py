@@ -9,7 +9,6 @@ import subprocess
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.labels import MANAGED_SELECTOR
 
@@ -34,11 +33,6 @@ NEXT_IMAGE = "imageclassifier-runtime:next"
 _README = (ROOT / "operator" / "README.md").read_text()
 _KINDS = [child.resource.plural for child in CHILDREN if child.capability is None] + ["controllerrevisions"]
 _SYSTEM_FIELDS = {"creationTimestamp", "generation", "managedFields", "ownerReferences", "resourceVersion", "uid"}
-
-
-@pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
 
 
 def command_of_the_readme(words: str) -> str:
@@ -106,24 +100,36 @@ def image_of(api: Api, name: str) -> str:
     return image
 
 
-def restore_everything(cluster: OperatorCluster, api: Api, *, dropped: set[str]) -> None:
-    """Create an object and its children, delete all, and create them again without some fields of the metadata."""
+def restore_everything(cluster: OperatorCluster, api: Api, *, with_managed_fields: bool) -> None:
+    """Create an object and its children, delete all, and create them again without what the API server sets.
+
+    Velero restores the managed fields with a patch afterwards: those in a creation are replaced.
+    """
     with cluster.operator(f"--namespaces={api.namespace}"):
         api.apply(classifier(replicas=2, ingress={"host": "pets.example.org"}, networkPolicy={}))
         make_ready(api, "pets")
     backup = [
         {key: value for key, value in item.items() if key != "status"}
-        | {"metadata": {key: value for key, value in item["metadata"].items() if key not in dropped}}
+        | {"metadata": {key: value for key, value in item["metadata"].items() if key not in _SYSTEM_FIELDS}}
         for kind in (*_KINDS, "imageclassifiers")
         for item in api.list(kind)
         if item["metadata"].get("ownerReferences") or kind == "imageclassifiers"
     ]
+    managed_fields = {
+        (kind, item["metadata"]["name"]): {"metadata": {"managedFields": item["metadata"]["managedFields"]}}
+        for kind in _KINDS
+        for item in json.loads(api.run("get", kind, "-o", "json", "--show-managed-fields"))["items"]
+        if item["metadata"].get("ownerReferences")
+    }
     delete_all(api)
     api.run("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": backup}))
+    if with_managed_fields:
+        for (kind, name), patch in managed_fields.items():
+            api.patch(kind, name, patch)
 
 
 def test_restored_children_without_an_owner_are_adopted(cluster: OperatorCluster, api: Api) -> None:
-    restore_everything(cluster, api, dropped=_SYSTEM_FIELDS - {"managedFields"})
+    restore_everything(cluster, api, with_managed_fields=True)
     with cluster.operator(f"--namespaces={api.namespace}"):
         before = eventually(lambda: names_of_pods(api), what="pods")
         for kind in _KINDS:
@@ -139,7 +145,7 @@ def test_restored_children_without_an_owner_are_adopted(cluster: OperatorCluster
 def test_restored_children_without_managed_fields_are_a_conflict_until_they_are_deleted(
     cluster: OperatorCluster, api: Api
 ) -> None:
-    restore_everything(cluster, api, dropped=_SYSTEM_FIELDS)
+    restore_everything(cluster, api, with_managed_fields=False)
     with cluster.operator(f"--namespaces={api.namespace}"):
         eventually(
             lambda: condition(api.get("ic", "pets"))["reason"] == "NameConflict", seconds=60, what="a conflict"

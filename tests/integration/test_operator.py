@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def operator(cluster: OperatorCluster) -> Iterator[subprocess.Popen[str]]:
     with cluster.operator() as process:

@@ -31,11 +31,6 @@ SERVICE_MONITORS = "servicemonitors.monitoring.coreos.com"
 
 
 @pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
-
-
-@pytest.fixture
 def service_monitors(cluster: OperatorCluster) -> Iterator[Api]:
     """The ServiceMonitor API, for one test."""
     admin = Api(cluster.plane.kubeconfig)

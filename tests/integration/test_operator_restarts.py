@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.integration.operator_harness import (
     REQUIRED,
     Api,
@@ -20,11 +18,6 @@ from tests.integration.operator_harness import (
 
 if TYPE_CHECKING:
     from e2e.audit import LogPosition
-
-
-@pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
 
 
 def test_children_are_deleted_with_their_owner_while_the_operator_is_down(

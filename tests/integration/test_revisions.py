@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.integration.operator_harness import (
     RUNTIME_IMAGE,
     Api,
@@ -28,11 +26,6 @@ if TYPE_CHECKING:
 
 NEXT_IMAGE = "imageclassifier-runtime:next"
 BROKEN_IMAGE = "imageclassifier-runtime:broken"
-
-
-@pytest.fixture
-def api(cluster: OperatorCluster) -> Api:
-    return cluster.fresh_namespace()
 
 
 def operator(
