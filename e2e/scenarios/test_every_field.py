@@ -64,7 +64,6 @@ _LAST = {"resources"}
 _KEY = "e2e-every-field-0123456789abcdef"
 _REDIS_PASSWORD = "e2e-every-field-redis"
 _TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-_CA_BUNDLE, _CA_FOLDER = "ca-bundle", "/ca-bundle"
 _ZONE = "topology.kubernetes.io/zone"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _REST_SECONDS = 5.0
@@ -75,11 +74,12 @@ def _secret(namespace: str, name: str, kind: str = "Opaque", **data: str) -> Obj
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "stringData": data}
 
 
-def _surroundings(spec: Object, namespace: str) -> list[Object]:
-    """Return what the spec names: Secrets, a ServiceAccount, a PriorityClass and a RuntimeClass."""
+def _surroundings(spec: Object, namespace: str, authority: Authority) -> list[Object]:
+    """Return what the spec names: Secrets, CA certificates, a ServiceAccount, a PriorityClass, a RuntimeClass."""
     runtime, scheduling = spec["runtime"], spec["scheduling"]
     registry = runtime["imagePullSecrets"][0]["name"]
     account = {"name": runtime["serviceAccountName"], "namespace": namespace}
+    trusted = {"name": runtime["caConfigMapRef"]["name"], "namespace": namespace}
     keys = {"AWS_ACCESS_KEY_ID": model_store.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}
     redis = {redis_store.PASSWORD_KEY: _REDIS_PASSWORD, "username": "default"}
     return [
@@ -97,6 +97,12 @@ def _surroundings(spec: Object, namespace: str) -> list[Object]:
         _secret(namespace, spec["security"]["apiKeysSecretRef"]["name"], ann=_KEY),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
         {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": trusted,
+            "data": {"ca.crt": authority.certificate.read_text()},
+        },
+        {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
             "metadata": {"name": scheduling["priorityClassName"]},
@@ -110,56 +116,6 @@ def _surroundings(spec: Object, namespace: str) -> list[Object]:
             "handler": "runc",
         },
     ]
-
-
-def _trust(namespace: str, authority: Authority) -> list[Object]:
-    """Return what gives the servers a CA certificate, as it is distributed in clusters: by an admission policy."""
-    bundle = {"ca.crt": authority.certificate.read_text()}
-    pod = "Object.spec"
-    server = f'{pod}.containers{{name: "server", env: [{pod}.containers.env{{name: "SSL_CERT_FILE", value: '
-    server += f'"{_CA_FOLDER}/ca.crt"}}], volumeMounts: [{pod}.containers.volumeMounts{{name: "{_CA_BUNDLE}", '
-    server += f'mountPath: "{_CA_FOLDER}", readOnly: true}}]}}'
-    volume = f'{pod}.volumes{{name: "{_CA_BUNDLE}", configMap: {pod}.volumes.configMap{{name: "{_CA_BUNDLE}"}}}}'
-    policy = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": namespace}}
-    pods = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": _CA_BUNDLE, "namespace": namespace},
-            "data": bundle,
-        },
-        {
-            **policy,
-            "kind": "MutatingAdmissionPolicy",
-            "spec": {
-                "matchConstraints": {
-                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                    "objectSelector": {"matchLabels": {"app.kubernetes.io/instance": _NAME}},
-                    "resourceRules": [pods],
-                },
-                "failurePolicy": "Fail",
-                "reinvocationPolicy": "Never",
-                "mutations": [
-                    {
-                        "patchType": "ApplyConfiguration",
-                        "applyConfiguration": {
-                            "expression": f"Object{{spec: {pod}{{containers: [{server}], volumes: [{volume}]}}}}"
-                        },
-                    }
-                ],
-            },
-        },
-        {**policy, "kind": "MutatingAdmissionPolicyBinding", "spec": {"policyName": namespace}},
-    ]
-
-
-def _trusts(kube: Kube, namespace: str) -> bool:
-    """Whether the API server applies the policy to a new pod."""
-    labels = f"--labels=app.kubernetes.io/instance={_NAME}"
-    volumes = "-o=jsonpath={.spec.volumes[*].name}"
-    run = ("run", "server", "--image=none", labels, "--dry-run=server", volumes)
-    return _CA_BUNDLE in kube.kubectl(*run, f"--namespace={namespace}").split()
 
 
 def _replace(spec: Object, values: Mapping[str, Any]) -> None:
@@ -191,6 +147,7 @@ def spec(kube: Kube, namespace: str, images: Mapping[str, str], store: str, tmp_
             "cache.redis.url": f"{redis_store.url(namespace, tls=True)}/1",
             "runtime.image": images["runtime"],
             "runtime.imagePullPolicy": "IfNotPresent",
+            "runtime.hostUsers": True,  # containerd of the local cluster has no user namespaces
             "tracing.otlpEndpoint": trace_receiver.endpoint(namespace),
             f"{near}.namespaces": [store],
             # for one node with two cores, and without waiting
@@ -208,7 +165,7 @@ def spec(kube: Kube, namespace: str, images: Mapping[str, str], store: str, tmp_
     added = {key: value for key, value in labels.items() if existing.get(key) != value}
     authority = Authority(tmp_path, "ca")
     certificate = authority.issue("redis", user="redis", hosts=[redis_store.host(namespace)])
-    outside = [*_surroundings(result, namespace), *_trust(namespace, authority)]
+    outside = _surroundings(result, namespace, authority)
     try:
         kube.patch("nodes", node_name, {"metadata": {"labels": added}})
         kube.apply(
@@ -217,7 +174,6 @@ def spec(kube: Kube, namespace: str, images: Mapping[str, str], store: str, tmp_
             *trace_receiver.manifests(namespace, images["runtime"]),
         )
         redis_store.start(kube, namespace, certificate=certificate)
-        until(lambda: _trusts(kube, namespace), seconds=30, what="the policy")
         trace_receiver.wait_for_receiver(kube, namespace)
         yield result
     finally:

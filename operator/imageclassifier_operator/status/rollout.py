@@ -112,22 +112,33 @@ def _deployment_observed(observed: Observation) -> Verdict | None:
     deployment = observed.deployment or {}
     if (deployment.get("status") or {}).get("observedGeneration", 0) >= deployment["metadata"].get(
         "generation", 0
-    ) or _newest_template_is_rolled_out(observed):
+    ) or _only_the_count_has_changed(observed):
         return None
     message = "The Deployment controller has not observed the newest generation yet"
     return Verdict(status="False", reason="RolloutPending", message=message, progressing=True)
 
 
-def _newest_template_is_rolled_out(observed: Observation) -> bool:
-    """Whether the newest ReplicaSet has the template of the Deployment, so that at most the count has changed."""
+def _only_the_count_has_changed(observed: Observation) -> bool:
+    """Whether all pods are of a ReplicaSet that has the template of the Deployment, whose status may be older.
+
+    So a status that was written before a template changed is never taken for one about the new template.
+    """
     newest = max(observed.replica_sets, key=_revision, default=None)
     template: Any = ((newest or {}).get("spec") or {}).get("template")
-    if not template or observed.deployment is None:
+    if newest is None or not template or observed.deployment is None:
+        return False
+    if any(_replicas(each) for each in observed.replica_sets if each is not newest):
+        return False
+    if _replicas(newest, "availableReplicas") < _replicas(observed.deployment, "availableReplicas"):
         return False
     metadata = template.get("metadata") or {}
     labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != _TEMPLATE_HASH}
     expected: Any = observed.deployment["spec"]["template"]
     return bool({**template, "metadata": {**metadata, "labels": labels}} == expected)
+
+
+def _replicas(live: Mapping[str, Any], field: str = "replicas") -> int:
+    return int((live.get("status") or {}).get(field, 0))
 
 
 def _pods_admitted(observed: Observation) -> Verdict | None:

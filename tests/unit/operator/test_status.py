@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -537,8 +538,14 @@ def test_an_object_stays_ready_while_the_deployment_controller_has_not_seen_anot
     scaled["spec"]["template"] = template
     newest = replica_set("new", 10)
     newest["spec"] = {"template": {**template, "metadata": {"labels": {**labels, "pod-template-hash": "1"}}}}
+    newest["status"] = {"replicas": 2, "availableReplicas": 2}
     observed = world(deployment=scaled, replica_sets=(newest,), children=AUTOSCALER)
     assert ready(observed)["reason"] == "Scaling"
+    newest["status"] = {"replicas": 1}  # it is new, and the counts of the Deployment are about the one before
+    assert ready(observed)["reason"] == "RolloutPending"
+    newest["status"] = {"replicas": 3, "availableReplicas": 3}
+    before = {**replica_set("old", 9), "status": {"replicas": 1}}
+    assert ready(replace(observed, replica_sets=(before, newest)))["reason"] == "RolloutPending"
     newest["spec"]["template"]["spec"] = {"containers": []}
     assert ready(observed)["reason"] == "RolloutPending"
 
