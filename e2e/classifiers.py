@@ -195,6 +195,12 @@ def classify(
     return client.post(CLASSIFY, content=image, params={"top_k": top_k}, headers=headers)
 
 
+def variant(photograph: bytes, number: int) -> bytes:
+    """The same image with different bytes: with a comment after the start of the JPEG."""
+    comment = f"{number:06}".encode()
+    return photograph[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + photograph[2:]
+
+
 def wait_for_response(endpoint: Endpoint, image: bytes, *, seconds: float = 60, top_k: int = 5) -> Object:
     """Retry until the response has status 200; returns its body. Connections are refused until a pod is ready."""
     last = ""

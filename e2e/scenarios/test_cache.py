@@ -14,6 +14,7 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
+    variant,
     wait_for_endpoint,
     wait_for_reason,
     wait_for_response,
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 _PASSWORD = "e2e-redis-password"
-
-
-def _variant(photograph: bytes, number: int) -> bytes:
-    """The same image with different bytes: with a comment after the start of the JPEG."""
-    comment = f"{number:06}".encode()
-    return photograph[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + photograph[2:]
 
 
 def _cache_requests(client: httpx.Client) -> Mapping[str, float]:
@@ -114,7 +109,7 @@ def test_redis_keeps_results_when_pods_are_replaced_and_requests_succeed_without
     with endpoint.client() as client:
 
         def failing() -> bool:
-            response = classify(client, _variant(photograph, len(sent)))
+            response = classify(client, variant(photograph, len(sent)))
             sent.append(response.status_code)
             assert response.status_code == httpx.codes.OK, response.text
             assert response.json()["predictions"] == first["predictions"]
