@@ -18,7 +18,7 @@ import pytest
 import yaml
 from imageclassifier_operator.api.v1alpha1 import ImageClassifierSpec
 
-from e2e import audit, model_store, redis_store, trace_receiver
+from e2e import audit, model_store, private_servers, redis_store, trace_receiver
 from e2e.classifiers import (
     CHILDREN,
     CLASSIFY,
@@ -83,7 +83,6 @@ def _surroundings(spec: Object, namespace: str, authority: Authority) -> list[Ob
     runtime, scheduling = spec["runtime"], spec["scheduling"]
     registry = runtime["imagePullSecrets"][0]["name"]
     account = {"name": runtime["serviceAccountName"], "namespace": namespace}
-    trusted = {"name": runtime["caConfigMapRef"]["name"], "namespace": namespace}
     keys = {"AWS_ACCESS_KEY_ID": model_store.S3_ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": "e2e-secret-value"}
     redis = {redis_store.PASSWORD_KEY: _REDIS_PASSWORD, "username": "default"}
     return [
@@ -100,12 +99,7 @@ def _surroundings(spec: Object, namespace: str, authority: Authority) -> list[Ob
         _secret(namespace, spec["tracing"]["headersSecretRef"]["name"], OTEL_EXPORTER_OTLP_HEADERS="api-key=e2e"),
         _secret(namespace, spec["security"]["apiKeysSecretRef"]["name"], ann=_KEY),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": trusted,
-            "data": {"ca.crt": authority.certificate.read_text()},
-        },
+        private_servers.config_map(namespace, runtime["caConfigMapRef"]["name"], authority),
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",

@@ -150,7 +150,7 @@ async def reconcile(
         revisions=None if applied.again else _observed_revisions(decision, paused=ic.spec.paused),
         now=now(),
     )
-    status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=now())
+    status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=observed.now)
     await _write_status(cluster, live, status)
     if decision is None:
         waves.failed((namespace, name))
