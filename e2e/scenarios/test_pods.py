@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from imageclassifier_operator.status.pods import cause_of
+from imageclassifier_operator.status.pods import root_cause
 
 from e2e.classifiers import (
     children,
@@ -26,6 +27,8 @@ from e2e.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from imageclassifier_operator.status.pods import Cause
 
     from e2e.kube import Kube
 
@@ -107,14 +110,15 @@ def test_the_eviction_of_a_pod_that_uses_more_disk_than_its_limit_has_a_remedy(k
     spec = {"model": {"precision": "Auto"}, "resources": {"limits": limits}, "rollout": {"drainSeconds": 0}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
 
-    def evicted() -> dict[str, Any] | None:
-        found = pods(kube, "pets", namespace=namespace)
-        return next((pod for pod in found if pod["status"].get("reason") == "Evicted"), None)
+    def eviction() -> Cause | None:
+        warnings = defaultdict(list)  # a pod that ends in order is Succeeded, and only its Events say why
+        for event in kube.list("events", namespace=namespace):
+            warnings[event["involvedObject"].get("uid")].append(event)
+        causes = [root_cause([pod], warnings) for pod in pods(kube, "pets", namespace=namespace)]
+        return next((cause for cause in causes if cause is not None and cause.reason == "Evicted"), None)
 
     # The condition is not checked: the replacement of an evicted pod serves within seconds, until it is evicted.
-    cause = cause_of(until(evicted, seconds=300, what="an eviction"))
-    assert cause is not None
-    assert cause.reason == "Evicted"
+    cause = until(eviction, seconds=300, what="an eviction")
     assert "raise spec.resources.limits.ephemeral-storage" in cause.message
     assert cause.stalled
 

@@ -46,6 +46,7 @@ _PASSED_ON = re.compile(
     | _camel_case\(verdict\.reason\)
     | condition_type                    # stands in for a reason that a controller does not report
     | found                             # of cause_in_events, which has the keys of its tables
+    | stopped                           # of _why_stopped: the kubelet's, or one of _OF_PODS
     | self\._reason_to_wait\(\)         # a sentence about a candidate, and no reason of a condition
     """,
     re.VERBOSE,

@@ -46,6 +46,15 @@ def cause_in_events(pod: Mapping[str, Any], warnings: Iterable[Mapping[str, Any]
     return reason, f"{(newest.get('message') or reason).strip()}; {remedy}"
 
 
+def eviction_message(warnings: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return what the kubelet wrote when it evicted a pod, or None if it did not.
+
+    The status of an evicted pod whose containers end in order with exit code 0 does not say it.
+    """
+    newest = max((event for event in warnings if event.get("reason") == "Evicted"), key=_time, default=None)
+    return None if newest is None else newest.get("message") or ""
+
+
 def _explains(event: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
     reason, started = event.get("reason"), _last_start(pod)
     if reason in _BEFORE_START:

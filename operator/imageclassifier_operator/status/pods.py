@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.status import unschedulable
-from imageclassifier_operator.status.pod_events import cause_in_events
+from imageclassifier_operator.status.pod_events import cause_in_events, eviction_message
 from imageclassifier_operator.status.times import is_recent
 
 if TYPE_CHECKING:
@@ -111,35 +111,54 @@ def cause_of(pod: Mapping[str, Any], *, now: str = "") -> Cause | None:
     now: the present time in RFC 3339 format. Without it, everything counts as recent.
     """
     status = pod.get("status") or {}
-    name = pod["metadata"]["name"]
-    failed = status.get("phase") == "Failed"
-    if failed and status.get("reason"):  # its containers were only stopped
-        return _failure_cause(name, status)
+    name, phase = pod["metadata"]["name"], status.get("phase")
+    stopped = _why_stopped(status) if has_ended(pod) else None
+    if stopped is not None:
+        reason, message = stopped
+        return _ended_cause(name, reason=reason, message=message)
+    if phase == "Succeeded":  # Only its Events tell why a pod whose server was stopped in order has ended.
+        return None
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(field) or []:
             cause = _container_cause(name, container, may_end=field == "initContainerStatuses", now=now)
             if cause is not None:
                 return cause
-    return _failure_cause(name, status) if failed else _scheduling_cause(name, status)
+    if phase == "Failed":
+        return _ended_cause(name, reason="PodFailed", message=status.get("message") or "")
+    return _scheduling_cause(name, status)
 
 
-def _failure_cause(name: str, status: Mapping[str, Any]) -> Cause:
-    """Return why a pod failed. Its replacement may have another cause, which has a lower rank."""
-    reason = status.get("reason") or "PodFailed"
-    reported = (status.get("message") or reason).strip().removesuffix(".")
+def _why_stopped(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the reason and message for which Kubernetes has stopped the containers of a pod that has ended.
+
+    If they end with exit code 0 in time, the kubelet reports Succeeded, and why it has stopped them at most in a
+    condition; kubernetes/kubernetes#118310 calls this intended.
+    """
+    if status.get("reason"):
+        return status["reason"], status.get("message") or ""
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "DisruptionTarget" and condition.get("reason") == "TerminationByKubelet":
+            message = condition.get("message") or ""
+            return "Terminated" if "node shutdown" in message else "Evicted", message
+    return None
+
+
+def _ended_cause(name: str, *, reason: str, message: str) -> Cause:
+    """Return why a pod has ended. Its replacement may have another cause, which has a lower rank."""
+    reported = (message or reason).strip().removesuffix(".")
     for pattern, remedy, stalled in _EVICTIONS:
         if pattern.search(reported):
             return Cause(rank=5, reason=reason, message=f"{name}: {reported}; {remedy}", stalled=stalled)
     return Cause(rank=5, reason=reason, message=f"{name}: {reported}", stalled=False)
 
 
-def has_failed(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod has failed for good, so that it has to be replaced."""
-    return (pod.get("status") or {}).get("phase") == "Failed"
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod has ended for good, so that it has to be replaced."""
+    return (pod.get("status") or {}).get("phase") in {"Failed", "Succeeded"}
 
 
-def failed_recently(pod: Mapping[str, Any], *, now: str) -> bool:
-    """Whether a failed pod failed not long ago; the kubelet reports the time in its conditions and containers."""
+def ended_recently(pod: Mapping[str, Any], *, now: str) -> bool:
+    """Whether a pod ended not long ago; the kubelet reports the time in its conditions and containers."""
     status = pod.get("status") or {}
     ends = [(each.get("state") or {}).get("terminated") or {} for each in status.get("containerStatuses") or []]
     times = [each.get("lastTransitionTime") or "" for each in status.get("conditions") or []]
@@ -153,11 +172,15 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 
 
 def _cause_in_events(pod: Mapping[str, Any], warnings: Sequence[Mapping[str, Any]]) -> Cause | None:
+    name = pod["metadata"]["name"]
+    if has_ended(pod):
+        evicted = eviction_message(warnings)
+        return None if evicted is None else _ended_cause(name, reason="Evicted", message=evicted)
     found = cause_in_events(pod, warnings)
     if found is None:
         return None
     reason, message = found
-    return Cause(rank=4, reason=reason, message=f"{pod['metadata']['name']}: {message}", stalled=False)
+    return Cause(rank=4, reason=reason, message=f"{name}: {message}", stalled=False)
 
 
 def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.status.pods import cause_of, failed_recently, has_failed, is_ready, root_cause
+from imageclassifier_operator.status.pods import cause_of, ended_recently, has_ended, is_ready, root_cause
 from imageclassifier_operator.status.types import Observation, Verdict
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def new_pods(observed: Observation) -> list[Mapping[str, Any]]:
 def _pods_of_missing_replicas(observed: Observation) -> list[Mapping[str, Any]]:
     """Return the pods of the newest ReplicaSet that are not ready; none if enough others are.
 
-    A pod that failed and was replaced stays until it is deleted, so its cause alone says nothing.
+    A pod that has ended and was replaced stays until it is deleted, so its cause alone says nothing.
     """
     desired = desired_replicas(observed.deployment or {})
     pods = new_pods(observed)
-    if sum(not has_failed(pod) for pod in pods) >= desired:  # each that failed has its replacement
-        pods = [pod for pod in pods if not has_failed(pod) or failed_recently(pod, now=observed.now)]
+    if sum(not has_ended(pod) for pod in pods) >= desired:  # each that has ended has its replacement
+        pods = [pod for pod in pods if not has_ended(pod) or ended_recently(pod, now=observed.now)]
     missing = [pod for pod in pods if not is_ready(pod)]
     return [] if len(pods) - len(missing) >= desired else missing
 

@@ -423,6 +423,36 @@ def test_a_failed_pod_that_was_replaced_is_no_cause() -> None:
     assert ready(missing)["reason"] == "Evicted"
 
 
+@pytest.mark.parametrize("told_by", ["condition", "event"])
+def test_an_evicted_pod_that_ended_in_order_is_reported_as_evicted(told_by: str) -> None:
+    """The kubelet reports phase Succeeded and no reason for it (kubernetes/kubernetes#118310)."""
+    message = 'Usage of EmptyDir volume "model" exceeds the limit "1Gi". '
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}
+    conditions = [target] if told_by == "condition" else []
+    server = {**exited("", code=0), "name": "server"}
+    left = pod("a", phase="Succeeded", conditions=conditions, containerStatuses=[server])
+    left["metadata"]["uid"] = "a"
+    events = {} if told_by == "condition" else {"a": [{"metadata": {}, "reason": "Evicted", "message": message}]}
+    missing = world(left, pod("b", **SERVES), pod("c"), deployment=deployment(ready=1), warnings=events)
+    assert ready(missing)["reason"] == "Evicted"
+    assert "serve a smaller model" in ready(missing)["message"]
+    assert ready(world(left, pod("b", **SERVES), pod("c", **SERVES)))["reason"] == "AllReplicasReady"
+
+
+def test_a_pod_that_ended_in_order_with_its_node_is_reported_as_terminated() -> None:
+    message = "Pod was terminated in response to imminent node shutdown."
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}
+    left = pod("a", phase="Succeeded", conditions=[target])
+    assert ready(world(left, pod("b", **SERVES), deployment=deployment(ready=1)))["reason"] == "Terminated"
+
+
+def test_a_pod_that_ended_in_order_and_was_replaced_is_no_cause() -> None:
+    ended = {**exited("", code=0), "name": "server"}
+    left = pod("a", phase="Succeeded", containerStatuses=[ended])
+    pods = (left, pod("b", **SERVES), pod("c"))
+    assert ready(world(*pods, deployment=deployment(ready=1), now=NOW))["reason"] == "ReplicasNotReady"
+
+
 def failed_at(time: str) -> dict[str, Any]:
     return pod("old", **EVICTED, conditions=[{"type": "Ready", "status": "False", "lastTransitionTime": time}])
 
