@@ -76,6 +76,14 @@ DEPLOYMENT = Child(
     unsupported=deployment.unsupported,
 )
 
+AUTOSCALER = Child(
+    resource=Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    build=horizontalpodautoscaler.build,
+    optional=True,
+    condition=Condition("AutoscalingReady", autoscaling_ready),
+    unsupported=horizontalpodautoscaler.unsupported,
+)
+
 CHILDREN = (
     Child(resource=Resource("v1", "serviceaccounts", "ServiceAccount"), build=serviceaccount.build),
     Child(
@@ -103,13 +111,7 @@ CHILDREN = (
         capability="http_routes",
         condition=Condition("GatewayReady", gateway_ready),
     ),
-    Child(
-        resource=Resource("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
-        build=horizontalpodautoscaler.build,
-        optional=True,
-        condition=Condition("AutoscalingReady", autoscaling_ready),
-        unsupported=horizontalpodautoscaler.unsupported,
-    ),
+    AUTOSCALER,
     Child(
         resource=Resource("monitoring.coreos.com/v1", "servicemonitors", "ServiceMonitor"),
         build=servicemonitor.build,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from imageclassifier_operator.manifests import Capabilities
-    from imageclassifier_operator.status import Revisions
+    from imageclassifier_operator.status import ContestedField, Revisions
 
 _MAX_PODS_WITH_EVENTS = 2
 
@@ -35,6 +35,7 @@ async def observe(
     live_children: Mapping[str, Mapping[str, Any]],
     problems: Sequence[Problem] = (),
     overridden: Sequence[OverriddenField] = (),
+    contested: Sequence[ContestedField] = (),
     unsupported: Mapping[str, str] | None = None,
     not_applied: Sequence[str] = (),
     revisions: Revisions | None = None,
@@ -69,6 +70,7 @@ async def observe(
         unserved={child.kind for child in CHILDREN if not child.served(capabilities)},
         problems=problems,
         overridden=overridden,
+        contested=contested,
         unsupported=unsupported or {},
         not_applied=not_applied,
         revisions=revisions,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
 from imageclassifier_operator.apply import (
     Applied,
-    Overrides,
+    WriteHistory,
     apply_children,
     compare_children,
     difference,
@@ -87,7 +87,7 @@ async def reconcile(
     name: str,
     config: OperatorConfig,
     capabilities: Capabilities,
-    overrides: Overrides,
+    history: WriteHistory,
     waves: Waves,
     now: Callable[[], str] = _now,
 ) -> Outcome:
@@ -95,7 +95,7 @@ async def reconcile(
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
     waves.withdraw((namespace, name))
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
-        overrides.forget((namespace, name))
+        history.forget((namespace, name))
         waves.forget((namespace, name))
         if live is not None:
             await _report_deletion(cluster, live, capabilities=capabilities, now=now())
@@ -105,7 +105,7 @@ async def reconcile(
         ic = parse(live, config=config)
     except InvalidSpecError as error:
         healed = await _apply_last_valid_spec(
-            cluster, live, config=config, capabilities=capabilities, overrides=overrides
+            cluster, live, config=config, capabilities=capabilities, history=history
         )
         observed = await observe(
             cluster,
@@ -114,6 +114,7 @@ async def reconcile(
             uid=uid,
             capabilities=capabilities,
             live_children=healed.live_children,
+            contested=healed.contested,
         )
         problems = [*error.problems, *(problem.message for problem in healed.problems)]
         invalid = compute_invalid(live, problems, observed, conditions=CONDITIONS, now=now())
@@ -135,7 +136,7 @@ async def reconcile(
     if ic.spec.paused:
         applied = await compare_children(cluster, ic, desired, capabilities=capabilities)
     else:
-        applied = await apply_children(cluster, ic, desired, capabilities=capabilities, overrides=overrides)
+        applied = await apply_children(cluster, ic, desired, capabilities=capabilities, history=history)
     observed = await observe(
         cluster,
         namespace=namespace,
@@ -145,6 +146,7 @@ async def reconcile(
         live_children=applied.live_children,
         problems=[*([] if problem is None else [problem]), *applied.problems],
         overridden=applied.overridden,
+        contested=applied.contested,
         unsupported=unsupported_fields(params),
         not_applied=applied.not_applied,
         revisions=None if applied.again else _observed_revisions(decision, paused=ic.spec.paused),
@@ -167,7 +169,7 @@ async def _apply_last_valid_spec(
     *,
     config: OperatorConfig,
     capabilities: Capabilities,
-    overrides: Overrides,
+    history: WriteHistory,
 ) -> Applied:
     """Apply the children of the last valid spec, so that an invalid spec does not end their repair.
 
@@ -186,7 +188,7 @@ async def _apply_last_valid_spec(
     if ic.spec.paused:
         return Applied()
     params = Params(ic=ic, config=config, capabilities=capabilities, template=accepted.template)
-    return await apply_children(cluster, ic, build_all(params), capabilities=capabilities, overrides=overrides)
+    return await apply_children(cluster, ic, build_all(params), capabilities=capabilities, history=history)
 
 
 async def _report_deletion(

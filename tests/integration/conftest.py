@@ -37,7 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "newest: needs an API that the oldest supported Kubernetes lacks")
+    reason = "needs an API that the oldest supported Kubernetes lacks, or is slow and the same on all versions"
+    config.addinivalue_line("markers", f"newest: {reason}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -49,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that the oldest server cannot run: in CI, a skipped test would be a failure."""
+    """Deselect what is not for the oldest server: in CI, a skipped test would be a failure."""
     deselected = [item for item in items if item.get_closest_marker("newest") and _server_of(item) == "oldest"]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)

@@ -811,9 +811,9 @@ class ImageClassifierStatus(Part):
     """The generation of the spec that this status is about."""
 
     conditions: Annotated[tuple[Condition, ...], items(32, list_type="map", keys=("type",))] | None = None
-    """Conditions of the object. Ready is the summary; Available, Progressing and Stalled (True only when user
-    action is required) give details; AutoscalingReady, MonitoringReady, IngressReady and GatewayReady report the
-    optional parts."""
+    """Conditions of the object. Ready is the summary; Available, Progressing, Stalled (True only when user action
+    is required) and Contested (True while others set fields of children back) give details; AutoscalingReady,
+    MonitoringReady, IngressReady and GatewayReady report the optional parts."""
 
     replicas: Annotated[int, integer(0)] | None = None
     """The number of pods."""

@@ -2,13 +2,13 @@
 
 from imageclassifier_operator.apply.difference import difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
-from imageclassifier_operator.apply.overrides import Overrides
 from imageclassifier_operator.apply.sync import Applied, apply_children, compare_children, problem_of
+from imageclassifier_operator.apply.write_history import WriteHistory
 
 __all__ = [
     "REPLICAS_MANAGER",
     "Applied",
-    "Overrides",
+    "WriteHistory",
     "apply_children",
     "compare_children",
     "difference",

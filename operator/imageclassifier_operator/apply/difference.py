@@ -1,8 +1,8 @@
 """Finds the fields in which a live object differs from the desired one. An object is written only if it differs.
 
-An object differs if a desired field has another value, or if our field manager owns a field that is no longer
-desired (server-side apply then removes it). All other fields are ignored, since they belong to others: defaults of
-the API server, fields of other managers, annotations of users.
+An object differs if a desired field has another value, if our field manager owns a field that is no longer desired
+(server-side apply then removes it), or if it has what only we may set (`intruders`). All other fields are ignored,
+since they belong to others: defaults of the API server, fields of other managers, annotations of users.
 """
 
 from __future__ import annotations
@@ -12,26 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api.quantity import QuantityError, parse_quantity
+from imageclassifier_operator.apply.intruders import intruders
+from imageclassifier_operator.apply.list_keys import merge_key, merge_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-
-_LIST_KEYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "containers": (("name",),),
-    "initContainers": (("name",),),
-    "volumes": (("name",),),
-    "env": (("name",),),
-    "volumeMounts": (("mountPath",),),
-    "ports": (("containerPort", "protocol"), ("port", "protocol")),
-    "ownerReferences": (("uid",),),
-    "topologySpreadConstraints": (("topologyKey", "whenUnsatisfiable"),),
-    "imagePullSecrets": (("name",),),
-    "conditions": (("type",),),
-}
-"""The lists that the API server merges by key (`x-kubernetes-list-map-keys`), each with its possible keys.
-
-Other lists differ if their lengths do, or if items at the same position do.
-"""
 
 _ORDERED = frozenset({"env"})
 """The lists of these in which the order matters too: `$(NAME)` in a variable stands for a variable before it."""
@@ -98,6 +83,8 @@ def differences(
         wanted, found = desired["spec"][field], (live.get("spec") or {}).get(field)
         if (owned_fields and ("spec", field) not in owned_fields) or _is_wider(wanted, found):
             yield _difference(("spec", field), wanted, found)
+    for intruder in intruders(desired, live):
+        yield Difference(path=intruder.path, desired=None, observed=intruder.value)
     for owned in owned_fields:
         if not _is_desired(desired, owned):
             path = ".".join(step if isinstance(step, str) else json.dumps(step) for step in owned)
@@ -158,14 +145,14 @@ def _compare(desired: Any, live: Any, path: tuple[str, ...]) -> Iterator[Differe
 
 
 def _compare_lists(desired: list[Any], live: list[Any], path: tuple[str, ...]) -> Iterator[Difference]:
-    keys = _merge_keys(path[-1], desired)
+    keys = merge_keys(path[-1], desired)
     if keys is not None:
-        live_by_key = {_merge_key(item, keys): item for item in live}
+        live_by_key = {merge_key(item, keys): item for item in live}
         for item in desired:
-            key = _merge_key(item, keys)
+            key = merge_key(item, keys)
             yield from _compare(item, live_by_key.get(key), (*path, "/".join(key)))
         if path[-1] in _ORDERED:
-            yield from _compare_order(dict.fromkeys(_merge_key(item, keys) for item in desired), live_by_key, path)
+            yield from _compare_order(dict.fromkeys(merge_key(item, keys) for item in desired), live_by_key, path)
     elif len(desired) != len(live):
         yield _difference(path, desired, live)
     else:
@@ -185,17 +172,6 @@ def _compare_order(
 
 def _difference(path: tuple[str, ...], desired: Any, live: Any) -> Difference:
     return Difference(path=".".join(path), desired=desired, observed=live)
-
-
-def _merge_keys(field: str, items: list[Any]) -> tuple[str, ...] | None:
-    for keys in _LIST_KEYS.get(field, ()):
-        if all(isinstance(item, dict) and all(key in item for key in keys) for item in items):
-            return keys
-    return None
-
-
-def _merge_key(item: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(item.get(key)) for key in keys)
 
 
 def _equal(desired: Any, live: Any, path: tuple[str, ...]) -> bool:

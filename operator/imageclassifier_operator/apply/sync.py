@@ -7,9 +7,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.apply.difference import Difference, difference, differences, template_changed_by
+from imageclassifier_operator.apply.external_autoscaler import external_autoscaler, without_replicas
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, deployment_to_create, handover
-from imageclassifier_operator.children import CHILDREN, DEPLOYMENT
-from imageclassifier_operator.kube import Cluster, ConflictError, KubeError, NotFoundError, UnreachableError
+from imageclassifier_operator.apply.intruders import intruders, obstacles
+from imageclassifier_operator.apply.ownership_transfer import transferred
+from imageclassifier_operator.children import AUTOSCALER, CHILDREN, DEPLOYMENT
+from imageclassifier_operator.kube import (
+    Cluster,
+    ConflictError,
+    KubeError,
+    NotFoundError,
+    RejectedError,
+    UnreachableError,
+)
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.ownership import (
     MANAGER,
@@ -18,13 +28,14 @@ from imageclassifier_operator.ownership import (
     is_controlled_by,
     terminating_problem,
 )
-from imageclassifier_operator.status import OverriddenField, Problem, override_message
+from imageclassifier_operator.status import ContestedField, OverriddenField, Problem, override_message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from imageclassifier_operator.api import ImageClassifier
-    from imageclassifier_operator.apply.overrides import Overrides
+    from imageclassifier_operator.apply.intruders import Intruder
+    from imageclassifier_operator.apply.write_history import WriteHistory
     from imageclassifier_operator.children import Child
     from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.manifests import Capabilities
@@ -36,19 +47,25 @@ logger = logging.getLogger(__name__)
 class Applied:
     """The result of `apply_children`: the live children by kind, and what went wrong.
 
+    live_children: without spec.autoscaling, the HorizontalPodAutoscaler is somebody else's that is used instead.
     not_applied: what differs, if the object is paused; then nothing is written.
     reverted_by: the field manager whose change of the pod template was reverted, or None.
     again: whether the children have to be applied again soon.
-    retry_after: the seconds until an overridden field is applied again, or None if no field is overridden.
+    retry_after: the seconds until an overridden or contested field is looked at again, or None if there is none.
     """
 
     live_children: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     overridden: list[OverriddenField] = field(default_factory=list)
+    contested: list[ContestedField] = field(default_factory=list)
     not_applied: list[str] = field(default_factory=list)
     reverted_by: str | None = None
     again: bool = False
     retry_after: float | None = None
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Lower the time until the next look to that many seconds."""
+        self.retry_after = seconds if self.retry_after is None else min(seconds, self.retry_after)
 
 
 async def apply_children(
@@ -57,7 +74,7 @@ async def apply_children(
     desired: Mapping[Child, Mapping[str, Any]],
     *,
     capabilities: Capabilities,
-    overrides: Overrides,
+    history: WriteHistory,
 ) -> Applied:
     """Prune the children that are not desired, then apply those that differ, both in the order of `CHILDREN`.
 
@@ -72,7 +89,11 @@ async def apply_children(
             await _run_step(applied, child, _prune(cluster, ic, child.resource))
     for child, manifest in desired.items():
         if child.served(capabilities):  # otherwise, its condition reports it, and it is created once it is served
-            await _run_step(applied, child, _apply_child(cluster, ic, child, manifest, applied, overrides))
+            await _run_step(applied, child, _apply_child(cluster, ic, child, manifest, applied, history))
+    applied.contested = history.contests.contested(_owner(ic))
+    left = history.contests.seconds_left(_owner(ic))
+    if left is not None:
+        applied.wait_at_most(left)
     return applied
 
 
@@ -106,6 +127,7 @@ async def _compare_child(
         elif live is not None:
             applied.not_applied.append(f"{kind} {name} is no longer requested")
         return None
+    desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     found = difference(desired, live, manager=MANAGER)
     if found is not None:
         applied.not_applied.append(f"{kind} {name}: {found} differs")
@@ -169,7 +191,7 @@ async def _apply_child(
     child: Child,
     desired: Mapping[str, Any],
     applied: Applied,
-    overrides: Overrides,
+    history: WriteHistory,
 ) -> Problem | None:
     """Apply one child if it differs, or return the problem because of which it must not be written."""
     resource, kind, name = child.resource, child.kind, desired["metadata"]["name"]
@@ -181,47 +203,102 @@ async def _apply_child(
     if live is None and child is DEPLOYMENT and is_isolated and no_policy:
         return None  # no pod starts without isolation; the problem of the NetworkPolicy is reported
     if live is None:
-        logger.info("Creating %s %s/%s", kind, ic.namespace, name)
         body = deployment_to_create(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired
         live = await cluster.apply(resource, body, manager=MANAGER)
+        logger.info("Created %s %s/%s", kind, ic.namespace, name)
         applied.again |= body != desired
-        _record_overrides(applied, overrides, ic, body, live)
+        _record_overrides(applied, history, ic, body, live)
         return None
     if not belongs_to(live, name=ic.name, uid=ic.uid):
         return foreign_problem(live, ic, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
         return terminating_problem(live, kind)
-    if not is_controlled_by(live, ic.uid):
-        logger.info("Adopting %s %s/%s, which has no controller", kind, ic.namespace, name)
+    adopted = not is_controlled_by(live, ic.uid)
+    desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     if child is DEPLOYMENT:
         takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
         if takeover is not None:
             await cluster.apply(resource, takeover, manager=REPLICAS_MANAGER)
     found = list(differences(desired, live, manager=MANAGER))
-    pause = overrides.pause(_owner(ic), live, desired, found)
+    pause = history.overrides.pause(_owner(ic), live, desired, found)
     if found and pause:
         _report_child(applied, kind, live, found, pause)
         return None
+    pause = history.contests.pause(_owner(ic), kind, found)
+    if found and pause:
+        applied.live_children[kind] = live
+        applied.wait_at_most(pause)
+        return None
     if found:
-        logger.info("Applying %s %s/%s: %s differs", kind, ic.namespace, name, found[0].path)
-        if child is DEPLOYMENT:
-            applied.reverted_by = template_changed_by(live, found, manager=MANAGER)
-        live = await cluster.apply(resource, _with_uid_precondition(desired, live), manager=MANAGER)
-    _record_overrides(applied, overrides, ic, desired, live)
+        reverted_by = template_changed_by(live, found, manager=MANAGER) if child is DEPLOYMENT else None
+        before, live = live, await _overwrite(cluster, resource, desired, live)
+        history.contests.record(_owner(ic), before, found, manager=MANAGER)
+        applied.reverted_by = reverted_by or applied.reverted_by
+        if adopted:
+            logger.info("Adopted %s %s/%s, which had no controller", kind, ic.namespace, name)
+        logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, name, found[0].path)
+    _record_overrides(applied, history, ic, desired, live)
     return None
+
+
+async def _without_foreign_replicas(
+    cluster: Cluster,
+    ic: ImageClassifier,
+    child: Child,
+    desired: Mapping[str, Any],
+    live: Mapping[str, Any],
+    applied: Applied,
+) -> Mapping[str, Any]:
+    """Return the Deployment without its replicas if somebody else's autoscaler, which is reported, sets them."""
+    found = await external_autoscaler(cluster, ic, desired, live) if child is DEPLOYMENT else None
+    if found is None:
+        return desired
+    applied.live_children[AUTOSCALER.kind] = found
+    return without_replicas(desired)
+
+
+async def _overwrite(
+    cluster: Cluster, resource: Resource, desired: Mapping[str, Any], live: dict[str, Any]
+) -> dict[str, Any]:
+    """Apply the desired object over the live one, and remove what others have put in its way."""
+    live = await _take_over(cluster, resource, live, intruders(desired, live)) or live
+    body = _with_uid_precondition(desired, live)
+    try:
+        return await cluster.apply(resource, body, manager=MANAGER)
+    except RejectedError as error:
+        taken = None
+        if error.reason == "Invalid":
+            taken = await _take_over(cluster, resource, live, obstacles(desired, live))
+        if taken is None:
+            raise
+    return await cluster.apply(resource, body, manager=MANAGER)
+
+
+async def _take_over(
+    cluster: Cluster, resource: Resource, live: Mapping[str, Any], fields: Iterable[Intruder]
+) -> dict[str, Any] | None:
+    """Make our manager the owner of fields that we do not want; None if there are none, or if it is already."""
+    found = list(fields)
+    owners = transferred(live, [each.steps for each in found], manager=MANAGER) if found else None
+    if owners is None:
+        return None
+    taken = await cluster.set_managed_fields(resource, live, owners)
+    metadata, paths = live["metadata"], ", ".join(each.path for each in found)
+    logger.info("Took over %s %s/%s: %s", resource.kind, metadata["namespace"], metadata["name"], paths)
+    return taken
 
 
 def _record_overrides(
     applied: Applied,
-    overrides: Overrides,
+    history: WriteHistory,
     ic: ImageClassifier,
     desired: Mapping[str, Any],
     live: dict[str, Any],
 ) -> None:
     """Record a live child that was just written, or needs no write. Fields that still differ are overridden."""
     kind, remaining = desired["kind"], list(differences(desired, live, manager=MANAGER))
-    is_new = overrides.record(_owner(ic), live, desired, remaining)
-    _report_child(applied, kind, live, remaining, overrides.pause(_owner(ic), live, desired, remaining))
+    is_new = history.overrides.record(_owner(ic), live, desired, remaining)
+    _report_child(applied, kind, live, remaining, history.overrides.pause(_owner(ic), live, desired, remaining))
     if is_new:
         messages = "; ".join(override_message(field) for field in applied.overridden if field.kind == kind)
         logger.warning("%s/%s: %s", ic.namespace, desired["metadata"]["name"], messages)
@@ -236,7 +313,7 @@ def _report_child(
         for each in overridden
     )
     if overridden:
-        applied.retry_after = pause if applied.retry_after is None else min(pause, applied.retry_after)
+        applied.wait_at_most(pause)
 
 
 def _owner(ic: ImageClassifier) -> tuple[str, str]:

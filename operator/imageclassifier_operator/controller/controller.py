@@ -9,7 +9,7 @@ import random
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from imageclassifier_operator.apply import Overrides
+from imageclassifier_operator.apply import WriteHistory
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
@@ -63,7 +63,7 @@ class Controller:
         self._namespaces = namespaces
         self._metrics = metrics
         self._queue = WorkQueue()
-        self._overrides = Overrides()
+        self._history = WriteHistory()
         self._waves = Waves(config.upgrade_wave_size)
         self._versions: dict[Key, str] = {}
         self._owner_by_child: dict[Key, Key] = {}
@@ -169,7 +169,7 @@ class Controller:
                 name=key.name,
                 config=self._config,
                 capabilities=self._capabilities,
-                overrides=self._overrides,
+                history=self._history,
                 waves=self._waves,
             )
         except KubeError as error:

@@ -26,7 +26,7 @@ from imageclassifier_operator.kube.resources import EVENTS
 from imageclassifier_operator.kube.warnings import WarningLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
 
     from imageclassifier_operator.kube.resources import Resource
@@ -120,6 +120,17 @@ class KubeClient:
         content_type = "application/apply-patch+yaml"
         return await self._json("PATCH", path, query=query, body=manifest, content_type=content_type)
 
+    async def set_managed_fields(
+        self, resource: Resource, live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        metadata = live["metadata"]
+        patch = [
+            {"op": "replace", "path": "/metadata/managedFields", "value": list(managed_fields)},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        ]
+        path = resource.path(namespace=metadata["namespace"], name=metadata["name"])
+        return await self._json("PATCH", path, body=patch, content_type="application/json-patch+json")
+
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
         await self._json("POST", resource.path(namespace=manifest["metadata"]["namespace"]), body=manifest)
 
@@ -176,7 +187,7 @@ class KubeClient:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         accept: str = _JSON,
         content_type: str = _JSON,
     ) -> dict[str, Any]:
@@ -194,7 +205,7 @@ class KubeClient:
         method: str,
         url: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         accept: str = _JSON,
         content_type: str = _JSON,
         timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  passed to the transport

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from imageclassifier_operator.kube.resources import Resource
 
@@ -47,6 +47,14 @@ class Cluster(Protocol):
         """Apply a manifest with server-side apply (`force: true`), and return the resulting object.
 
         Raises `ConflictError` if the manifest has a UID or resource version, and the live object has another one.
+        """
+
+    async def set_managed_fields(
+        self, resource: Resource, live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Replace who owns the fields of a live object, and return the resulting object; no other field changes.
+
+        Raises `ConflictError` if the object has changed since it was read.
         """
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from imageclassifier_operator.status.overridden import format_value, override_me
 from imageclassifier_operator.status.rollout import deadline_exceeded, unexplained_pods
 from imageclassifier_operator.status.types import (
     Condition,
+    ContestedField,
     Observation,
     ObservedChild,
     OverriddenField,
@@ -15,6 +16,7 @@ from imageclassifier_operator.status.types import (
 
 __all__ = [
     "Condition",
+    "ContestedField",
     "Observation",
     "ObservedChild",
     "OverriddenField",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.naming import service_url
+from imageclassifier_operator.status.contested import contested_verdict
 from imageclassifier_operator.status.overridden import with_overridden_fields
 from imageclassifier_operator.status.pods import model_facts
 from imageclassifier_operator.status.rollout import desired_replicas, new_pods, ready_verdict
@@ -178,7 +179,7 @@ def _image(deployment: Mapping[str, Any] | None) -> str | None:
 
 
 def _summary(verdict: Verdict, observed: Observation) -> dict[str, Verdict]:
-    """Return the four conditions about the whole object; all but Available follow from the verdict of Ready."""
+    """Return the conditions about the whole object. Progressing and Stalled follow from the verdict of Ready."""
     available = (observed.deployment or {}).get("status", {}).get("readyReplicas", 0)
     if available:
         message = f"{available} replica{'s are' if available > 1 else ' is'} ready"
@@ -192,6 +193,7 @@ def _summary(verdict: Verdict, observed: Observation) -> dict[str, Verdict]:
         "Available": availability,
         "Progressing": _same_reason(verdict) if verdict.progressing else no_rollout,
         "Stalled": _same_reason(verdict) if verdict.stalled else no_action,
+        "Contested": contested_verdict(observed.contested),
     }
 
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
     """Return AutoscalingReady: what the HorizontalPodAutoscaler reports.
 
-    It also reports if the memory target alone keeps the number of replicas above the minimum.
+    It also reports if the memory target alone keeps the number of replicas above the minimum. Without
+    spec.autoscaling, a HorizontalPodAutoscaler is somebody else's, which sets the replicas instead of the spec.
     """
-    if spec.autoscaling is None:
+    if spec.autoscaling is None and autoscaler.live is None:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
     if autoscaler.live is None or autoscaler.problem is not None:
         return unapplied_verdict(autoscaler, "HorizontalPodAutoscaler")
@@ -38,6 +39,10 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
                 message=condition.get("message") or condition_type,
             )
     message = f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)}"
+    if spec.autoscaling is None:
+        name = autoscaler.live["metadata"]["name"]
+        message = f"HorizontalPodAutoscaler {name} sets the replicas, and spec.replicas is not used; {message}"
+        return Verdict(status="True", reason="External", message=message)
     return _held_by_memory(autoscaler.live) or Verdict(status="True", reason="Scaling", message=message)
 
 

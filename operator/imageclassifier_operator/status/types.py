@@ -37,6 +37,15 @@ class OverriddenField:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContestedField:
+    """A field of a child that another field manager sets back again and again; None if it has our own name."""
+
+    kind: str
+    path: str
+    manager: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Revisions:
     """The names of the accepted revision and of the candidate, if there is one, and a sentence about it."""
 
@@ -74,6 +83,7 @@ class Observation:
     unserved: Collection[str] = ()
     problems: Sequence[Problem] = ()
     overridden: Sequence[OverriddenField] = ()
+    contested: Sequence[ContestedField] = ()
     unsupported: Mapping[str, str] = field(default_factory=dict)
     not_applied: Sequence[str] = ()
     revisions: Revisions | None = None

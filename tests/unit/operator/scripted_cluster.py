@@ -64,6 +64,11 @@ class ScriptedCluster:
     ) -> dict[str, Any]:
         raise NotImplementedError
 
+    async def set_managed_fields(
+        self, resource: Resource, live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        raise NotImplementedError
+
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
         raise NotImplementedError
 
@@ -97,6 +102,11 @@ class StoredCluster(ScriptedCluster):
 
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
         return self.live.get(resource.kind)
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+    ) -> Listing:
+        return Listing([self.live[resource.kind]] if resource.kind in self.live else [], "1")
 
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None

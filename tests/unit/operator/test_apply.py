@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
-from imageclassifier_operator.apply import Applied, Overrides, apply_children
+from imageclassifier_operator.apply import Applied, WriteHistory, apply_children
 from imageclassifier_operator.children import build_all
 from imageclassifier_operator.kube import UnreachableError
 from imageclassifier_operator.labels import child_labels
@@ -28,7 +28,7 @@ def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
 async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPABILITIES) -> Applied:
     params = Params(ic=PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
     desired = build_all(params)
-    return await apply_children(cluster, PETS, desired, capabilities=capabilities, overrides=Overrides())
+    return await apply_children(cluster, PETS, desired, capabilities=capabilities, history=WriteHistory())
 
 
 async def test_a_child_that_waits_for_its_finalizers_is_reported() -> None:

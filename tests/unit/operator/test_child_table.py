@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
-from imageclassifier_operator.apply import Overrides, apply_children
+from imageclassifier_operator.apply import WriteHistory, apply_children
 from imageclassifier_operator.children import CHILDREN, Child
 from imageclassifier_operator.controller import Controller
 from imageclassifier_operator.discovery import discover
@@ -79,7 +79,7 @@ def live(kind: str) -> dict[str, Any]:
 
 async def apply_no_children(cluster: RecordingCluster, capabilities: Capabilities = EVERYTHING) -> None:
     """Run one pass with no desired children."""
-    await apply_children(cluster, PETS, {}, capabilities=capabilities, overrides=Overrides())
+    await apply_children(cluster, PETS, {}, capabilities=capabilities, history=WriteHistory())
 
 
 async def test_every_child_the_revisions_and_the_pods_are_watched() -> None:
@@ -110,7 +110,7 @@ async def test_a_child_that_is_not_served_is_not_read(child: Child) -> None:
     await apply_no_children(cluster, capabilities)
     params = Params(ic=PETS, config=CONFIG, capabilities=EVERYTHING)
     desired = {child: child.manifest(params) or {}}
-    await apply_children(cluster, PETS, desired, capabilities=capabilities, overrides=Overrides())
+    await apply_children(cluster, PETS, desired, capabilities=capabilities, history=WriteHistory())
     assert child.kind not in cluster.read
 
 
@@ -141,6 +141,6 @@ async def test_a_problem_says_whether_the_child_has_a_condition(child: Child) ->
     cluster = RecordingCluster()
     cluster.rejected = {child.kind: ForbiddenError("no", status=403, reason="Forbidden")}
     desired = {child: {"kind": child.kind, "metadata": {"name": "pets"}, "spec": {}}}
-    applied = await apply_children(cluster, PETS, desired, capabilities=EVERYTHING, overrides=Overrides())
+    applied = await apply_children(cluster, PETS, desired, capabilities=EVERYTHING, history=WriteHistory())
     [problem] = applied.problems
     assert problem.has_condition is (child.condition is not None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
-from imageclassifier_operator.apply import Applied, Overrides, apply_children
+from imageclassifier_operator.apply import Applied, WriteHistory, apply_children
 from imageclassifier_operator.children import build_all
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.status import OverriddenField, override_message
@@ -43,12 +43,12 @@ class Scenario:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.overrides = Overrides(clock=self.clock)
+        self.history = WriteHistory(clock=self.clock)
         self.cluster = StoredCluster(mutate=set_replicas(1))
 
     async def run_pass(self, ic: ImageClassifier = PETS) -> Applied:
         wanted = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
-        return await apply_children(self.cluster, ic, wanted, capabilities=CAPABILITIES, overrides=self.overrides)
+        return await apply_children(self.cluster, ic, wanted, capabilities=CAPABILITIES, history=self.history)
 
     def writes(self) -> int:
         return self.cluster.applied.count("Deployment")
@@ -139,10 +139,10 @@ async def test_a_deleted_policy_ends_the_override(scenario: Scenario) -> None:
 
 
 async def test_a_deleted_object_is_forgotten(scenario: Scenario) -> None:
-    scenario.overrides.forget(("vision", "another"))
+    scenario.history.forget(("vision", "another"))
     await scenario.run_pass()
     assert scenario.writes() == 1
-    scenario.overrides.forget(("vision", "pets"))
+    scenario.history.forget(("vision", "pets"))
     await scenario.run_pass()
     assert scenario.writes() == 2
 

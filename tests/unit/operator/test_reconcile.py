@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
-from imageclassifier_operator.apply import Overrides
+from imageclassifier_operator.apply import WriteHistory
 from imageclassifier_operator.kube import ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
 from imageclassifier_operator.reconcile import MAX_EVENTS_SECONDS, POLL_SECONDS, Outcome, reconcile
@@ -36,7 +36,7 @@ class ReconcilingCluster(StoredCluster):
         self._counts = counts
         self.status: Mapping[str, Any] = {}
         self.events: list[tuple[str, str]] = []
-        self._overrides = Overrides()
+        self._history = WriteHistory()
         self.waves = Waves(1)
         self.others: dict[str, list[dict[str, Any]]] = {}
 
@@ -47,7 +47,7 @@ class ReconcilingCluster(StoredCluster):
             name="pets",
             config=CONFIG,
             capabilities=Capabilities(service_monitors=False),
-            overrides=self._overrides,
+            history=self._history,
             waves=self.waves,
         )
 

@@ -22,7 +22,7 @@ from imageclassifier_operator.status import (
 
 NOW = "2026-01-01T00:00:00Z"
 SHA = "a" * 64
-SUMMARY = ("Ready", "Available", "Progressing", "Stalled")
+SUMMARY = ("Ready", "Available", "Progressing", "Stalled", "Contested")
 
 
 def classifier(**spec: Any) -> ImageClassifier:

@@ -1,0 +1,54 @@
+"""Finds the autoscaler of somebody else that sets the replicas of a Deployment, so that the operator does not.
+
+Without that, both would write `spec.replicas` for ever. A HorizontalPodAutoscaler of a user counts, and so does
+the one that KEDA creates for a ScaledObject. One that scales the ImageClassifier itself sets its spec, so it needs
+none of this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imageclassifier_operator.children import AUTOSCALER
+from imageclassifier_operator.naming import child_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imageclassifier_operator.api import ImageClassifier
+    from imageclassifier_operator.kube import Cluster
+
+
+async def external_autoscaler(
+    cluster: Cluster, ic: ImageClassifier, desired: Mapping[str, Any], live: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the HorizontalPodAutoscaler that sets the replicas of a live Deployment, or None if the spec does.
+
+    As the autoscaler itself, it never counts if there are, or should be, 0 replicas: then it is switched off.
+    """
+    wanted, found = desired["spec"].get("replicas"), live["spec"].get("replicas", 1)
+    if ic.spec.autoscaling is not None or not wanted or not found:
+        return None
+    if wanted == found and not _is_scaled(live):
+        return None
+    listing = await cluster.list(AUTOSCALER.resource, namespace=ic.namespace)
+    return next((each for each in listing.items if _scales(each, child_name(ic.name))), None)
+
+
+def without_replicas(desired: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a Deployment whose replicas are left as they are."""
+    return {**desired, "spec": {key: value for key, value in desired["spec"].items() if key != "replicas"}}
+
+
+def _is_scaled(live: Mapping[str, Any]) -> bool:
+    """Whether somebody has set the replicas through the subresource `scale`, as autoscalers do."""
+    return any(
+        entry.get("subresource") == "scale" and "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+        for entry in live["metadata"].get("managedFields") or []
+    )
+
+
+def _scales(autoscaler: Mapping[str, Any], deployment: str) -> bool:
+    target = autoscaler["spec"]["scaleTargetRef"]
+    is_deployment = target["kind"] == "Deployment" and target.get("apiVersion", "").startswith("apps/")
+    return is_deployment and target["name"] == deployment and not autoscaler["metadata"].get("deletionTimestamp")

@@ -1,0 +1,25 @@
+"""What became of earlier writes to the children: fields that were overridden at once, or set back later."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from imageclassifier_operator.apply.contests import Contests
+from imageclassifier_operator.apply.overrides import Overrides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class WriteHistory:
+    """The memory of one process, which only saves writes: without it, the children would be the same."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.overrides = Overrides(clock=clock)
+        self.contests = Contests(clock=clock)
+
+    def forget(self, owner: tuple[str, str]) -> None:
+        """Drop what is known about a deleted ImageClassifier."""
+        self.overrides.forget(owner)
+        self.contests.forget(owner)
