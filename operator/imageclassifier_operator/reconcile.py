@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from imageclassifier_operator.apply import (
     difference,
     problem_of,
 )
-from imageclassifier_operator.children import CONDITIONS, DEPLOYMENT, build_all, unsupported_fields
+from imageclassifier_operator.children import AUTOSCALER, CONDITIONS, DEPLOYMENT, build_all, unsupported_fields
 from imageclassifier_operator.events import report, write_event
 from imageclassifier_operator.kube import (
     CLASSIFIERS,
@@ -41,7 +41,7 @@ from imageclassifier_operator.revisions import (
 from imageclassifier_operator.status import Problem, Revisions, compute, compute_invalid, compute_terminating
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from imageclassifier_operator.manifests import Capabilities
     from imageclassifier_operator.status import Observation, Status
@@ -60,6 +60,20 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pass:
+    """A pass over the children of an object with a valid spec: what was read and applied.
+
+    problems: of the children, and of the revisions.
+    """
+
+    live: Mapping[str, Any]
+    params: Params
+    decision: Decision | None
+    applied: Applied
+    problems: Sequence[Problem]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a reconcile, and when the next one is due if there is no event before.
 
@@ -67,6 +81,8 @@ class Outcome:
     poll_after: the seconds until then for the first time; they grow up to longest_poll, as long as there is no
         event.
     again: requests another one soon; the delay grows as long as each reconcile requests another one.
+    passed: what need not be read again until the object or a child changes; None if it has to be.
+    at_rest: whether nothing has to be done at all until then.
     """
 
     result: str
@@ -74,6 +90,8 @@ class Outcome:
     poll_after: float | None = None
     longest_poll: float = MAX_POLL_SECONDS
     again: bool = False
+    passed: Pass | None = field(default=None, compare=False)
+    at_rest: bool = False
 
 
 def _now() -> str:
@@ -89,9 +107,39 @@ async def reconcile(
     capabilities: Capabilities,
     history: WriteHistory,
     waves: Waves,
+    unchanged: Pass | None = None,
     now: Callable[[], str] = _now,
 ) -> Outcome:
-    """Apply the children, and write the status. Raises `KubeError` if the reconcile has to be retried."""
+    """Apply the children, and write the status. Raises `KubeError` if the reconcile has to be retried.
+
+    unchanged: what was applied and read last time, if neither the object nor a child has changed since. Then only
+        what is not watched is read.
+    """
+    passed = unchanged or await _apply(
+        cluster,
+        namespace=namespace,
+        name=name,
+        config=config,
+        capabilities=capabilities,
+        history=history,
+        waves=waves,
+        now=now,
+    )
+    return passed if isinstance(passed, Outcome) else await _report(cluster, passed, waves=waves, now=now())
+
+
+async def _apply(
+    cluster: Cluster,
+    *,
+    namespace: str,
+    name: str,
+    config: OperatorConfig,
+    capabilities: Capabilities,
+    history: WriteHistory,
+    waves: Waves,
+    now: Callable[[], str],
+) -> Pass | Outcome:
+    """Apply the children; of an object that is gone or invalid, write the status too, and return the outcome."""
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
     waves.withdraw((namespace, name))
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
@@ -100,32 +148,14 @@ async def reconcile(
         if live is not None:
             await _report_deletion(cluster, live, capabilities=capabilities, now=now())
         return Outcome(result="gone")
-    uid = live["metadata"]["uid"]
     try:
         ic = parse(live, config=config)
     except InvalidSpecError as error:
         healed = await _apply_last_valid_spec(
             cluster, live, config=config, capabilities=capabilities, history=history
         )
-        observed = await observe(
-            cluster,
-            namespace=namespace,
-            name=name,
-            uid=uid,
-            capabilities=capabilities,
-            live_children=healed.live_children,
-            contested=healed.contested,
-        )
-        problems = [*error.problems, *(problem.message for problem in healed.problems)]
-        invalid = compute_invalid(live, problems, observed, conditions=CONDITIONS, now=now())
-        await _write_status(cluster, live, invalid)
         waves.report((namespace, name), upgrading=True, stalled=None, held=True)
-        return Outcome(
-            result="invalid",
-            requeue_after=healed.retry_after,
-            poll_after=POLL_SECONDS if healed.problems else None,
-            again=healed.again,
-        )
+        return await _report_invalid(cluster, live, error, healed, capabilities=capabilities, now=now())
     params = Params(ic=ic, config=config, capabilities=capabilities)
     decision, problem = await _accept_revision(cluster, params, live, waves=waves)
     if decision is not None:
@@ -137,30 +167,38 @@ async def reconcile(
         applied = await compare_children(cluster, ic, desired, capabilities=capabilities)
     else:
         applied = await apply_children(cluster, ic, desired, capabilities=capabilities, history=history)
+        if decision is not None:
+            await _report_template(cluster, live, decision, applied)
+    problems = [*([] if problem is None else [problem]), *applied.problems]
+    return Pass(live=live, params=params, decision=decision, applied=applied, problems=problems)
+
+
+async def _report(cluster: Cluster, passed: Pass, *, waves: Waves, now: str) -> Outcome:
+    """Observe the pods, and write the status."""
+    live, ic, decision, applied = passed.live, passed.params.ic, passed.decision, passed.applied
+    key = (ic.namespace, ic.name)
     observed = await observe(
         cluster,
-        namespace=namespace,
-        name=name,
-        uid=uid,
-        capabilities=capabilities,
+        namespace=ic.namespace,
+        name=ic.name,
+        uid=ic.uid,
+        capabilities=passed.params.capabilities,
         live_children=applied.live_children,
-        problems=[*([] if problem is None else [problem]), *applied.problems],
+        problems=passed.problems,
         overridden=applied.overridden,
         contested=applied.contested,
-        unsupported=unsupported_fields(params),
+        unsupported=unsupported_fields(passed.params),
         not_applied=applied.not_applied,
         revisions=None if applied.again else _observed_revisions(decision, paused=ic.spec.paused),
-        now=now(),
+        now=now,
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=observed.now)
     await _write_status(cluster, live, status)
     if decision is None:
-        waves.failed((namespace, name))
+        waves.failed(key)
     elif not applied.again:
-        report_state(waves, (namespace, name), decision, status, observed, spec=ic.spec)
-    if decision is not None and not ic.spec.paused:
-        await _report_template(cluster, live, decision, applied)
-    return _outcome(applied, observed, status)
+        report_state(waves, key, decision, status, observed, spec=ic.spec)
+    return _outcome(passed, observed, status)
 
 
 async def _apply_last_valid_spec(
@@ -189,6 +227,36 @@ async def _apply_last_valid_spec(
         return Applied()
     params = Params(ic=ic, config=config, capabilities=capabilities, template=accepted.template)
     return await apply_children(cluster, ic, build_all(params), capabilities=capabilities, history=history)
+
+
+async def _report_invalid(
+    cluster: Cluster,
+    live: Mapping[str, Any],
+    error: InvalidSpecError,
+    healed: Applied,
+    *,
+    capabilities: Capabilities,
+    now: str,
+) -> Outcome:
+    """Write the status of an object with an invalid spec, whose children are those of the last valid one."""
+    metadata = live["metadata"]
+    observed = await observe(
+        cluster,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        capabilities=capabilities,
+        live_children=healed.live_children,
+        contested=healed.contested,
+    )
+    messages = [*error.problems, *(problem.message for problem in healed.problems)]
+    await _write_status(cluster, live, compute_invalid(live, messages, observed, conditions=CONDITIONS, now=now))
+    return Outcome(
+        result="invalid",
+        requeue_after=healed.retry_after,
+        poll_after=POLL_SECONDS if healed.problems else None,
+        again=healed.again,
+    )
 
 
 async def _report_deletion(
@@ -258,17 +326,22 @@ async def _report_template(
         await write_event(cluster, live, reason="PodTemplateReverted", message=message, warning=True)
 
 
-def _outcome(applied: Applied, observed: Observation, status: Status) -> Outcome:
+def _outcome(passed: Pass, observed: Observation, status: Status) -> Outcome:
+    applied = passed.applied
     if applied.again:
         return Outcome(result="again", again=True)
     if any(not problem.transient for problem in observed.problems):
         return Outcome(result="refused", poll_after=POLL_SECONDS)
     if observed.not_applied:  # paused: nothing will change by itself
         return Outcome(result="paused", poll_after=POLL_SECONDS)
+    # What else has an effect, but is not watched: admission policies, other writers, and the autoscaler of a user.
+    has_own_autoscaler = passed.params.spec.autoscaling is not None or AUTOSCALER.kind not in applied.live_children
+    watched = not observed.problems and applied.retry_after is None and has_own_autoscaler
+    reusable = passed if watched else None
     if status.ready and not observed.problems:
-        return Outcome(result="ready", requeue_after=applied.retry_after)
+        return Outcome(result="ready", requeue_after=applied.retry_after, passed=reusable, at_rest=watched)
     longest = MAX_EVENTS_SECONDS if observed.warnings else MAX_POLL_SECONDS
-    return Outcome(result="waiting", poll_after=POLL_SECONDS, longest_poll=longest)
+    return Outcome(result="waiting", poll_after=POLL_SECONDS, longest_poll=longest, passed=reusable)
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from imageclassifier_operator.apply import WriteHistory
 from imageclassifier_operator.children import CHILDREN
+from imageclassifier_operator.controller.memory import Memory
 from imageclassifier_operator.controller.watches import ChildWatch
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
@@ -64,6 +65,7 @@ class Controller:
         self._metrics = metrics
         self._queue = WorkQueue()
         self._history = WriteHistory()
+        self._memory = Memory()
         self._waves = Waves(config.upgrade_wave_size)
         self._versions: dict[Key, str] = {}
         self._owner_by_child: dict[Key, Key] = {}
@@ -89,6 +91,7 @@ class Controller:
             self._owner_by_child.pop(child, None)
             self._waves.forget((key.namespace, key.name))
             self._queue.forget(key)
+            self._memory.forget(key)
         else:
             self._versions[key] = resource_version
             self._owner_by_child[child] = key
@@ -128,6 +131,7 @@ class Controller:
                         notify=self.wake,
                         metrics=self._metrics,
                     )
+                    self._memory.add(namespace, watch)
                     group.create_task(watch.run(), name=f"watch of {resource.plural} in {namespace or 'all'}")
             for number in range(WORKERS):
                 group.create_task(self._work(), name=f"worker {number}")
@@ -156,12 +160,14 @@ class Controller:
 
     async def _work(self) -> None:
         while True:
-            await self._reconcile(await self._queue.take())
+            await self._reconcile(*await self._queue.take())
 
-    async def _reconcile(self, key: Key) -> None:
+    async def _reconcile(self, key: Key, had_event: bool) -> None:
         if self._capabilities is None:  # workers start after the first discovery
             raise RuntimeError("reconcile before discovery")
         started = time.monotonic()
+        versions = self._memory.versions(key, self._versions.get(key))
+        unchanged = None if had_event else self._memory.unchanged(key, versions)
         try:
             outcome = await reconcile(
                 self._cluster,
@@ -171,8 +177,10 @@ class Controller:
                 capabilities=self._capabilities,
                 history=self._history,
                 waves=self._waves,
+                unchanged=unchanged,
             )
         except KubeError as error:
+            self._memory.forget(key)
             wait = self._queue.failed(key, min_wait=min(error.retry_after, 60.0))
             self._waves.failed((key.namespace, key.name), unreachable=isinstance(error, UnreachableError))
             self._metrics.reconciles.labels(result="error").inc()
@@ -180,6 +188,7 @@ class Controller:
                 "Reconcile failed: %s/%s: %s; retrying in %.1f s", key.namespace, key.name, error.message, wait
             )
         except Exception:  # a bug that one object triggers must not stop the reconciles of the others
+            self._memory.forget(key)
             wait = self._queue.failed(key)
             self._waves.failed((key.namespace, key.name))
             self._metrics.reconciles.labels(result="bug").inc()
@@ -187,6 +196,7 @@ class Controller:
                 "Unexpected error in reconcile: %s/%s; retrying in %.1f s", key.namespace, key.name, wait
             )
         else:
+            self._memory.record(key, versions, outcome)
             self._metrics.reconciles.labels(result=outcome.result).inc()
             self._metrics.last_success.set_to_current_time()
             if outcome.again:  # retried with backoff, so that a persistent conflict causes no busy loop
@@ -215,6 +225,7 @@ class Controller:
             if found != self._capabilities:
                 logger.info("Capabilities of the API server changed: %s", found)
                 self._capabilities = found
+                self._memory.forget()
                 for key in self._versions:
                     self._queue.notify(key)
 
@@ -249,7 +260,8 @@ class Controller:
             metadata = item["metadata"]
             key = Key(metadata["namespace"], metadata["name"])
             last_event = self._versions.get(key)
-            if resync:
+            at_rest = self._memory.is_at_rest(key, self._memory.versions(key, metadata["resourceVersion"]))
+            if resync and not at_rest:
                 self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
             if last_event == metadata["resourceVersion"]:
                 continue

@@ -1,4 +1,4 @@
-"""Watches the children: each change of a child makes its ImageClassifier due.
+"""Watches the children: each change of a child makes its ImageClassifier due, and its version is remembered.
 
 Children are selected by label, and only their metadata is requested. kopf's watches are not used for them: they
 have no label selector, and would hold every Deployment and Pod of the cluster in memory.
@@ -24,7 +24,7 @@ from imageclassifier_operator.kube import (
 from imageclassifier_operator.labels import MANAGED_SELECTOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from imageclassifier_operator.metrics import Metrics
 
@@ -63,6 +63,20 @@ class ChildWatch:
         self._failures = 0
         self._owners: dict[str, Key] = {}
         self._versions: dict[str, str] = {}
+        self._by_owner: dict[Key, set[str]] = {}
+        self._current = False
+
+    @property
+    def current(self) -> bool:
+        """Whether the memory of this watch is that of the API server, but for events that are on their way.
+
+        An API that is not served has no objects.
+        """
+        return self._current
+
+    def versions(self, owner: Key) -> Iterator[tuple[str, str]]:
+        """Yield the UID and resource version of each child of an owner."""
+        return ((uid, self._versions[uid]) for uid in self._by_owner.get(owner, ()))
 
     async def run(self) -> None:
         """List the children, and watch them from the version of the list. After an error, list them again."""
@@ -71,9 +85,11 @@ class ChildWatch:
                 await self._follow(await self._list())
             except NotFoundError:
                 self._up.set(0)
+                self._current = True
                 await asyncio.sleep(ABSENT_SECONDS)
             except KubeError as error:
                 self._up.set(0)
+                self._current = False
                 self._failures += 1
                 level = logging.ERROR if isinstance(error, ForbiddenError) else logging.INFO
                 logger.log(level, "Restarting watch of %s: %s", self._resource.plural, error.message)
@@ -90,12 +106,15 @@ class ChildWatch:
         gone = self._versions.keys() - versions.keys()
         for key in {known[uid] for uid in changed | gone for known in (owners, self._owners) if uid in known}:
             self._notify(key)
-        self._owners, self._versions = owners, versions
+        self._owners, self._versions, self._by_owner = owners, versions, {}
+        for uid, owner in owners.items():
+            self._by_owner.setdefault(owner, set()).add(uid)
         return listing.resource_version
 
     def _works(self) -> None:
         self._failures = 0
         self._up.set(1)
+        self._current = True
 
     async def _follow(self, version: str) -> None:
         loop = asyncio.get_running_loop()
@@ -119,15 +138,23 @@ class ChildWatch:
     def _handle(self, event_type: str, item: Mapping[str, Any]) -> None:
         uid, key = item["metadata"]["uid"], owner_key(item)
         known_key = self._owners.get(uid)
+        if known_key is not None and (event_type == "DELETED" or key != known_key):
+            self._forget(uid, known_key)
         if event_type == "DELETED":
-            self._owners.pop(uid, None)
             self._versions.pop(uid, None)
         else:
             self._versions[uid] = item["metadata"]["resourceVersion"]
             if key is not None:
                 self._owners[uid] = key
+                self._by_owner.setdefault(key, set()).add(uid)
         for owner in {key, known_key} - {None}:
             self._notify(owner)  # type: ignore[arg-type]
+
+    def _forget(self, uid: str, owner: Key) -> None:
+        del self._owners[uid]
+        self._by_owner[owner].discard(uid)
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
 
 
 def owner_key(item: Mapping[str, Any]) -> Key | None:

@@ -38,6 +38,7 @@ class WorkQueue:
         self._running: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._polls: dict[Key, int] = {}
+        self._events: set[Key] = set()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -50,6 +51,7 @@ class WorkQueue:
         """
         if not after:
             self._polls.pop(key, None)
+            self._events.add(key)
         due = self._clock() + after
         if key in self._due and self._due[key] <= due:
             return
@@ -57,14 +59,19 @@ class WorkQueue:
         heapq.heappush(self._heap, (due, key))
         self._changed.set()
 
-    async def take(self) -> Key:
-        """Wait for a key that is due and is not being reconciled, remove it from the queue, and return it."""
+    async def take(self) -> tuple[Key, bool]:
+        """Wait for a key that is due and is not being reconciled, and remove it from the queue.
+
+        Returns the key, and whether there was an event since it was taken before.
+        """
         while True:
             key, wait = self._next()
             if key is not None:
                 self._running.add(key)
                 del self._due[key]
-                return key
+                had_event = key in self._events
+                self._events.discard(key)
+                return key, had_event
             self._changed.clear()
             try:
                 async with asyncio.timeout(wait):
@@ -84,7 +91,7 @@ class WorkQueue:
         self._polls[key] = count + 1
 
     def forget(self, key: Key) -> None:
-        """Drop what is remembered about a key that does not exist any more."""
+        """Drop what is remembered about a key that does not exist any more, but not that it is due."""
         self._polls.pop(key, None)
 
     def failed(self, key: Key, *, min_wait: float = 0.0) -> float:

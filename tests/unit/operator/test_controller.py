@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import pytest
 from imageclassifier_operator.api import OperatorConfig
 from imageclassifier_operator.controller import Controller, Key
 from imageclassifier_operator.controller import controller as module
@@ -18,8 +20,9 @@ from imageclassifier_operator.reconcile import Outcome
 from tests.unit.operator.scripted_cluster import ScriptedCluster
 
 if TYPE_CHECKING:
-    import pytest
+    from imageclassifier_operator.controller.watches import ChildWatch
     from imageclassifier_operator.kube import Resource
+    from imageclassifier_operator.reconcile import Pass
 
 DOTTED = Key("vision", "pets.v2")
 KEY_OF_ITS_CHILDREN = Key("vision", child_name(DOTTED.name))
@@ -32,7 +35,7 @@ def new_controller() -> Controller:
 
 async def due(controller: Controller) -> list[Key]:
     queue = controller._queue
-    return [await queue.take() for _ in range(len(queue))]
+    return [(await queue.take())[0] for _ in range(len(queue))]
 
 
 async def test_a_pod_wakes_an_object_whose_children_have_another_name() -> None:
@@ -65,9 +68,60 @@ async def test_a_persistent_conflict_is_retried_with_backoff(monkeypatch: pytest
     controller.handle_event(DOTTED, resource_version="1")
     for failures in range(1, 4):
         controller._queue._due.clear()
-        await controller._reconcile(DOTTED)
+        await controller._reconcile(DOTTED, had_event=True)
         assert controller._queue._failures[DOTTED] == failures
         assert len(controller._queue) == 1
+
+
+class OneObject(ScriptedCluster):
+    """Lists one ImageClassifier, and no child."""
+
+    async def list(
+        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+    ) -> Listing:
+        return Listing([{"metadata": {"namespace": "vision", "name": "pets", "resourceVersion": "1"}}], "1")
+
+
+@pytest.mark.parametrize(("at_rest", "due_at_resync"), [(True, 0), (False, 1)])
+async def test_the_resync_leaves_out_an_object_at_rest(
+    monkeypatch: pytest.MonkeyPatch, at_rest: bool, due_at_resync: int
+) -> None:
+    controller = Controller(
+        OneObject(), config=OperatorConfig(runtime_image="i"), namespaces=[None], metrics=Metrics()
+    )
+    controller._capabilities = Capabilities(service_monitors=False)
+    controller._memory.add(None, cast("ChildWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
+    passed = cast("Pass", SimpleNamespace(live={"metadata": {"resourceVersion": "1"}}))
+
+    async def ready(*_: object, **__: object) -> Outcome:
+        return Outcome(result="ready", passed=passed, at_rest=at_rest)
+
+    monkeypatch.setattr(module, "reconcile", ready)
+    key = Key("vision", "pets")
+    controller.handle_event(key, resource_version="1")
+    await controller._reconcile(*await controller._queue.take())
+    await controller._check_watch(None, resync=True)
+    assert len(controller._queue) == due_at_resync
+
+
+async def test_a_poll_gets_what_was_read_last_and_an_event_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = new_controller()
+    controller._capabilities = Capabilities(service_monitors=False)
+    controller._memory.add(None, cast("ChildWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
+    passed = cast("Pass", SimpleNamespace(live={"metadata": {"resourceVersion": "1"}}))
+    given: list[object] = []
+
+    async def waiting(*_: object, unchanged: object, **__: object) -> Outcome:
+        given.append(unchanged)
+        return Outcome(result="waiting", poll_after=0.01, passed=passed)
+
+    monkeypatch.setattr(module, "reconcile", waiting)
+    controller.handle_event(DOTTED, resource_version="1")
+    for _ in range(2):
+        await controller._reconcile(*await controller._queue.take())
+    controller.wake(DOTTED)
+    await controller._reconcile(*await controller._queue.take())
+    assert given == [None, passed, None]
 
 
 class OneNamespaceForbidden(ScriptedCluster):

@@ -17,6 +17,8 @@ from tests.unit.operator.scripted_cluster import StoredCluster
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imageclassifier_operator.reconcile import Pass
+
 CONFIG = OperatorConfig(
     runtime_image="runtime:test",
     default_model="pets",
@@ -40,9 +42,10 @@ class ReconcilingCluster(StoredCluster):
         self.waves = Waves(1)
         self.others: dict[str, list[dict[str, Any]]] = {}
 
-    async def reconcile(self) -> Outcome:
+    async def reconcile(self, *, unchanged: Pass | None = None) -> Outcome:
         return await reconcile(
             self,
+            unchanged=unchanged,
             namespace="vision",
             name="pets",
             config=CONFIG,
@@ -86,7 +89,30 @@ def classifier(**spec: Any) -> dict[str, Any]:
 
 
 async def test_a_ready_object_waits_for_an_event() -> None:
-    assert await ReconcilingCluster(classifier()).reconcile() == Outcome(result="ready")
+    assert await ReconcilingCluster(classifier()).reconcile() == Outcome(result="ready", at_rest=True)
+
+
+async def test_an_object_whose_children_are_unchanged_is_observed_and_not_applied_again() -> None:
+    cluster = ReconcilingCluster(classifier(), counts={})
+    first = await cluster.reconcile()
+    assert first.passed is not None
+    cluster.applied.clear()
+    del cluster.live["Service"]
+    failed = {"phase": "Failed", "reason": "Evicted", "message": "low on memory"}
+    replica_set = {"metadata": {"name": "pets-1", "uid": "r", "ownerReferences": [{"uid": "9"}]}}
+    pod = {"metadata": {"name": "pets-1-a", "uid": "p", "ownerReferences": [{"uid": "r"}]}, "status": failed}
+    cluster.others = {"ReplicaSet": [replica_set], "Pod": [pod]}
+    again = await cluster.reconcile(unchanged=first.passed)
+    assert again.passed is first.passed
+    assert cluster.applied == []
+    assert ready(cluster)["reason"] == "Evicted"
+
+
+async def test_what_could_not_be_applied_is_read_again() -> None:
+    cluster = ReconcilingCluster(classifier(), rejected="Service")
+    outcome = await cluster.reconcile()
+    assert outcome.passed is None
+    assert not outcome.at_rest
 
 
 async def test_an_object_that_is_not_ready_is_reconciled_again_soon() -> None:

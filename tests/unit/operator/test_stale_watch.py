@@ -81,6 +81,6 @@ async def test_a_changing_object_is_not_mistaken_for_a_stale_watch(
 async def test_an_object_with_a_missing_event_is_reconciled(listed: str, due: int) -> None:
     controller = new_controller(ScriptedCluster(lists=[listing(listed)]))
     controller.handle_event(PETS, resource_version="1")
-    controller._queue.done(await controller._queue.take())
+    controller._queue.done((await controller._queue.take())[0])
     await controller._check_watch(None, resync=False)
     assert len(controller._queue) == due

@@ -13,6 +13,7 @@ from imageclassifier_operator.kube import (
     ForbiddenError,
     GoneError,
     Listing,
+    NotFoundError,
     Resource,
     UnreachableError,
     WatchEvent,
@@ -164,3 +165,52 @@ async def test_an_unexpected_error_ends_the_watch() -> None:
     watch = ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=Metrics())
     with pytest.raises(ZeroDivisionError):
         await watch.run()
+
+
+async def remembered(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> ChildWatch:
+    """Return a watch whose script has ended."""
+
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    watch = ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=Metrics())
+    with pytest.raises(ScriptEndedError):
+        await watch.run()
+    return watch
+
+
+async def test_a_watch_remembers_the_children_of_each_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = [
+        WatchEvent("MODIFIED", child("pets", "1", "11")),
+        WatchEvent("ADDED", child("pets", "2", "12")),
+        WatchEvent("ADDED", child("cars", "3", "13")),
+        WatchEvent("DELETED", child("pets", "2", "14")),
+        WatchEvent("MODIFIED", child("pets", "3", "15")),
+    ]
+    cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")], streams=[stream])
+    watch = await remembered(cluster, monkeypatch)
+    assert set(watch.versions(PETS)) == {("1", "11"), ("3", "15")}
+    assert set(watch.versions(CARS)) == set()
+    assert watch.current
+
+
+@pytest.mark.parametrize(
+    ("lists", "streams", "current"),
+    [
+        ([Listing([], "1")], [], False),
+        ([Listing([], "1")], [[bookmark("2")]], True),
+        ([Listing([], "1")], [[bookmark("2"), UnreachableError("silent")]], False),
+        ([NotFoundError("no such API", status=404)], [], True),
+    ],
+)
+async def test_the_memory_of_a_watch_counts_while_it_delivers_or_while_its_api_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+    lists: list[Listing | Exception],
+    streams: list[list[WatchEvent | Exception]],
+    current: bool,
+) -> None:
+    cluster = ScriptedCluster(lists=lists, streams=streams)
+    assert (await remembered(cluster, monkeypatch)).current is current

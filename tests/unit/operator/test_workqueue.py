@@ -21,6 +21,12 @@ class Clock:
 
 async def taken(queue: WorkQueue) -> Key | None:
     """The key that is due at this moment, if any."""
+    found = await taken_with_event(queue)
+    return None if found is None else found[0]
+
+
+async def taken_with_event(queue: WorkQueue) -> tuple[Key, bool] | None:
+    """The same, and whether there was an event."""
     task = asyncio.create_task(queue.take())
     for _ in range(3):
         await asyncio.sleep(0)
@@ -77,13 +83,28 @@ async def test_a_notification_wakes_a_waiting_worker() -> None:
     task = asyncio.create_task(queue.take())
     await asyncio.sleep(0)
     queue.notify(B)
-    assert await asyncio.wait_for(task, 1) == B
+    assert await asyncio.wait_for(task, 1) == (B, True)
 
 
 async def test_a_waiting_worker_wakes_when_a_key_falls_due() -> None:
     queue = WorkQueue()
     queue.notify(A, after=0.02)
-    assert await asyncio.wait_for(queue.take(), 1) == A
+    assert await asyncio.wait_for(queue.take(), 1) == (A, False)
+
+
+async def test_a_poll_is_no_event_but_what_happens_before_it_is() -> None:
+    clock = Clock()
+    queue = WorkQueue(clock=clock)
+    queue.notify(A)
+    assert await taken_with_event(queue) == (A, True)
+    queue.done(A)
+    queue.poll(A, first=5, longest=60)
+    clock.now = 5
+    assert await taken_with_event(queue) == (A, False)
+    queue.notify(A)  # while it is being reconciled
+    queue.done(A)
+    queue.poll(A, first=5, longest=60)
+    assert await taken_with_event(queue) == (A, True)
 
 
 async def test_retries_back_off_up_to_a_limit_until_a_success() -> None:

@@ -1,0 +1,57 @@
+"""How many requests objects cost that are at rest, or that cannot become Ready."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.operator_harness import (
+    Api,
+    OperatorCluster,
+    classifier,
+    condition,
+    eventually,
+    pods_of,
+)
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+_WATCHES_ARE_CURRENT_SECONDS = 16
+"""A watch of a kind that has no objects counts as current after this time."""
+
+
+pytestmark = pytest.mark.newest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def operator(cluster: OperatorCluster) -> Iterator[subprocess.Popen[str]]:
+    with cluster.operator() as process:
+        yield process
+
+
+def test_a_poll_of_an_object_that_cannot_become_ready_reads_only_what_is_not_watched(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    api.apply(classifier())
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+    pod = eventually(lambda: pods_of(api)[0]["metadata"]["name"], what="a pod")
+    api.patch_status("pods", pod, {"conditions": [unscheduled]})
+    eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "Unschedulable", what="Unschedulable")
+    time.sleep(_WATCHES_ARE_CURRENT_SECONDS)
+    eventually(lambda: polled(cluster, api), seconds=60, what="a poll that reads only ReplicaSets and pods")
+
+
+def polled(cluster: OperatorCluster, api: Api) -> bool:
+    """Wait for the requests of a poll, and return whether they were the expected ones."""
+    before = cluster.audit_position()
+    time.sleep(2)
+    requests = [
+        f"{event['verb']} {event['objectRef']['resource']}"
+        for event in cluster.operator_requests(since=before)
+        if event["objectRef"].get("namespace") == api.namespace
+    ]
+    return requests == ["list replicasets", "list pods"]
