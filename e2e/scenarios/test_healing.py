@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from e2e.classifiers import (
+    children,
     condition,
     manifest,
     pods,
+    wait_for,
     wait_for_endpoint,
     wait_for_reason,
     wait_for_response,
@@ -119,3 +122,43 @@ def test_a_volume_that_cannot_be_mounted_is_named(kube: Kube, namespace: str, cl
     model = {"uri": f"pvc://{claim}/pets/", "sha256": "0" * 64}
     kube.apply(manifest("pets", namespace=namespace, spec={**_SPEC, "model": model}))
     wait_for_reason(kube, "pets", "FailedMount", namespace=namespace, containing="/nonexistent")
+
+
+def test_a_hand_edit_that_cannot_be_merged_is_undone(
+    kube: Kube, namespace: str, pets: Object, photograph: bytes
+) -> None:
+    before = children(kube, pets["metadata"]["uid"], namespace=namespace)
+    probe = "/spec/template/spec/containers/0/livenessProbe"
+    edits = {
+        "deployment": [
+            {"op": "remove", "path": f"{probe}/httpGet"},
+            {"op": "add", "path": f"{probe}/exec", "value": {"command": ["false"]}},
+            {"op": "replace", "path": "/spec/template/spec/containers/0/name", "value": "renamed"},
+        ],
+        "service": [{"op": "replace", "path": "/spec/ports/0/port", "value": 8081}],
+    }
+    for kind, changes in edits.items():
+        kube.kubectl("patch", kind, "pets", f"--namespace={namespace}", "--type=json", "-p", json.dumps(changes))
+
+    def as_before() -> bool:
+        found = children(kube, pets["metadata"]["uid"], namespace=namespace)
+        return all(found[kind]["spec"] == before[kind]["spec"] for kind in ("deployments", "services"))
+
+    until(as_before, seconds=30, what="the Deployment and the Service to be as before")
+    wait_until_ready(kube, "pets", namespace=namespace)
+    wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)
+
+
+def test_the_replicas_are_left_to_an_autoscaler_of_the_user(kube: Kube, namespace: str, pets: Object) -> None:
+    kube.kubectl(
+        "autoscale", "deployment/pets", "--name=own", "--min=2", "--max=3", "--cpu=80%", f"--namespace={namespace}"
+    )
+
+    def scaled(live: Object) -> bool:
+        scaling = condition(live, "AutoscalingReady")
+        return "HorizontalPodAutoscaler own" in scaling["message"] and live["status"]["readySummary"] == "2/2"
+
+    wait_for(kube, "pets", namespace=namespace, what="two pods by the autoscaler", probe=scaled, seconds=120)
+    live = wait_for_reason(kube, "pets", "AllReplicasReady", namespace=namespace)
+    assert condition(live, "Contested")["status"] == "False"
+    assert pets["spec"]["replicas"] == 1

@@ -26,6 +26,13 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
     if autoscaler.live is None or autoscaler.problem is not None:
         return unapplied_verdict(autoscaler, "HorizontalPodAutoscaler")
+    if spec.autoscaling is None:  # its status is not watched, so it is not reported here
+        name = autoscaler.live["metadata"]["name"]
+        message = (
+            f"HorizontalPodAutoscaler {name} sets the replicas, and spec.replicas is not used; "
+            f"kubectl describe hpa {name} shows its state"
+        )
+        return Verdict(status="True", reason="External", message=message)
     conditions = _conditions(autoscaler.live)
     for condition_type in ("AbleToScale", "ScalingActive"):
         condition = conditions.get(condition_type)
@@ -39,10 +46,6 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
                 message=condition.get("message") or condition_type,
             )
     message = f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)}"
-    if spec.autoscaling is None:
-        name = autoscaler.live["metadata"]["name"]
-        message = f"HorizontalPodAutoscaler {name} sets the replicas, and spec.replicas is not used; {message}"
-        return Verdict(status="True", reason="External", message=message)
     return _held_by_memory(autoscaler.live) or Verdict(status="True", reason="Scaling", message=message)
 
 

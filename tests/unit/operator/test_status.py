@@ -519,7 +519,9 @@ def test_a_cause_that_may_pass_needs_user_action_once_the_rollout_has_made_no_pr
     assert condition(status, "Stalled")["reason"] == "Unschedulable"
 
 
-AUTOSCALER: dict[str, Any] = {"HorizontalPodAutoscaler": {"spec": {"minReplicas": 2, "maxReplicas": 9}}}
+AUTOSCALER: dict[str, Any] = {
+    "HorizontalPodAutoscaler": {"metadata": {"name": "pets"}, "spec": {"minReplicas": 2, "maxReplicas": 9}}
+}
 
 
 def test_an_object_whose_autoscaler_adds_pods_stays_ready() -> None:
@@ -868,3 +870,10 @@ def test_a_field_that_the_server_is_too_old_for_is_in_the_condition_of_its_child
         if each != before
     ]
     assert changed == ["Ready", "AutoscalingReady"]
+
+
+def test_an_autoscaler_of_the_user_is_reported_as_external() -> None:
+    own = {"metadata": {"name": "own"}, "spec": {"minReplicas": 2}}
+    found = condition(status_of(world(children={"HorizontalPodAutoscaler": own})), "AutoscalingReady")
+    assert (found["status"], found["reason"]) == ("True", "External")
+    assert "HorizontalPodAutoscaler own sets the replicas" in found["message"]
