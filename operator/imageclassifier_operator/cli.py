@@ -258,7 +258,11 @@ async def _run(options: Options, parsed: argparse.Namespace) -> None:
     if (task := asyncio.current_task()) is not None:  # kopf replaces this handler by its own once it runs
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     metrics = Metrics()
-    async with await connect(kubeconfig=options.kubeconfig, context=options.context) as cluster:
+
+    def count(method: str, code: str) -> None:
+        metrics.api_requests.labels(method=method, code=code).inc()
+
+    async with await connect(kubeconfig=options.kubeconfig, context=options.context, count=count) as cluster:
         controller = Controller(
             cluster, config=options.config, namespaces=options.namespaces or (None,), metrics=metrics
         )

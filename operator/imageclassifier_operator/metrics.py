@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from imageclassifier_operator.object_metrics import ObjectMetrics
+
 
 class Metrics:
     """The operator's metrics, in a registry of their own."""
@@ -18,12 +20,30 @@ class Metrics:
         )
         self.seconds = Histogram(
             "imageclassifier_operator_reconcile_duration_seconds",
-            "Duration of one reconcile",
+            "Duration of one reconcile by result",
+            ["result"],
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
             registry=self.registry,
         )
         self.queue_depth = Gauge(
             "imageclassifier_operator_queue_depth", "Objects waiting for a reconcile", registry=self.registry
+        )
+        self.queue_wait = Histogram(
+            "imageclassifier_operator_queue_wait_seconds",
+            "Time between an object is due and its reconcile begins",
+            buckets=(0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0),
+            registry=self.registry,
+        )
+        self.retries = Counter(
+            "imageclassifier_operator_retries_total",
+            "Reconciles that have to be repeated because of an error or a conflict",
+            registry=self.registry,
+        )
+        self.api_requests = Counter(
+            "imageclassifier_operator_api_requests_total",
+            "Requests to the API server by HTTP method and status code, which is <error> without a response",
+            ["method", "code"],
+            registry=self.registry,
         )
         self.last_success = Gauge(
             "imageclassifier_operator_last_success_timestamp_seconds",
@@ -51,3 +71,11 @@ class Metrics:
             ["resource"],
             registry=self.registry,
         )
+        self.watcher_last_event = Gauge(
+            "imageclassifier_operator_watcher_last_event_timestamp_seconds",
+            "Time of the last event or bookmark of the watch of a kind",
+            ["resource"],
+            registry=self.registry,
+        )
+        self.objects = ObjectMetrics()
+        self.registry.register(self.objects)

@@ -27,6 +27,7 @@ from imageclassifier_operator.kube import (
     NotFoundError,
 )
 from imageclassifier_operator.manifests import Params
+from imageclassifier_operator.object_metrics import ObjectFacts, object_facts
 from imageclassifier_operator.observe import observe
 from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions import (
@@ -82,6 +83,7 @@ class Outcome:
         event.
     again: requests another one soon; the delay grows as long as each reconcile requests another one.
     passed: what need not be read again until the object or a child changes; None if it has to be.
+    facts: for the metrics of the object; None if it is gone.
     at_rest: whether nothing has to be done at all until then.
     """
 
@@ -91,6 +93,7 @@ class Outcome:
     longest_poll: float = MAX_POLL_SECONDS
     again: bool = False
     passed: Pass | None = field(default=None, compare=False)
+    facts: ObjectFacts | None = field(default=None, compare=False)
     at_rest: bool = False
 
 
@@ -187,6 +190,7 @@ async def _report(cluster: Cluster, passed: Pass, *, waves: Waves, now: str) -> 
         problems=passed.problems,
         overridden=applied.overridden,
         contested=applied.contested,
+        withheld=applied.withheld,
         unsupported=unsupported_fields(passed.params),
         not_applied=applied.not_applied,
         revisions=None if applied.again else _observed_revisions(decision, paused=ic.spec.paused),
@@ -198,7 +202,12 @@ async def _report(cluster: Cluster, passed: Pass, *, waves: Waves, now: str) -> 
         waves.failed(key)
     elif not applied.again:
         report_state(waves, key, decision, status, observed, spec=ic.spec)
-    return _outcome(passed, observed, status)
+    return replace(_outcome(passed, observed, status), facts=_facts(status, observed))
+
+
+def _facts(status: Status, observed: Observation) -> ObjectFacts:
+    autoscaler = observed.children.get(AUTOSCALER.kind)
+    return object_facts(status.fields, deployment=observed.deployment, autoscaler=autoscaler)
 
 
 async def _apply_last_valid_spec(
@@ -250,9 +259,11 @@ async def _report_invalid(
         contested=healed.contested,
     )
     messages = [*error.problems, *(problem.message for problem in healed.problems)]
-    await _write_status(cluster, live, compute_invalid(live, messages, observed, conditions=CONDITIONS, now=now))
+    status = compute_invalid(live, messages, observed, conditions=CONDITIONS, now=now)
+    await _write_status(cluster, live, status)
     return Outcome(
         result="invalid",
+        facts=_facts(status, observed),
         requeue_after=healed.retry_after,
         poll_after=POLL_SECONDS if healed.problems else None,
         again=healed.again,
@@ -339,7 +350,8 @@ def _outcome(passed: Pass, observed: Observation, status: Status) -> Outcome:
     watched = not observed.problems and applied.retry_after is None and has_own_autoscaler
     reusable = passed if watched else None
     if status.ready and not observed.problems:
-        return Outcome(result="ready", requeue_after=applied.retry_after, passed=reusable, at_rest=watched)
+        at_rest = watched and not observed.warnings and not status.progressing
+        return Outcome(result="ready", requeue_after=applied.retry_after, passed=reusable, at_rest=at_rest)
     longest = MAX_EVENTS_SECONDS if observed.warnings else MAX_POLL_SECONDS
     return Outcome(result="waiting", poll_after=POLL_SECONDS, longest_poll=longest, passed=reusable)
 

@@ -126,3 +126,19 @@ def test_replicas_of_the_spec_that_are_zero_stop_the_pods_also_with_an_own_autos
     eventually(lambda: scaling(api)["reason"] == "External", what="External")
     api.run("scale", "ic/pets", "--replicas=0")
     eventually(lambda: spec_of(api)["replicas"] == 0, what="no replicas")
+
+
+def test_replicas_that_the_operator_has_set_are_handed_over_and_not_reset(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    """If the only owner of the field gave it up, there would be one pod, the default."""
+    api.apply(classifier(replicas=3))
+    reconciled(api)
+    api.apply(autoscaler("own"))
+    before = cluster.audit_position()
+    api.run("scale", "ic/pets", "--replicas=4")
+    eventually(lambda: scaling(api)["reason"] == "External", what="External")
+    assert spec_of(api)["replicas"] == 3
+    eventually(lambda: no_writes(cluster, seconds=2), what="the operator to stop writing")
+    assert spec_of(api)["replicas"] == 3
+    assert len([each for each in cluster.operator_writes(since=before) if each[1] == "deployments/"]) == 2

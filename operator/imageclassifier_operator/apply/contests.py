@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.apply.intruders import readable
 from imageclassifier_operator.status import ContestedField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from imageclassifier_operator.apply.difference import Difference
 
@@ -63,16 +64,24 @@ class Contests:
         return max(0.0, min((field.written_at + field.pause for field in contested), default=0.0) - self._clock())
 
     def record(
-        self, owner: tuple[str, str], before: Mapping[str, Any], found: Sequence[Difference], *, manager: str
+        self,
+        owner: tuple[str, str],
+        before: Mapping[str, Any],
+        found: Sequence[Difference],
+        *,
+        ours: Collection[str],
     ) -> None:
-        """Record that the differences found in a live object were written. `manager` is ours."""
-        kind, writer = before["kind"], last_writer(before, manager=manager)
+        """Record that the differences found in a live object were written. `ours` are our field managers."""
+        kind = before["kind"]
         fields = self._fields.setdefault(owner, {})
         for each in found:
             last = self._last(owner, kind, each)
             writes = 1 if last is None else last.writes + 1
             fields[kind, each.path] = _Field(
-                desired=_text(each.desired), writes=writes, written_at=self._clock(), writer=writer
+                desired=_text(each.desired),
+                writes=writes,
+                written_at=self._clock(),
+                writer=last_writer(before, each.path, ours=ours),
             )
 
     def contested(self, owner: tuple[str, str]) -> list[ContestedField]:
@@ -106,22 +115,31 @@ class Contests:
         return self._clock() - field.written_at >= QUIET_SECONDS
 
 
-def last_writer(live: Mapping[str, Any], *, manager: str) -> str | None:
-    """Return the other field manager that wrote to an object after `manager`, or None.
+def last_writer(live: Mapping[str, Any], path: str, *, ours: Collection[str]) -> str | None:
+    """Return the other field manager that wrote a field last, or None if it is not known.
 
-    It is None if another operator writes under the name of ours.
+    It is not if another operator writes under the name of ours, or if the field was removed.
+
+    path: as in `Difference`.
     """
-    entries = [
-        entry for entry in live["metadata"].get("managedFields") or [] if entry.get("subresource") != "status"
+    writers = [
+        entry
+        for entry in live["metadata"].get("managedFields") or []
+        if entry.get("manager") not in ours and _owns(entry.get("fieldsV1") or {}, path)
     ]
-    last: Mapping[str, Any] = max(
-        entries, key=lambda entry: (_time(entry), entry.get("manager") != manager), default={}
-    )
-    return None if last.get("manager") == manager else last.get("manager")
+    last: Mapping[str, Any] = max(writers, key=lambda entry: str(entry.get("time") or ""), default={})
+    return last.get("manager")
 
 
-def _time(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("time") or "")
+def _owns(fields: Mapping[str, Any], path: str) -> bool:
+    """Whether the field at a path, or one that contains it as a whole, is in `metav1.FieldsV1`."""
+    if not fields or not path:
+        return True
+    for step, inner in fields.items():
+        name = readable(step)
+        if path == name or (path.startswith(f"{name}.") and _owns(inner, path.removeprefix(f"{name}."))):
+            return True
+    return False
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.children import AUTOSCALER
 from imageclassifier_operator.naming import child_name
+from imageclassifier_operator.ownership import is_controlled_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,15 +25,18 @@ async def external_autoscaler(
 ) -> dict[str, Any] | None:
     """Return the HorizontalPodAutoscaler that sets the replicas of a live Deployment, or None if the spec does.
 
-    As the autoscaler itself, it never counts if there are, or should be, 0 replicas: then it is switched off.
+    The spec does if there should be no replicas. If there are none, an autoscaler does nothing, unless it is one
+    that scales to zero.
     """
-    wanted, found = desired["spec"].get("replicas"), live["spec"].get("replicas", 1)
-    if ic.spec.autoscaling is not None or not wanted or not found:
-        return None
-    if wanted == found and not _is_scaled(live):
+    wanted, found, is_scaled = desired["spec"].get("replicas"), live["spec"].get("replicas", 1), _is_scaled(live)
+    if ic.spec.autoscaling is not None or not wanted or (not is_scaled and found in {wanted, 0}):
         return None
     listing = await cluster.list(AUTOSCALER.resource, namespace=ic.namespace)
-    return next((each for each in listing.items if _scales(each, child_name(ic.name))), None)
+    others = (each for each in listing.items if not is_controlled_by(each, ic.uid))
+    autoscaler = next((each for each in others if _scales(each, child_name(ic.name))), None)
+    if autoscaler is None or (not found and not _scales_to_zero(autoscaler)):
+        return None
+    return autoscaler
 
 
 def without_replicas(desired: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,3 +56,9 @@ def _scales(autoscaler: Mapping[str, Any], deployment: str) -> bool:
     target = autoscaler["spec"]["scaleTargetRef"]
     is_deployment = target["kind"] == "Deployment" and target.get("apiVersion", "").startswith("apps/")
     return is_deployment and target["name"] == deployment and not autoscaler["metadata"].get("deletionTimestamp")
+
+
+def _scales_to_zero(autoscaler: Mapping[str, Any]) -> bool:
+    """Whether it may be why there are no replicas: KEDA stops the pods itself, and starts them again."""
+    owners = autoscaler["metadata"].get("ownerReferences") or []
+    return autoscaler["spec"].get("minReplicas") == 0 or any(each["kind"] == "ScaledObject" for each in owners)

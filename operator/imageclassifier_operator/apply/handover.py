@@ -1,4 +1,4 @@
-"""Transfers `spec.replicas` of a Deployment to a HorizontalPodAutoscaler when autoscaling is switched on.
+"""Transfers `spec.replicas` of a Deployment to a HorizontalPodAutoscaler, ours or that of somebody else.
 
 A field is reset to its default when the last manager that applied it drops it. For `replicas`, the default is 1:
 if the operator only dropped the field, the Deployment would be scaled down to one pod. So a second field manager
@@ -41,10 +41,21 @@ def handover(live: Mapping[str, Any], autoscaling: Autoscaling | None, *, manage
     current = live["spec"].get("replicas", 1)
     if current > 0 and not owns(live, _REPLICAS, manager=manager):
         return None
+    return _with_replicas(live, min(max(current, autoscaling.min_replicas), autoscaling.max_replicas))
+
+
+def handover_to_others(live: Mapping[str, Any], *, manager: str) -> dict[str, Any] | None:
+    """Return the same for an autoscaler of somebody else, which is left the current number of replicas."""
+    if not owns(live, _REPLICAS, manager=manager):
+        return None
+    return _with_replicas(live, live["spec"].get("replicas", 1))
+
+
+def _with_replicas(live: Mapping[str, Any], count: int) -> dict[str, Any]:
     metadata = live["metadata"]
     return {
         "apiVersion": live["apiVersion"],
         "kind": live["kind"],
         "metadata": {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion")},
-        "spec": {"replicas": min(max(current, autoscaling.min_replicas), autoscaling.max_replicas)},
+        "spec": {"replicas": count},
     }

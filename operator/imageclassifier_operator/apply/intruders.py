@@ -8,14 +8,16 @@ with the server). Everything else that others add is theirs.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.apply.list_keys import merge_key, merge_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+_INDEX = re.compile(r"\[[^\]]*\]")
 _CONTAINERS = ("containers", "initContainers")
 _OURS_ALONE = ("command", "args", "lifecycle", "workingDir")
 """The fields of our containers that decide what runs in them: nobody else may add one."""
@@ -35,7 +37,7 @@ class Intruder:
     @property
     def path(self) -> str:
         """The path for people: fields by name, items of lists by key."""
-        return ".".join(_readable(step) for step in self.steps)
+        return ".".join(readable(step) for step in self.steps)
 
 
 def intruders(desired: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[Intruder]:
@@ -56,15 +58,22 @@ def intruders(desired: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[I
                 yield Intruder(steps=here, value=item)
 
 
-def obstacles(desired: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[Intruder]:
+def obstacles(
+    desired: Mapping[str, Any], live: Mapping[str, Any], *, refused: Collection[str]
+) -> Iterator[Intruder]:
     """Yield what may be why the API server refuses the desired object: what is there beside a missing field.
 
     A field that is replaced by another one, such as `httpGet` by `exec`, is missing, and the other one is new in
-    the same object; the same holds for the items of a list.
+    the same object; the same holds for the items of a list. One of the two, or the object, is what is refused.
+
+    refused: the paths of the fields that the API server names as the causes, as `spec.ports[0].name`.
     """
+    paths = {_INDEX.sub("", path) for path in refused}
+    places = paths | {path.rpartition(".")[0] for path in paths}
     for part, wanted in desired.items():
         if isinstance(wanted, dict) and part not in _LEFT_ALONE:
-            yield from _obstacles(wanted, live.get(part), (f"f:{part}",))
+            found = _obstacles(wanted, live.get(part), (f"f:{part}",))
+            yield from (each for each in found if _place(each.steps[:-1]) in places)
 
 
 def _obstacles(desired: Any, live: Any, steps: tuple[str, ...]) -> Iterator[Intruder]:
@@ -90,6 +99,11 @@ def _obstacles(desired: Any, live: Any, steps: tuple[str, ...]) -> Iterator[Intr
             yield from _obstacles(wanted, found, (*steps, step))
 
 
+def _place(steps: Sequence[str]) -> str:
+    """Return the path of a field without the keys of items."""
+    return ".".join(step.removeprefix("f:") for step in steps if step.startswith("f:"))
+
+
 def _replaces(container: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
     """Whether a container is one of ours under another name: it has its image, or one of its ports."""
     ports = [{port["containerPort"] for port in each.get("ports") or []} for each in (container, ours)]
@@ -110,6 +124,7 @@ def _item_step(key: Mapping[str, Any]) -> str:
     return f"k:{json.dumps(key, sort_keys=True, separators=(',', ':'))}"
 
 
-def _readable(step: str) -> str:
+def readable(step: str) -> str:
+    """Return a step of `metav1.FieldsV1` for people: the name of a field, or the values of an item's key."""
     kind, _, name = step.partition(":")
     return "/".join(str(value) for value in json.loads(name).values()) if kind == "k" else name

@@ -65,7 +65,8 @@ def _add(fields: dict[str, Any], path: Sequence[str]) -> None:
     for step in path:
         key = _find(fields, step)
         fields = fields.setdefault(step if key is None else key, {})
-    fields.setdefault(".", {})
+    if fields:  # otherwise, an empty object means the same
+        fields["."] = {}
 
 
 def _find(fields: Mapping[str, Any], step: str) -> str | None:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.apply.difference import Difference, difference, differences, template_changed_by
 from imageclassifier_operator.apply.external_autoscaler import external_autoscaler, without_replicas
-from imageclassifier_operator.apply.handover import REPLICAS_MANAGER, deployment_to_create, handover
-from imageclassifier_operator.apply.intruders import intruders, obstacles
-from imageclassifier_operator.apply.ownership_transfer import transferred
+from imageclassifier_operator.apply.handover import (
+    REPLICAS_MANAGER,
+    deployment_to_create,
+    handover,
+    handover_to_others,
+)
+from imageclassifier_operator.apply.overwrite import overwrite
 from imageclassifier_operator.children import AUTOSCALER, CHILDREN, DEPLOYMENT
 from imageclassifier_operator.kube import (
     Cluster,
     ConflictError,
     KubeError,
     NotFoundError,
-    RejectedError,
     UnreachableError,
 )
 from imageclassifier_operator.naming import child_name
@@ -31,14 +34,15 @@ from imageclassifier_operator.ownership import (
 from imageclassifier_operator.status import ContestedField, OverriddenField, Problem, override_message
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from imageclassifier_operator.api import ImageClassifier
-    from imageclassifier_operator.apply.intruders import Intruder
     from imageclassifier_operator.apply.write_history import WriteHistory
     from imageclassifier_operator.children import Child
     from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.manifests import Capabilities
+
+_FIELD_MANAGERS = frozenset({MANAGER, REPLICAS_MANAGER})
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +55,7 @@ class Applied:
     not_applied: what differs, if the object is paused; then nothing is written.
     reverted_by: the field manager whose change of the pod template was reverted, or None.
     again: whether the children have to be applied again soon.
+    withheld: whether a contested field differs that is not written now.
     retry_after: the seconds until an overridden or contested field is looked at again, or None if there is none.
     """
 
@@ -61,7 +66,13 @@ class Applied:
     not_applied: list[str] = field(default_factory=list)
     reverted_by: str | None = None
     again: bool = False
+    withheld: bool = False
     retry_after: float | None = None
+
+    def withhold(self, seconds: float) -> None:
+        """Report that a contested field differs, and is not written for that many seconds."""
+        self.withheld = True
+        self.wait_at_most(seconds)
 
     def wait_at_most(self, seconds: float) -> None:
         """Lower the time until the next look to that many seconds."""
@@ -216,9 +227,7 @@ async def _apply_child(
     adopted = not is_controlled_by(live, ic.uid)
     desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     if child is DEPLOYMENT:
-        takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
-        if takeover is not None:
-            await cluster.apply(resource, takeover, manager=REPLICAS_MANAGER)
+        await _hand_over_replicas(cluster, ic, desired, live, applied, history)
     found = list(differences(desired, live, manager=MANAGER))
     pause = history.overrides.pause(_owner(ic), live, desired, found)
     if found and pause:
@@ -227,12 +236,14 @@ async def _apply_child(
     pause = history.contests.pause(_owner(ic), kind, found)
     if found and pause:
         applied.live_children[kind] = live
-        applied.wait_at_most(pause)
+        applied.withhold(pause)
         return None
     if found:
         reverted_by = template_changed_by(live, found, manager=MANAGER) if child is DEPLOYMENT else None
-        before, live = live, await _overwrite(cluster, resource, desired, live)
-        history.contests.record(_owner(ic), before, found, manager=MANAGER)
+        before, live = live, await overwrite(cluster, resource, desired, live)
+        overridden = {each.path for each in differences(desired, live, manager=MANAGER)}
+        written = [each for each in found if each.path not in overridden]
+        history.contests.record(_owner(ic), before, written, ours=_FIELD_MANAGERS)
         applied.reverted_by = reverted_by or applied.reverted_by
         if adopted:
             logger.info("Adopted %s %s/%s, which had no controller", kind, ic.namespace, name)
@@ -257,35 +268,31 @@ async def _without_foreign_replicas(
     return without_replicas(desired)
 
 
-async def _overwrite(
-    cluster: Cluster, resource: Resource, desired: Mapping[str, Any], live: dict[str, Any]
-) -> dict[str, Any]:
-    """Apply the desired object over the live one, and remove what others have put in its way."""
-    live = await _take_over(cluster, resource, live, intruders(desired, live)) or live
-    body = _with_uid_precondition(desired, live)
-    try:
-        return await cluster.apply(resource, body, manager=MANAGER)
-    except RejectedError as error:
-        taken = None
-        if error.reason == "Invalid":
-            taken = await _take_over(cluster, resource, live, obstacles(desired, live))
-        if taken is None:
-            raise
-    return await cluster.apply(resource, body, manager=MANAGER)
-
-
-async def _take_over(
-    cluster: Cluster, resource: Resource, live: Mapping[str, Any], fields: Iterable[Intruder]
-) -> dict[str, Any] | None:
-    """Make our manager the owner of fields that we do not want; None if there are none, or if it is already."""
-    found = list(fields)
-    owners = transferred(live, [each.steps for each in found], manager=MANAGER) if found else None
-    if owners is None:
-        return None
-    taken = await cluster.set_managed_fields(resource, live, owners)
-    metadata, paths = live["metadata"], ", ".join(each.path for each in found)
-    logger.info("Took over %s %s/%s: %s", resource.kind, metadata["namespace"], metadata["name"], paths)
-    return taken
+async def _hand_over_replicas(
+    cluster: Cluster,
+    ic: ImageClassifier,
+    desired: Mapping[str, Any],
+    live: Mapping[str, Any],
+    applied: Applied,
+    history: WriteHistory,
+) -> None:
+    """Let the second manager set the replicas before an autoscaler does, and after somebody set them to 0."""
+    if ic.spec.autoscaling is not None:
+        takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
+    elif "replicas" not in desired["spec"]:
+        takeover = handover_to_others(live, manager=MANAGER)
+    else:
+        return
+    if takeover is None:
+        return
+    count, before = takeover["spec"]["replicas"], live["spec"].get("replicas", 1)
+    changed = [] if before == count else [Difference(path="spec.replicas", desired=count, observed=before)]
+    pause = history.contests.pause(_owner(ic), DEPLOYMENT.kind, changed)
+    if pause:
+        applied.withhold(pause)
+        return
+    await cluster.apply(DEPLOYMENT.resource, takeover, manager=REPLICAS_MANAGER)
+    history.contests.record(_owner(ic), live, changed, ours=_FIELD_MANAGERS)
 
 
 def _record_overrides(
@@ -318,11 +325,6 @@ def _report_child(
 
 def _owner(ic: ImageClassifier) -> tuple[str, str]:
     return ic.namespace, ic.name
-
-
-def _with_uid_precondition(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest with the UID of the object that was read: a write to any other object is a conflict."""
-    return {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
 
 
 def _crd_terminating_problem(kind: str) -> Problem:

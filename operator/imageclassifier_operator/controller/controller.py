@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api import OperatorConfig
     from imageclassifier_operator.manifests import Capabilities
     from imageclassifier_operator.metrics import Metrics
+    from imageclassifier_operator.reconcile import Outcome
 
 WORKERS = 8
 RESYNC_SECONDS = 300.0
@@ -63,7 +64,7 @@ class Controller:
         self._config = config
         self._namespaces = namespaces
         self._metrics = metrics
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(observe_wait=metrics.queue_wait.observe)
         self._history = WriteHistory()
         self._memory = Memory()
         self._waves = Waves(config.upgrade_wave_size)
@@ -92,6 +93,7 @@ class Controller:
             self._waves.forget((key.namespace, key.name))
             self._queue.forget(key)
             self._memory.forget(key)
+            self._metrics.objects.forget((key.namespace, key.name))
         else:
             self._versions[key] = resource_version
             self._owner_by_child[child] = key
@@ -165,7 +167,7 @@ class Controller:
     async def _reconcile(self, key: Key, had_event: bool) -> None:
         if self._capabilities is None:  # workers start after the first discovery
             raise RuntimeError("reconcile before discovery")
-        started = time.monotonic()
+        started, result = time.monotonic(), "error"
         versions = self._memory.versions(key, self._versions.get(key))
         unchanged = None if had_event else self._memory.unchanged(key, versions)
         try:
@@ -183,7 +185,7 @@ class Controller:
             self._memory.forget(key)
             wait = self._queue.failed(key, min_wait=min(error.retry_after, 60.0))
             self._waves.failed((key.namespace, key.name), unreachable=isinstance(error, UnreachableError))
-            self._metrics.reconciles.labels(result="error").inc()
+            self._metrics.retries.inc()
             logger.warning(
                 "Reconcile failed: %s/%s: %s; retrying in %.1f s", key.namespace, key.name, error.message, wait
             )
@@ -191,15 +193,18 @@ class Controller:
             self._memory.forget(key)
             wait = self._queue.failed(key)
             self._waves.failed((key.namespace, key.name))
-            self._metrics.reconciles.labels(result="bug").inc()
+            self._metrics.retries.inc()
+            result = "bug"
             logger.exception(
                 "Unexpected error in reconcile: %s/%s; retrying in %.1f s", key.namespace, key.name, wait
             )
         else:
+            result = outcome.result
             self._memory.record(key, versions, outcome)
-            self._metrics.reconciles.labels(result=outcome.result).inc()
+            self._measure(key, outcome)
             self._metrics.last_success.set_to_current_time()
             if outcome.again:  # retried with backoff, so that a persistent conflict causes no busy loop
+                self._metrics.retries.inc()
                 self._queue.failed(key)
                 return
             self._queue.done(key)
@@ -210,9 +215,16 @@ class Controller:
             elif outcome.requeue_after is not None:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:
-            self._metrics.seconds.observe(time.monotonic() - started)
+            self._metrics.reconciles.labels(result=result).inc()
+            self._metrics.seconds.labels(result=result).observe(time.monotonic() - started)
             for due in self._waves.take_due():
                 self._queue.notify(Key(*due))
+
+    def _measure(self, key: Key, outcome: Outcome) -> None:
+        if outcome.facts is not None:
+            self._metrics.objects.set((key.namespace, key.name), outcome.facts)
+        elif outcome.result == "gone":
+            self._metrics.objects.forget((key.namespace, key.name))
 
     async def _rediscover(self) -> None:
         while True:

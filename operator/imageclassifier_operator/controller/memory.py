@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from imageclassifier_operator.reconcile import Outcome, Pass
 
 LONGEST_USE_SECONDS = 300.0
-"""After this time everything is read again, also if no watch has reported a change."""
+"""After this time everything about an object that is polled is read again, also if no watch reports a change."""
+
+LONGEST_REST_SECONDS = 3600.0
+"""The same for an object at rest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +36,10 @@ class Versions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """What a reconcile has found, for which versions, and when."""
+    """What a reconcile has found, for which versions, and when; nothing of an object at rest, to save memory."""
 
     versions: Versions
-    outcome: Outcome
+    passed: Pass | None
     recorded_at: float
 
 
@@ -66,22 +69,27 @@ class Memory:
         passed = outcome.passed
         if versions is None or passed is None or passed.live["metadata"]["resourceVersion"] != versions.version:
             return
-        reused = known is not None and known.outcome.passed is passed
+        reused = known is not None and known.passed is passed
         recorded_at = known.recorded_at if known is not None and reused else self._clock()
-        self._records[key] = _Record(versions=versions, outcome=outcome, recorded_at=recorded_at)
+        kept = None if outcome.at_rest else passed
+        self._records[key] = _Record(versions=versions, passed=kept, recorded_at=recorded_at)
 
     def unchanged(self, key: Key, versions: Versions | None) -> Pass | None:
         """Return what was read and applied at these versions, if that was not long ago."""
         known = self._records.get(key)
-        if known is None or known.versions != versions:
+        if known is None or known.versions != versions or self._is_older(known, LONGEST_USE_SECONDS):
             return None
-        is_old = self._clock() - known.recorded_at >= LONGEST_USE_SECONDS
-        return None if is_old else known.outcome.passed
+        return known.passed
 
     def is_at_rest(self, key: Key, versions: Versions | None) -> bool:
         """Whether the object and its children have not changed since a reconcile that left nothing to do."""
         known = self._records.get(key)
-        return known is not None and known.outcome.at_rest and known.versions == versions
+        if known is None or known.versions != versions or self._is_older(known, LONGEST_REST_SECONDS):
+            return False
+        return known.passed is None
+
+    def _is_older(self, record: _Record, seconds: float) -> bool:
+        return self._clock() - record.recorded_at >= seconds
 
     def forget(self, key: Key | None = None) -> None:
         """Drop what is known about an object or, without a key, about all of them."""

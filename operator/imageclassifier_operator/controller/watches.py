@@ -60,6 +60,7 @@ class ChildWatch:
         self._notify = notify
         self._up = metrics.watcher_up.labels(resource=resource.plural)
         self._up.set(0)
+        self._last_event = metrics.watcher_last_event.labels(resource=resource.plural)
         self._failures = 0
         self._owners: dict[str, Key] = {}
         self._versions: dict[str, str] = {}
@@ -127,6 +128,7 @@ class ChildWatch:
                 ):
                     delivered = True
                     self._works()
+                    self._last_event.set_to_current_time()
                     version = event.object["metadata"]["resourceVersion"]
                     if event.type != "BOOKMARK":
                         self._handle(event.type, event.object)

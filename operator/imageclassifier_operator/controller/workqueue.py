@@ -28,10 +28,15 @@ class WorkQueue:
 
     A key that is notified during its reconcile is due again afterwards, so that no change is missed.
 
+    observe_wait: called with the seconds between the time at which a key is due and that at which it is taken.
+
     A key is polled if its state may change without an event. The time between polls grows until there is an event.
     """
 
-    def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] | None = None, observe_wait: Callable[[float], None] = lambda _: None
+    ) -> None:
+        self._observe_wait = observe_wait
         self._clock = clock or asyncio.get_running_loop().time
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
@@ -68,7 +73,7 @@ class WorkQueue:
             key, wait = self._next()
             if key is not None:
                 self._running.add(key)
-                del self._due[key]
+                self._observe_wait(self._clock() - self._due.pop(key))
                 had_event = key in self._events
                 self._events.discard(key)
                 return key, had_event

@@ -26,7 +26,7 @@ from imageclassifier_operator.kube.resources import EVENTS
 from imageclassifier_operator.kube.warnings import WarningLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from types import TracebackType
 
     from imageclassifier_operator.kube.resources import Resource
@@ -51,8 +51,12 @@ _JSON_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.
 _JSON_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
-async def connect(*, kubeconfig: str | None, context: str | None) -> KubeClient:
+async def connect(
+    *, kubeconfig: str | None, context: str | None, count: Callable[[str, str], None] = lambda *_: None
+) -> KubeClient:
     """Return a client for a context of a kubeconfig or, without a kubeconfig, for the pod's service account.
+
+    count: called after each request with its HTTP method and the status code, `<error>` without a response.
 
     Raises:
         KubeError: there is no such kubeconfig or context, or the process runs in no pod.
@@ -67,14 +71,15 @@ async def connect(*, kubeconfig: str | None, context: str | None) -> KubeClient:
         raise KubeError(f"no usable credentials of a cluster: {error}") from error
     configuration.connection_pool_maxsize = 64
     configuration.retries = None  # the transport must not repeat a write; the work queue retries the reconcile
-    return KubeClient(ApiClient(configuration))
+    return KubeClient(ApiClient(configuration), count=count)
 
 
 class KubeClient:
     """A `Cluster` that sends HTTP requests to an API server."""
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: ApiClient, *, count: Callable[[str, str], None] = lambda *_: None) -> None:
         self._api = api
+        self._count = count
         self._warnings = WarningLog()
         api.user_agent = USER_AGENT
 
@@ -125,7 +130,7 @@ class KubeClient:
     ) -> dict[str, Any]:
         metadata = live["metadata"]
         patch = [
-            {"op": "replace", "path": "/metadata/managedFields", "value": list(managed_fields)},
+            {"op": "add", "path": "/metadata/managedFields", "value": list(managed_fields)},
             {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
         ]
         path = resource.path(namespace=metadata["namespace"], name=metadata["name"])
@@ -217,10 +222,14 @@ class KubeClient:
             body=body,
             auth_settings=["BearerToken"],
         )
+        code = "<error>"
         try:
             wrapped = await self._api.call_api(method, full_url, headers, payload, form, timeout)
+            code = str(wrapped.response.status)
         except ApiException as error:  # raised before the request is sent, for example for an invalid URL
             raise KubeError(f"{method} {url}: {error.reason}", status=error.status or 0) from error
+        finally:
+            self._count(method, code)
         response: aiohttp.ClientResponse = wrapped.response
         request = f"{method} {url.partition('?')[0]}"
         self._warnings.log(response.headers.getall("Warning", []), request=request)
@@ -241,7 +250,14 @@ async def _read_error(method: str, url: str, response: aiohttp.ClientResponse) -
         reason=status.get("reason") or response.reason or "",
         message=status.get("message") or f"{method} {path}: HTTP {response.status}",
         retry_after=_parse_retry_after(response.headers.get("Retry-After")),
+        fields=_fields(status),
     )
+
+
+def _fields(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of the fields that are the causes of an error (`metav1.StatusCause`)."""
+    causes = (status.get("details") or {}).get("causes") or []
+    return tuple(cause["field"] for cause in causes if cause.get("field"))
 
 
 def _parse_retry_after(value: str | None) -> float:

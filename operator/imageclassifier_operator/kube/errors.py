@@ -4,14 +4,26 @@ from __future__ import annotations
 
 
 class KubeError(Exception):
-    """A failed request. `status` is the HTTP status code (0: no response), `reason` the reason in the response."""
+    """A failed request. `status` is the HTTP status code (0: no response), `reason` the reason in the response.
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
+    fields: the paths of the fields that are the causes, as `spec.ports[0].name`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        retry_after: float = 0.0,
+        fields: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
+        self.fields = fields
 
 
 class UnreachableError(KubeError):
@@ -38,7 +50,9 @@ class RejectedError(KubeError):
     """Any other 4xx: the API server does not accept this request."""
 
 
-def error_for_status(*, status: int, reason: str, message: str, retry_after: float = 0.0) -> KubeError:
+def error_for_status(
+    *, status: int, reason: str, message: str, retry_after: float = 0.0, fields: tuple[str, ...] = ()
+) -> KubeError:
     """Return the exception for an HTTP status code, with the fields of the `metav1.Status` in the response."""
     types: dict[int, type[KubeError]] = {
         401: ForbiddenError,
@@ -49,4 +63,4 @@ def error_for_status(*, status: int, reason: str, message: str, retry_after: flo
         429: UnreachableError,
     }
     error_type = types.get(status, RejectedError if 400 <= status < 500 else UnreachableError)
-    return error_type(message, status=status, reason=reason, retry_after=retry_after)
+    return error_type(message, status=status, reason=reason, retry_after=retry_after, fields=fields)

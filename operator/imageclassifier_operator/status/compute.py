@@ -62,7 +62,7 @@ def compute(
     fields["conditions"] = _conditions(
         {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
-    return Status(ready=verdict.status == "True", fields=fields)
+    return Status(ready=verdict.status == "True", progressing=verdict.progressing, fields=fields)
 
 
 def _expected_facts(model: ModelSource) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _without_spec(
     fields["conditions"] = _conditions(
         verdicts, previous=previous, generation=fields["observedGeneration"], now=now
     )
-    return Status(ready=False, fields=fields)
+    return Status(ready=False, progressing=verdict.progressing, fields=fields)
 
 
 def _counts(name: str, observed: Observation) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MAX_FIELDS = 3
 _MAX_PATH_LENGTH = 200
-_SAME_NAME = "another operator with the same name of a field manager"
+_UNKNOWN = "an unknown writer, such as a second operator, or one that removes the field"
 
 
 def contested_verdict(fields: Sequence[ContestedField]) -> Verdict:
@@ -21,7 +21,7 @@ def contested_verdict(fields: Sequence[ContestedField]) -> Verdict:
     if not fields:
         return Verdict(status="False", reason="NotContested", message="No field of a child is set back by others")
     named = ", ".join(
-        f"{field.kind} {field.path[:_MAX_PATH_LENGTH]} (by {field.manager or _SAME_NAME})"
+        f"{field.kind} {field.path[:_MAX_PATH_LENGTH]} (by {field.manager or _UNKNOWN})"
         for field in fields[:_MAX_FIELDS]
     )
     more = f", and {len(fields) - _MAX_FIELDS} more" if len(fields) > _MAX_FIELDS else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.api import KIND
 from imageclassifier_operator.status.types import ObservedChild, Verdict
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
     It also reports if the memory target alone keeps the number of replicas above the minimum. Without
     spec.autoscaling, a HorizontalPodAutoscaler is somebody else's, which sets the replicas instead of the spec.
     """
-    if spec.autoscaling is None and autoscaler.live is None:
+    if spec.autoscaling is None and (autoscaler.live is None or _is_ours(autoscaler.live)):
         return Verdict(status="False", reason="NotRequested", message="spec.autoscaling is absent")
     if autoscaler.live is None or autoscaler.problem is not None:
         return unapplied_verdict(autoscaler, "HorizontalPodAutoscaler")
@@ -47,6 +48,11 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
             )
     message = f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)}"
     return _held_by_memory(autoscaler.live) or Verdict(status="True", reason="Scaling", message=message)
+
+
+def _is_ours(autoscaler: Mapping[str, Any]) -> bool:
+    """Whether it was of spec.autoscaling: it is not deleted while the object is paused."""
+    return any(owner["kind"] == KIND for owner in autoscaler["metadata"].get("ownerReferences") or [])
 
 
 def _held_by_memory(autoscaler: Mapping[str, Any]) -> Verdict | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.status.contested import contested_verdict
 from imageclassifier_operator.status.pods import cause_of, ended_recently, has_ended, is_ready, root_cause
 from imageclassifier_operator.status.types import Observation, Verdict
 
@@ -99,6 +100,14 @@ def _not_paused(observed: Observation) -> Verdict | None:
         f"Paused, so these changes are not applied: {', '.join(observed.not_applied)}; set spec.paused to false"
     )
     return Verdict(status="False", reason="Paused", message=message)
+
+
+def _not_withheld(observed: Observation) -> Verdict | None:
+    """Return a verdict if the live children differ from the desired ones, because others set them back."""
+    if not observed.withheld:
+        return None
+    contested = contested_verdict(observed.contested)
+    return Verdict(status="False", reason="SetBackByOthers", message=contested.message, stalled=True)
 
 
 def _deployment_exists(observed: Observation) -> Verdict | None:
@@ -239,6 +248,7 @@ def _all_ready(observed: Observation) -> Verdict | None:
 CHAIN: Sequence[Callable[[Observation], Verdict | None]] = (
     _children_applied,
     _not_paused,
+    _not_withheld,
     _deployment_exists,
     _deployment_observed,
     _minimum_is_ready,

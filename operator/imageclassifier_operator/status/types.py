@@ -38,7 +38,7 @@ class OverriddenField:
 
 @dataclass(frozen=True, kw_only=True)
 class ContestedField:
-    """A field of a child that another field manager sets back again and again; None if it has our own name."""
+    """A field of a child that another field manager sets back again and again; None if it is not known."""
 
     kind: str
     path: str
@@ -70,8 +70,8 @@ class Observation:
     `warnings` are the Events about some pods, by their UID. `now` is when it was observed, in RFC 3339 format,
     empty if that is not known. `children` are those that exist, by kind; `unserved` are the kinds that the API
     server does not serve; `unsupported` are sentences about fields that it is too old for, by kind. `not_applied`
-    is what differs while the object is paused; `revisions` is None if the revisions are not known, or are not
-    written.
+    is what differs while the object is paused; `withheld` is whether a contested field differs that is not written
+    now; `revisions` is None if the revisions are not known, or are not written.
     """
 
     deployment: Mapping[str, Any] | None = None
@@ -84,6 +84,7 @@ class Observation:
     problems: Sequence[Problem] = ()
     overridden: Sequence[OverriddenField] = ()
     contested: Sequence[ContestedField] = ()
+    withheld: bool = False
     unsupported: Mapping[str, str] = field(default_factory=dict)
     not_applied: Sequence[str] = ()
     revisions: Revisions | None = None
@@ -118,9 +119,13 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """The status of an ImageClassifier: whether it is Ready, and all its fields in the API's format."""
+    """The status of an ImageClassifier: whether it is Ready, and all its fields in the API's format.
+
+    progressing: whether a rollout is in progress.
+    """
 
     ready: bool
+    progressing: bool
     fields: Mapping[str, Any]
 
     @property

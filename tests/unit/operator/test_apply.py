@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
+from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, OperatorConfig, Spec
 from imageclassifier_operator.apply import Applied, WriteHistory, apply_children
-from imageclassifier_operator.children import build_all
+from imageclassifier_operator.children import DEPLOYMENT, build_all
 from imageclassifier_operator.kube import UnreachableError
 from imageclassifier_operator.labels import child_labels
 from imageclassifier_operator.manifests import Capabilities, Params
@@ -120,3 +121,26 @@ async def test_nothing_is_created_while_the_crd_is_being_deleted() -> None:
     [problem] = (await one_pass(cluster, capabilities=before)).problems
     assert (problem.kind, problem.reason, problem.transient) == ("ServiceMonitor", "CRDTerminating", True)
     assert "ServiceMonitor" not in cluster.live
+
+
+async def test_somebody_who_stops_the_pods_under_an_autoscaler_again_and_again_is_outlasted() -> None:
+    now = 0.0
+    history = WriteHistory(clock=lambda: now)
+    ic = replace(PETS, spec=Spec(model=SOURCE, autoscaling=Autoscaling(min_replicas=2)))
+    desired = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
+    cluster = StoredCluster()
+    await apply_children(cluster, ic, desired, capabilities=CAPABILITIES, history=history)
+    cluster.applied.clear()
+    withheld = 0
+    for _ in range(60):
+        cluster.live["Deployment"] = {
+            **desired[DEPLOYMENT],
+            "spec": {**desired[DEPLOYMENT]["spec"], "replicas": 0},
+        }
+        cluster.live["Deployment"]["metadata"] = {**cluster.live["Service"]["metadata"], "resourceVersion": "1"}
+        applied = await apply_children(cluster, ic, desired, capabilities=CAPABILITIES, history=history)
+        withheld += applied.withheld
+        now += 1
+    assert withheld > 50
+    assert cluster.applied.count("Deployment") < 20
+    assert [field.path for field in applied.contested] == ["spec.replicas"]

@@ -95,3 +95,23 @@ async def test_warnings_of_the_server_are_logged(client: KubeClient, caplog: pyt
         "Warning from the API server for GET /apis/monitoring.coreos.com/v1: v1beta1 is deprecated",
         "Warning from the API server for GET /apis/monitoring.coreos.com/v1: another",
     ]
+
+
+async def test_requests_are_counted_by_method_and_code() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.json_response({}, status=404 if request.path.endswith("/gone") else 200)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    counted: list[tuple[str, str]] = []
+    host = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with KubeClient(ApiClient(Configuration(host=host)), count=lambda *each: counted.append(each)) as client:
+        assert await client.get(SERVICE_MONITORS, namespace="vision", name="there") == {}
+        assert await client.get(SERVICE_MONITORS, namespace="vision", name="gone") is None
+        await runner.cleanup()
+        with pytest.raises(UnreachableError):
+            await client.get(SERVICE_MONITORS, namespace="vision", name="there")
+    assert counted == [("GET", "200"), ("GET", "404"), ("GET", "<error>")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from imageclassifier_operator.api import Autoscaling
-from imageclassifier_operator.apply.handover import deployment_to_create, handover
+from imageclassifier_operator.apply.handover import deployment_to_create, handover, handover_to_others
 
 MANAGER = "imageclassifier-operator"
 SCALING = Autoscaling(min_replicas=2, max_replicas=5)
@@ -65,3 +65,12 @@ def test_a_deployment_under_autoscaling_is_created_at_its_minimum() -> None:
     wanted = {"kind": "Deployment", "spec": {"selector": {}}}
     assert deployment_to_create(wanted, SCALING)["spec"]["replicas"] == 2
     assert deployment_to_create(wanted, None) == wanted
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_somebody_elses_autoscaler_gets_the_present_count_without_bounds(count: int) -> None:
+    taking = handover_to_others(live(count, ours=True), manager=MANAGER)
+    assert taking is not None
+    assert taking["spec"] == {"replicas": count}
+    assert taking["metadata"]["resourceVersion"] == "7"
+    assert handover_to_others(live(count, ours=False), manager=MANAGER) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from imageclassifier_operator.apply.difference import difference
 from imageclassifier_operator.apply.intruders import intruders, obstacles
 
@@ -25,8 +26,8 @@ def found(desired: dict[str, Any], live: dict[str, Any]) -> list[str]:
     return [each.path for each in intruders(desired, live)]
 
 
-def beside(desired: dict[str, Any], live: dict[str, Any]) -> list[str]:
-    return [each.path for each in obstacles(desired, live)]
+def beside(desired: dict[str, Any], live: dict[str, Any], *refused: str) -> list[str]:
+    return [each.path for each in obstacles(desired, live, refused=refused)]
 
 
 def test_a_container_of_ours_under_another_name_is_an_intruder_and_a_difference() -> None:
@@ -59,18 +60,31 @@ def test_the_other_field_of_a_probe_is_an_obstacle_and_its_defaults_are_too() ->
     probe = {"exec": {"command": ["true"]}, "periodSeconds": 10, "successThreshold": 1}
     live = deployment({**SERVER, "livenessProbe": probe})
     prefix = "spec.template.spec.containers.server.livenessProbe"
-    assert beside(deployment(SERVER), live) == [f"{prefix}.exec", f"{prefix}.successThreshold"]
+    refused = "spec.template.spec.containers[0].livenessProbe.httpGet"
+    assert beside(deployment(SERVER), live, refused) == [f"{prefix}.exec", f"{prefix}.successThreshold"]
 
 
 def test_a_port_under_another_number_is_an_obstacle() -> None:
     desired = {"spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}}
     live = {"spec": {"ports": [{"name": "http", "port": 8081, "protocol": "TCP", "nodePort": 30000}]}}
-    assert beside(desired, live) == ["spec.ports.8081/TCP"]
+    assert beside(desired, live, "spec.ports[1].name") == ["spec.ports.8081/TCP"]
 
 
 def test_nothing_is_an_obstacle_if_no_field_is_missing() -> None:
     live = deployment({**SERVER, "stdin": True}, tolerations=[{"key": "gpu"}])
-    assert beside(deployment({**SERVER, "image": "runtime:2"}), live) == []
+    assert beside(deployment({**SERVER, "image": "runtime:2"}), live, "spec.template.spec.tolerations") == []
+
+
+@pytest.mark.parametrize(
+    "refused", [(), ("spec.template.spec.tolerations[0].operator",), ("spec.strategy.rollingUpdate.maxSurge",)]
+)
+def test_nothing_is_an_obstacle_if_another_field_is_refused(refused: tuple[str, ...]) -> None:
+    """Such as a wrong value of the spec, or a policy that denies the write."""
+    live = deployment({**SERVER, "env": [{"name": "THEIRS"}]}, priorityClassName="theirs")
+    wanted = deployment({**SERVER, "env": [{"name": "OURS"}]}, tolerations=[{"operator": "wrong"}])
+    assert beside(wanted, live, *refused) == []
+    name = "spec.template.spec.containers[0].env[1].name"
+    assert beside(wanted, live, name) == ["spec.template.spec.containers.server.env.THEIRS"]
 
 
 def test_replicas_and_metadata_are_never_obstacles() -> None:
@@ -80,9 +94,10 @@ def test_replicas_and_metadata_are_never_obstacles() -> None:
     live = deployment(SERVER)
     live["metadata"]["annotations"] = {"example.org/note": "mine"}
     live["spec"]["template"]["metadata"] = {"annotations": {"example.org/note": "mine"}}
-    assert beside(desired, live) == []
+    assert beside(desired, live, "spec.minReadySeconds", "spec.template.spec") == []
 
 
 def test_a_list_that_the_api_replaces_as_a_whole_has_no_obstacles() -> None:
     desired = deployment(SERVER, tolerations=[{"key": "a"}])
-    assert beside(desired, deployment(SERVER, tolerations=[{"key": "b"}, {"key": "c"}])) == []
+    live = deployment(SERVER, tolerations=[{"key": "b"}, {"key": "c"}])
+    assert beside(desired, live, "spec.template.spec.tolerations[0]") == []

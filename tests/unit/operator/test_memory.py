@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from imageclassifier_operator.controller import Key
-from imageclassifier_operator.controller.memory import LONGEST_USE_SECONDS, Memory
+from imageclassifier_operator.controller.memory import LONGEST_REST_SECONDS, LONGEST_USE_SECONDS, Memory
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import Outcome, Pass
 
@@ -91,6 +91,19 @@ def test_what_was_read_is_used_for_a_limited_time_also_if_it_is_used_again(memor
     assert memory.unchanged(PETS, memory.versions(PETS, "7")) is found.passed
     memory.record(PETS, memory.versions(PETS, "7"), found)
     clock.now = LONGEST_USE_SECONDS
+    assert memory.unchanged(PETS, memory.versions(PETS, "7")) is None
+
+
+def test_an_object_at_rest_is_looked_at_again_after_an_hour(memory: Memory, clock: Clock) -> None:
+    memory.record(PETS, memory.versions(PETS, "7"), outcome())
+    clock.now = LONGEST_REST_SECONDS - 1
+    assert memory.is_at_rest(PETS, memory.versions(PETS, "7"))
+    clock.now = LONGEST_REST_SECONDS
+    assert not memory.is_at_rest(PETS, memory.versions(PETS, "7"))
+
+
+def test_of_an_object_at_rest_only_its_versions_are_kept(memory: Memory) -> None:
+    memory.record(PETS, memory.versions(PETS, "7"), outcome())
     assert memory.unchanged(PETS, memory.versions(PETS, "7")) is None
 
 

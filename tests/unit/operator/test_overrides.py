@@ -155,3 +155,11 @@ async def test_an_override_is_logged_once(caplog: pytest.LogCaptureFixture) -> N
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     field = OverriddenField(kind="Deployment", path="spec.replicas", desired=3, observed=1)
     assert warnings == [f"vision/pets: {override_message(field)}"]
+
+
+async def test_an_overridden_field_is_not_contested(scenario: Scenario) -> None:
+    """It was never as desired, so nobody has set it back."""
+    for _ in range(20):
+        scenario.clock.now += 60
+        assert (await scenario.run_pass()).contested == []
+    assert scenario.writes() > 3

@@ -25,7 +25,7 @@ def test_a_field_moves_from_its_owner_with_all_that_is_in_it() -> None:
     found = transferred(live(theirs, ours), [("f:spec", "f:exec")], manager="us")
     assert found == [
         entry("edit", {"f:spec": {"f:other": {}}}),
-        entry("us", {"f:spec": {"f:replicas": {}, "f:exec": {".": {}}}}, operation="Apply"),
+        entry("us", {"f:spec": {"f:replicas": {}, "f:exec": {}}}, operation="Apply"),
     ]
 
 
@@ -47,11 +47,11 @@ def test_the_key_of_an_item_is_found_in_any_order() -> None:
 def test_an_object_without_an_owner_gets_one() -> None:
     [ours] = transferred(live(), [("f:spec", "f:exec")], manager="us") or []
     assert (ours["manager"], ours["operation"]) == ("us", "Apply")
-    assert ours["fieldsV1"] == {"f:spec": {"f:exec": {".": {}}}}
+    assert ours["fieldsV1"] == {"f:spec": {"f:exec": {}}}
 
 
 def test_nothing_is_written_if_only_the_manager_owns_the_fields() -> None:
-    ours = entry("us", {"f:spec": {"f:exec": {".": {}}}}, operation="Apply")
+    ours = entry("us", {"f:spec": {"f:exec": {}}}, operation="Apply")
     assert transferred(live(ours), [("f:spec", "f:exec")], manager="us") is None
 
 

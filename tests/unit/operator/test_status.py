@@ -11,6 +11,7 @@ from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSour
 from imageclassifier_operator.api.exposure import Gateway, Ingress, ParentRef
 from imageclassifier_operator.children import CONDITIONS
 from imageclassifier_operator.status import (
+    ContestedField,
     Observation,
     OverriddenField,
     Problem,
@@ -877,3 +878,22 @@ def test_an_autoscaler_of_the_user_is_reported_as_external() -> None:
     found = condition(status_of(world(children={"HorizontalPodAutoscaler": own})), "AutoscalingReady")
     assert (found["status"], found["reason"]) == ("True", "External")
     assert "HorizontalPodAutoscaler own sets the replicas" in found["message"]
+
+
+def test_an_autoscaler_that_is_left_from_the_spec_is_not_external() -> None:
+    """It is not deleted while the object is paused."""
+    owners = [{"kind": "ImageClassifier", "name": "pets", "controller": True}]
+    left = {"metadata": {"name": "pets", "ownerReferences": owners}, "spec": {}}
+    found = condition(status_of(world(children={"HorizontalPodAutoscaler": left})), "AutoscalingReady")
+    assert found["reason"] == "NotRequested"
+
+
+def test_an_object_is_not_ready_while_others_hold_a_field_at_another_value() -> None:
+    """Else an upgrade would count a revision as Ready that has never run."""
+    fields = [ContestedField(kind="Deployment", path="spec.template", manager="gitops")]
+    status = status_of(world(contested=fields, withheld=True))
+    assert (ready(world(contested=fields, withheld=True))["reason"]) == "SetBackByOthers"
+    assert "by gitops" in condition(status, "Ready")["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+    assert condition(status, "Contested")["status"] == "True"
+    assert ready(world(contested=fields))["reason"] == "AllReplicasReady", "our value is there at present"

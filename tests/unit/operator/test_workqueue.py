@@ -186,3 +186,12 @@ async def test_a_key_that_is_forgotten_is_polled_from_the_start() -> None:
     queue.poll(A, first=5.0, longest=60.0)
     clock.now += 5.0
     assert await taken(queue) == A
+
+
+async def test_the_time_that_a_due_key_waits_is_observed() -> None:
+    clock, waits = Clock(), list[float]()
+    queue = WorkQueue(clock=clock, observe_wait=waits.append)
+    queue.notify(A, after=5)
+    clock.now = 7
+    assert await taken(queue) == A
+    assert waits == [2]

@@ -1,0 +1,101 @@
+"""What becomes of the fields of others if a write is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imageclassifier_operator.apply.overwrite import overwrite
+from imageclassifier_operator.children import DEPLOYMENT
+from imageclassifier_operator.kube import RejectedError
+
+from tests.unit.operator.scripted_cluster import StoredCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imageclassifier_operator.kube import Resource
+
+PROBE = "spec.template.spec.containers[0].livenessProbe.httpGet"
+THEIRS = {
+    "manager": "kubectl-edit",
+    "operation": "Update",
+    "fieldsV1": {
+        "f:spec": {
+            "f:template": {
+                "f:spec": {"f:containers": {'k:{"name":"server"}': {"f:livenessProbe": {"f:exec": {}}}}}
+            }
+        }
+    },
+}
+
+
+def deployment(probe: dict[str, Any]) -> dict[str, Any]:
+    container = {"name": "server", "image": "runtime", "livenessProbe": probe}
+    names = {"namespace": "vision", "name": "pets", "uid": "9", "resourceVersion": "1"}
+    metadata = {**names, "managedFields": [THEIRS]}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+class RefusingCluster(StoredCluster):
+    """Refuses the first writes, and records who owned the fields."""
+
+    def __init__(self, live: dict[str, Any], *errors: RejectedError) -> None:
+        super().__init__(live)
+        self.errors = list(errors)
+        self.managed_fields: list[Sequence[Mapping[str, Any]]] = []
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+    ) -> dict[str, Any]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().apply(resource, manifest, manager=manager)
+
+    async def set_managed_fields(
+        self, resource: Resource, live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        self.managed_fields.append(managed_fields)
+        return {**live, "metadata": {**live["metadata"], "managedFields": managed_fields}}
+
+
+def invalid(*fields: str) -> RejectedError:
+    return RejectedError("invalid", status=422, reason="Invalid", fields=fields)
+
+
+async def run(*errors: RejectedError) -> RefusingCluster:
+    """Write over a probe of another kind; return the cluster, also if the write is refused in the end."""
+    live = deployment({"exec": {"command": ["true"]}})
+    cluster = RefusingCluster(live, *errors)
+    with contextlib.suppress(RejectedError):
+        await overwrite(cluster, DEPLOYMENT.resource, deployment({"httpGet": {"path": "/live"}}), live)
+    return cluster
+
+
+def managers(cluster: RefusingCluster) -> list[list[str]]:
+    return [[entry["manager"] for entry in entries] for entries in cluster.managed_fields]
+
+
+async def test_what_is_in_the_way_is_taken_over_and_removed() -> None:
+    cluster = await run(invalid(PROBE))
+    assert managers(cluster) == [["imageclassifier-operator"]]
+    assert cluster.applied == ["Deployment"]
+
+
+async def test_it_is_given_back_if_it_was_not_the_reason() -> None:
+    cluster = await run(invalid(PROBE), invalid(PROBE))
+    assert managers(cluster) == [["imageclassifier-operator"], ["kubectl-edit"]]
+    assert cluster.applied == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [invalid(), invalid("spec.replicas"), RejectedError("no", status=403, reason="Forbidden", fields=(PROBE,))],
+    ids=["a policy", "another field", "forbidden"],
+)
+async def test_fields_of_others_stay_theirs_if_something_else_is_refused(error: RejectedError) -> None:
+    cluster = await run(error)
+    assert managers(cluster) == []
+    assert cluster.applied == []
