@@ -36,12 +36,12 @@ class Metrics:
         )
         self.retries = Counter(
             "imageclassifier_operator_retries_total",
-            "Reconciles that have to be repeated because of an error or a conflict",
+            "Reconciles that are repeated because of an error, a conflict, or a change in two steps",
             registry=self.registry,
         )
         self.api_requests = Counter(
             "imageclassifier_operator_api_requests_total",
-            "Requests to the API server by HTTP method and status code, which is <error> without a response",
+            "Requests to the API server, without those of kopf, by HTTP method and status code (or <error>)",
             ["method", "code"],
             registry=self.registry,
         )
@@ -67,14 +67,14 @@ class Metrics:
         )
         self.watcher_up = Gauge(
             "imageclassifier_operator_watcher_up",
-            "Whether the watch of a kind is running",
-            ["resource"],
+            "Whether the watch of a kind, in one namespace or in all, is running",
+            ["resource", "watched_namespace"],
             registry=self.registry,
         )
         self.watcher_last_event = Gauge(
             "imageclassifier_operator_watcher_last_event_timestamp_seconds",
-            "Time of the last event or bookmark of the watch of a kind",
-            ["resource"],
+            "Time of the last event or bookmark of the watch of a kind, in one namespace or in all",
+            ["resource", "watched_namespace"],
             registry=self.registry,
         )
         self.objects = ObjectMetrics()

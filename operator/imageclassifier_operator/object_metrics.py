@@ -1,6 +1,6 @@
 """Metrics of each ImageClassifier: its conditions, replicas, model and revision, until it is deleted.
 
-They are named and labelled like those of kube-state-metrics for Deployments.
+Conditions are labelled like those of kube-state-metrics.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _PREFIX = "imageclassifier_operator_object"
 _STATUSES = ("True", "False", "Unknown")
@@ -71,6 +71,9 @@ class ObjectMetrics(Collector):
     def set(self, key: tuple[str, str], facts: ObjectFacts) -> None:
         """Replace what is known about an object."""
         self._facts[key] = facts
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._facts)
 
     def forget(self, key: tuple[str, str]) -> None:
         """Drop a deleted object."""

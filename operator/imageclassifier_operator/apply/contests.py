@@ -25,6 +25,9 @@ FREE_WRITES = 3
 
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 300.0
+SETTLING_SECONDS = 60.0
+"""A write of a contested field counts as lasting after this time, or after the pause if that is shorter."""
+
 QUIET_SECONDS = 600.0
 """After this time without a write, a field is no longer contested. It is longer than a pause."""
 
@@ -101,6 +104,21 @@ class Contests:
             field.written_at + QUIET_SECONDS for field in self._fields.get(owner, {}).values() if field.contested
         ]
         return max(0.0, min(ends) - self._clock()) if ends else None
+
+    def unsettled(self, owner: tuple[str, str], kinds: Collection[str]) -> float:
+        """Return the seconds until it is likely that the last write of a contested field lasts, or 0.
+
+        So an object is not taken for Ready in the moment between our write and that of somebody else.
+
+        kinds: the children whose fields count.
+        """
+        fields = self._fields.get(owner, {}).items()
+        ends = [
+            field.written_at + min(field.pause, SETTLING_SECONDS)
+            for (kind, _), field in fields
+            if kind in kinds and field.contested
+        ]
+        return max(0.0, max(ends, default=0.0) - self._clock())
 
     def forget(self, owner: tuple[str, str]) -> None:
         """Drop the records of a deleted ImageClassifier."""

@@ -61,9 +61,22 @@ class Overrides:
         last write left all of the differences that are found now.
         """
         record = self._records.get((*owner, desired["kind"]))
-        if record is None or record.uid != live["metadata"]["uid"] or record.desired != _digest(desired):
+        if record is None or record.uid != live["metadata"]["uid"] or record.desired != digest_of(desired):
             return 0.0
         return max(0.0, record.due - self._clock()) if _values(found) <= record.observed else 0.0
+
+    def others(
+        self,
+        owner: tuple[str, str],
+        live: Mapping[str, Any],
+        desired: Mapping[str, Any],
+        found: Sequence[Difference],
+    ) -> list[Difference]:
+        """Return the differences that the last write has not left."""
+        record = self._records.get((*owner, desired["kind"]))
+        if record is None or record.uid != live["metadata"]["uid"] or record.desired != digest_of(desired):
+            return list(found)
+        return [each for each in found if not _values([each]) <= record.observed]
 
     def record(
         self,
@@ -77,7 +90,7 @@ class Overrides:
         last = self._records.pop(key, None)
         if not remaining:
             return False
-        uid, digest, observed = live["metadata"]["uid"], _digest(desired), _values(remaining)
+        uid, digest, observed = live["metadata"]["uid"], digest_of(desired), _values(remaining)
         is_new, pause = True, FIRST_PAUSE_SECONDS
         if last is not None and (last.uid, last.desired) == (uid, digest):
             # Only paths are compared: otherwise, a policy that sets another value each time would reset the pause.
@@ -93,7 +106,8 @@ class Overrides:
             del self._records[key]
 
 
-def _digest(desired: Mapping[str, Any]) -> str:
+def digest_of(desired: Mapping[str, Any]) -> str:
+    """Return a hash of a desired object."""
     return hashlib.sha256(json.dumps(desired, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,52 +2,98 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.apply.intruders import intruders, obstacles
-from imageclassifier_operator.apply.ownership_transfer import transferred
-from imageclassifier_operator.kube import RejectedError
+from imageclassifier_operator.apply.overrides import digest_of
+from imageclassifier_operator.apply.ownership_transfer import is_owned_by_others, transferred
+from imageclassifier_operator.kube import KubeError, RejectedError
 from imageclassifier_operator.ownership import MANAGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from imageclassifier_operator.apply.intruders import Intruder
     from imageclassifier_operator.kube import Cluster, Resource
 
+_MAX_FUTILE = 1000
+
 logger = logging.getLogger(__name__)
 
 
+class FutileTakeovers:
+    """The last takeover of each child that did not help: for the same desired object, it is not tried again.
+
+    The key is the UID of the child, so that a child that is created again has its own record.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def knows(self, desired: Mapping[str, Any], live: Mapping[str, Any], refused: tuple[str, ...]) -> bool:
+        """Whether a takeover because of these causes did not help before."""
+        return self._last.get(live["metadata"]["uid"]) == (digest_of(desired), refused)
+
+    def record(self, desired: Mapping[str, Any], live: Mapping[str, Any], refused: tuple[str, ...]) -> None:
+        """Record one that did not help. Above a limit, the oldest record is dropped."""
+        self._last[live["metadata"]["uid"]] = (digest_of(desired), refused)
+        if len(self._last) > _MAX_FUTILE:
+            del self._last[next(iter(self._last))]
+
+
 async def overwrite(
-    cluster: Cluster, resource: Resource, desired: Mapping[str, Any], live: dict[str, Any]
+    cluster: Cluster,
+    resource: Resource,
+    desired: Mapping[str, Any],
+    live: dict[str, Any],
+    *,
+    futile: FutileTakeovers,
 ) -> dict[str, Any]:
     """Apply the desired object over the live one, which must have the same UID; return the resulting object.
 
     Raises:
         KubeError: the API server refuses it for another reason than fields of others; they are left as they are.
     """
-    live = await _take_over(cluster, resource, live, intruders(desired, live)) or live
-    body = {**desired, "metadata": {**desired["metadata"], "uid": live["metadata"]["uid"]}}
+    taken = await _take_over(cluster, resource, live, list(intruders(desired, live)))
+    live, body = taken or live, _body(desired, live, taken)
     try:
         return await cluster.apply(resource, body, manager=MANAGER)
     except RejectedError as error:
-        found = obstacles(desired, live, refused=error.fields) if error.reason == "Invalid" else ()
-        taken = await _take_over(cluster, resource, live, found)
+        refused = error.fields
+        taken = None
+        if error.reason == "Invalid" and not futile.knows(desired, live, refused):
+            found = obstacles(desired, live, refused=refused)
+            of_others = [each for each in found if is_owned_by_others(live, each.steps, manager=MANAGER)]
+            taken = await _take_over(cluster, resource, live, of_others)
         if taken is None:
             raise
     try:
-        return await cluster.apply(resource, body, manager=MANAGER)
-    except RejectedError:  # so they were not the reason, and are given back
-        await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
+        return await cluster.apply(resource, _body(desired, live, taken), manager=MANAGER)
+    except KubeError as error:  # so they were probably not the reason, and are given back
+        if isinstance(error, RejectedError):
+            futile.record(desired, live, refused)
+        with contextlib.suppress(KubeError):
+            await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
         raise
 
 
+def _body(desired: Mapping[str, Any], live: Mapping[str, Any], taken: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the manifest for the object that was read and, after a takeover, for the version that this has made.
+
+    Without the version, the API server first merges it with an older one that it remembers, and warns about that.
+    """
+    exact = {"uid": live["metadata"]["uid"]}
+    if taken is not None:
+        exact["resourceVersion"] = taken["metadata"]["resourceVersion"]
+    return {**desired, "metadata": {**desired["metadata"], **exact}}
+
+
 async def _take_over(
-    cluster: Cluster, resource: Resource, live: Mapping[str, Any], fields: Iterable[Intruder]
+    cluster: Cluster, resource: Resource, live: Mapping[str, Any], found: Sequence[Intruder]
 ) -> dict[str, Any] | None:
     """Make our manager the owner of fields that we do not want; None if there are none, or if it is already."""
-    found = list(fields)
     owners = transferred(live, [each.steps for each in found], manager=MANAGER) if found else None
     if owners is None:
         return None

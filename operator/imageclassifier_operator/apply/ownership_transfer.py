@@ -43,6 +43,21 @@ def transferred(
     return None if kept == before else kept
 
 
+def is_owned_by_others(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
+    """Whether another field manager owns a field. The defaults of the API server have no owner."""
+    entries = live["metadata"].get("managedFields") or []
+    return any(_has(entry.get("fieldsV1") or {}, path) for entry in entries if not _is_ours(entry, manager))
+
+
+def _has(fields: Mapping[str, Any], path: Sequence[str]) -> bool:
+    for step in path:
+        key = _find(fields, step)
+        if key is None:
+            return False
+        fields = fields[key]
+    return True
+
+
 def _is_ours(entry: Mapping[str, Any], manager: str) -> bool:
     return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from imageclassifier_operator.manifests import Capabilities
 
 _FIELD_MANAGERS = frozenset({MANAGER, REPLICAS_MANAGER})
+_REQUIRED = frozenset(child.kind for child in CHILDREN if child.condition is None)
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Applied:
     not_applied: what differs, if the object is paused; then nothing is written.
     reverted_by: the field manager whose change of the pod template was reverted, or None.
     again: whether the children have to be applied again soon.
-    withheld: whether a contested field differs that is not written now.
+    withheld: whether a contested field of a child without a condition differs, or was written a moment ago.
     retry_after: the seconds until an overridden or contested field is looked at again, or None if there is none.
     """
 
@@ -68,11 +69,6 @@ class Applied:
     again: bool = False
     withheld: bool = False
     retry_after: float | None = None
-
-    def withhold(self, seconds: float) -> None:
-        """Report that a contested field differs, and is not written for that many seconds."""
-        self.withheld = True
-        self.wait_at_most(seconds)
 
     def wait_at_most(self, seconds: float) -> None:
         """Lower the time until the next look to that many seconds."""
@@ -105,6 +101,10 @@ async def apply_children(
     left = history.contests.seconds_left(_owner(ic))
     if left is not None:
         applied.wait_at_most(left)
+    unsettled = history.contests.unsettled(_owner(ic), _REQUIRED)
+    if unsettled:
+        applied.withheld = True
+        applied.wait_at_most(unsettled)
     return applied
 
 
@@ -224,6 +224,7 @@ async def _apply_child(
         return foreign_problem(live, ic, kind)
     if live["metadata"].get("deletionTimestamp") is not None:
         return terminating_problem(live, kind)
+    applied.live_children[kind] = live
     adopted = not is_controlled_by(live, ic.uid)
     desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     if child is DEPLOYMENT:
@@ -233,14 +234,14 @@ async def _apply_child(
     if found and pause:
         _report_child(applied, kind, live, found, pause)
         return None
-    pause = history.contests.pause(_owner(ic), kind, found)
-    if found and pause:
-        applied.live_children[kind] = live
-        applied.withhold(pause)
+    pause = history.contests.pause(_owner(ic), kind, history.overrides.others(_owner(ic), live, desired, found))
+    if pause:
+        applied.wait_at_most(pause)
+        applied.withheld |= child.condition is None
         return None
     if found:
         reverted_by = template_changed_by(live, found, manager=MANAGER) if child is DEPLOYMENT else None
-        before, live = live, await overwrite(cluster, resource, desired, live)
+        before, live = live, await overwrite(cluster, resource, desired, live, futile=history.futile)
         overridden = {each.path for each in differences(desired, live, manager=MANAGER)}
         written = [each for each in found if each.path not in overridden]
         history.contests.record(_owner(ic), before, written, ours=_FIELD_MANAGERS)
@@ -289,7 +290,8 @@ async def _hand_over_replicas(
     changed = [] if before == count else [Difference(path="spec.replicas", desired=count, observed=before)]
     pause = history.contests.pause(_owner(ic), DEPLOYMENT.kind, changed)
     if pause:
-        applied.withhold(pause)
+        applied.wait_at_most(pause)
+        applied.withheld = True
         return
     await cluster.apply(DEPLOYMENT.resource, takeover, manager=REPLICAS_MANAGER)
     history.contests.record(_owner(ic), live, changed, ours=_FIELD_MANAGERS)

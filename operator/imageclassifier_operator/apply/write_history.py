@@ -1,4 +1,4 @@
-"""What became of earlier writes to the children: fields that were overridden at once, or set back later."""
+"""What became of earlier writes: fields that were overridden at once or set back later, and takeovers in vain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from imageclassifier_operator.apply.contests import Contests
 from imageclassifier_operator.apply.overrides import Overrides
+from imageclassifier_operator.apply.overwrite import FutileTakeovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ class WriteHistory:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.overrides = Overrides(clock=clock)
         self.contests = Contests(clock=clock)
+        self.futile = FutileTakeovers()
 
     def forget(self, owner: tuple[str, str]) -> None:
         """Drop what is known about a deleted ImageClassifier."""

@@ -29,7 +29,8 @@ from imageclassifier_operator.reconcile import reconcile
 from imageclassifier_operator.revisions import Waves
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from typing import Any
 
     from imageclassifier_operator.api import OperatorConfig
     from imageclassifier_operator.manifests import Capabilities
@@ -71,6 +72,7 @@ class Controller:
         self._versions: dict[Key, str] = {}
         self._owner_by_child: dict[Key, Key] = {}
         self._missing_events: dict[Key, tuple[str | None, float]] = {}
+        self._unlisted: set[Key] = set()
         self._capabilities: Capabilities | None = None
         self._parts: asyncio.Task[None] | None = None
         self._stopping = False
@@ -259,6 +261,14 @@ class Controller:
             if due and complete:
                 last = time.monotonic()
 
+    def _forget_unlisted(self, namespace: str | None, listed: Collection[Key]) -> None:
+        """Drop the metrics of objects that two lists in a row do not have: the event of a deletion can be lost."""
+        known = (Key(*key) for key in self._metrics.objects)
+        missing = {key for key in known if _in_scope(namespace, key) and key not in listed}
+        for key in missing & self._unlisted:
+            self._metrics.objects.forget((key.namespace, key.name))
+        self._unlisted = {key for key in self._unlisted if not _in_scope(namespace, key)} | missing
+
     async def _check_watch(self, namespace: str | None, *, resync: bool) -> None:
         """Compare a list of the objects with the versions in the events of kopf's watch.
 
@@ -269,8 +279,7 @@ class Controller:
         now = time.monotonic()
         missing: dict[Key, tuple[str | None, float]] = {}
         for item in listing.items:
-            metadata = item["metadata"]
-            key = Key(metadata["namespace"], metadata["name"])
+            metadata, key = item["metadata"], Key(*_identity(item))
             last_event = self._versions.get(key)
             at_rest = self._memory.is_at_rest(key, self._memory.versions(key, metadata["resourceVersion"]))
             if resync and not at_rest:
@@ -285,8 +294,13 @@ class Controller:
                 raise StaleWatchError(
                     f"no watch event received for {key.namespace}/{key.name} in {STALE_WATCH_SECONDS:.0f} s"
                 )
+        self._forget_unlisted(namespace, {Key(*_identity(item)) for item in listing.items})
         others = {k: v for k, v in self._missing_events.items() if not _in_scope(namespace, k)}
         self._missing_events = {**others, **missing}
+
+
+def _identity(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
 
 
 async def _until_it_succeeds(request: Callable[[], Awaitable[T]]) -> T:

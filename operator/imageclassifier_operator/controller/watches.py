@@ -58,9 +58,10 @@ class ChildWatch:
         self._resource = resource
         self._namespace = namespace
         self._notify = notify
-        self._up = metrics.watcher_up.labels(resource=resource.plural)
+        self._labels = {"resource": resource.plural, "watched_namespace": namespace or ""}
+        self._up = metrics.watcher_up.labels(**self._labels)
         self._up.set(0)
-        self._last_event = metrics.watcher_last_event.labels(resource=resource.plural)
+        self._last_event = metrics.watcher_last_event
         self._failures = 0
         self._owners: dict[str, Key] = {}
         self._versions: dict[str, str] = {}
@@ -128,7 +129,7 @@ class ChildWatch:
                 ):
                     delivered = True
                     self._works()
-                    self._last_event.set_to_current_time()
+                    self._last_event.labels(**self._labels).set_to_current_time()
                     version = event.object["metadata"]["resourceVersion"]
                     if event.type != "BOOKMARK":
                         self._handle(event.type, event.object)

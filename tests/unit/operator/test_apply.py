@@ -144,3 +144,19 @@ async def test_somebody_who_stops_the_pods_under_an_autoscaler_again_and_again_i
     assert withheld > 50
     assert cluster.applied.count("Deployment") < 20
     assert [field.path for field in applied.contested] == ["spec.replicas"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "withheld"), [("Service", "type", True), ("HorizontalPodAutoscaler", "maxReplicas", False)]
+)
+async def test_only_a_contest_about_a_child_without_a_condition_keeps_an_object_from_being_ready(
+    kind: str, field: str, withheld: bool
+) -> None:
+    ic = replace(PETS, spec=Spec(model=SOURCE, autoscaling=Autoscaling()))
+    desired = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
+    cluster, history = StoredCluster(), WriteHistory(clock=lambda: 0.0)
+    for _ in range(6):
+        applied = await apply_children(cluster, ic, desired, capabilities=CAPABILITIES, history=history)
+        cluster.live[kind]["spec"][field] = 99
+    assert [each.path for each in applied.contested] == [f"spec.{field}"]
+    assert applied.withheld is withheld

@@ -10,6 +10,7 @@ from imageclassifier_operator.apply.contests import (
     FREE_WRITES,
     MAX_PAUSE_SECONDS,
     QUIET_SECONDS,
+    SETTLING_SECONDS,
     Contests,
     last_writer,
 )
@@ -154,3 +155,16 @@ def test_the_condition_names_few_fields_and_their_writers() -> None:
     unnamed = contested_verdict([ContestedField(kind="Service", path="spec.p", manager=None)])
     assert "an unknown writer" in unnamed.message
     assert contested_verdict([]).status == "False"
+
+
+def test_a_contested_field_is_unsettled_until_our_write_has_lasted(clock: Clock, contests: Contests) -> None:
+    write(contests, IMAGE, times=FREE_WRITES - 1)
+    assert contests.unsettled(OWNER, {"Service"}) == 0
+    write(contests, IMAGE)
+    assert contests.unsettled(OWNER, {"Service"}) == FIRST_PAUSE_SECONDS
+    assert contests.unsettled(OWNER, {"Deployment"}) == 0
+    write(contests, IMAGE, times=10)
+    assert contests.unsettled(OWNER, {"Service"}) == SETTLING_SECONDS
+    clock.now += SETTLING_SECONDS
+    assert contests.unsettled(OWNER, {"Service"}) == 0
+    assert contests.contested(OWNER), "but it is still contested"

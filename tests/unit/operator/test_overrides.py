@@ -163,3 +163,14 @@ async def test_an_overridden_field_is_not_contested(scenario: Scenario) -> None:
         scenario.clock.now += 60
         assert (await scenario.run_pass()).contested == []
     assert scenario.writes() > 3
+
+
+async def test_a_contested_field_is_written_with_pauses_also_beside_an_overridden_one(scenario: Scenario) -> None:
+    withheld = 0
+    for _ in range(60):
+        scenario.clock.now += 1
+        scenario.cluster.live["Deployment"]["spec"]["minReadySeconds"] = 5
+        scenario.cluster.live["Deployment"]["spec"]["revisionHistoryLimit"] = 1
+        withheld += (await scenario.run_pass()).withheld
+    assert withheld > 50
+    assert scenario.writes() < 15

@@ -6,9 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.apply.overwrite import overwrite
+from imageclassifier_operator.apply.overwrite import FutileTakeovers, overwrite
 from imageclassifier_operator.children import DEPLOYMENT
-from imageclassifier_operator.kube import RejectedError
+from imageclassifier_operator.kube import KubeError, RejectedError, UnreachableError
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -42,7 +42,7 @@ def deployment(probe: dict[str, Any]) -> dict[str, Any]:
 class RefusingCluster(StoredCluster):
     """Refuses the first writes, and records who owned the fields."""
 
-    def __init__(self, live: dict[str, Any], *errors: RejectedError) -> None:
+    def __init__(self, live: dict[str, Any], *errors: KubeError) -> None:
         super().__init__(live)
         self.errors = list(errors)
         self.managed_fields: list[Sequence[Mapping[str, Any]]] = []
@@ -65,12 +65,14 @@ def invalid(*fields: str) -> RejectedError:
     return RejectedError("invalid", status=422, reason="Invalid", fields=fields)
 
 
-async def run(*errors: RejectedError) -> RefusingCluster:
+async def run(*errors: KubeError, futile: FutileTakeovers | None = None) -> RefusingCluster:
     """Write over a probe of another kind; return the cluster, also if the write is refused in the end."""
+    known = FutileTakeovers() if futile is None else futile
     live = deployment({"exec": {"command": ["true"]}})
     cluster = RefusingCluster(live, *errors)
-    with contextlib.suppress(RejectedError):
-        await overwrite(cluster, DEPLOYMENT.resource, deployment({"httpGet": {"path": "/live"}}), live)
+    desired = deployment({"httpGet": {"path": "/live"}})
+    with contextlib.suppress(KubeError):
+        await overwrite(cluster, DEPLOYMENT.resource, desired, live, futile=known)
     return cluster
 
 
@@ -84,10 +86,29 @@ async def test_what_is_in_the_way_is_taken_over_and_removed() -> None:
     assert cluster.applied == ["Deployment"]
 
 
-async def test_it_is_given_back_if_it_was_not_the_reason() -> None:
-    cluster = await run(invalid(PROBE), invalid(PROBE))
+@pytest.mark.parametrize("second", [invalid(PROBE), UnreachableError("timeout")])
+async def test_it_is_given_back_if_it_was_not_the_reason(second: KubeError) -> None:
+    cluster = await run(invalid(PROBE), second)
     assert managers(cluster) == [["imageclassifier-operator"], ["kubectl-edit"]]
     assert cluster.applied == []
+
+
+async def test_what_was_not_the_reason_is_not_taken_over_again() -> None:
+    """Each of these writes is an event, so that the next reconcile would follow at once, for ever."""
+    futile = FutileTakeovers()
+    await run(invalid(PROBE), invalid(PROBE), futile=futile)
+    assert managers(await run(invalid(PROBE), futile=futile)) == []
+    other = f"{PROBE}.path"
+    assert managers(await run(invalid(PROBE, other), futile=futile)) == [["imageclassifier-operator"]]
+
+
+async def test_defaults_of_the_api_server_are_not_taken_over() -> None:
+    refused = "spec.template.spec.containers[0].livenessProbe"
+    live = deployment({"exec": {"command": ["true"]}, "successThreshold": 1})
+    cluster = RefusingCluster(live, invalid(refused))
+    desired = deployment({"httpGet": {"path": "/live"}})
+    await overwrite(cluster, DEPLOYMENT.resource, desired, live, futile=FutileTakeovers())
+    assert "successThreshold" not in str(cluster.managed_fields)
 
 
 @pytest.mark.parametrize(

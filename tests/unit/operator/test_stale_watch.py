@@ -12,6 +12,7 @@ from imageclassifier_operator.controller import Controller, Key
 from imageclassifier_operator.controller.controller import STALE_WATCH_SECONDS, StaleWatchError
 from imageclassifier_operator.kube import Listing
 from imageclassifier_operator.metrics import Metrics
+from imageclassifier_operator.object_metrics import object_facts
 
 from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedError
 
@@ -84,3 +85,12 @@ async def test_an_object_with_a_missing_event_is_reconciled(listed: str, due: in
     controller._queue.done((await controller._queue.take())[0])
     await controller._check_watch(None, resync=False)
     assert len(controller._queue) == due
+
+
+async def test_the_metrics_of_an_object_end_with_it_also_if_its_deletion_is_not_reported() -> None:
+    controller = new_controller(ScriptedCluster(lists=[listing("1"), Listing([], "2"), Listing([], "3")]))
+    metrics = controller._metrics.objects
+    metrics.set(("vision", "pets"), object_facts({}, deployment=None, autoscaler=None))
+    for left in ([("vision", "pets")], [("vision", "pets")], []):  # a list may be older than the object
+        await controller._check_watch(None, resync=False)
+        assert list(metrics) == left

@@ -25,6 +25,7 @@ from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedErr
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+LABELS = {"resource": "pods", "watched_namespace": ""}
 PETS, CARS = Key("vision", "pets"), Key("vision", "cars")
 
 
@@ -113,7 +114,7 @@ async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
         await ChildWatch(cluster, PODS, namespace=None, notify=keys.append, metrics=metrics).run()
     assert keys == [PETS]
     assert pauses[-1] >= 15.0
-    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 0
+    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", LABELS) == 0
 
 
 async def test_a_watch_that_ends_at_once_without_an_event_backs_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ async def test_a_watch_that_ends_at_once_without_an_event_backs_off(monkeypatch:
         await ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=metrics).run()
     assert len(pauses) == 4
     assert pauses[-1] >= 8.0
-    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 0
+    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", LABELS) == 0
 
 
 async def test_a_watch_works_once_it_has_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +150,7 @@ async def test_a_watch_works_once_it_has_lasted(monkeypatch: pytest.MonkeyPatch)
         ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=metrics).run()
     )
     await lasted.wait()
-    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", {"resource": "pods"}) == 1
+    assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", LABELS) == 1
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
