@@ -7,12 +7,12 @@ The record is in memory; a new process writes at once.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.apply.intruders import readable
+from imageclassifier_operator.apply.overrides import digest_of
 from imageclassifier_operator.status import ContestedField
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ QUIET_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """A field that was written: the value, how often in a row, when last, and who had changed it."""
+    """A field that was written: how often in a row, when last, and who had changed it."""
 
-    desired: str
     writes: int
     written_at: float
     writer: str | None
@@ -52,11 +51,21 @@ class _Field:
 
 
 class Contests:
-    """The fields that were written again and again with the same value, by ImageClassifier, kind and path."""
+    """The fields written again and again for the same desired object, by ImageClassifier, kind and path."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._fields: dict[tuple[str, str], dict[tuple[str, str], _Field]] = {}
+        self._desired: dict[tuple[str, str], dict[str, str]] = {}
+
+    def expect(self, owner: tuple[str, str], desired: Mapping[str, Any]) -> None:
+        """Drop what is known about a child if another object is desired than before: nobody has set that back."""
+        digest, known = digest_of(desired), self._desired.setdefault(owner, {})
+        if known.get(desired["kind"]) != digest:
+            known[desired["kind"]] = digest
+            fields = self._fields.get(owner, {})
+            for key in [key for key in fields if key[0] == desired["kind"]]:
+                del fields[key]
 
     def pause(self, owner: tuple[str, str], kind: str, found: Sequence[Difference]) -> float:
         """Return the seconds until a write is due, or 0 if it is due now: always if a field is not contested."""
@@ -81,7 +90,6 @@ class Contests:
             last = self._last(owner, kind, each)
             writes = 1 if last is None else last.writes + 1
             fields[kind, each.path] = _Field(
-                desired=_text(each.desired),
                 writes=writes,
                 written_at=self._clock(),
                 writer=last_writer(before, each.path, ours=ours),
@@ -123,11 +131,12 @@ class Contests:
     def forget(self, owner: tuple[str, str]) -> None:
         """Drop the records of a deleted ImageClassifier."""
         self._fields.pop(owner, None)
+        self._desired.pop(owner, None)
 
     def _last(self, owner: tuple[str, str], kind: str, found: Difference) -> _Field | None:
-        """Return the last write of a field, if it was with the same value, and not long ago."""
+        """Return the last write of a field, if it was not long ago."""
         last = self._fields.get(owner, {}).get((kind, found.path))
-        return None if last is None or last.desired != _text(found.desired) or self._is_over(last) else last
+        return None if last is None or self._is_over(last) else last
 
     def _is_over(self, field: _Field) -> bool:
         return self._clock() - field.written_at >= QUIET_SECONDS
@@ -158,7 +167,3 @@ def _owns(fields: Mapping[str, Any], path: str) -> bool:
         if path == name or (path.startswith(f"{name}.") and _owns(inner, path.removeprefix(f"{name}."))):
             return True
     return False
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

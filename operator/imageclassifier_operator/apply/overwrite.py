@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.apply.intruders import intruders, obstacles
@@ -13,32 +14,35 @@ from imageclassifier_operator.kube import KubeError, RejectedError
 from imageclassifier_operator.ownership import MANAGER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from imageclassifier_operator.apply.intruders import Intruder
     from imageclassifier_operator.kube import Cluster, Resource
 
 _MAX_FUTILE = 1000
+_FUTILE_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
 
 class FutileTakeovers:
-    """The last takeover of each child that did not help: for the same desired object, it is not tried again.
+    """The last takeover of each child that did not help: for the same desired object, it is not tried again soon.
 
     The key is the UID of the child, so that a child that is created again has its own record.
     """
 
-    def __init__(self) -> None:
-        self._last: dict[str, tuple[str, tuple[str, ...]]] = {}
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, tuple[str, tuple[str, ...], float]] = {}
 
     def knows(self, desired: Mapping[str, Any], live: Mapping[str, Any], refused: tuple[str, ...]) -> bool:
         """Whether a takeover because of these causes did not help before."""
-        return self._last.get(live["metadata"]["uid"]) == (digest_of(desired), refused)
+        known, causes, at = self._last.get(live["metadata"]["uid"], ("", (), 0.0))
+        return (known, causes) == (digest_of(desired), refused) and self._clock() - at < _FUTILE_SECONDS
 
     def record(self, desired: Mapping[str, Any], live: Mapping[str, Any], refused: tuple[str, ...]) -> None:
         """Record one that did not help. Above a limit, the oldest record is dropped."""
-        self._last[live["metadata"]["uid"]] = (digest_of(desired), refused)
+        self._last[live["metadata"]["uid"]] = (digest_of(desired), refused, self._clock())
         if len(self._last) > _MAX_FUTILE:
             del self._last[next(iter(self._last))]
 
@@ -71,11 +75,11 @@ async def overwrite(
             raise
     try:
         return await cluster.apply(resource, _body(desired, live, taken), manager=MANAGER)
-    except KubeError as error:  # so they were probably not the reason, and are given back
-        if isinstance(error, RejectedError):
+    except RejectedError as error:
+        if error.reason == "Invalid" and error.fields == refused:  # they were not the reason, and are given back
             futile.record(desired, live, refused)
-        with contextlib.suppress(KubeError):
-            await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
+            with contextlib.suppress(KubeError):
+                await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
         raise
 
 

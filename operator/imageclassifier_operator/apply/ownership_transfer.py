@@ -44,8 +44,13 @@ def transferred(
 
 
 def is_owned_by_others(live: Mapping[str, Any], path: Sequence[str], *, manager: str) -> bool:
-    """Whether another field manager owns a field. The defaults of the API server have no owner."""
+    """Whether another field manager owns a field. The defaults of the API server have no owner.
+
+    If `manager` owns nothing, the owners were cleared, and the field may be anybody's.
+    """
     entries = live["metadata"].get("managedFields") or []
+    if not any(_is_ours(entry, manager) for entry in entries):
+        return True
     return any(_has(entry.get("fieldsV1") or {}, path) for entry in entries if not _is_ours(entry, manager))
 
 

@@ -225,6 +225,7 @@ async def _apply_child(
     if live["metadata"].get("deletionTimestamp") is not None:
         return terminating_problem(live, kind)
     applied.live_children[kind] = live
+    history.contests.expect(_owner(ic), desired)
     adopted = not is_controlled_by(live, ic.uid)
     desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     if child is DEPLOYMENT:

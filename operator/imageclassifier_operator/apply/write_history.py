@@ -19,7 +19,7 @@ class WriteHistory:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.overrides = Overrides(clock=clock)
         self.contests = Contests(clock=clock)
-        self.futile = FutileTakeovers()
+        self.futile = FutileTakeovers(clock=clock)
 
     def forget(self, owner: tuple[str, str]) -> None:
         """Drop what is known about a deleted ImageClassifier."""

@@ -82,9 +82,16 @@ def test_another_field_that_differs_is_written_at_once(contests: Contests) -> No
     assert pause(contests, IMAGE, PORT) == 0
 
 
-def test_another_value_of_the_spec_is_written_at_once(contests: Contests) -> None:
+def test_another_desired_object_is_written_at_once(contests: Contests) -> None:
+    """Such as a field of the spec that is switched on and off several times."""
+    contests.expect(OWNER, {"kind": "Service", "spec": {"image": "a"}})
     write(contests, IMAGE, times=FREE_WRITES)
-    assert pause(contests, Difference(path="spec.image", desired="c", observed="b")) == 0
+    contests.expect(OWNER, {"kind": "Service", "spec": {"image": "a"}})
+    contests.expect(OWNER, {"kind": "Deployment", "spec": {}})
+    assert pause(contests, IMAGE) > 0
+    contests.expect(OWNER, {"kind": "Service", "spec": {"image": "c"}})
+    assert pause(contests, IMAGE) == 0
+    assert contests.contested(OWNER) == []
 
 
 def test_a_contest_is_reported_with_the_other_writer_until_nobody_sets_the_field_back(

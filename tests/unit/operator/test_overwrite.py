@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imageclassifier_operator.apply.overwrite import FutileTakeovers, overwrite
 from imageclassifier_operator.children import DEPLOYMENT
-from imageclassifier_operator.kube import KubeError, RejectedError, UnreachableError
+from imageclassifier_operator.kube import ForbiddenError, KubeError, RejectedError, UnreachableError
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -86,25 +86,50 @@ async def test_what_is_in_the_way_is_taken_over_and_removed() -> None:
     assert cluster.applied == ["Deployment"]
 
 
-@pytest.mark.parametrize("second", [invalid(PROBE), UnreachableError("timeout")])
-async def test_it_is_given_back_if_it_was_not_the_reason(second: KubeError) -> None:
-    cluster = await run(invalid(PROBE), second)
+async def test_it_is_given_back_if_it_was_not_the_reason() -> None:
+    cluster = await run(invalid(PROBE), invalid(PROBE))
     assert managers(cluster) == [["imageclassifier-operator"], ["kubectl-edit"]]
     assert cluster.applied == []
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        RejectedError("denied by a webhook", status=400, reason="BadRequest"),
+        RejectedError("denied by a policy", status=422, reason="Invalid"),
+        ForbiddenError("quota", status=403, reason="Forbidden"),
+        UnreachableError("timeout"),
+    ],
+)
+async def test_it_stays_taken_if_the_second_write_fails_for_another_reason(second: KubeError) -> None:
+    """It was one reason, so that the next reconcile needs no takeover, which would be an event each time."""
+    futile = FutileTakeovers()
+    assert managers(await run(invalid(PROBE), second, futile=futile)) == [["imageclassifier-operator"]]
+    assert managers(await run(invalid(PROBE), futile=futile)) == [["imageclassifier-operator"]]
+
+
 async def test_what_was_not_the_reason_is_not_taken_over_again() -> None:
     """Each of these writes is an event, so that the next reconcile would follow at once, for ever."""
-    futile = FutileTakeovers()
+    now = 0.0
+    futile = FutileTakeovers(clock=lambda: now)
     await run(invalid(PROBE), invalid(PROBE), futile=futile)
+    now = 299.0
     assert managers(await run(invalid(PROBE), futile=futile)) == []
     other = f"{PROBE}.path"
     assert managers(await run(invalid(PROBE, other), futile=futile)) == [["imageclassifier-operator"]]
+    now = 300.0
+    assert managers(await run(invalid(PROBE), futile=futile)) == [["imageclassifier-operator"]]
 
 
 async def test_defaults_of_the_api_server_are_not_taken_over() -> None:
     refused = "spec.template.spec.containers[0].livenessProbe"
+    ours = {
+        "manager": "imageclassifier-operator",
+        "operation": "Apply",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}},
+    }
     live = deployment({"exec": {"command": ["true"]}, "successThreshold": 1})
+    live["metadata"]["managedFields"] = [THEIRS, ours]
     cluster = RefusingCluster(live, invalid(refused))
     desired = deployment({"httpGet": {"path": "/live"}})
     await overwrite(cluster, DEPLOYMENT.resource, desired, live, futile=FutileTakeovers())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from imageclassifier_operator.apply.ownership_transfer import transferred
+from imageclassifier_operator.apply.ownership_transfer import is_owned_by_others, transferred
 
 PORT = 'k:{"port":8081,"protocol":"TCP"}'
 SAME_PORT = 'k:{"protocol":"TCP","port":8081}'
@@ -69,3 +69,12 @@ def test_our_own_updates_and_our_status_are_other_owners() -> None:
 def test_an_owner_of_other_fields_keeps_them(owned: dict[str, Any]) -> None:
     found = transferred(live(entry("edit", owned)), [("f:spec", "f:exec")], manager="us") or []
     assert found[0]["fieldsV1"] == owned
+
+
+def test_a_field_is_that_of_others_if_they_own_it_or_if_nobody_is_known_to() -> None:
+    ours = entry("us", {"f:spec": {"f:replicas": {}}}, operation="Apply")
+    theirs = entry("edit", {"f:spec": {"f:exec": {"f:command": {}}}})
+    path = ("f:spec", "f:exec")
+    assert is_owned_by_others(live(ours, theirs), path, manager="us")
+    assert not is_owned_by_others(live(ours), path, manager="us"), "a default of the API server"
+    assert is_owned_by_others(live(), path, manager="us")
