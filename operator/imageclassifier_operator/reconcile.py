@@ -248,16 +248,7 @@ async def _report_invalid(
     now: str,
 ) -> Outcome:
     """Write the status of an object with an invalid spec, whose children are those of the last valid one."""
-    metadata = live["metadata"]
-    observed = await observe(
-        cluster,
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        capabilities=capabilities,
-        live_children=healed.live_children,
-        contested=healed.contested,
-    )
+    observed = await _observe_without_spec(cluster, live, healed, capabilities=capabilities)
     messages = [*error.problems, *(problem.message for problem in healed.problems)]
     status = compute_invalid(live, messages, observed, conditions=CONDITIONS, now=now)
     await _write_status(cluster, live, status)
@@ -274,17 +265,24 @@ async def _report_deletion(
     cluster: Cluster, live: Mapping[str, Any], *, capabilities: Capabilities, now: str
 ) -> None:
     """Write the status of an object that is being deleted, which something may hold for long."""
+    observed = await _observe_without_spec(cluster, live, Applied(), capabilities=capabilities)
+    status = compute_terminating(live, observed, conditions=CONDITIONS, now=now)
+    await _write_status(cluster, live, status)
+
+
+async def _observe_without_spec(
+    cluster: Cluster, live: Mapping[str, Any], applied: Applied, *, capabilities: Capabilities
+) -> Observation:
     metadata = live["metadata"]
-    observed = await observe(
+    return await observe(
         cluster,
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         capabilities=capabilities,
-        live_children={},
+        live_children=applied.live_children,
+        contested=applied.contested,
     )
-    status = compute_terminating(live, observed, conditions=CONDITIONS, now=now)
-    await _write_status(cluster, live, status)
 
 
 async def _accept_revision(

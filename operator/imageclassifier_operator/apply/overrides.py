@@ -60,10 +60,10 @@ class Overrides:
         During the pause, no write is worthwhile if the desired object is the same as at the last write, and if the
         last write left all of the differences that are found now.
         """
-        record = self._records.get((*owner, desired["kind"]))
-        if record is None or record.uid != live["metadata"]["uid"] or record.desired != digest_of(desired):
+        record = self._record_of(owner, live, desired)
+        if record is None or not _values(found) <= record.observed:
             return 0.0
-        return max(0.0, record.due - self._clock()) if _values(found) <= record.observed else 0.0
+        return max(0.0, record.due - self._clock())
 
     def others(
         self,
@@ -73,10 +73,17 @@ class Overrides:
         found: Sequence[Difference],
     ) -> list[Difference]:
         """Return the differences that the last write has not left."""
+        record = self._record_of(owner, live, desired)
+        return [each for each in found if record is None or not _values([each]) <= record.observed]
+
+    def _record_of(
+        self, owner: tuple[str, str], live: Mapping[str, Any], desired: Mapping[str, Any]
+    ) -> _Record | None:
+        """Return the record of the last write, if it was to this object, and with this desired object."""
         record = self._records.get((*owner, desired["kind"]))
         if record is None or record.uid != live["metadata"]["uid"] or record.desired != digest_of(desired):
-            return list(found)
-        return [each for each in found if not _values([each]) <= record.observed]
+            return None
+        return record
 
     def record(
         self,

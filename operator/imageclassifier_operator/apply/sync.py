@@ -218,7 +218,7 @@ async def _apply_child(
         live = await cluster.apply(resource, body, manager=MANAGER)
         logger.info("Created %s %s/%s", kind, ic.namespace, name)
         applied.again |= body != desired
-        _record_overrides(applied, history, ic, body, live)
+        _record_overrides(applied, history, ic, body, live, list(differences(body, live, manager=MANAGER)))
         return None
     if not belongs_to(live, name=ic.name, uid=ic.uid):
         return foreign_problem(live, ic, kind)
@@ -240,17 +240,19 @@ async def _apply_child(
         applied.wait_at_most(pause)
         applied.withheld |= child.condition is None
         return None
+    remaining = found
     if found:
         reverted_by = template_changed_by(live, found, manager=MANAGER) if child is DEPLOYMENT else None
         before, live = live, await overwrite(cluster, resource, desired, live, futile=history.futile)
-        overridden = {each.path for each in differences(desired, live, manager=MANAGER)}
+        remaining = list(differences(desired, live, manager=MANAGER))
+        overridden = {each.path for each in remaining}
         written = [each for each in found if each.path not in overridden]
         history.contests.record(_owner(ic), before, written, ours=_FIELD_MANAGERS)
         applied.reverted_by = reverted_by or applied.reverted_by
         if adopted:
             logger.info("Adopted %s %s/%s, which had no controller", kind, ic.namespace, name)
         logger.info("Applied %s %s/%s: %s differed", kind, ic.namespace, name, found[0].path)
-    _record_overrides(applied, history, ic, desired, live)
+    _record_overrides(applied, history, ic, desired, live, remaining)
     return None
 
 
@@ -304,9 +306,10 @@ def _record_overrides(
     ic: ImageClassifier,
     desired: Mapping[str, Any],
     live: dict[str, Any],
+    remaining: Sequence[Difference],
 ) -> None:
     """Record a live child that was just written, or needs no write. Fields that still differ are overridden."""
-    kind, remaining = desired["kind"], list(differences(desired, live, manager=MANAGER))
+    kind = desired["kind"]
     is_new = history.overrides.record(_owner(ic), live, desired, remaining)
     _report_child(applied, kind, live, remaining, history.overrides.pause(_owner(ic), live, desired, remaining))
     if is_new:
