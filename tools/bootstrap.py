@@ -74,7 +74,8 @@ def _install_locked() -> None:
         _run([str(python), *_PIP, *options], "could not install uv")
     _unmark("project")  # uv removes packages that are not locked, such as the project
     with step(f"Installing {len(re.findall('^[^ #].*==', text, re.MULTILINE))} locked packages"):
-        options = ["--only-binary", ":all:", "--require-hashes", str(LOCK)]
+        # Without bytecode, every program compiles its imports again if PYTHONDONTWRITEBYTECODE is set.
+        options = ["--only-binary", ":all:", "--require-hashes", "--compile-bytecode", str(LOCK)]
         _run_with_progress([str(VENV / "bin" / "uv"), "pip", "sync", "--quiet", "--python", str(python), *options])
     _mark("lock", LOCK)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_runtime.system import cgroup
 
-from runtime.bench import bars, batching, measure, results, table, workload
+from runtime.bench import against, bars, batching, measure, results, table, workload
 from runtime.bench.command import run
 from runtime.bench.plan import Options
 from tools.paths import REPOSITORY
@@ -31,7 +31,8 @@ _PACKAGES = ("onnxruntime", "pillow", "numpy", "uvicorn", "fastapi")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and report; returns 1 if a bar was missed with --assert, 2 if the measurement failed."""
     command = _parser().parse_args(arguments)
-    return run(lambda work: _compare_batches(command, work) if command.batching else _compare(command, work))
+    compare = _compare_batches if command.batching else _compare_checkouts if command.against else _compare
+    return run(lambda work: compare(command, work))
 
 
 def _compare(command: argparse.Namespace, work: Path) -> int:
@@ -54,6 +55,17 @@ def _compare_batches(command: argparse.Namespace, work: Path) -> int:
     bench.results.write(out / "batching.json")
     print(f"\n{batching.render(bench.results, sizes)}\n\n{out / 'batching.json'}")
     return 0
+
+
+def _compare_checkouts(command: argparse.Namespace, work: Path) -> int:
+    out: Path = command.out
+    other = against.checkout(command.against)
+    out.mkdir(parents=True, exist_ok=True)
+    bench = _bench(command, work)
+    against.run(bench, other)
+    bench.results.write(out / "against.json")
+    print(f"\n{against.render(bench.results)}\n\n{out / 'against.json'}")
+    return 1 if command.judge and against.worse(bench.results) else 0
 
 
 def _measure(command: argparse.Namespace, work: Path) -> results.Results:
@@ -172,6 +184,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_batch_sizes,
         metavar="LIST",
         help="only compare our server with these batch sizes, for example 1,4,8,16",
+    )
+    add(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="only compare our server with the one of another checkout, in which `make setup` has run",
     )
     add("--impatient", action="store_true", default=None, help="clients do not wait for Retry-After")
     add("--cpus", type=_numbers, metavar="LIST", help="run everything on these CPUs, for example 0,1")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.bench import procfs, servers
@@ -19,7 +20,7 @@ from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Foo
 from tools.steps import Progress, say
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from runtime.bench.workload import Workload
 
@@ -124,14 +125,7 @@ class Bench:
             )
 
     def _import_seconds(self, target: str) -> float:
-        names = SERVER_IMPORTS if target == SERVER else BASELINE_IMPORTS
-        began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", f"import {', '.join(names)}"], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise BenchError(f"the bare import failed:\n{done.stderr.strip()}")
-        return time.perf_counter() - began
+        return import_seconds(SERVER_IMPORTS if target == SERVER else BASELINE_IMPORTS, Path(sys.executable))
 
     def _slices(self, style: str) -> None:
         """Run every target in turn, round after round; servers keep running idle between their turns."""
@@ -257,6 +251,16 @@ class Bench:
             warmup=self.options.warmup,
         )
         return Limit(**_job("runtime.bench.limit", job))
+
+
+def import_seconds(names: Sequence[str], python: Path) -> float:
+    """Return the time in which a new process of `python` imports these modules and exits; raises BenchError."""
+    command = [str(python), "-c", f"import {', '.join(names)}"]
+    began = time.perf_counter()
+    done = subprocess.run(command, env=servers.environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"the bare import failed:\n{done.stderr.strip()}")
+    return time.perf_counter() - began
 
 
 def slice_of(target: Target, clients: int, number: int, load: Load) -> Slice:

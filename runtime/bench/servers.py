@@ -75,17 +75,22 @@ def null() -> Kind:
     return Kind(name="null", command=(sys.executable, "-m", "runtime.bench.null_server"), path="/")
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of servers and bare imports: no settings of ours, and bytecode, as in the image."""
+    names = (name for name in os.environ if not name.startswith("IMAGECLASSIFIER_"))
+    return {name: os.environ[name] for name in names if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Server:
     """A running server, as a context manager. `started_at` is just before its process was created."""
 
     def __init__(self, kind: Kind, logs: Path) -> None:
         self.kind = kind
         self._log = logs / f"{kind.name.replace(' ', '-')}.log"
-        env = {name: value for name, value in os.environ.items() if not name.startswith("IMAGECLASSIFIER_")}
         with self._log.open("wb") as log:
             self.started_at = time.perf_counter()
             self._process = subprocess.Popen(
-                kind.command, cwd=REPOSITORY, env=env | kind.env, stdout=log, stderr=subprocess.STDOUT
+                kind.command, cwd=REPOSITORY, env=environment() | kind.env, stdout=log, stderr=subprocess.STDOUT
             )
         self.pid = self._process.pid
         try:
