@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+_LEASES = "leases"
 _DEPRECATED = "k8s.io/deprecated"
 
 
@@ -85,8 +86,30 @@ def _request_key(event: dict[str, object]) -> RequestKey:
 
 
 def writes(counts: Counter[RequestKey], user: str) -> Counter[RequestKey]:
-    """The write requests of one user."""
-    return Counter({key: number for key, number in counts.items() if key.user == user and key.verb in WRITES})
+    """The write requests of one user, without those to its Lease."""
+    return _of(counts, user, lambda key: key.verb in WRITES and key.resource != _LEASES)
+
+
+def lease_writes(counts: Counter[RequestKey], user: str) -> Counter[RequestKey]:
+    """The write requests of one user to its Lease."""
+    return _of(counts, user, lambda key: key.verb in WRITES and key.resource == _LEASES)
+
+
+def reads(counts: Counter[RequestKey], user: str) -> Counter[RequestKey]:
+    """The read requests of one user, without watches."""
+    return _of(counts, user, lambda key: key.verb not in WRITES and key.verb != "watch")
+
+
+def _of(counts: Counter[RequestKey], user: str, chosen: Callable[[RequestKey], bool]) -> Counter[RequestKey]:
+    return Counter({key: number for key, number in counts.items() if key.user == user and chosen(key)})
+
+
+def without_other_namespaces(lines: Iterable[str], *names: str) -> Iterator[str]:
+    """The lines of requests in these namespaces, or in none."""
+    for line in lines:
+        namespace = (json.loads(line).get("objectRef") or {}).get("namespace")
+        if not namespace or namespace in names:
+            yield line
 
 
 def deprecated(lines: Iterable[str]) -> Counter[RequestKey]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.cluster.kubectl import KubectlError
-from e2e.install import NAMESPACE, OPERATOR
+from e2e.install import NAMESPACE, POD_SELECTOR
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
@@ -29,7 +29,7 @@ def dump(kube: Kube, namespace: str) -> str:
             "--tail=40",
             "--prefix",
         ),
-        ("logs", f"--namespace={NAMESPACE}", f"deploy/{OPERATOR}", "--tail=60"),
+        ("logs", f"--namespace={NAMESPACE}", f"--selector={POD_SELECTOR}", "--prefix", "--tail=60"),
         ("get", "pods", f"--namespace={NAMESPACE}", "-o", "wide"),
     )
     return "\n".join(f"$ kubectl {' '.join(command)}\n{_run(kube, *command)}" for command in commands)

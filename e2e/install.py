@@ -33,7 +33,7 @@ SERVICE_MONITOR_CRD = "servicemonitors.monitoring.coreos.com"
 TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
 """Marks the trimmed ServiceMonitor CRD of these tests; a CRD without this label is never replaced or deleted."""
 
-_POD_SELECTOR = f"app.kubernetes.io/name={chart.NAME}"
+POD_SELECTOR = f"app.kubernetes.io/name={chart.NAME}"
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
 
@@ -104,7 +104,7 @@ def restart_classifiers(kube: Kube, *, stamp: str) -> None:
 
 
 def wait_for_operator(kube: Kube, *, seconds: float = 90) -> None:
-    """Wait until the operator's latest revision is ready and the only one."""
+    """Wait until the operator's latest revision is ready and the only one, and one of its pods holds the Lease."""
 
     def rolled_out() -> bool:
         live = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
@@ -117,12 +117,39 @@ def wait_for_operator(kube: Kube, *, seconds: float = 90) -> None:
         return bool(observed and counts == [desired] * 3)
 
     until(
-        rolled_out,
+        lambda: rolled_out() and _is_led_by_a_present_pod(kube),
         seconds=seconds,
         what="the operator to be ready",
         every=0.2,
         describe=lambda: _container_states(kube),
     )
+
+
+def _is_led_by_a_present_pod(kube: Kube) -> bool:
+    """Whether no pod is ending, and one of them holds the Lease, or there are none without replicas."""
+    pods = kube.list("pods", namespace=NAMESPACE, selector=POD_SELECTOR)
+    if any("deletionTimestamp" in pod["metadata"] for pod in pods):
+        return False
+    live = kube.get("deployments", OPERATOR, namespace=NAMESPACE)
+    if live is None or live["spec"]["replicas"] == 0:
+        return not pods
+    variables = {entry["name"] for entry in live["spec"]["template"]["spec"]["containers"][0]["env"]}
+    if "IMAGECLASSIFIER_OPERATOR_LEASE" not in variables:  # an older version
+        return True
+    return lease_holder(kube) in {pod["metadata"]["name"] for pod in pods}
+
+
+def operator_log(kube: Kube) -> str:
+    """The log of all pods of the operator, since their containers were started last."""
+    options = (f"--selector={POD_SELECTOR}", f"--namespace={NAMESPACE}", "--tail=-1", "--max-log-requests=9")
+    return kube.kubectl("logs", *options)
+
+
+def lease_holder(kube: Kube) -> str:
+    """The name of the pod that holds the operator's Lease; empty if none does."""
+    lease = kube.get("leases", OPERATOR, namespace=NAMESPACE) or {}
+    holder: str = (lease.get("spec") or {}).get("holderIdentity") or ""
+    return holder.partition("_")[0]
 
 
 @contextmanager
@@ -151,7 +178,7 @@ def scale_operator(kube: Kube, replicas: int) -> None:
     wait_for_operator(kube)
 
     def scaled() -> bool:  # not the pod that a failed `helm test` leaves
-        return len(kube.list("pods", namespace=NAMESPACE, selector=_POD_SELECTOR)) == replicas
+        return len(kube.list("pods", namespace=NAMESPACE, selector=POD_SELECTOR)) == replicas
 
     until(scaled, seconds=60, what=f"{replicas} pods of the operator")
 

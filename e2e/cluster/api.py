@@ -28,6 +28,7 @@ _GROUP_VERSION_PATHS = {
     "replicasets": "/apis/apps/v1",
     "customresourcedefinitions": "/apis/apiextensions.k8s.io/v1",
     "endpointslices": "/apis/discovery.k8s.io/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
     **dict.fromkeys(_CORE_RESOURCES, "/api/v1"),
     **{resource.plural: resource.path().removesuffix(f"/{resource.plural}") for resource in _CHILD_RESOURCES},
 }

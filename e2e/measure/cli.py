@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import httpx
 
 from e2e import audit
-from e2e.install import OPERATOR_USER, wait_for_operator
+from e2e.install import wait_for_operator
 from e2e.kube import open_kube
-from e2e.measure.at_rest import SPECS, count_requests_at_rest
+from e2e.measure.at_rest import SPECS, measure_at_rest, measure_unschedulable
 from e2e.measure.first_response import timelines_to_first_response
 from e2e.measure.timeline import FIRST_RESPONSE, table
 from e2e.target import target_from
@@ -36,7 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first.set_defaults(run=_first_response)
     rest = commands.add_parser("rest", help="requests to the API server while nothing changes")
     rest.add_argument("--seconds", type=float, default=300, help="how long to count requests (300)")
+    rest.add_argument("--objects", type=int, default=len(SPECS), help=f"number of objects ({len(SPECS)})")
     rest.set_defaults(run=_at_rest)
+    help_text = "the same while no pod can be scheduled, after the first minute"
+    stuck = commands.add_parser("unschedulable", help=help_text)
+    stuck.add_argument("--seconds", type=float, default=120, help="how long to count requests (120)")
+    stuck.add_argument("--objects", type=int, default=50, help="number of objects (50)")
+    stuck.set_defaults(run=_unschedulable)
     options = parser.parse_args(arguments)
     try:
         with open_kube(target_from()) as kube:
@@ -59,10 +65,15 @@ def _first_response(kube: Kube, namespace: str, options: argparse.Namespace) -> 
 
 
 def _at_rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
-    counts = count_requests_at_rest(kube, namespace=namespace, seconds=options.seconds)
-    print(audit.table(counts))
-    writes = audit.writes(counts, OPERATOR_USER).total()
-    print(f"{len(SPECS)} objects, {options.seconds:.0f} s at rest: {writes} writes by {OPERATOR_USER}")
+    cost = measure_at_rest(kube, namespace=namespace, seconds=options.seconds, objects=options.objects)
+    print(audit.table(cost.counts))
+    print(f"{options.objects} objects at rest, {cost.line()}")
+
+
+def _unschedulable(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
+    cost = measure_unschedulable(kube, namespace=namespace, seconds=options.seconds, objects=options.objects)
+    print(audit.table(cost.counts))
+    print(f"{options.objects} objects that cannot be scheduled, {cost.line()}")
 
 
 @contextmanager

@@ -13,12 +13,11 @@ from e2e import audit, lifecycle, model_store
 from e2e.cluster.controlplane import ADMIN
 from e2e.diagnostics import dump
 from e2e.install import (
-    NAMESPACE,
-    OPERATOR,
     OPERATOR_USER,
     install,
     install_http_route_crd,
     install_service_monitor_crd,
+    operator_log,
     provide_images,
 )
 from e2e.kube import open_kube
@@ -93,8 +92,7 @@ def kube(images: Mapping[str, str]) -> Iterator[Kube]:
         install_http_route_crd(opened)
         install(opened, images)
         yield opened
-        operator_log = opened.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")
-        assert [line for line in operator_log.splitlines() if LOGGED in line] == []
+        assert [line for line in operator_log(opened).splitlines() if LOGGED in line] == []
         if log and start:
             requests = audit.deprecated(audit.lines_since(log, start))
             ours = Counter({key: number for key, number in requests.items() if key.user in {ADMIN, OPERATOR_USER}})

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 CRD = "imageclassifiers.imageclassifier.dev"
+_BEFORE_THE_LEASE = {
+    "  replicas: {{ .Values.replicas }}\n": "  replicas: 1\n",
+    "    type: RollingUpdate\n": "    type: Recreate\n",
+    "    rollingUpdate:\n      maxSurge: 1\n      maxUnavailable: 0\n": "",
+    "            - name: IMAGECLASSIFIER_OPERATOR_LEASE\n": "            - name: UNUSED\n",
+}
 
 
 @pytest.fixture
@@ -41,13 +47,19 @@ def release(kube: Kube, images: Mapping[str, str]) -> Iterator[Release]:
 
 @pytest.fixture
 def older_chart(tmp_path: Path) -> Path:
-    """The chart packaged as version 0.0.1, whose CRD lacks the short name `icl`."""
+    """The chart packaged as version 0.0.1: one operator without a Lease, a CRD without the short name `icl`."""
     folder = tmp_path / NAME
     shutil.copytree(CHART, folder)
     template = folder / CRD_TEMPLATE.relative_to(CHART)
     text = template.read_text()
     assert text.count("    - icl\n") == 1
     template.write_text(text.replace("    - icl\n", ""))
+    deployment = folder / "templates" / "deployment.yaml"
+    text = deployment.read_text()
+    for present, before in _BEFORE_THE_LEASE.items():
+        assert text.count(present) == 1, present
+        text = text.replace(present, before)
+    deployment.write_text(text)
     return Path(helm_python.package(folder, destination=tmp_path, version="0.0.1"))
 
 

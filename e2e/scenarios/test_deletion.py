@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.classifiers import CHILDREN, children, condition, delete, manifest, wait_for_reason, wait_until_ready
-from e2e.install import scale_operator
+from e2e.install import NAMESPACE, OPERATOR, scale_operator
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
@@ -30,12 +30,13 @@ def test_deleting_an_object_deletes_every_child_while_the_operator_is_down(kube:
     kube.apply(manifest("pets", namespace=namespace, spec=SPEC))
     live = wait_until_ready(kube, "pets", namespace=namespace)
     assert set(children(kube, live["metadata"]["uid"], namespace=namespace)) == set(CHILDREN)
+    replicas = (kube.get("deployments", OPERATOR, namespace=NAMESPACE) or {})["spec"]["replicas"]
     try:
         scale_operator(kube, 0)
         kube.kubectl("delete", "ic", "pets", f"--namespace={namespace}", "--timeout=20s")
         delete(kube, "pets", namespace=namespace)
     finally:
-        scale_operator(kube, 1)
+        scale_operator(kube, replicas)
 
 
 def test_a_name_conflict_is_reported_and_the_other_object_never_changed(kube: Kube, namespace: str) -> None:

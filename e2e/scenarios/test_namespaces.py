@@ -18,7 +18,7 @@ from e2e.classifiers import (
     wait_until_ready,
 )
 from e2e.cluster.errors import ClusterError
-from e2e.install import NAMESPACE, OPERATOR, configured_operator
+from e2e.install import configured_operator, operator_log
 from e2e.release import image_values, open_release
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_with_roles_only_the_operator_serves_its_namespaces_and_ignores_the_othe
         assert kube.list("deployments", namespace=other_namespace) == []
         delete(kube, "pets", namespace=namespace)
 
-        log = kube.kubectl("logs", f"deploy/{OPERATOR}", f"--namespace={NAMESPACE}", "--tail=-1")
+        log = operator_log(kube)
         print(log)
         assert {json.loads(line)["level"] for line in log.splitlines()} == {"INFO"}
         with open_release(kube.target) as release:

@@ -11,7 +11,9 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
+import uuid
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -22,16 +24,17 @@ from pythonjsonlogger.json import JsonFormatter
 
 from imageclassifier_operator.api import CatalogueError, OperatorConfig, parse_catalogue
 from imageclassifier_operator.api.field_types import AUTHORITY, DNS_NAME
-from imageclassifier_operator.controller import Controller
+from imageclassifier_operator.controller import Controller, Election, Heartbeats, LeaseLostError
 from imageclassifier_operator.handlers import register, settings
 from imageclassifier_operator.health import serve_health
 from imageclassifier_operator.kube import CLASSIFIERS, Cluster, KubeError
 from imageclassifier_operator.kube.client import connect
+from imageclassifier_operator.log_fields import ReconcileFields
 from imageclassifier_operator.metrics import Metrics
 from imageclassifier_operator.plan import PlanError, as_json, as_text, exit_status, plan, read_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from imageclassifier_operator.kube.client import KubeClient
 
@@ -71,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"unknown arguments: {' '.join(unknown)}", status=invalid_status)
     try:
         options = _options(parsed)
+        if not is_plan:
+            _check_election(parsed.lease, parsed.identity)
     except (CatalogueError, OSError, ValueError) as error:
         return _fail(str(error), status=invalid_status)
     if is_plan:
@@ -83,6 +88,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_run(options, parsed))
     except asyncio.CancelledError:
         return 0
+    except LeaseLostError as error:  # the kubelet starts it again, and it waits for the Lease
+        logger.error("Operator stopped: %s", error)  # noqa: TRY400  no bug, so no traceback
+        return 1
     except Exception:  # log why the process stops; the kubelet restarts it
         logger.exception("Operator stopped because of an unexpected error")
         return 1
@@ -119,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     add_option("--host", "0.0.0.0", "address of the probe and metrics ports")  # noqa: S104  the network of a pod
     add_option("--probe-port", "8081", "port of /healthz and /readyz")
     add_option("--metrics-port", "8080", "port of /metrics")
+    add_option("--lease", "", "NAMESPACE/NAME of the Lease that its holder needs to act; empty: acts without")
+    add_option("--identity", "", "holder of the Lease, unique among the processes; empty: a random one")
     add_option("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR")
     plan = commands.add_parser(
         "plan",
@@ -215,6 +225,14 @@ def _is_proxy(url: str) -> bool:
         return False
 
 
+def _check_election(lease: str, identity: str) -> None:
+    namespace, _, name = lease.partition("/")
+    if lease and not (re.fullmatch(DNS_NAME, namespace) and re.fullmatch(DNS_NAME, name)):
+        raise ValueError(f"--lease must be NAMESPACE/NAME, is {lease}")
+    if not re.fullmatch(r"[\w.:-]*", identity, re.ASCII):
+        raise ValueError(f"--identity may have letters, digits and the characters _.:-, is {identity}")
+
+
 def _check_config_map(name: str) -> str:
     if name and not (len(name) <= 253 and re.fullmatch(DNS_NAME, name)):
         raise ValueError(f"--runtime-ca-config-map must be the name of a ConfigMap, is {name}")
@@ -234,6 +252,7 @@ def _configure_json_logging(level: str) -> None:
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
     )
+    handler.addFilter(ReconcileFields())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for library in ("kopf", "aiohttp"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -262,24 +281,65 @@ async def _run(options: Options, parsed: argparse.Namespace) -> None:
     def count(method: str, code: str) -> None:
         metrics.api_requests.labels(method=method, code=code).inc()
 
-    async with await connect(kubeconfig=options.kubeconfig, context=options.context, count=count) as cluster:
+    heartbeats = Heartbeats()
+    identity = parsed.identity or f"{socket.gethostname()}_{uuid.uuid4()}"
+    connecting = connect(kubeconfig=options.kubeconfig, context=options.context, identity=identity, count=count)
+    async with await connecting as client:
+        election = _election(client, parsed.lease, identity, heartbeats)
+        cluster = client if election is None else client.fenced(election.write_seconds)
         controller = Controller(
-            cluster, config=options.config, namespaces=options.namespaces or (None,), metrics=metrics
+            cluster,
+            config=options.config,
+            namespaces=options.namespaces or (None,),
+            metrics=metrics,
+            heartbeats=heartbeats,
         )
+        metrics.leader.set_function(lambda: election is None or election.leads)
         runners = await serve_health(
             host=parsed.host,
             probe_port=int(parsed.probe_port),
             metrics_port=int(parsed.metrics_port),
-            ready=lambda: controller.ready,
+            ready=lambda: controller.ready or (election is not None and election.is_standby),
+            silent=heartbeats.silent,
             metrics=metrics,
         )
         try:
             await _wait_for_api(cluster)
             logger.info("Operator %s started", version("imageclassifier"))
-            await _run_until_first_exit(_run_kopf(options, controller, cluster), controller.run())
+            if election is None:
+                await _run_until_first_exit(_run_kopf(options, controller, cluster), controller.run())
+            else:
+                await _lead(election, controller, lambda: _run_kopf(options, controller, cluster))
         finally:
             for runner in runners:
                 await runner.cleanup()
+
+
+def _election(cluster: KubeClient, lease: str, identity: str, heartbeats: Heartbeats) -> Election | None:
+    if not lease:
+        return None
+    namespace, _, name = lease.partition("/")
+    return Election(cluster, namespace=namespace, name=name, identity=identity, heartbeats=heartbeats)
+
+
+async def _lead(
+    election: Election, controller: Controller, run_kopf: Callable[[], Coroutine[None, None, None]]
+) -> None:
+    """Reconcile while this process holds the Lease. Raises `LeaseLostError` if it loses it."""
+    logger.info("Waiting for the Lease, as %s", election.identity)
+
+    async def reconcile() -> None:
+        try:
+            await controller.run()
+        finally:  # nothing is written any more; kopf may take some seconds to stop
+            await election.release()
+
+    try:
+        await election.acquire()
+        logger.info("Lease acquired, this process reconciles")
+        await _run_until_first_exit(run_kopf(), reconcile(), election.keep())
+    finally:
+        await election.release()
 
 
 async def _wait_for_api(cluster: Cluster) -> None:
@@ -296,6 +356,7 @@ async def _wait_for_api(cluster: Cluster) -> None:
 
 async def _run_kopf(options: Options, controller: Controller, cluster: KubeClient) -> None:
     """Run kopf, which stops at SIGTERM or SIGINT."""
+    await _wait_for_api(cluster)  # again, since it may have been long until this process got the Lease
     registry = kopf.OperatorRegistry()
     in_cluster = options.kubeconfig is None
     login = _login_in_cluster if in_cluster else _login

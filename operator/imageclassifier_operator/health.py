@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,10 +13,16 @@ if TYPE_CHECKING:
 
     from imageclassifier_operator.metrics import Metrics
 
+logger = logging.getLogger(__name__)
 
-def _probes(ready: Callable[[], bool]) -> web.Application:
+
+def _probes(ready: Callable[[], bool], silent: Callable[[], list[str]]) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")  # a response is proof enough: the process exits if a part of it fails
+        parts = silent()
+        if not parts:
+            return web.Response(text="ok\n")
+        logger.error("Liveness probe fails: %s", "; ".join(parts))
+        return web.Response(status=503, text="".join(f"{part}\n" for part in parts))
 
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n") if ready() else web.Response(status=503, text="not ready yet\n")
@@ -36,11 +43,20 @@ def _metrics(metrics: Metrics) -> web.Application:
 
 
 async def serve_health(
-    *, host: str, probe_port: int, metrics_port: int, ready: Callable[[], bool], metrics: Metrics
+    *,
+    host: str,
+    probe_port: int,
+    metrics_port: int,
+    ready: Callable[[], bool],
+    silent: Callable[[], list[str]],
+    metrics: Metrics,
 ) -> list[web.AppRunner]:
-    """Start both servers, and return their runners, which the caller cleans up at shutdown."""
+    """Start both servers, and return their runners, which the caller cleans up at shutdown.
+
+    silent: returns the parts of the process that hang, for which the liveness probe fails.
+    """
     runners = []
-    for app, port in ((_probes(ready), probe_port), (_metrics(metrics), metrics_port)):
+    for app, port in ((_probes(ready, silent), probe_port), (_metrics(metrics), metrics_port)):
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, host, port).start()

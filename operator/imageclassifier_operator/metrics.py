@@ -45,6 +45,11 @@ class Metrics:
             ["method", "code"],
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "imageclassifier_operator_leader",
+            "Whether this process reconciles: of several, the one that holds the Lease",
+            registry=self.registry,
+        )
         self.last_success = Gauge(
             "imageclassifier_operator_last_success_timestamp_seconds",
             "Time of the last successful reconcile",

@@ -26,6 +26,7 @@ from imageclassifier_operator.kube import (
     KubeError,
     NotFoundError,
 )
+from imageclassifier_operator.log_fields import set_generation
 from imageclassifier_operator.manifests import Params
 from imageclassifier_operator.object_metrics import ObjectFacts, object_facts
 from imageclassifier_operator.observe import observe
@@ -144,6 +145,7 @@ async def _apply(
 ) -> Pass | Outcome:
     """Apply the children; of an object that is gone or invalid, write the status too, and return the outcome."""
     live = await cluster.get(CLASSIFIERS, namespace=namespace, name=name)
+    set_generation(None if live is None else live["metadata"].get("generation"))
     waves.withdraw((namespace, name))
     if live is None or live["metadata"].get("deletionTimestamp") is not None:
         history.forget((namespace, name))

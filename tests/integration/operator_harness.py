@@ -98,11 +98,17 @@ class OperatorCluster:
 
     @contextmanager
     def operator(
-        self, *options: str, killed: bool = False, image: str = RUNTIME_IMAGE, errors: bool = False
+        self,
+        *options: str,
+        killed: bool = False,
+        image: str = RUNTIME_IMAGE,
+        errors: bool = False,
+        code: int = 0,
     ) -> Iterator[subprocess.Popen[str]]:
         """Run the operator with its service account.
 
-        It must exit on SIGTERM; with `killed` it gets SIGKILL. Its log has no errors, unless `errors` allows them.
+        It must exit on SIGTERM, with the status `code`; with `killed` it gets SIGKILL. Its log has no errors,
+        unless `errors` allows them.
         """
         probe, metrics = free_ports(2)
         command = [
@@ -124,8 +130,8 @@ class OperatorCluster:
                 yield process
             finally:
                 process.send_signal(signal.SIGKILL if killed else signal.SIGTERM)
-                code = process.wait(20)
-        assert code == (-signal.SIGKILL if killed else 0), log.read_text()
+                found = process.wait(20)
+        assert found == (-signal.SIGKILL if killed else code), log.read_text()
         text = log.read_text()
         assert errors or '"ERROR"' not in text, text
         assert LOGGED not in text, text  # for example of a deprecated API
@@ -191,8 +197,14 @@ def install_http_route_crd(admin: Api) -> None:
 
 
 def wait_until_established(admin: Api, crd: str) -> None:
-    """Wait until a CRD is served. `kubectl wait` is repeated: it fails on a CRD that has no conditions yet."""
+    """Wait until a CRD is served. `kubectl wait` is repeated: it fails on a CRD that has no conditions yet.
+
+    An established CRD is in the discovery documents a moment later.
+    """
     eventually(lambda: admin.run("wait", "--for=condition=Established", f"crd/{crd}"), seconds=30, what=crd)
+    eventually(
+        lambda: admin.run("get", crd, "--all-namespaces", "--output=json"), seconds=30, what=f"{crd} in kubectl"
+    )
 
 
 def classifier(name: str = "pets", **spec: Any) -> dict[str, Any]:

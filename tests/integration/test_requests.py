@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from imageclassifier_operator.controller.controller import CHECK_SECONDS, DISCOVERY_RETRY_SECONDS
 
 from tests.integration.operator_harness import (
     Api,
@@ -13,12 +14,17 @@ from tests.integration.operator_harness import (
     classifier,
     condition,
     eventually,
+    make_ready,
+    no_writes,
     pods_of,
 )
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+
+_ABSENT_APIS = ("servicemonitors", "httproutes")
+"""These are looked for at intervals, since a kind that is not installed cannot be watched."""
 
 _WATCHES_ARE_CURRENT_SECONDS = 16
 """A watch of a kind that has no objects counts as current after this time."""
@@ -43,6 +49,23 @@ def test_a_poll_of_an_object_that_cannot_become_ready_reads_only_what_is_not_wat
     eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "Unschedulable", what="Unschedulable")
     time.sleep(_WATCHES_ARE_CURRENT_SECONDS)
     eventually(lambda: polled(cluster, api), seconds=60, what="a poll that reads only ReplicaSets and pods")
+
+
+def test_objects_at_rest_cost_no_request_but_watches(cluster: OperatorCluster, api: Api) -> None:
+    names = ("cats", "dogs", "pets")
+    for name in names:
+        api.apply(classifier(name))
+        make_ready(api, name)
+    eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")
+    time.sleep(sum(DISCOVERY_RETRY_SECONDS))  # discovery is repeated for that long after the start
+    before = cluster.audit_position()
+    time.sleep(CHECK_SECONDS + 5)  # long enough for the check that kopf's watch still reports changes
+    requests = [
+        f"{event['verb']} {event['requestURI']}"
+        for event in cluster.operator_requests(since=before)
+        if event["verb"] != "watch"
+    ]
+    assert [request for request in requests if not any(api in request for api in _ABSENT_APIS)] == []
 
 
 def polled(cluster: OperatorCluster, api: Api) -> bool:

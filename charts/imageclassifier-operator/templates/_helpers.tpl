@@ -78,3 +78,8 @@ readOnlyRootFilesystem: true
 {{- first .Values.namespaces }}
 {{- end }}
 {{- end }}
+
+{{- define "imageclassifier-operator.hasDisruptionBudget" -}}
+{{- $enabled := .Values.podDisruptionBudget.enabled }}
+{{- ternary (gt (int .Values.replicas) 1) $enabled (kindIs "invalid" $enabled) }}
+{{- end }}

@@ -45,3 +45,14 @@ rules of its ClusterRole, or of its Role in each of the named namespaces. */}}
   resources: [events]
   verbs: [list, create]
 {{- end }}
+
+{{- /* The permissions in the operator's own namespace, for its Lease. `create` cannot be limited to a name. */}}
+{{- define "imageclassifier-operator.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "imageclassifier-operator.fullname" . }}]
+  verbs: [list, watch, update]
+{{- end }}

@@ -1,4 +1,4 @@
-"""Runs the workers of the queue, the watches of the children, and the resync."""
+"""Runs the workers of the queue, the watches, and the resync."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from imageclassifier_operator.apply import WriteHistory
 from imageclassifier_operator.children import CHILDREN
+from imageclassifier_operator.controller.event_check import EventCheck
 from imageclassifier_operator.controller.memory import Memory
-from imageclassifier_operator.controller.watches import ChildWatch
+from imageclassifier_operator.controller.watches import MetadataWatch, own_key
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import (
@@ -24,22 +25,35 @@ from imageclassifier_operator.kube import (
     KubeError,
     UnreachableError,
 )
+from imageclassifier_operator.log_fields import reconcile_of
 from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import reconcile
 from imageclassifier_operator.revisions import Waves
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Awaitable, Callable, Sequence
 
     from imageclassifier_operator.api import OperatorConfig
+    from imageclassifier_operator.controller.heartbeats import Heartbeats
+    from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.manifests import Capabilities
     from imageclassifier_operator.metrics import Metrics
     from imageclassifier_operator.reconcile import Outcome
 
 WORKERS = 8
 RESYNC_SECONDS = 300.0
-DISCOVERY_SECONDS = 30.0
+CHECK_SECONDS = 60.0
+"""Interval between checks whether an event is missing."""
+
+DISCOVERY_SECONDS = 3600.0
+"""Longest time between discoveries. A watch that recovers, or whose API appears or goes, causes one soon."""
+
+DISCOVERY_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0)
+"""Pauses before discovery is repeated: the API server's documents follow its APIs with some delay."""
+
+RECONCILE_SECONDS = 600.0
+"""A reconcile that takes longer hangs: each request has a timeout, and the first that fails usually ends it."""
+
 STALE_WATCH_SECONDS = 120.0
 """How long an event of an ImageClassifier may be missing before the watch counts as stale."""
 
@@ -59,7 +73,13 @@ class Controller:
     """
 
     def __init__(
-        self, cluster: Cluster, *, config: OperatorConfig, namespaces: Sequence[str | None], metrics: Metrics
+        self,
+        cluster: Cluster,
+        *,
+        config: OperatorConfig,
+        namespaces: Sequence[str | None],
+        metrics: Metrics,
+        heartbeats: Heartbeats,
     ) -> None:
         self._cluster = cluster
         self._config = config
@@ -68,11 +88,15 @@ class Controller:
         self._queue = WorkQueue(observe_wait=metrics.queue_wait.observe)
         self._history = WriteHistory()
         self._memory = Memory()
+        self._heartbeats = heartbeats
+        self._events = EventCheck(scope_of=lambda key: key.namespace if key.namespace in namespaces else None)
+        self._child_watches: list[MetadataWatch] = []
+        self._own_watches: list[MetadataWatch] = []
+        self._discovery_due = asyncio.Event()
+        self._discovery_due.set()  # an API may appear between the first discovery and the first list of its watch
         self._waves = Waves(config.upgrade_wave_size)
         self._versions: dict[Key, str] = {}
         self._owner_by_child: dict[Key, Key] = {}
-        self._missing_events: dict[Key, tuple[str | None, float]] = {}
-        self._unlisted: set[Key] = set()
         self._capabilities: Capabilities | None = None
         self._parts: asyncio.Task[None] | None = None
         self._stopping = False
@@ -89,6 +113,9 @@ class Controller:
     def handle_event(self, key: Key, *, resource_version: str, deleted: bool = False) -> None:
         """Record an event of an ImageClassifier and make it due."""
         child = Key(key.namespace, child_name(key.name))
+        self._events.reported(key, None if deleted else resource_version)
+        for watch in (*self._child_watches, *self._own_watches):
+            watch.check_soon()
         if deleted:
             self._versions.pop(key, None)
             self._owner_by_child.pop(child, None)
@@ -127,20 +154,51 @@ class Controller:
         watched = [*(child.resource for child in CHILDREN), CONTROLLER_REVISIONS, PODS]
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
-                for resource in watched:
-                    watch = ChildWatch(
-                        self._cluster,
-                        resource,
-                        namespace=namespace,
-                        notify=self.wake,
-                        metrics=self._metrics,
-                    )
+                watches = [self._watch(namespace, resource) for resource in watched]
+                self._child_watches += watches
+                for watch in watches:
                     self._memory.add(namespace, watch)
-                    group.create_task(watch.run(), name=f"watch of {resource.plural} in {namespace or 'all'}")
+                own = self._watch_classifiers(namespace)
+                self._own_watches.append(own)
+                for watch in (*watches, own):
+                    group.create_task(watch.run(), name=watch.name)
             for number in range(WORKERS):
-                group.create_task(self._work(), name=f"worker {number}")
+                group.create_task(self._work(f"worker {number}"), name=f"worker {number}")
             group.create_task(self._rediscover(), name="discovery")
             group.create_task(self._resync(), name="resync")
+
+    def _watch(self, namespace: str | None, resource: Resource) -> MetadataWatch:
+        return MetadataWatch(
+            self._cluster,
+            resource,
+            namespace=namespace,
+            notify=self.wake,
+            metrics=self._metrics,
+            heartbeats=self._heartbeats,
+            recovered=self._discovery_due.set,
+        )
+
+    def _watch_classifiers(self, namespace: str | None) -> MetadataWatch:
+        """Watch the objects beside kopf, to find out whether kopf's watch still reports changes."""
+
+        def seen(key: Key) -> None:
+            version = next((version for _, version in watch.versions(key)), None)
+            self._events.seen(key, version)
+            if version is None:
+                self._metrics.objects.forget((key.namespace, key.name))
+                self._queue.notify(key)
+
+        watch = MetadataWatch(
+            self._cluster,
+            CLASSIFIERS,
+            namespace=namespace,
+            notify=seen,
+            metrics=self._metrics,
+            heartbeats=self._heartbeats,
+            selector="",
+            key_of=own_key,
+        )
+        return watch
 
     async def _first_discovery(self) -> Capabilities:
         return await _until_it_succeeds(lambda: discover(self._cluster))
@@ -162,15 +220,20 @@ class Controller:
             return []
         return [Key(item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items]
 
-    async def _work(self) -> None:
+    async def _work(self, name: str) -> None:
         while True:
-            await self._reconcile(*await self._queue.take())
+            self._heartbeats.rest(name)
+            key, had_event = await self._queue.take()
+            self._heartbeats.beat(name, within=RECONCILE_SECONDS)
+            with reconcile_of(key.namespace, key.name, cause="event" if had_event else "timer"):
+                await self._reconcile(key, had_event)
 
     async def _reconcile(self, key: Key, had_event: bool) -> None:
         if self._capabilities is None:  # workers start after the first discovery
             raise RuntimeError("reconcile before discovery")
         started, result = time.monotonic(), "error"
-        versions = self._memory.versions(key, self._versions.get(key))
+        version = self._versions.get(key)
+        versions = self._memory.versions(key, version)
         unchanged = None if had_event else self._memory.unchanged(key, versions)
         try:
             outcome = await reconcile(
@@ -212,6 +275,8 @@ class Controller:
             self._queue.done(key)
             if outcome.result == "gone":
                 self._queue.forget(key)
+                if self._versions.get(key) == version:  # kopf may not report its deletion
+                    self._versions.pop(key, None)
             if outcome.poll_after is not None:
                 self._queue.poll(key, first=outcome.poll_after, longest=outcome.longest_poll)
             elif outcome.requeue_after is not None:
@@ -229,78 +294,66 @@ class Controller:
             self._metrics.objects.forget((key.namespace, key.name))
 
     async def _rediscover(self) -> None:
+        """Discover again when a watch gives a reason to, and at long intervals."""
         while True:
-            await asyncio.sleep(DISCOVERY_SECONDS)
             try:
-                found = await discover(self._cluster)
-            except KubeError as error:
-                logger.info("Discovery failed, retrying: %s", error.message)
-                continue
-            if found != self._capabilities:
-                logger.info("Capabilities of the API server changed: %s", found)
-                self._capabilities = found
-                self._memory.forget()
-                for key in self._versions:
-                    self._queue.notify(key)
+                async with asyncio.timeout(DISCOVERY_SECONDS):
+                    await self._discovery_due.wait()
+            except TimeoutError:
+                pass
+            found = None
+            for pause in DISCOVERY_RETRY_SECONDS:
+                await asyncio.sleep(pause)
+                if pause == DISCOVERY_RETRY_SECONDS[0]:  # several watches have a reason at about the same time
+                    self._discovery_due.clear()
+                try:
+                    found = await discover(self._cluster)
+                except KubeError as error:
+                    found = None
+                    logger.info("Discovery failed, retrying: %s", error.message)
+                    continue
+                if found != self._capabilities:
+                    self._use(found)
+                    break
+            if found is None:
+                self._discovery_due.set()
+
+    def _use(self, found: Capabilities) -> None:
+        """Reconcile all objects with other capabilities of the API server."""
+        logger.info("Capabilities of the API server changed: %s", found)
+        self._capabilities = found
+        self._memory.forget()
+        for key in self._versions:
+            self._queue.notify(key)
 
     async def _resync(self) -> None:
         """Make every object due at intervals, and check that kopf's watch still reports changes."""
         last = time.monotonic()
         while True:
-            await asyncio.sleep(STALE_WATCH_SECONDS / 2)
-            due = time.monotonic() - last >= RESYNC_SECONDS
-            complete = True
-            for namespace in self._namespaces:
-                try:
-                    await self._check_watch(namespace, resync=due)
-                except ForbiddenError as error:
-                    logger.error("Resync failed: %s", error.message)  # noqa: TRY400
-                except KubeError as error:
-                    complete = False
-                    logger.info("Resync failed, retrying: %s", error.message)
-            if due and complete:
+            self._heartbeats.beat("resync", within=2 * CHECK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
+            self._check_events()
+            if time.monotonic() - last >= RESYNC_SECONDS:
                 last = time.monotonic()
+                self._make_due()
 
-    def _forget_unlisted(self, namespace: str | None, listed: Collection[Key]) -> None:
-        """Drop the metrics of objects that two lists in a row do not have: the event of a deletion can be lost."""
-        known = (Key(*key) for key in self._metrics.objects)
-        missing = {key for key in known if _in_scope(namespace, key) and key not in listed}
-        for key in missing & self._unlisted:
-            self._metrics.objects.forget((key.namespace, key.name))
-        self._unlisted = {key for key in self._unlisted if not _in_scope(namespace, key)} | missing
+    def _make_due(self) -> None:
+        """Make every object due that is not at rest."""
+        known = {key for watch in self._own_watches for key in watch.owners()}
+        for key in known | self._versions.keys():
+            if not self._memory.is_at_rest(key, self._memory.versions(key, self._versions.get(key))):
+                self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
 
-    async def _check_watch(self, namespace: str | None, *, resync: bool) -> None:
-        """Compare a list of the objects with the versions in the events of kopf's watch.
+    def _check_events(self) -> None:
+        """Reconcile the objects whose event is late or lost.
 
         Raises:
             StaleWatchError: an event has been missing for too long.
         """
-        listing = await self._cluster.list(CLASSIFIERS, namespace=namespace, metadata_only=True)
-        now = time.monotonic()
-        missing: dict[Key, tuple[str | None, float]] = {}
-        for item in listing.items:
-            metadata, key = item["metadata"], Key(*_identity(item))
-            last_event = self._versions.get(key)
-            at_rest = self._memory.is_at_rest(key, self._memory.versions(key, metadata["resourceVersion"]))
-            if resync and not at_rest:
-                self._queue.notify(key, after=random.uniform(0.0, RESYNC_SECONDS / 2))  # noqa: S311
-            if last_event == metadata["resourceVersion"]:
-                continue
-            self._queue.notify(key)  # its event may be late or lost
-            before = self._missing_events.get(key)
-            # If an event of this object has arrived since the last check, the watch works, and is only late.
-            missing[key] = before if before is not None and before[0] == last_event else (last_event, now)
-            if now - missing[key][1] >= STALE_WATCH_SECONDS:
-                raise StaleWatchError(
-                    f"no watch event received for {key.namespace}/{key.name} in {STALE_WATCH_SECONDS:.0f} s"
-                )
-        self._forget_unlisted(namespace, {Key(*_identity(item)) for item in listing.items})
-        others = {k: v for k, v in self._missing_events.items() if not _in_scope(namespace, k)}
-        self._missing_events = {**others, **missing}
-
-
-def _identity(item: Mapping[str, Any]) -> tuple[str, str]:
-    return item["metadata"]["namespace"], item["metadata"]["name"]
+        for key, seconds in self._events.late().items():
+            self._queue.notify(key)
+            if seconds >= STALE_WATCH_SECONDS:
+                raise StaleWatchError(f"no watch event received for {key.namespace}/{key.name} in {seconds:.0f} s")
 
 
 async def _until_it_succeeds(request: Callable[[], Awaitable[T]]) -> T:
@@ -310,7 +363,3 @@ async def _until_it_succeeds(request: Callable[[], Awaitable[T]]) -> T:
         except KubeError as error:
             logger.warning("API server unreachable, retrying: %s", error.message)
             await asyncio.sleep(2.0)
-
-
-def _in_scope(namespace: str | None, key: Key) -> bool:
-    return namespace is None or key.namespace == namespace

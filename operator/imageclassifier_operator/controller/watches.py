@@ -1,12 +1,14 @@
-"""Watches the children: each change of a child makes its ImageClassifier due, and its version is remembered.
+"""Watches the metadata of one kind: each change makes an ImageClassifier due, and its version is remembered.
 
-Children are selected by label, and only their metadata is requested. kopf's watches are not used for them: they
-have no label selector, and would hold every Deployment and Pod of the cluster in memory.
+Children are selected by label. kopf's watches are not used for them: they have no label selector, and would hold
+every Deployment and Pod of the cluster in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 import random
 from typing import TYPE_CHECKING, Any
@@ -21,15 +23,17 @@ from imageclassifier_operator.kube import (
     Resource,
     UnreachableError,
 )
+from imageclassifier_operator.kube.client import WATCH_SECONDS
 from imageclassifier_operator.labels import MANAGED_SELECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from imageclassifier_operator.controller.heartbeats import Heartbeats
     from imageclassifier_operator.metrics import Metrics
 
-ABSENT_SECONDS = 30.0
-"""Interval between checks whether an API is served that was not served before."""
+ABSENT_SECONDS, LONGEST_ABSENT_SECONDS = 30.0, 300.0
+"""Time between checks whether an absent API is served now: the shortest, and the longest, without a reason."""
 
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
 
@@ -42,8 +46,16 @@ _SHORTEST_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-class ChildWatch:
-    """Watches the children of one kind until it is cancelled, or until an unexpected error."""
+_SIGN_OF_LIFE_SECONDS = 240.0
+"""A request ends after 30 s, a silent watch after 90 s, and the longest pause after an error is 30 s."""
+
+
+class MetadataWatch:
+    """Watches the objects of one kind until it is cancelled, or until an unexpected error.
+
+    notify: called with the key of the ImageClassifier that an object belongs to, after each change of the object.
+    recovered: called when the watch works again after an error, or when the API starts or stops to be served.
+    """
 
     def __init__(
         self,
@@ -53,16 +65,28 @@ class ChildWatch:
         namespace: str | None,
         notify: Callable[[Key], None],
         metrics: Metrics,
+        heartbeats: Heartbeats,
+        recovered: Callable[[], None] = lambda: None,
+        selector: str = MANAGED_SELECTOR,
+        key_of: Callable[[Mapping[str, Any]], Key | None] | None = None,
     ) -> None:
         self._cluster = cluster
         self._resource = resource
-        self._namespace = namespace
+        self.namespace = namespace
         self._notify = notify
+        self._recovered = recovered
+        self._selector = selector
+        self._key_of = key_of or owner_key
+        self._rest = heartbeats.rest
+        self._beat = functools.partial(heartbeats.beat, within=_SIGN_OF_LIFE_SECONDS)
+        self.name = f"watch of {resource.plural} in {namespace or 'all namespaces'}"
         self._labels = {"resource": resource.plural, "watched_namespace": namespace or ""}
         self._up = metrics.watcher_up.labels(**self._labels)
         self._up.set(0)
         self._last_event = metrics.watcher_last_event
         self._failures = 0
+        self._is_absent = False
+        self._check_is_due = asyncio.Event()
         self._owners: dict[str, Key] = {}
         self._versions: dict[str, str] = {}
         self._by_owner: dict[Key, set[str]] = {}
@@ -80,15 +104,24 @@ class ChildWatch:
         """Yield the UID and resource version of each child of an owner."""
         return ((uid, self._versions[uid]) for uid in self._by_owner.get(owner, ()))
 
+    def owners(self) -> Iterator[Key]:
+        """Yield the keys of the ImageClassifiers that the objects belong to."""
+        return iter(tuple(self._by_owner))
+
     async def run(self) -> None:
-        """List the children, and watch them from the version of the list. After an error, list them again."""
+        """List the objects, and watch them from the version of the list. After an error, list them again."""
         while True:
+            self._beat(self.name)
             try:
                 await self._follow(await self._list())
             except NotFoundError:
                 self._up.set(0)
                 self._current = True
-                await asyncio.sleep(ABSENT_SECONDS)
+                if not self._is_absent:
+                    self._recovered()
+                self._is_absent = True
+                self._rest(self.name)
+                await self._pause_while_absent()
             except KubeError as error:
                 self._up.set(0)
                 self._current = False
@@ -98,22 +131,41 @@ class ChildWatch:
                 max_wait = min(FIRST_RETRY_SECONDS * 2 ** min(self._failures, 8), MAX_RETRY_SECONDS)
                 await asyncio.sleep(random.uniform(0.5, 1.0) * max_wait)  # noqa: S311  jitter, not security
 
+    def check_soon(self) -> None:
+        """If the API is not served, look for it soon: somebody is at work, who may have installed it."""
+        self._check_is_due.set()
+
+    async def _pause_while_absent(self) -> None:
+        await asyncio.sleep(ABSENT_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_ABSENT_SECONDS - ABSENT_SECONDS):
+                await self._check_is_due.wait()
+        self._check_is_due.clear()
+
     async def _list(self) -> str:
         listing = await self._cluster.list(
-            self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, metadata_only=True
+            self._resource, namespace=self.namespace, selector=self._selector, metadata_only=True
         )
-        owners = {item["metadata"]["uid"]: key for item in listing.items if (key := owner_key(item)) is not None}
+        if self._is_absent:
+            self._is_absent = False
+            self._recovered()
+        owners = {
+            item["metadata"]["uid"]: key for item in listing.items if (key := self._key_of(item)) is not None
+        }
         versions = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in listing.items}
         changed = {uid for uid, version in versions.items() if self._versions.get(uid) != version}
         gone = self._versions.keys() - versions.keys()
-        for key in {known[uid] for uid in changed | gone for known in (owners, self._owners) if uid in known}:
-            self._notify(key)
+        keys = {known[uid] for uid in changed | gone for known in (owners, self._owners) if uid in known}
         self._owners, self._versions, self._by_owner = owners, versions, {}
         for uid, owner in owners.items():
             self._by_owner.setdefault(owner, set()).add(uid)
+        for key in keys:
+            self._notify(key)
         return listing.resource_version
 
     def _works(self) -> None:
+        if self._failures:
+            self._recovered()
         self._failures = 0
         self._up.set(1)
         self._current = True
@@ -121,13 +173,15 @@ class ChildWatch:
     async def _follow(self, version: str) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            self._beat(self.name)
             began, delivered = loop.time(), False
             lasting = loop.call_later(LASTING_SECONDS, self._works)
             try:
                 async for event in self._cluster.watch(
-                    self._resource, namespace=self._namespace, selector=MANAGED_SELECTOR, resource_version=version
+                    self._resource, namespace=self.namespace, selector=self._selector, resource_version=version
                 ):
                     delivered = True
+                    self._beat(self.name)
                     self._works()
                     self._last_event.labels(**self._labels).set_to_current_time()
                     version = event.object["metadata"]["resourceVersion"]
@@ -135,11 +189,14 @@ class ChildWatch:
                         self._handle(event.type, event.object)
             finally:
                 lasting.cancel()
-            if not delivered and loop.time() - began < _SHORTEST_SECONDS:
+            lasted = loop.time() - began
+            if not delivered and lasted < _SHORTEST_SECONDS:
                 raise UnreachableError("the watch ended at once, without an event")
+            if lasted < WATCH_SECONDS[0] - 1:
+                self._recovered()  # the API server has ended, and a newer one may have taken its place
 
     def _handle(self, event_type: str, item: Mapping[str, Any]) -> None:
-        uid, key = item["metadata"]["uid"], owner_key(item)
+        uid, key = item["metadata"]["uid"], self._key_of(item)
         known_key = self._owners.get(uid)
         if known_key is not None and (event_type == "DELETED" or key != known_key):
             self._forget(uid, known_key)
@@ -172,3 +229,8 @@ def owner_key(item: Mapping[str, Any]) -> Key | None:
             return Key(metadata["namespace"], owner["name"])
     name = (metadata.get("labels") or {}).get("app.kubernetes.io/instance")
     return Key(metadata["namespace"], name) if name else None
+
+
+def own_key(item: Mapping[str, Any]) -> Key:
+    """Return the key of an ImageClassifier."""
+    return Key(item["metadata"]["namespace"], item["metadata"]["name"])

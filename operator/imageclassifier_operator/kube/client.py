@@ -52,10 +52,15 @@ _JSON_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 
 
 async def connect(
-    *, kubeconfig: str | None, context: str | None, count: Callable[[str, str], None] = lambda *_: None
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    identity: str = "",
+    count: Callable[[str, str], None] = lambda *_: None,
 ) -> KubeClient:
     """Return a client for a context of a kubeconfig or, without a kubeconfig, for the pod's service account.
 
+    identity: added to the user agent, so that the audit log says which of several processes sent a request.
     count: called after each request with its HTTP method and the status code, `<error>` without a response.
 
     Raises:
@@ -69,25 +74,42 @@ async def connect(
             await kube_config.load_kube_config(kubeconfig, context=context, client_configuration=configuration)
     except kube_config.ConfigException as error:
         raise KubeError(f"no usable credentials of a cluster: {error}") from error
-    configuration.connection_pool_maxsize = 64
+    configuration.connection_pool_maxsize = (
+        0  # unlimited: each watch keeps a connection, and a renewal must not wait
+    )
     configuration.retries = None  # the transport must not repeat a write; the work queue retries the reconcile
-    return KubeClient(ApiClient(configuration), count=count)
+    api = ApiClient(configuration)
+    api.user_agent = f"{USER_AGENT} ({identity})" if identity else USER_AGENT
+    return KubeClient(api, count=count)
 
 
 class KubeClient:
     """A `Cluster` that sends HTTP requests to an API server."""
 
-    def __init__(self, api: ApiClient, *, count: Callable[[str, str], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        *,
+        count: Callable[[str, str], None] = lambda *_: None,
+        write_seconds: Callable[[], float] = lambda: REQUEST_TIMEOUT_SECONDS,
+    ) -> None:
         self._api = api
         self._count = count
+        self._write_seconds = write_seconds
         self._warnings = WarningLog()
-        api.user_agent = USER_AGENT
 
     @property
     def configuration(self) -> Configuration:
         """The address of the API server and the credentials."""
         configuration: Configuration = self._api.configuration
         return configuration
+
+    def fenced(self, write_seconds: Callable[[], float]) -> KubeClient:
+        """Return a client with the same connections whose writes have a time limit.
+
+        write_seconds: called before each write, returns the seconds in which it has to end; 0 forbids it.
+        """
+        return KubeClient(self._api, count=self._count, write_seconds=write_seconds)
 
     async def __aenter__(self) -> KubeClient:
         return self
@@ -104,9 +126,15 @@ class KubeClient:
             return None
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
-        query = {"labelSelector": selector} if selector else {}
+        query = _selection(selector, name)
         accept = _JSON_METADATA_LIST if metadata_only else _JSON
         body = await self._json("GET", resource.path(namespace=namespace), query=query, accept=accept)
         return Listing(body.get("items") or [], body["metadata"]["resourceVersion"])
@@ -136,8 +164,13 @@ class KubeClient:
         path = resource.path(namespace=metadata["namespace"], name=metadata["name"])
         return await self._json("PATCH", path, body=patch, content_type="application/json-patch+json")
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
-        await self._json("POST", resource.path(namespace=manifest["metadata"]["namespace"]), body=manifest)
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._json("POST", resource.path(namespace=manifest["metadata"]["namespace"]), body=manifest)
+
+    async def replace(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = manifest["metadata"]
+        path = resource.path(namespace=metadata["namespace"], name=metadata["name"])
+        return await self._json("PUT", path, body=manifest)
 
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
@@ -164,20 +197,28 @@ class KubeClient:
         )
 
     async def watch(
-        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = True,
+        resource_version: str,
     ) -> AsyncIterator[WatchEvent]:
         seconds = random.randint(*WATCH_SECONDS)  # noqa: S311  jitter, not security
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "labelSelector": selector,
+            **_selection(selector, name),
             "resourceVersion": resource_version,
             "timeoutSeconds": str(seconds),
         }
+        accept = _JSON_METADATA if metadata_only else _JSON
         timeout = aiohttp.ClientTimeout(total=seconds + 30.0, sock_connect=10.0, sock_read=WATCH_SILENCE_SECONDS)
         path = f"{resource.path(namespace=namespace)}?{urlencode(query)}"
         try:
-            response = await self._send("GET", path, accept=_JSON_METADATA, timeout=timeout)
+            response = await self._send("GET", path, accept=accept, timeout=timeout)
             try:
                 async for line in response.content:
                     yield _parse_event(json.loads(line))
@@ -197,8 +238,13 @@ class KubeClient:
         content_type: str = _JSON,
     ) -> dict[str, Any]:
         url = f"{path}?{urlencode(query)}" if query else path
+        seconds = REQUEST_TIMEOUT_SECONDS
+        if method != "GET":
+            seconds = min(seconds, self._write_seconds())
+            if seconds <= 0:
+                raise UnreachableError(f"{method} {path}: not sent, the Lease was not renewed in time")
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+            async with asyncio.timeout(seconds):
                 response = await self._send(method, url, body=body, accept=accept, content_type=content_type)
                 result: dict[str, Any] = json.loads(await response.read())
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: not JSON
@@ -236,6 +282,11 @@ class KubeClient:
         if response.status >= 400:
             raise await _read_error(method, url, response)
         return response
+
+
+def _selection(selector: str, name: str | None) -> dict[str, str]:
+    labels = {"labelSelector": selector} if selector else {}
+    return labels if name is None else {**labels, "fieldSelector": f"metadata.name={name}"}
 
 
 async def _read_error(method: str, url: str, response: aiohttp.ClientResponse) -> KubeError:

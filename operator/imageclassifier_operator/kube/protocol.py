@@ -34,9 +34,18 @@ class Cluster(Protocol):
         """Return a live object, or None if it does not exist."""
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
-        """Return the objects that match a label selector, in one namespace, or in all (None)."""
+        """Return the objects that match a label selector, in one namespace, or in all (None).
+
+        name: only the object with this name.
+        """
 
     async def warnings(self, *, namespace: str, uid: str) -> Listing:
         """Return the Events of type Warning about the object with this UID."""
@@ -57,8 +66,14 @@ class Cluster(Protocol):
         Raises `ConflictError` if the object has changed since it was read.
         """
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
-        """Create an object."""
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object, and return it. Raises `ConflictError` if there is one with its name."""
+
+    async def replace(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an object, and return it.
+
+        Raises `ConflictError` if the live object does not have the manifest's resource version.
+        """
 
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
         """Delete the object with this UID, if it still exists."""
@@ -70,9 +85,16 @@ class Cluster(Protocol):
         """Whether the API server serves this resource in this version, and allows objects to be created."""
 
     def watch(
-        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = True,
+        resource_version: str,
     ) -> AsyncIterator[WatchEvent]:
-        """Yield the changes, with the metadata of the objects, until the API server closes the watch.
+        """Yield the changes of the objects that `list` returns, until the API server closes the watch.
 
         Raises `UnreachableError` if it stops sending.
         """

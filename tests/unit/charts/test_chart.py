@@ -92,11 +92,13 @@ def test_the_oldest_supported_kubernetes_is_required() -> None:
         {"naemspaces": ["team-a"]},
         {"image": {"tga": "1.0"}},
         {"image": {"digest": "latest"}},
-        {"replicas": 2},
+        {"replicas": -1},
+        {"replicas": 6},
         {"namespaces": ["Team A"]},
         {"catalogue": {"pets": {"uris": ["https://example.org/pets.onnx"]}}},
         {"catalogue": {"pets": {"uris": ["https://example.org/pets.onnx"], "sha": "5" * 64}}},
         {"extraEnv": [{"name": "IMAGECLASSIFIER_OPERATOR_NAMESPACES", "value": "team-a"}]},
+        {"extraEnv": [{"name": "POD_NAME", "value": "other"}]},
         {"upgradeWaveSize": -1},
         {"catalogue": {"Pets": {"uris": ["https://example.org/pets.onnx"], "sha256": "5" * 64}}},
         {"catalogue": {"pets": {"uris": ["s3://models/pets.onnx"], "sha256": "5" * 64}}},
@@ -183,7 +185,8 @@ def test_null_for_a_model_that_no_chart_has_is_no_entry() -> None:
 def test_a_namespace_of_digits_is_a_string() -> None:
     rendered = chart.render({"namespaces": ["123"]})
     found = [item for path, text in rendered.items() for item in chart.objects(path, text)]
-    assert {item["metadata"].get("namespace", "123") for item in found if item["kind"] == "Role"} == {"123"}
+    namespaces = {item["metadata"].get("namespace") for item in found if item["kind"] == "Role"}
+    assert namespaces == {"123", chart.NAMESPACE}
 
 
 def test_a_changed_catalogue_restarts_the_operator() -> None:
@@ -206,7 +209,8 @@ def test_with_named_namespaces_the_operator_has_only_roles_in_them() -> None:
         }
         for kind in ("Role", "RoleBinding")
     )
-    assert set(roles) == set(bindings) == {("team-a", names[0]), ("team-b", names[0]), ("team-a", names[1])}
+    lease = (chart.NAMESPACE, f"{chart.NAME}-lease")
+    assert set(roles) == set(bindings) == {("team-a", names[0]), ("team-b", names[0]), ("team-a", names[1]), lease}
     for namespace in values["namespaces"]:
         assert roles[namespace, chart.NAME]["rules"] == cluster_role["rules"]
         (subject,) = bindings[namespace, chart.NAME]["subjects"]
@@ -229,8 +233,31 @@ def test_without_a_proxy_the_operator_gets_none(parts: Values) -> None:
     assert [entry["name"] for entry in env if "_PROXY" in entry["name"]] == []
 
 
+@pytest.mark.parametrize(
+    ("values", "budgets"),
+    [
+        ({}, 1),
+        ({"replicas": 1}, 0),
+        ({"replicas": 1, "podDisruptionBudget": {"enabled": True}}, 1),
+        ({"podDisruptionBudget": {"enabled": False}}, 0),
+    ],
+    ids=str,
+)
+def test_several_replicas_have_a_disruption_budget(values: Values, budgets: int) -> None:
+    assert len([item for item in _manifests(values) if item["kind"] == "PodDisruptionBudget"]) == budgets
+
+
+def test_several_replicas_are_on_different_nodes_unless_an_affinity_is_given() -> None:
+    own: Values = {"nodeAffinity": {}}
+    specs = [_pods(values)[0]["spec"] for values in ({}, {"replicas": 1}, {"affinity": own})]
+    (term,) = specs[0]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    assert term["podAffinityTerm"]["labelSelector"]["matchLabels"]["app.kubernetes.io/name"] == chart.NAME
+    assert [spec.get("affinity") for spec in specs[1:]] == [None, own]
+
+
 def test_helm_test_may_only_use_its_own_object() -> None:
-    (role,) = _all("Role")
+    (role,) = [item for item in _all("Role") if item["metadata"]["name"] == f"{chart.NAME}-test"]
     assert role["rules"] == [
         {"apiGroups": ["imageclassifier.dev"], "resources": ["imageclassifiers"], "verbs": ["create"]},
         {

@@ -13,7 +13,7 @@ def test_the_crd_of_the_chart_is_current() -> None:
     assert chart.CRD_TEMPLATE.read_text() == chart.crd_template(), "run make generate"
 
 
-@pytest.mark.parametrize("name", ["catalogue.yaml", "deployment.yaml", "rbac.yaml", "roles-for-people.yaml"])
+@pytest.mark.parametrize("name", sorted(chart.deploy_files()))
 def test_a_manifest_of_operator_deploy_is_current(name: str) -> None:
     assert (chart.DEPLOY / name).read_text() == chart.deploy_files()[name], "run make generate"
 

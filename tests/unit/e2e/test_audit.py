@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.audit import LogPosition, RequestKey, count, deprecated, lines_since, position, table, writes
+from e2e.audit import (
+    LogPosition,
+    RequestKey,
+    count,
+    deprecated,
+    lease_writes,
+    lines_since,
+    position,
+    reads,
+    table,
+    without_other_namespaces,
+    writes,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +60,27 @@ def test_only_writes_of_the_given_user_are_returned() -> None:
         ]
     )
     assert writes(counted, OPERATOR) == {RequestKey(OPERATOR, "create", "events"): 1}
+
+
+def test_renewals_of_the_lease_and_watches_are_neither_writes_nor_reads() -> None:
+    lines = [
+        _event(1, "update", resource="leases"),
+        _event(2, "watch", resource="pods"),
+        _event(3, "list", resource="pods"),
+        _event(4, "get", resource="leases"),
+        _event(5, "get"),
+        _event(6, "get", user="admin"),
+        _event(7, "update", resource="services"),
+    ]
+    counted = count(lines)
+    assert writes(counted, OPERATOR) == {RequestKey(OPERATOR, "update", "services"): 1}
+    assert lease_writes(counted, OPERATOR) == {RequestKey(OPERATOR, "update", "leases"): 1}
+    assert reads(counted, OPERATOR).total() == 3
+
+
+def test_requests_in_other_namespaces_are_left_out() -> None:
+    lines = [_event(1), *(_event(2, resource="pods", namespace=name) for name in ("ours", "theirs", "system"))]
+    assert list(without_other_namespaces(lines, "ours", "system")) == [lines[0], lines[1], lines[3]]
 
 
 def test_deprecated_versions_are_those_that_the_server_annotates() -> None:

@@ -28,7 +28,7 @@ def _installed(keys: dict[str, str]) -> dict[str, Any]:
 def test_both_images_have_the_clusters_names() -> None:
     (container,) = _installed({"operator": "a", "runtime": "b"})["spec"]["containers"]
     assert container["image"] == IMAGES["operator"]
-    values = {variable["name"]: variable["value"] for variable in container["env"]}
+    values = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert values["IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"] == IMAGES["runtime"]
 
 

@@ -31,9 +31,15 @@ class ScriptedCluster:
         self.watched_from: list[str] = []
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
-        del resource, namespace, selector, metadata_only
+        del resource, namespace, selector, name, metadata_only
         if not self._lists:
             raise ScriptEndedError
         answer = self._lists.pop(0)
@@ -42,9 +48,16 @@ class ScriptedCluster:
         return answer
 
     async def watch(
-        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = True,
+        resource_version: str,
     ) -> AsyncIterator[WatchEvent]:
-        del resource, namespace, selector
+        del resource, namespace, selector, name, metadata_only
         self.watched_from.append(resource_version)
         if not self._streams:
             raise ScriptEndedError
@@ -69,7 +82,10 @@ class ScriptedCluster:
     ) -> dict[str, Any]:
         raise NotImplementedError
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        raise NotImplementedError
+
+    async def replace(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
@@ -104,7 +120,13 @@ class StoredCluster(ScriptedCluster):
         return self.live.get(resource.kind)
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
         return Listing([self.live[resource.kind]] if resource.kind in self.live else [], "1")
 

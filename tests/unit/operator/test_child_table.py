@@ -10,9 +10,16 @@ import pytest
 from imageclassifier_operator.api import ImageClassifier, ModelSource, OperatorConfig, Spec
 from imageclassifier_operator.apply import WriteHistory, apply_children
 from imageclassifier_operator.children import CHILDREN, Child
-from imageclassifier_operator.controller import Controller
+from imageclassifier_operator.controller import Controller, Heartbeats
 from imageclassifier_operator.discovery import discover
-from imageclassifier_operator.kube import CONTROLLER_REVISIONS, PODS, ForbiddenError, Listing, Resource
+from imageclassifier_operator.kube import (
+    CLASSIFIERS,
+    CONTROLLER_REVISIONS,
+    PODS,
+    ForbiddenError,
+    Listing,
+    Resource,
+)
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.metrics import Metrics
 
@@ -60,12 +67,25 @@ class RecordingCluster(StoredCluster):
         self.deleted.append(resource.kind)
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
         return Listing([], "1")
 
     async def watch(
-        self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = True,
+        resource_version: str,
     ) -> AsyncIterator[WatchEvent]:
         self.watched.add(resource)
         await asyncio.sleep(3600)
@@ -84,9 +104,9 @@ async def apply_no_children(cluster: RecordingCluster, capabilities: Capabilitie
 
 async def test_every_child_the_revisions_and_the_pods_are_watched() -> None:
     cluster = RecordingCluster()
-    controller = Controller(cluster, config=CONFIG, namespaces=[None], metrics=Metrics())
+    controller = Controller(cluster, config=CONFIG, namespaces=[None], metrics=Metrics(), heartbeats=Heartbeats())
     running = asyncio.create_task(controller.run())
-    expected = {*(child.resource for child in CHILDREN), CONTROLLER_REVISIONS, PODS}
+    expected = {*(child.resource for child in CHILDREN), CONTROLLER_REVISIONS, PODS, CLASSIFIERS}
     while cluster.watched != expected:
         await asyncio.sleep(0)
         assert cluster.watched <= expected

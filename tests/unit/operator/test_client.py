@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
+import time
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -16,7 +19,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import incluster_config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
 
@@ -115,3 +118,55 @@ async def test_requests_are_counted_by_method_and_code() -> None:
         with pytest.raises(UnreachableError):
             await client.get(SERVICE_MONITORS, namespace="vision", name="there")
     assert counted == [("GET", "200"), ("GET", "404"), ("GET", "<error>")]
+
+
+@asynccontextmanager
+async def served(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[KubeClient]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with KubeClient(ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))) as client:
+        yield client
+    await runner.cleanup()
+
+
+MANIFEST = {"metadata": {"namespace": "vision", "name": "pets", "uid": "1", "resourceVersion": "1"}}
+
+
+async def test_without_time_to_write_no_write_is_sent_and_reads_are() -> None:
+    methods: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        methods.append(request.method)
+        return web.json_response({})
+
+    async with served(handle) as client:
+        fenced = client.fenced(lambda: 0.0)
+        writes: list[Callable[[], Awaitable[object]]] = [
+            lambda: fenced.apply(SERVICE_MONITORS, MANIFEST, manager="m"),
+            lambda: fenced.set_managed_fields(SERVICE_MONITORS, MANIFEST, []),
+            lambda: fenced.create(SERVICE_MONITORS, MANIFEST),
+            lambda: fenced.replace(SERVICE_MONITORS, MANIFEST),
+            lambda: fenced.delete(SERVICE_MONITORS, namespace="vision", name="pets", uid="1"),
+        ]
+        for write in writes:
+            with pytest.raises(UnreachableError, match="the Lease was not renewed"):
+                await write()
+        assert methods == []
+        await fenced.get(SERVICE_MONITORS, namespace="vision", name="pets")
+        await client.apply(SERVICE_MONITORS, MANIFEST, manager="m")
+        assert methods == ["GET", "PATCH"]
+
+
+async def test_a_write_ends_within_the_time_that_is_left() -> None:
+    async def handle(_: web.Request) -> web.Response:
+        await asyncio.sleep(10)
+        return web.json_response({})
+
+    async with served(handle) as client:
+        began = time.monotonic()
+        with pytest.raises(UnreachableError):
+            await client.fenced(lambda: 0.1).apply(SERVICE_MONITORS, MANIFEST, manager="m")
+        assert time.monotonic() - began < 5

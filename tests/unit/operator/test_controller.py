@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from imageclassifier_operator.api import OperatorConfig
-from imageclassifier_operator.controller import Controller, Key
+from imageclassifier_operator.controller import Controller, Heartbeats, Key
 from imageclassifier_operator.controller import controller as module
 from imageclassifier_operator.handlers import settings
-from imageclassifier_operator.kube import ForbiddenError, Listing
+from imageclassifier_operator.kube import ForbiddenError, Listing, UnreachableError
 from imageclassifier_operator.manifests import Capabilities
 from imageclassifier_operator.metrics import Metrics
 from imageclassifier_operator.naming import child_name
@@ -20,7 +21,7 @@ from imageclassifier_operator.reconcile import Outcome
 from tests.unit.operator.scripted_cluster import ScriptedCluster
 
 if TYPE_CHECKING:
-    from imageclassifier_operator.controller.watches import ChildWatch
+    from imageclassifier_operator.controller.watches import MetadataWatch
     from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.reconcile import Pass
 
@@ -30,7 +31,9 @@ KEY_OF_ITS_CHILDREN = Key("vision", child_name(DOTTED.name))
 
 def new_controller() -> Controller:
     config = OperatorConfig(runtime_image="i")
-    return Controller(ScriptedCluster(), config=config, namespaces=[None], metrics=Metrics())
+    return Controller(
+        ScriptedCluster(), config=config, namespaces=[None], metrics=Metrics(), heartbeats=Heartbeats()
+    )
 
 
 async def due(controller: Controller) -> list[Key]:
@@ -73,24 +76,13 @@ async def test_a_persistent_conflict_is_retried_with_backoff(monkeypatch: pytest
         assert len(controller._queue) == 1
 
 
-class OneObject(ScriptedCluster):
-    """Lists one ImageClassifier, and no child."""
-
-    async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
-    ) -> Listing:
-        return Listing([{"metadata": {"namespace": "vision", "name": "pets", "resourceVersion": "1"}}], "1")
-
-
 @pytest.mark.parametrize(("at_rest", "due_at_resync"), [(True, 0), (False, 1)])
 async def test_the_resync_leaves_out_an_object_at_rest(
     monkeypatch: pytest.MonkeyPatch, at_rest: bool, due_at_resync: int
 ) -> None:
-    controller = Controller(
-        OneObject(), config=OperatorConfig(runtime_image="i"), namespaces=[None], metrics=Metrics()
-    )
+    controller = new_controller()
     controller._capabilities = Capabilities(service_monitors=False)
-    controller._memory.add(None, cast("ChildWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
+    controller._memory.add(None, cast("MetadataWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
     passed = cast("Pass", SimpleNamespace(live={"metadata": {"resourceVersion": "1"}}))
 
     async def ready(*_: object, **__: object) -> Outcome:
@@ -100,14 +92,14 @@ async def test_the_resync_leaves_out_an_object_at_rest(
     key = Key("vision", "pets")
     controller.handle_event(key, resource_version="1")
     await controller._reconcile(*await controller._queue.take())
-    await controller._check_watch(None, resync=True)
+    controller._make_due()
     assert len(controller._queue) == due_at_resync
 
 
 async def test_a_poll_gets_what_was_read_last_and_an_event_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = new_controller()
     controller._capabilities = Capabilities(service_monitors=False)
-    controller._memory.add(None, cast("ChildWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
+    controller._memory.add(None, cast("MetadataWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
     passed = cast("Pass", SimpleNamespace(live={"metadata": {"resourceVersion": "1"}}))
     given: list[object] = []
 
@@ -128,7 +120,13 @@ class OneNamespaceForbidden(ScriptedCluster):
     """Has an object in the namespace vision; the namespace gone is forbidden."""
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
         if namespace == "gone":
             raise ForbiddenError("imageclassifiers is forbidden", status=403, reason="Forbidden")
@@ -138,9 +136,67 @@ class OneNamespaceForbidden(ScriptedCluster):
 async def test_a_namespace_without_permission_does_not_stop_the_others() -> None:
     config = OperatorConfig(runtime_image="i")
     namespaces = ["gone", "vision"]
-    controller = Controller(OneNamespaceForbidden(), config=config, namespaces=namespaces, metrics=Metrics())
+    controller = Controller(
+        OneNamespaceForbidden(),
+        config=config,
+        namespaces=namespaces,
+        metrics=Metrics(),
+        heartbeats=Heartbeats(),
+    )
     await controller._expect_all()
     assert await due(controller) == [Key("vision", "pets")]
+
+
+async def test_discovery_is_repeated_when_a_watch_has_a_reason_and_until_it_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    controller = new_controller()
+    controller._capabilities = Capabilities(service_monitors=False)
+    controller.handle_event(DOTTED, resource_version="1")
+    assert await due(controller) == [DOTTED]
+    controller._queue.done(DOTTED)
+    answers: list[Capabilities | Exception] = [
+        UnreachableError("down"),
+        Capabilities(service_monitors=False),
+        Capabilities(service_monitors=True),
+    ]
+    pauses: list[float] = []
+
+    async def no_sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async def answer(_: object) -> Capabilities:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(module, "discover", answer)
+    controller._discovery_due.clear()
+    discovery = asyncio.create_task(controller._rediscover())
+    await asyncio.wait([discovery], timeout=0.05)
+    assert len(answers) == 3
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    controller._discovery_due.set()
+    assert await due_soon(controller) == DOTTED
+    assert controller._capabilities == Capabilities(service_monitors=True)
+    assert answers == []
+    assert pauses == [1.0, 2.0, 5.0]
+    discovery.cancel()
+
+
+async def due_soon(controller: Controller) -> Key:
+    async with asyncio.timeout(5):
+        return (await controller._queue.take())[0]
+
+
+async def test_an_event_of_an_object_makes_absent_apis_be_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = new_controller()
+    looked_for: list[bool] = []
+    watch = SimpleNamespace(check_soon=lambda: looked_for.append(True))
+    controller._child_watches.append(cast("MetadataWatch", watch))
+    controller.handle_event(DOTTED, resource_version="1")
+    assert looked_for == [True]
 
 
 def test_kopf_retries_a_request_for_ever() -> None:

@@ -25,8 +25,9 @@ class EventCluster(ScriptedCluster):
         super().__init__()
         self.created: list[Mapping[str, Any]] = []
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self.created.append(manifest)
+        return {}
 
 
 @pytest.mark.parametrize("name", ["pets", "9.lives", "a" * 199 + "-b", "a" * 199 + ".b", "a." * 126 + "a"])

@@ -58,7 +58,13 @@ class FleetCluster(ScriptedCluster):
         return True
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
         if resource.kind == "ImageClassifier":
             return Listing(copy.deepcopy(list(self.objects.values())), "1")

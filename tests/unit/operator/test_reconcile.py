@@ -67,13 +67,20 @@ class ReconcilingCluster(StoredCluster):
         return await super().apply(resource, manifest, manager=manager)
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
         stored = self.live.get("ControllerRevision") if resource.kind == "ControllerRevision" else None
         return Listing(self.others.get(resource.kind, []) if stored is None else [stored], "1")
 
-    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> None:
+    async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
         self.events.append((manifest["reason"], manifest["message"]))
+        return {}
 
 
 def ready(cluster: ReconcilingCluster) -> Mapping[str, Any]:

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.controller import Key, watches
-from imageclassifier_operator.controller.watches import ChildWatch
+from imageclassifier_operator.controller import Heartbeats, Key, watches
+from imageclassifier_operator.controller.watches import MetadataWatch
 from imageclassifier_operator.kube import (
     PODS,
     ForbiddenError,
@@ -23,7 +23,7 @@ from imageclassifier_operator.metrics import Metrics
 from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 LABELS = {"resource": "pods", "watched_namespace": ""}
 PETS, CARS = Key("vision", "pets"), Key("vision", "cars")
@@ -39,6 +39,28 @@ def bookmark(version: str) -> WatchEvent:
     return WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": version}})
 
 
+def ignore(_: Key) -> None:
+    """Ignore that an owner is woken."""
+
+
+def new_watch(
+    cluster: ScriptedCluster,
+    notify: Callable[[Key], None],
+    metrics: Metrics | None = None,
+    heartbeats: Heartbeats | None = None,
+    recovered: Callable[[], None] = lambda: None,
+) -> MetadataWatch:
+    return MetadataWatch(
+        cluster,
+        PODS,
+        namespace=None,
+        notify=notify,
+        metrics=metrics or Metrics(),
+        heartbeats=heartbeats or Heartbeats(),
+        recovered=recovered,
+    )
+
+
 async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
     """Return the keys that are woken until the script ends, in order."""
 
@@ -47,7 +69,7 @@ async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> li
 
     monkeypatch.setattr(asyncio, "sleep", no_sleep)
     keys: list[Key] = []
-    watch = ChildWatch(cluster, PODS, namespace=None, notify=keys.append, metrics=Metrics())
+    watch = new_watch(cluster, keys.append)
     with pytest.raises(ScriptEndedError):
         await watch.run()
     return keys
@@ -111,7 +133,7 @@ async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
     keys: list[Key] = []
     metrics = Metrics()
     with pytest.raises(ScriptEndedError):
-        await ChildWatch(cluster, PODS, namespace=None, notify=keys.append, metrics=metrics).run()
+        await new_watch(cluster, keys.append, metrics).run()
     assert keys == [PETS]
     assert pauses[-1] >= 15.0
     assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", LABELS) == 0
@@ -127,7 +149,7 @@ async def test_a_watch_that_ends_at_once_without_an_event_backs_off(monkeypatch:
     cluster = ScriptedCluster(lists=[Listing([], "10")] * 4, streams=[[]] * 4)
     metrics = Metrics()
     with pytest.raises(ScriptEndedError):
-        await ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=metrics).run()
+        await new_watch(cluster, ignore, metrics).run()
     assert len(pauses) == 4
     assert pauses[-1] >= 8.0
     assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", LABELS) == 0
@@ -139,16 +161,21 @@ async def test_a_watch_works_once_it_has_lasted(monkeypatch: pytest.MonkeyPatch)
 
     class QuietCluster(ScriptedCluster):
         async def watch(
-            self, resource: Resource, *, namespace: str | None, selector: str, resource_version: str
+            self,
+            resource: Resource,
+            *,
+            namespace: str | None,
+            selector: str = "",
+            name: str | None = None,
+            metadata_only: bool = True,
+            resource_version: str,
         ) -> AsyncIterator[WatchEvent]:
             asyncio.get_running_loop().call_later(0.01, lasted.set)
             await asyncio.Event().wait()
             yield bookmark("11")
 
     cluster = QuietCluster(lists=[Listing([], "10")])
-    task = asyncio.create_task(
-        ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=metrics).run()
-    )
+    task = asyncio.create_task(new_watch(cluster, ignore, metrics).run())
     await lasted.wait()
     assert metrics.registry.get_sample_value("imageclassifier_operator_watcher_up", LABELS) == 1
     task.cancel()
@@ -163,19 +190,20 @@ async def test_an_orphan_wakes_the_object_of_its_label(monkeypatch: pytest.Monke
 
 async def test_an_unexpected_error_ends_the_watch() -> None:
     cluster = ScriptedCluster(lists=[ZeroDivisionError()])
-    watch = ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=Metrics())
+    watch = new_watch(cluster, ignore)
     with pytest.raises(ZeroDivisionError):
         await watch.run()
 
 
-async def remembered(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> ChildWatch:
+async def remembered(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> MetadataWatch:
     """Return a watch whose script has ended."""
 
     async def no_sleep(_seconds: float) -> None:
         return None
 
     monkeypatch.setattr(asyncio, "sleep", no_sleep)
-    watch = ChildWatch(cluster, PODS, namespace=None, notify=lambda _: None, metrics=Metrics())
+    monkeypatch.setattr(watches, "LONGEST_ABSENT_SECONDS", watches.ABSENT_SECONDS)
+    watch = new_watch(cluster, ignore)
     with pytest.raises(ScriptEndedError):
         await watch.run()
     return watch
@@ -215,3 +243,82 @@ async def test_the_memory_of_a_watch_counts_while_it_delivers_or_while_its_api_i
 ) -> None:
     cluster = ScriptedCluster(lists=lists, streams=streams)
     assert (await remembered(cluster, monkeypatch)).current is current
+
+
+ABSENT = NotFoundError("no such API", status=404)
+
+
+@pytest.mark.parametrize(
+    ("lists", "streams", "recoveries"),
+    [
+        ([Listing([], "1")], [], 0),
+        ([Listing([], "1")], [[bookmark("2")]], 1),  # it ended early: the API server may be another one
+        ([ABSENT, ABSENT], [], 1),
+        ([ABSENT, ABSENT, Listing([], "1")], [], 2),
+        ([Listing([], "1"), Listing([], "2")], [[UnreachableError("silent")], [bookmark("3")]], 2),
+        ([UnreachableError("down")] * 3, [], 0),
+    ],
+)
+async def test_a_watch_reports_when_its_api_appears_or_goes_and_when_it_works_again(
+    monkeypatch: pytest.MonkeyPatch,
+    lists: list[Listing | Exception],
+    streams: list[list[WatchEvent | Exception]],
+    recoveries: int,
+) -> None:
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    monkeypatch.setattr(watches, "LONGEST_ABSENT_SECONDS", watches.ABSENT_SECONDS)
+    reported: list[bool] = []
+    cluster = ScriptedCluster(lists=lists, streams=streams)
+    with pytest.raises(ScriptEndedError):
+        await new_watch(cluster, ignore, recovered=lambda: reported.append(True)).run()
+    assert len(reported) == recoveries
+
+
+async def test_an_absent_api_is_looked_for_rarely_unless_somebody_is_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    assert watches.LONGEST_ABSENT_SECONDS >= 300
+    watch = new_watch(ScriptedCluster(lists=[ABSENT]), ignore)
+    running = asyncio.create_task(watch.run())
+    await asyncio.wait([running], timeout=0.05)
+    assert not running.done()
+    watch.check_soon()
+    with pytest.raises(ScriptEndedError):
+        await running
+
+
+async def test_a_watch_that_hangs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    heartbeats = Heartbeats(clock=lambda: now)
+
+    class Hanging(ScriptedCluster):
+        async def watch(
+            self,
+            resource: Resource,
+            *,
+            namespace: str | None,
+            selector: str = "",
+            name: str | None = None,
+            metadata_only: bool = True,
+            resource_version: str,
+        ) -> AsyncIterator[WatchEvent]:
+            yield bookmark("2")
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(
+        new_watch(Hanging(lists=[Listing([], "1")]), ignore, heartbeats=heartbeats).run()
+    )
+    await asyncio.wait([running], timeout=0.05)
+    now = watches._SIGN_OF_LIFE_SECONDS
+    assert heartbeats.silent() == []
+    now += 1
+    assert heartbeats.silent() == ["watch of pods in all namespaces: silent for 241 s"]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 import yaml
 from imageclassifier_operator.children import CHILDREN
-from imageclassifier_operator.kube import CLASSIFIERS, CONTROLLER_REVISIONS, EVENTS, PODS, REPLICA_SETS, Resource
+from imageclassifier_operator.kube import (
+    CLASSIFIERS,
+    CONTROLLER_REVISIONS,
+    EVENTS,
+    LEASES,
+    PODS,
+    REPLICA_SETS,
+    Resource,
+)
 from imageclassifier_operator.labels import selector_labels
 
 from tests import crd, openapi, pod_security
@@ -63,7 +71,7 @@ def test_the_operator_has_exactly_the_permissions_for_its_children() -> None:
 
 
 def test_no_role_has_a_wildcard_or_secrets() -> None:
-    roles = [manifest for manifest in _manifests() if manifest["kind"] == "ClusterRole"]
+    roles = [manifest for manifest in _manifests() if manifest["kind"] in {"ClusterRole", "Role"}]
     for rule in [rule for role in roles for rule in role["rules"]]:
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert "secrets" not in rule["resources"]
@@ -80,22 +88,57 @@ def test_the_operator_pod_meets_the_pod_security_standard_of_its_namespace() -> 
     assert not pod_security.violations(_pod())
 
 
-def test_at_most_one_operator_runs() -> None:
+def test_two_operators_run_and_one_stays_during_a_disruption_or_an_upgrade() -> None:
     spec = _one("Deployment")["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert (spec["replicas"], spec["strategy"]["rollingUpdate"]["maxUnavailable"]) == (2, 0)
+    budget = _one("PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    assert budget["selector"] == spec["selector"]
+
+
+def test_the_operator_may_only_write_its_own_lease() -> None:
+    (container,) = _pod()["containers"]
+    settings = {entry["name"]: entry.get("value") for entry in container["env"]}
+    namespace, _, name = str(settings["IMAGECLASSIFIER_OPERATOR_LEASE"]).partition("/")
+    assert namespace == "$(POD_NAMESPACE)"  # so that another namespace can be set with kustomize
+    role = _one("Role", "imageclassifier-operator-lease")
+    assert role["metadata"]["namespace"] == _one("Deployment")["metadata"]["namespace"]
+    group, plural = _name(LEASES)
+    assert role["rules"] == [
+        {"apiGroups": [group], "resources": [plural], "verbs": ["create"]},
+        {
+            "apiGroups": [group],
+            "resources": [plural],
+            "resourceNames": [name],
+            "verbs": ["list", "watch", "update"],
+        },
+    ]
+
+
+def test_the_identity_of_a_holder_is_that_of_its_pod() -> None:
+    (container,) = _pod()["containers"]
+    entries = {entry["name"]: entry for entry in container["env"]}
+    names = ("POD_NAME", "POD_UID", "POD_NAMESPACE")
+    paths = [entries[name]["valueFrom"]["fieldRef"]["fieldPath"] for name in names]
+    assert paths == ["metadata.name", "metadata.uid", "metadata.namespace"]
+    assert entries["IMAGECLASSIFIER_OPERATOR_IDENTITY"]["value"] == "$(POD_NAME)_$(POD_UID)"
+    order = list(entries)  # $(NAME) stands for a variable before it
+    assert max(map(order.index, names)) < order.index("IMAGECLASSIFIER_OPERATOR_IDENTITY")
+    assert max(map(order.index, names)) < order.index("IMAGECLASSIFIER_OPERATOR_LEASE")
 
 
 def test_the_images_are_those_of_this_version() -> None:
     version = tomllib.loads((crd.ROOT / "pyproject.toml").read_text())["project"]["version"]
     (container,) = _pod()["containers"]
-    settings = {entry["name"]: entry["value"] for entry in container["env"]}
+    settings = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert container["image"] == f"imageclassifier-operator:{version}"
     assert settings["IMAGECLASSIFIER_OPERATOR_RUNTIME_IMAGE"] == f"imageclassifier-runtime:{version}"
 
 
 def test_the_catalogue_is_mounted_at_the_configured_path() -> None:
     (container,) = _pod()["containers"]
-    settings = {entry["name"]: entry["value"] for entry in container["env"]}
+    settings = {entry["name"]: entry.get("value") for entry in container["env"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
     assert settings["IMAGECLASSIFIER_OPERATOR_CATALOGUE"] == f"{mounts['catalogue']}/{crd.CATALOGUE.name}"
     (volume,) = [volume for volume in _pod()["volumes"] if volume["name"] == "catalogue"]

@@ -59,7 +59,13 @@ class RevisionCluster(ScriptedCluster):
         self.live["metadata"]["annotations"] = {ADOPT_ANNOTATION: revision}
 
     async def list(
-        self, resource: Resource, *, namespace: str | None, selector: str = "", metadata_only: bool = False
+        self,
+        resource: Resource,
+        *,
+        namespace: str | None,
+        selector: str = "",
+        name: str | None = None,
+        metadata_only: bool = False,
     ) -> Listing:
         assert resource.kind == "ControllerRevision"
         return Listing(copy.deepcopy(list(self.stored.values())), "1")
