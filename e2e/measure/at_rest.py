@@ -72,10 +72,16 @@ class Cost:
         )
 
 
-def measure_at_rest(kube: Kube, *, namespace: str, seconds: float, objects: int = len(SPECS)) -> Cost:
-    """Create the objects, wait until all are Ready, then measure a period."""
+def measure_at_rest(
+    kube: Kube, *, namespace: str, seconds: float, objects: int = len(SPECS), autoscaled: bool = True
+) -> Cost:
+    """Create the objects, wait until all are Ready, then measure a period.
+
+    An object that is autoscaled is read again whenever the metrics in the status of its autoscaler change.
+    """
+    specs = [spec for spec in SPECS if autoscaled or "autoscaling" not in spec]
     names = [f"rest-{number}" for number in range(objects)]
-    for name, spec in zip(names, islice(cycle(SPECS), objects), strict=True):
+    for name, spec in zip(names, islice(cycle(specs), objects), strict=True):
         kube.apply(manifest(name, namespace=namespace, spec=spec))
         if objects > len(SPECS):  # one after the other, so that a small machine can start them
             wait_until_ready(kube, name, namespace=namespace)

@@ -133,10 +133,14 @@ def failures(store: str, images: Mapping[str, str]) -> dict[str, Failure]:
             message="Insufficient cpu",
         ),
         "no-service-account": Failure(
-            spec={"runtime": {"serviceAccountName": "missing"}}, reason="FailedCreate", message="missing"
+            spec={"runtime": {"serviceAccountName": "missing"}},
+            reason="FailedCreate",
+            message="spec.runtime.serviceAccountName",
         ),
         "no-priority-class": Failure(
-            spec={"scheduling": {"priorityClassName": "missing"}}, reason="FailedCreate", message="missing"
+            spec={"scheduling": {"priorityClassName": "missing"}},
+            reason="FailedCreate",
+            message="spec.scheduling.priorityClassName",
         ),
         "name-conflict": Failure(spec={}, reason="NameConflict", message="Service name-conflict exists already"),
         "paused": Failure(spec={"paused": True}, reason="Paused", message="spec.paused"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.status import rejected_pods
 from imageclassifier_operator.status.contested import contested_verdict
 from imageclassifier_operator.status.pods import cause_of, ended_recently, has_ended, is_ready, root_cause
 from imageclassifier_operator.status.types import Observation, Verdict
@@ -156,7 +157,8 @@ def _pods_admitted(observed: Observation) -> Verdict | None:
     if failure.get("status") != "True":
         return None
     reason = failure.get("reason") or "FailedCreate"
-    return Verdict(status="False", reason=reason, message=failure.get("message") or reason, stalled=True)
+    message = rejected_pods.with_remedy(failure.get("message") or reason)
+    return Verdict(status="False", reason=reason, message=message, stalled=True)
 
 
 def _minimum_is_ready(observed: Observation) -> Verdict | None:

@@ -584,11 +584,16 @@ def test_an_object_stays_ready_while_the_deployment_controller_has_not_seen_anot
 
 
 def test_a_quota_that_keeps_an_autoscaler_from_adding_pods_is_named() -> None:
-    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    failure = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": "exceeded quota: pods",
+    }
     limited = deployment(desired=3, updated=2, ready=2, conditions=[failure])
     found = ready(world(deployment=limited, children=AUTOSCALER))
     assert found["status"] == "True"
-    assert found["message"].endswith(", of which the autoscaler requires at least 2; exceeded quota")
+    assert ", of which the autoscaler requires at least 2; exceeded quota: pods; " in found["message"]
 
 
 @pytest.mark.parametrize(
@@ -629,9 +634,14 @@ def test_pods_of_an_older_generation_are_ignored() -> None:
 
 
 def test_pods_rejected_by_admission_are_reported_with_its_message() -> None:
-    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    failure = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": "exceeded quota: pods",
+    }
     found = ready(world(deployment=deployment(updated=0, conditions=[failure])))
-    assert (found["reason"], found["message"]) == ("FailedCreate", "exceeded quota")
+    assert (found["reason"], found["message"].partition("; ")[0]) == ("FailedCreate", "exceeded quota: pods")
 
 
 def test_a_child_of_another_owner_stalls_as_a_name_conflict() -> None:
