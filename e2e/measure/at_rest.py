@@ -82,8 +82,10 @@ def measure_at_rest(
     specs = [spec for spec in SPECS if autoscaled or "autoscaling" not in spec]
     names = [f"rest-{number}" for number in range(objects)]
     for name, spec in zip(names, islice(cycle(specs), objects), strict=True):
-        kube.apply(manifest(name, namespace=namespace, spec=spec))
-        if objects > len(SPECS):  # one after the other, so that a small machine can start them
+        many = objects > len(SPECS)  # they have to fit on a small machine, and start one after the other
+        small = {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}}} if many else {}
+        kube.apply(manifest(name, namespace=namespace, spec={**spec, **small}))
+        if many:
             wait_until_ready(kube, name, namespace=namespace)
     for name in names:
         wait_until_ready(kube, name, namespace=namespace)

@@ -21,6 +21,7 @@ from imageclassifier_operator.kube import (
     KubeError,
     NotFoundError,
     Resource,
+    SilentError,
     UnreachableError,
 )
 from imageclassifier_operator.kube.client import WATCH_SECONDS
@@ -187,6 +188,8 @@ class MetadataWatch:
                     version = event.object["metadata"]["resourceVersion"]
                     if event.type != "BOOKMARK":
                         self._handle(event.type, event.object)
+            except SilentError:  # watched again from the same version, in case the connection is dead
+                continue
             finally:
                 lasting.cancel()
             lasted = loop.time() - began

@@ -7,6 +7,7 @@ from imageclassifier_operator.kube.errors import (
     KubeError,
     NotFoundError,
     RejectedError,
+    SilentError,
     UnreachableError,
 )
 from imageclassifier_operator.kube.protocol import Cluster, Listing, WatchEvent
@@ -36,6 +37,7 @@ __all__ = [
     "NotFoundError",
     "RejectedError",
     "Resource",
+    "SilentError",
     "UnreachableError",
     "WatchEvent",
 ]

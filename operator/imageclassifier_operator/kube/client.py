@@ -18,6 +18,7 @@ from imageclassifier_operator.kube.errors import (
     GoneError,
     KubeError,
     NotFoundError,
+    SilentError,
     UnreachableError,
     error_for_status,
 )
@@ -43,7 +44,11 @@ WATCH_SECONDS = (240, 300)
 USER_AGENT = f"imageclassifier-operator/{version('imageclassifier')}"
 
 WATCH_SILENCE_SECONDS = 90.0
-"""A watch is restarted if no data arrives for this time; bookmarks arrive about once a minute."""
+"""A watch is restarted if no data arrives for this time.
+
+Bookmarks arrive about once a minute, but there are none for a kind of which the API server has seen no change
+since its start.
+"""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS)
 _JSON = "application/json"
@@ -222,6 +227,10 @@ class KubeClient:
             try:
                 async for line in response.content:
                     yield _parse_event(json.loads(line))
+            except aiohttp.SocketTimeoutError as error:
+                raise SilentError(
+                    f"watch of {resource.plural}: silent for {WATCH_SILENCE_SECONDS:.0f} s"
+                ) from error
             finally:
                 response.close()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:

@@ -30,6 +30,10 @@ class UnreachableError(KubeError):
     """No response, or one that asks to retry later (429, 5xx)."""
 
 
+class SilentError(UnreachableError):
+    """A watch that was established has sent nothing for a long time, not even a bookmark."""
+
+
 class NotFoundError(KubeError):
     """404: no such object, namespace or API."""
 

@@ -96,5 +96,5 @@ class Cluster(Protocol):
     ) -> AsyncIterator[WatchEvent]:
         """Yield the changes of the objects that `list` returns, until the API server closes the watch.
 
-        Raises `UnreachableError` if it stops sending.
+        Raises `SilentError` if it stops sending.
         """

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import certifi
 import pytest
 from aiohttp import web
-from imageclassifier_operator.kube import Resource, UnreachableError
+from imageclassifier_operator.kube import Resource, SilentError, UnreachableError
+from imageclassifier_operator.kube import client as client_module
 from imageclassifier_operator.kube.client import KubeClient, connect
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import incluster_config
@@ -160,13 +161,36 @@ async def test_without_time_to_write_no_write_is_sent_and_reads_are() -> None:
         assert methods == ["GET", "PATCH"]
 
 
+@pytest.mark.parametrize(("sends_headers", "error"), [(True, SilentError), (False, UnreachableError)])
+async def test_a_watch_that_sends_nothing_ends(
+    monkeypatch: pytest.MonkeyPatch, sends_headers: bool, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(client_module, "WATCH_SILENCE_SECONDS", 0.2)
+
+    async def handle(request: web.Request) -> web.Response:
+        if sends_headers:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "2"}}}\n')
+        await asyncio.sleep(2)
+        return web.Response()
+
+    async with served(handle) as client:
+        events = client.watch(SERVICE_MONITORS, namespace=None, resource_version="1")
+        if sends_headers:
+            assert (await anext(events)).type == "BOOKMARK"
+        with pytest.raises(UnreachableError) as raised:
+            await anext(events)
+    assert raised.type is error
+
+
 async def test_a_write_ends_within_the_time_that_is_left() -> None:
     async def handle(_: web.Request) -> web.Response:
-        await asyncio.sleep(10)
+        await asyncio.sleep(2)
         return web.json_response({})
 
     async with served(handle) as client:
         began = time.monotonic()
         with pytest.raises(UnreachableError):
             await client.fenced(lambda: 0.1).apply(SERVICE_MONITORS, MANIFEST, manager="m")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 1.5

@@ -15,6 +15,7 @@ from imageclassifier_operator.kube import (
     Listing,
     NotFoundError,
     Resource,
+    SilentError,
     UnreachableError,
     WatchEvent,
 )
@@ -292,6 +293,17 @@ async def test_an_absent_api_is_looked_for_rarely_unless_somebody_is_at_work(
     watch.check_soon()
     with pytest.raises(ScriptEndedError):
         await running
+
+
+async def test_a_silent_watch_is_watched_again_from_the_same_version_without_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = ScriptedCluster(
+        lists=[Listing([child("pets", "1")], "10")],
+        streams=[[SilentError("silent")], [bookmark("15"), SilentError("silent")]],
+    )
+    assert await woken(cluster, monkeypatch) == [PETS]
+    assert cluster.watched_from == ["10", "10", "15"]
 
 
 async def test_a_watch_that_hangs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
