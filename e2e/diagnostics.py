@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.cluster.kubectl import KubectlError
-from e2e.install import NAMESPACE, POD_SELECTOR
+from e2e.install import NAMESPACE as OPERATOR_NAMESPACE
+from e2e.install import POD_SELECTOR as OPERATOR_POD_SELECTOR
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
 
 
 def dump(kube: Kube, namespace: str) -> str:
-    """Objects, events and logs of a namespace, and the operator's own log."""
+    """Objects, events and logs of a namespace, and the operator's pods and log."""
     namespace_option = f"--namespace={namespace}"
     resources = "imageclassifiers,deployments,replicasets,pods,services,endpointslices,hpa"
     commands = (
@@ -29,8 +30,14 @@ def dump(kube: Kube, namespace: str) -> str:
             "--tail=40",
             "--prefix",
         ),
-        ("logs", f"--namespace={NAMESPACE}", f"--selector={POD_SELECTOR}", "--prefix", "--tail=60"),
-        ("get", "pods", f"--namespace={NAMESPACE}", "-o", "wide"),
+        (
+            "logs",
+            f"--namespace={OPERATOR_NAMESPACE}",
+            f"--selector={OPERATOR_POD_SELECTOR}",
+            "--prefix",
+            "--tail=60",
+        ),
+        ("get", "pods", f"--namespace={OPERATOR_NAMESPACE}", "-o", "wide"),
     )
     return "\n".join(f"$ kubectl {' '.join(command)}\n{_run(kube, *command)}" for command in commands)
 

@@ -1,4 +1,4 @@
-"""A model store in the cluster over https, with a certificate of a private CA, and a proxy that opens tunnels."""
+"""Two servers in the cluster: an https model store whose certificate a private CA issued, and an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 STORE, PROXY = "private-store", "proxy"
 _PROXY_PORT = 3128
-_SERVE = """
+_STORE_PROGRAM = """
 import functools, http.server, pathlib, ssl, imageclassifier_runtime
 models = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled"
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=models)
 server = http.server.ThreadingHTTPServer(("", 8443), handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_STORE_PROGRAMR)
 context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 server.serve_forever()
 """
-_TUNNEL = f"""
+_PROXY_PROGRAM = f"""
 import select, socket, socketserver
 class Handler(socketserver.StreamRequestHandler):
     rbufsize = 0
@@ -50,7 +50,7 @@ socketserver.ThreadingTCPServer(("", {_PROXY_PORT}), Handler).serve_forever()
 _STORE_POD = RuntimePod(
     name=STORE,
     container="server",
-    command=(PYTHON, "-c", _SERVE),
+    command=(PYTHON, "-c", _STORE_PROGRAM),
     port_name="https",
     container_port=8443,
     service_port=443,
@@ -62,14 +62,14 @@ _STORE_POD = RuntimePod(
 _PROXY_POD = RuntimePod(
     name=PROXY,
     container="proxy",
-    command=(PYTHON, "-c", _TUNNEL),
+    command=(PYTHON, "-c", _PROXY_PROGRAM),
     port_name="proxy",
     container_port=_PROXY_PORT,
     service_port=_PROXY_PORT,
     probe={"tcpSocket": {"port": "proxy"}},
     volume_name="tmp",
     volume={"emptyDir": {"sizeLimit": "1Mi"}},
-    mount_path="/tmp",  # noqa: S108 - of the pod
+    mount_path="/tmp",  # noqa: S108 - in the pod, not on this machine
 )
 
 
@@ -84,21 +84,21 @@ def proxy_url(namespace: str) -> str:
 
 
 def manifests(namespace: str, image: str, authority: Authority) -> list[Object]:
-    """The store with a certificate that `authority` issues, and the proxy: hardened pods behind Services."""
+    """Both servers, each a pod behind a Service, and the Secret with the store's certificate from `authority`."""
     host = _store_host(namespace)
-    certificate = authority.issue(STORE, user=STORE, hosts=[host])
+    file = authority.issue(STORE, user=STORE, hosts=[host])
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/tls",
         "metadata": {"name": STORE, "namespace": namespace},
-        "stringData": {"tls.crt": certificate.read_text(), "tls.key": certificate.with_suffix(".key").read_text()},
+        "stringData": {"tls.crt": file.read_text(), "tls.key": file.with_suffix(".key").read_text()},
     }
     return [secret, *_STORE_POD.manifests(namespace, image), *_PROXY_POD.manifests(namespace, image)]
 
 
-def config_map(namespace: str, name: str, authority: Authority) -> Object:
-    """A ConfigMap with the certificate of the CA."""
+def ca_config_map(namespace: str, name: str, authority: Authority) -> Object:
+    """A ConfigMap with the CA's own certificate, for clients of the store."""
     metadata = {"name": name, "namespace": namespace}
     data = {"ca.crt": authority.certificate.read_text()}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
@@ -110,8 +110,8 @@ def wait_for_servers(kube: Kube, namespace: str) -> None:
     wait_until_ready(kube, namespace, PROXY, what="the proxy")
 
 
-def tunnels(kube: Kube, namespace: str) -> list[str]:
-    """The servers that the proxy opened tunnels to, as host:port."""
+def requested_tunnels(kube: Kube, namespace: str) -> list[str]:
+    """The servers that the proxy was asked to open tunnels to, as host:port."""
     lines = kube.kubectl("logs", f"deploy/{PROXY}", f"--namespace={namespace}").splitlines()
     return [line.split()[1] for line in lines if line.startswith("CONNECT ")]
 

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 
 _MAX_REPLICAS = 3
 _PER_SECOND = 20.0
-"""High enough for three pods, each with 50m of CPU, and low enough that no request fails on a busy machine."""
+"""High enough that the autoscaler wants three pods, and low enough that no request fails on a busy machine.
+
+Its target is 50m of CPU for each pod: 50 % of what a pod requests.
+"""
 _UP_SECONDS, _DOWN_SECONDS = 180, 240
 _POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
 
 
 @pytest.fixture
 def metrics(kube: Kube) -> None:
-    """Skips the test without pod metrics; the local cluster always has them."""
+    """Skips the test if the cluster has no metrics-server; on the local cluster, that is an error."""
     try:
         kube.request("GET", "/apis/metrics.k8s.io/v1beta1")
     except ApiError:
@@ -59,23 +62,24 @@ def test_pods_scale_with_the_load_and_every_request_succeeds(
 
     timeout_seconds = _UP_SECONDS + _DOWN_SECONDS
     with watch_ready_replicas(kube, "pets", namespace=namespace, timeout_seconds=timeout_seconds) as ready:
-        began = elapsed()
+        load_started = elapsed()
         with steady_load(endpoint, photograph, per_second=_PER_SECOND) as report:
             until(
                 lambda: ready.counts[-1][1] == _MAX_REPLICAS,
                 seconds=_UP_SECONDS,
                 what=f"{_MAX_REPLICAS} ready pods under load",
             )
-            up = elapsed() - began
+            up = elapsed() - load_started
             # Let the last pod serve requests, too.
             time.sleep(5)
-        ended = elapsed()
+        load_stopped = elapsed()
         until(lambda: ready.counts[-1][1] == 1, seconds=_DOWN_SECONDS, what="scale-down to one pod after the load")
-        down = elapsed() - ended
-        timeline = _timeline(ready.counts, began)
+        down = elapsed() - load_stopped
+        timeline = _timeline(ready.counts, load_started)
 
     add_to_summary(
-        f"autoscaling at {_PER_SECOND:.0f} requests/s: {_MAX_REPLICAS} pods in {up:.0f} s, 1 after {down:.0f} s"
+        f"autoscaling at {_PER_SECOND:.0f} requests/s: {_MAX_REPLICAS} pods {up:.0f} s after its start, "
+        f"1 pod {down:.0f} s after its end"
     )
     add_to_summary(f"autoscaling, ready pods over time: {timeline}")
     add_to_summary(f"autoscaling: {report}")
@@ -98,7 +102,10 @@ def _wait_for_metrics(kube: Kube, namespace: str) -> None:
     until(measured, seconds=90, what="metrics of the pod", every=1.0)
 
 
-def _timeline(counts: Sequence[tuple[float, int]], began: float) -> str:
-    """The count at each change, with the seconds since the load started."""
-    changes = [counts[0], *(now for before, now in pairwise(counts) if now[1] != before[1])]
-    return ", ".join(f"{max(0.0, at - began):.0f} s: {count}" for at, count in changes)
+def _timeline(counts: Sequence[tuple[float, int]], load_started: float) -> str:
+    """The count at each change, with the seconds since the load started; times are from `elapsed()`.
+
+    The first count is from before the load, and is shown at 0 s.
+    """
+    changes = [counts[0], *(current for previous, current in pairwise(counts) if current[1] != previous[1])]
+    return ", ".join(f"{max(0.0, at - load_started):.0f} s: {count}" for at, count in changes)

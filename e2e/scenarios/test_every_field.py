@@ -99,7 +99,7 @@ def _surroundings(spec: Object, namespace: str, authority: Authority) -> list[Ob
         _secret(namespace, spec["tracing"]["headersSecretRef"]["name"], OTEL_EXPORTER_OTLP_HEADERS="api-key=e2e"),
         _secret(namespace, spec["security"]["apiKeysSecretRef"]["name"], ann=_KEY),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account},
-        private_servers.config_map(namespace, runtime["caConfigMapRef"]["name"], authority),
+        private_servers.ca_config_map(namespace, runtime["caConfigMapRef"]["name"], authority),
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",

@@ -50,13 +50,15 @@ def test_a_server_of_a_private_ca_is_trusted_once_its_config_map_exists(
     )
     assert "spec.runtime.caConfigMapRef" in condition(live, "Ready")["message"]
     assert condition(live, "Stalled")["status"] == "True"
-    assert private_servers.tunnels(kube, namespace) == []
+    assert private_servers.requested_tunnels(kube, namespace) == []
 
-    kube.apply(private_servers.config_map(namespace, "corporate-ca", authority))
+    kube.apply(private_servers.ca_config_map(namespace, "corporate-ca", authority))
     # The proxy is also a change of the template: the waiting pod would see the ConfigMap only after a minute.
     spec["runtime"]["env"] = [{"name": "HTTPS_PROXY", "value": private_servers.proxy_url(namespace)}]
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     live = wait_until_ready(kube, "pets", namespace=namespace)
     assert live["status"]["model"]["sha256"] == digest.of_folder(source)
-    assert set(private_servers.tunnels(kube, namespace)) == {f"{private_servers.STORE}.{namespace}.svc:443"}
+    assert set(private_servers.requested_tunnels(kube, namespace)) == {
+        f"{private_servers.STORE}.{namespace}.svc:443"
+    }
     wait_for_response(wait_for_endpoint(kube, "pets", namespace=namespace), photograph)

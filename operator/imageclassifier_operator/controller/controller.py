@@ -278,7 +278,7 @@ class Controller:
                 if self._versions.get(key) == version:  # kopf may not report its deletion
                     self._versions.pop(key, None)
             if outcome.poll_after is not None:
-                self._queue.poll(key, first=outcome.poll_after, longest=outcome.longest_poll)
+                self._queue.schedule_poll(key, first=outcome.poll_after, longest=outcome.longest_poll)
             elif outcome.requeue_after is not None:
                 self._queue.notify(key, after=outcome.requeue_after)
         finally:

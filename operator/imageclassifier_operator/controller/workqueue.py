@@ -24,13 +24,14 @@ class Key:
 
 
 class WorkQueue:
-    """Keys, each with the time at which it is due. If a key is notified twice, the earlier time counts.
+    """Keys, each with the time at which it is due. If a key is queued twice, the earlier time counts.
 
-    A key that is notified during its reconcile is due again afterwards, so that no change is missed.
+    A key that is queued during its reconcile is due again afterwards, so that no change is missed.
 
-    observe_wait: called with the seconds between the time at which a key is due and that at which it is taken.
+    observe_wait: called with how many seconds after its due time a key was taken.
 
-    A key is polled if its state may change without an event. The time between polls grows until there is an event.
+    Call `schedule_poll` for a key whose state may change without an event. The time between polls doubles until an
+    event resets it.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class WorkQueue:
     def notify(self, key: Key, *, after: float = 0.0) -> None:
         """Make a key due in `after` seconds, unless it is due earlier already.
 
-        Without `after`, there was an event, so the next poll has the shortest time.
+        `after=0` means that there was an event, which resets the time between polls.
         """
         if not after:
             self._polls.pop(key, None)
@@ -67,7 +68,7 @@ class WorkQueue:
     async def take(self) -> tuple[Key, bool]:
         """Wait for a key that is due and is not being reconciled, and remove it from the queue.
 
-        Returns the key, and whether there was an event since it was taken before.
+        Returns the key, and whether there was an event since the key was last taken.
         """
         while True:
             key, wait = self._next()
@@ -89,22 +90,22 @@ class WorkQueue:
         self._failures.pop(key, None)
         self._release(key)
 
-    def poll(self, key: Key, *, first: float, longest: float) -> None:
-        """Make a key due in `first` seconds, and after each further poll without an event in twice that time."""
+    def schedule_poll(self, key: Key, *, first: float, longest: float) -> None:
+        """Make a key due in `first` seconds; each further call without an event doubles that, up to `longest`."""
         count = self._polls.get(key, 0)
         self.notify(key, after=min(first * 2.0 ** min(count, 16), longest))
         self._polls[key] = count + 1
 
     def forget(self, key: Key) -> None:
-        """Drop what is remembered about a key that does not exist any more, but not that it is due."""
+        """Drop the time between polls of a key that does not exist any more. If the key is due, it stays due."""
         self._polls.pop(key, None)
 
     def failed(self, key: Key, *, min_wait: float = 0.0) -> float:
         """Report that the reconcile of a key failed, make the key due later, and return the seconds until then."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        max_wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(count, 16), MAX_RETRY_SECONDS)
-        wait = max(min_wait, max_wait * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not security
+        backoff = min(FIRST_RETRY_SECONDS * 2.0 ** min(count, 16), MAX_RETRY_SECONDS)
+        wait = max(min_wait, backoff * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not security
         self._release(key)
         self.notify(key, after=wait)
         return wait
@@ -116,12 +117,15 @@ class WorkQueue:
         self._changed.set()
 
     def _next(self) -> tuple[Key | None, float | None]:
-        """Return the key that is due, or the seconds until one is due (None: not before the queue changes)."""
+        """Return a key that is due, removed from the heap, or else the seconds until one is due.
+
+        Both are None if nothing is due before the queue changes.
+        """
         now = self._clock()
         while self._heap:
             due, key = self._heap[0]
             if self._due.get(key) != due or key in self._running:
-                heapq.heappop(self._heap)  # outdated, or its reconcile is running, after which it is pushed again
+                heapq.heappop(self._heap)  # outdated, or being reconciled: `_release` pushes it again
                 continue
             if due > now:
                 return None, due - now

@@ -1,6 +1,7 @@
-"""The containers of a pod: the server, and the init container that fetches the model if the image lacks it.
+"""The containers of a pod: the server, and an init container that fetches the model.
 
-Without an init container, a pod is ready about a second earlier: the kubelet notices late that one has ended.
+The init container is left out if the model is sure to be in the image: the kubelet takes about a second to notice
+that an init container has ended, which delays the pod.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ def init_containers(params: Params) -> list[dict[str, Any]]:
         **_precision_settings(model),
         **trust.settings(params),
     }
-    # `readOnly: false` is omitted. The API server does not store it, so it would differ after each write.
+    # Without `readOnly: false`: the API server drops it, so what it stores would always differ from what we apply.
     mounts = [{"name": "model", "mountPath": MODEL_DIR}]
     container = _container(params, name="model", command="fetch", settings=settings, mounts=mounts)
-    container["env"] += source.secret_env(model) + _variables(params)
+    container["env"] += source.secret_env(model) + _proxy_and_spec_variables(params)
     container["volumeMounts"] += source.mounts(model)
     return [container]
 
 
 def _is_fetched(params: Params) -> bool:
-    """Whether an init container fetches the model, also from an image of the spec, which may be an older one."""
+    """Whether an init container fetches the model.
+
+    It does, too, if the spec names its own runtime image: that may be an older one, which lacks the model.
+    """
     return not params.spec.model.comes_with_server or params.spec.runtime.image is not None
 
 
@@ -72,10 +76,11 @@ def server_container(params: Params) -> dict[str, Any]:
     mounts = [{"name": "model", "mountPath": MODEL_DIR, "readOnly": True}] if is_fetched else []
     container = _container(params, name="server", command="serve", settings=settings, mounts=mounts)
     if not is_fetched:
-        # Flags, since an older image would ignore unknown variables, and serve another model without a word.
+        # The server verifies that the model in its image is this one. If the operator is configured with an older
+        # image, that fails because of an unknown flag; it would ignore a variable, and serve another model.
         container["args"] += ["--model-uri", *spec.model.uris, "--model-sha256", spec.model.sha256]
     container["env"] += tracing.env(params.ic, container="server")
-    container["env"] += cache.secret_env(spec.cache) + _variables(params)
+    container["env"] += cache.secret_env(spec.cache) + _proxy_and_spec_variables(params)
     container["volumeMounts"] += security.mounts(spec.security)
     return {
         **container,
@@ -102,9 +107,10 @@ def _batching_settings(batching: Batching) -> dict[str, str]:
 
 
 def volumes(params: Params) -> list[dict[str, Any]]:
-    """Return the volumes: two writable ones, the claim with the model, the Secret with the API keys, the CAs.
+    """Return the volumes.
 
-    A model that comes with the server needs none.
+    `tmp` and, if the model is fetched, `model` are writable. The claim that holds the model, the Secret with the
+    API keys and the ConfigMap with CAs are there if they are configured.
     """
     spec = params.spec
     model = [{"name": "model", "emptyDir": {"sizeLimit": "1Gi"}}] if _is_fetched(params) else []
@@ -125,7 +131,11 @@ def _container(
     settings: Mapping[str, str],
     mounts: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return a container with the fields that both have. It runs `command`, a command of the runtime image."""
+    """Return the fields that the server and the init container share.
+
+    command: the subcommand of the image's program, `serve` or `fetch`.
+    settings: each becomes the variable `IMAGECLASSIFIER_<setting>`.
+    """
     config, runtime, resources = params.config, params.spec.runtime, params.spec.resources
     return {
         "name": name,
@@ -149,10 +159,10 @@ def _container(
     }
 
 
-def _variables(params: Params) -> list[dict[str, Any]]:
-    """Return the configured proxies, and the variables of the spec, which may refer to them.
+def _proxy_and_spec_variables(params: Params) -> list[dict[str, Any]]:
+    """Return the configured proxies, and then the variables of the spec, which may use `$(HTTP_PROXY)`.
 
-    An empty value is omitted, as the API server omits it.
+    A variable of the spec with an empty value has no field `value`, as the API server stores it.
     """
     proxies = [
         {"name": name, "value": _escape_dollars(value)} for name, value in trust.proxy_variables(params).items()

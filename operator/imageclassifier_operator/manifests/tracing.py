@@ -15,12 +15,15 @@ from imageclassifier_operator.naming import child_name
 if TYPE_CHECKING:
     from imageclassifier_operator.api import ImageClassifier
 
-_HEADERS_KEY = "OTEL_EXPORTER_OTLP_HEADERS"
+_HEADERS_VARIABLE = "OTEL_EXPORTER_OTLP_HEADERS"
+"""The key in the Secret has the same name."""
+
 _POD_FIELD_VARIABLES = {
     "OTEL_RESOURCE_ATTRIBUTES_POD_NAME": "metadata.name",
     "OTEL_RESOURCE_ATTRIBUTES_POD_UID": "metadata.uid",
     "OTEL_RESOURCE_ATTRIBUTES_NODE_NAME": "spec.nodeName",
 }
+"""Fields of the pod, by variable. OpenTelemetry does not read these: OTEL_RESOURCE_ATTRIBUTES refers to them."""
 
 
 def env(ic: ImageClassifier, *, container: str) -> list[dict[str, Any]]:
@@ -28,11 +31,12 @@ def env(ic: ImageClassifier, *, container: str) -> list[dict[str, Any]]:
     tracing = ic.spec.tracing
     if tracing is None:
         return []
+    # These come first: the kubelet expands `$(NAME)` only for variables earlier in the list.
     result: list[dict[str, Any]] = [
         {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
         for name, path in _POD_FIELD_VARIABLES.items()
     ]
-    # Names of Kubernetes objects need no percent-encoding, and contain no `$(NAME)` that the kubelet would expand.
+    # Names of Kubernetes objects need no percent-encoding. The only `$(NAME)` in them refer to the pod's fields.
     attributes = _resource_attributes(ic, container)
     values = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": tracing.endpoint,
@@ -43,13 +47,12 @@ def env(ic: ImageClassifier, *, container: str) -> list[dict[str, Any]]:
     }
     result += [{"name": name, "value": value} for name, value in values.items()]
     if tracing.headers_secret is not None:
-        secret = {"name": tracing.headers_secret, "key": _HEADERS_KEY}
-        result.append({"name": _HEADERS_KEY, "valueFrom": {"secretKeyRef": secret}})
+        secret = {"name": tracing.headers_secret, "key": _HEADERS_VARIABLE}
+        result.append({"name": _HEADERS_VARIABLE, "valueFrom": {"secretKeyRef": secret}})
     return result
 
 
 def _resource_attributes(ic: ImageClassifier, container: str) -> dict[str, str]:
-    # The kubelet expands `$(NAME)` to the value of a variable that is defined before.
     pod, uid, node = (f"$({name})" for name in _POD_FIELD_VARIABLES)
     return {
         "service.namespace": ic.namespace,

@@ -27,7 +27,7 @@ def choose(files: FileDigests, setting: str, preprocessing: Preprocessing) -> st
     """
     if setting == FP32:
         return FP32
-    cause = quantization.why_not(files, preprocessing)
+    cause = quantization.reason_not_to_serve_int8(files, preprocessing)
     if cause is None:
         return INT8
     if setting == INT8:

@@ -15,10 +15,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """Resize, crop and normalise, in pixels of the resized image.
+    """How to resize, crop and normalise an image. Sizes are in pixels.
 
-    Either `shortest_edge` is set (aspect ratio kept, then a centre crop of `crop` = (height, width)), or
-    `exact` = (height, width) (aspect ratio not kept, then `crop`). A pixel becomes
+    Exactly one of these is set: `shortest_edge`, which keeps the aspect ratio, or `exact`, (height, width), which
+    does not. Then comes a centre crop to `crop`, (height, width). A pixel becomes
     `(value * rescale - mean) / std`, per channel in the order RGB.
     """
 
@@ -58,9 +58,11 @@ def imagenet(input_size: int) -> Preprocessing:
 
 
 def parse(text: str, *, input_size: int | None) -> Preprocessing:
-    """Parse a `preprocessor_config.json`; `input_size` is the graph's input size, if it is fixed.
+    """Parse a `preprocessor_config.json`.
 
-    Raises ModelError (ModelInvalid) that names the field and what it should be.
+    input_size: the side of the model's square input in pixels, or None if the model accepts any size.
+
+    Raises ModelError with the reason ModelInvalid; the message names the field and what it should be.
     """
     try:
         document = json.loads(text)
@@ -71,12 +73,12 @@ def parse(text: str, *, input_size: int | None) -> Preprocessing:
     shortest, exact, crop = _geometry(document, input_size)
     if crop[0] != crop[1] or (input_size is not None and crop[0] != input_size):
         expected = f"{input_size}x{input_size}" if input_size else "a square"
-        raise _invalid(f"gives the model {crop[0]}x{crop[1]} pixels, but its input is {expected}")
+        raise _invalid(f"gives the model {crop[0]}x{crop[1]} pixels, but the model's input is {expected}")
     resample = document.get("resample", BILINEAR)
     if isinstance(resample, bool) or resample not in range(6):
         raise _invalid(f"resample must be 0 to 5 (2 bilinear, 3 bicubic), not {resample!r}")
-    rescale = document.get("rescale_factor", 1 / 255) if _switch(document, "do_rescale") else 1.0
-    normalize = _switch(document, "do_normalize")
+    rescale = document.get("rescale_factor", 1 / 255) if _flag(document, "do_rescale") else 1.0
+    normalize = _flag(document, "do_normalize")
     mean = _channels(document, "image_mean", IMAGENET_MEAN) if normalize else (0.0, 0.0, 0.0)
     std = _channels(document, "image_std", IMAGENET_STD) if normalize else (1.0, 1.0, 1.0)
     if min(std) <= 0:
@@ -86,7 +88,7 @@ def parse(text: str, *, input_size: int | None) -> Preprocessing:
         exact=exact,
         crop=crop,
         resample=int(resample),
-        rescale=_finite("rescale_factor", rescale),
+        rescale=_number("rescale_factor", rescale),
         mean=mean,
         std=std,
     )
@@ -97,8 +99,8 @@ def _geometry(
 ) -> tuple[int | None, tuple[int, int] | None, tuple[int, int]]:
     """Return (shortest edge, exact height and width, crop height and width)."""
     size = document.get("size")
-    if not _switch(document, "do_resize"):
-        raise _invalid("do_resize false is not supported: images come in every size")
+    if not _flag(document, "do_resize"):
+        raise _invalid("do_resize must be true, because the images of requests can have any size")
     if isinstance(size, dict) and "shortest_edge" in size:
         shortest: int | None = _pixels("size.shortest_edge", size["shortest_edge"])
         exact = None
@@ -106,31 +108,36 @@ def _geometry(
         shortest, exact = None, _pair("size", size)
     elif size is None and input_size is not None:
         shortest, exact = round(input_size * 256 / 224), None
+    elif size is None:
+        raise _invalid("size is missing: it is required, because the model's input can have any size")
     else:
         shortest, exact = _pixels("size", size), None
     crop_size = document.get("crop_size")
-    if not _switch(document, "do_center_crop", default=crop_size is not None or shortest is not None):
+    if not _flag(document, "do_center_crop", default=crop_size is not None or shortest is not None):
         if exact is None:
-            raise _invalid("do_center_crop false needs size with height and width, or images keep their shape")
+            raise _invalid(
+                "do_center_crop false requires size.height and size.width: else images would keep their aspect ratio"
+            )
         return None, exact, exact
     if crop_size is None:
-        fallback = exact or (input_size or shortest or 0, input_size or shortest or 0)
-        crop = fallback
+        crop = exact or (input_size or shortest or 0, input_size or shortest or 0)
     elif isinstance(crop_size, dict):
         crop = _pair("crop_size", crop_size)
     else:
         crop = (_pixels("crop_size", crop_size),) * 2
-    resized = exact or (shortest or 0, shortest or 0)
-    if crop[0] > resized[0] or crop[1] > resized[1]:
+    smallest = exact or (shortest or 0, shortest or 0)
+    if crop[0] > smallest[0] or crop[1] > smallest[1]:
         raise _invalid(
-            f"crop_size {crop[0]}x{crop[1]} is larger than the resized image ({resized[0]}x{resized[1]})"
+            f"crop_size {crop[0]}x{crop[1]} does not fit into a resized image, "
+            f"which can be as small as {smallest[0]}x{smallest[1]}"
         )
     return shortest, exact, crop
 
 
 def _pair(name: str, value: dict[str, Any]) -> tuple[int, int]:
     if not {"height", "width"} <= set(value):
-        raise _invalid(f"{name} must have shortest_edge, or height and width; it has {sorted(value)}")
+        expected = "shortest_edge, or height and width" if name == "size" else "height and width"
+        raise _invalid(f"{name} must have {expected}; it has {sorted(value)}")
     return _pixels(f"{name}.height", value["height"]), _pixels(f"{name}.width", value["width"])
 
 
@@ -146,17 +153,17 @@ def _channels(
     value = document.get(name, default)
     if not isinstance(value, list | tuple) or len(value) != 3:
         raise _invalid(f"{name} must be a list of 3 numbers, not {value!r}")
-    red, green, blue = (_finite(name, item) for item in value)
+    red, green, blue = (_number(name, item) for item in value)
     return red, green, blue
 
 
-def _finite(name: str, value: object) -> float:
+def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e6:
-        raise _invalid(f"{name} must be a number, not {value!r}")
+        raise _invalid(f"{name} must be a number between -1e6 and 1e6, not {value!r}")
     return float(value)
 
 
-def _switch(document: dict[str, Any], name: str, *, default: bool = True) -> bool:
+def _flag(document: dict[str, Any], name: str, *, default: bool = True) -> bool:
     value = document.get(name, default)
     if not isinstance(value, bool):
         raise _invalid(f"{name} must be true or false, not {value!r}")

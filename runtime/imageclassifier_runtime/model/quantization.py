@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from imageclassifier_runtime.model.digest import FileDigests
     from imageclassifier_runtime.model.preprocessing import Preprocessing
 
-INT8_GRAPH, RECORD = "model.int8.onnx", "quantization.json"
+INT8_GRAPH, RECORD_FILE = "model.int8.onnx", "quantization.json"
 _FORMAT = 1
 _MAX_BYTES = 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """The files that an int8 graph was accepted for, and its measured agreement.
+    """How well an int8 graph agreed with the fp32 graph, `model.onnx`, and the files that were compared.
 
-    The digests are sha256; that of the preprocessing is of `Preprocessing.to_json()`, since ranges measured with
-    one preprocessing do not apply to another. `same` of `pictures` got the fp32 graph's top-1 class.
+    The digests are sha256. `preprocessing_sha256` is that of `Preprocessing.to_json()`: the value ranges in the
+    int8 graph were measured with this preprocessing, and do not apply to another. For `same` of `pictures`, both
+    graphs had the same top-1 class.
+
+    details: further entries for people; `read` ignores them.
     """
 
     model_sha256: str
@@ -38,11 +41,11 @@ class Record:
 
     @property
     def accepted(self) -> bool:
-        """Whether the agreement reaches the required one."""
-        return 0 <= self.same <= self.pictures != 0 and self.same / self.pictures >= self.required
+        """Whether the share of pictures with the same class is at least `required`; false for invalid counts."""
+        return 0 <= self.same <= self.pictures and self.pictures > 0 and self.same / self.pictures >= self.required
 
     def to_json(self) -> str:
-        """Return the file's content; equal records give equal bytes."""
+        """Return the content of the file."""
         document = {
             "format": _FORMAT,
             "model_sha256": self.model_sha256,
@@ -62,11 +65,13 @@ def preprocessing_digest(preprocessing: Preprocessing) -> str:
 def read(path: Path) -> Record:
     """Read a `quantization.json`; raises ModelError if it is invalid."""
     if path.stat().st_size > _MAX_BYTES:
-        raise ModelError(INVALID, f"{RECORD} is larger than {_MAX_BYTES} bytes")
+        raise ModelError(INVALID, f"{RECORD_FILE} is larger than {_MAX_BYTES} bytes")
     try:
         document = json.loads(path.read_bytes())
         if document["format"] != _FORMAT:
-            raise ModelError(INVALID, f"{RECORD} has format {document['format']!r}; this version reads {_FORMAT}")
+            raise ModelError(
+                INVALID, f"{RECORD_FILE} has format {document['format']!r}; this version reads {_FORMAT}"
+            )
         agreement = document["agreement"]
         return Record(
             model_sha256=str(document["model_sha256"]),
@@ -77,25 +82,25 @@ def read(path: Path) -> Record:
             required=float(agreement["required"]),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ModelError(INVALID, f"{RECORD} cannot be read: {error!r}") from error
+        raise ModelError(INVALID, f"{RECORD_FILE} cannot be read: {error!r}") from error
 
 
-def why_not(files: FileDigests, preprocessing: Preprocessing) -> str | None:
-    """Return why the folder's int8 graph must not be served, or None if its record matches the files."""
-    missing = [name for name in (INT8_GRAPH, RECORD) if not (files.folder / name).is_file()]
+def reason_not_to_serve_int8(files: FileDigests, preprocessing: Preprocessing) -> str | None:
+    """Return why the folder's int8 graph must not be served, or None if it may be."""
+    missing = [name for name in (INT8_GRAPH, RECORD_FILE) if not (files.folder / name).is_file()]
     if missing:
         return f"it has no {' and no '.join(missing)}"
     try:
-        record = read(files.folder / RECORD)
+        record = read(files.folder / RECORD_FILE)
     except ModelError as error:
         return error.message
     if not record.accepted:
-        agreement = f"{record.same} of {record.pictures}"
-        return f"the agreement in {RECORD} is {agreement} pictures, less than the required {record.required:.1%}"
+        agreement = f"{record.same} of {record.pictures} pictures have the same class"
+        return f"in {RECORD_FILE}, {agreement}; at least {record.required:.1%} are required"
     if files.of_file("model.onnx") != record.model_sha256:
-        return f"{RECORD} is for another model.onnx"
+        return f"{RECORD_FILE} is for another model.onnx"
     if files.of_file(INT8_GRAPH) != record.int8_sha256:
-        return f"{RECORD} is for another {INT8_GRAPH}"
+        return f"{RECORD_FILE} is for another {INT8_GRAPH}"
     if preprocessing_digest(preprocessing) != record.preprocessing_sha256:
-        return f"{RECORD} is for another preprocessing"
+        return f"{RECORD_FILE} is for another preprocessing"
     return None

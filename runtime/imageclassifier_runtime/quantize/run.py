@@ -148,10 +148,10 @@ def _write(
         calibration=len(material.calibration.pictures),
         seed=options.seed,
     )
-    (out / quantization.RECORD).unlink(missing_ok=True)
+    (out / quantization.RECORD_FILE).unlink(missing_ok=True)
     _replace(out / quantization.INT8_GRAPH, chosen.graph.read_bytes())
     _replace(out / report.REPORT, document.encode())
-    _replace(out / quantization.RECORD, record.to_json().encode())
+    _replace(out / quantization.RECORD_FILE, record.to_json().encode())
 
 
 def _replace(file: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from e2e.cluster.pki import Authority
-from e2e.private_servers import config_map, manifests, model_url, proxy_url
+from e2e.private_servers import ca_config_map, manifests, model_url, proxy_url
 from tests import pod_security
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_the_certificate_is_for_the_host_of_the_url(tmp_path: Path) -> None:
 
 def test_the_config_map_has_the_certificate_of_the_ca(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "ca")
-    found = config_map("vision", "corporate-ca", authority)["data"]["ca.crt"]
+    found = ca_config_map("vision", "corporate-ca", authority)["data"]["ca.crt"]
     assert x509.load_pem_x509_certificate(found.encode()).subject == (
         x509.load_pem_x509_certificate(authority.certificate.read_bytes()).subject
     )

@@ -98,12 +98,12 @@ async def test_a_poll_is_no_event_but_what_happens_before_it_is() -> None:
     queue.notify(A)
     assert await taken_with_event(queue) == (A, True)
     queue.done(A)
-    queue.poll(A, first=5, longest=60)
+    queue.schedule_poll(A, first=5, longest=60)
     clock.now = 5
     assert await taken_with_event(queue) == (A, False)
     queue.notify(A)  # while it is being reconciled
     queue.done(A)
-    queue.poll(A, first=5, longest=60)
+    queue.schedule_poll(A, first=5, longest=60)
     assert await taken_with_event(queue) == (A, True)
 
 
@@ -138,7 +138,7 @@ async def test_the_time_between_polls_grows_until_there_is_an_event() -> None:
     queue = WorkQueue(clock=clock)
 
     async def seconds_until_due() -> float:
-        queue.poll(A, first=5.0, longest=60.0)
+        queue.schedule_poll(A, first=5.0, longest=60.0)
         before = clock.now
         while await taken(queue) is None:
             clock.now += 1.0
@@ -162,12 +162,12 @@ async def test_the_time_between_polls_grows_until_there_is_an_event() -> None:
 async def test_a_resync_does_not_shorten_the_time_between_polls() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
-    queue.poll(A, first=5.0, longest=60.0)
+    queue.schedule_poll(A, first=5.0, longest=60.0)
     clock.now = 5.0
     assert await taken(queue) == A
     queue.notify(A, after=100.0)
     queue.done(A)
-    queue.poll(A, first=5.0, longest=60.0)
+    queue.schedule_poll(A, first=5.0, longest=60.0)
     clock.now = 14.0
     assert await taken(queue) is None
     clock.now = 15.0
@@ -178,12 +178,12 @@ async def test_a_key_that_is_forgotten_is_polled_from_the_start() -> None:
     clock = Clock()
     queue = WorkQueue(clock=clock)
     for wait in (5.0, 10.0):
-        queue.poll(A, first=5.0, longest=60.0)
+        queue.schedule_poll(A, first=5.0, longest=60.0)
         clock.now += wait
         assert await taken(queue) == A
         queue.done(A)
     queue.forget(A)
-    queue.poll(A, first=5.0, longest=60.0)
+    queue.schedule_poll(A, first=5.0, longest=60.0)
     clock.now += 5.0
     assert await taken(queue) == A
 

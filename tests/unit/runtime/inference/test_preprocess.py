@@ -119,7 +119,7 @@ def test_a_configuration_round_trips() -> None:
         ("[]", "object"),
         ('{"size": {"shortest_edge": 0}}', "size.shortest_edge"),
         ('{"size": {"longest_edge": 9}}', "height and width"),
-        ('{"size": 64, "crop_size": 65}', "larger than"),
+        ('{"size": 64, "crop_size": 65}', "does not fit into"),
         ('{"size": 64, "crop_size": 32}', "32x32"),
         ('{"size": 64, "resample": 9}', "resample"),
         ('{"size": 64, "image_mean": [1, 2]}', "image_mean"),
