@@ -116,7 +116,7 @@ def _geometry(
     if not _flag(document, "do_center_crop", default=crop_size is not None or shortest is not None):
         if exact is None:
             raise _invalid(
-                "do_center_crop false requires size.height and size.width: else images would keep their aspect ratio"
+                "do_center_crop false requires size.height and size.width: otherwise images would keep their shape"
             )
         return None, exact, exact
     if crop_size is None:
