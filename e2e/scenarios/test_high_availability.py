@@ -114,10 +114,7 @@ def _seconds_until(kube: Kube, acts: Callable[[str], bool]) -> float:
 
 
 def _writes_of_others(log: Path, start: audit.LogPosition) -> tuple[set[str], list[str]]:
-    """Those who held the Lease, and each write that came from another operator than its holder of that time.
-
-    The last write of the Lease by an operator that ends in order is its release.
-    """
+    """Those who held the Lease, and each write that came from another operator than its holder of that time."""
     events = [
         (event["requestReceivedTimestamp"], event["userAgent"], event["verb"], event["objectRef"]["resource"])
         for event in audit.events_since(log, start)
@@ -132,8 +129,4 @@ def _writes_of_others(log: Path, start: audit.LogPosition) -> tuple[set[str], li
             holders.add(agent)
         elif holder not in {"", agent}:
             found.append(f"{at}: {verb} {resource} by {agent}, while {holder} held the Lease")
-    last = {agent: at for at, agent, _, resource in sorted(events) if resource == "leases"}
-    for at, agent, verb, resource in events:
-        if agent != holder and at > last.get(agent, ""):
-            found.append(f"{at}: {verb} {resource} by {agent}, after its last write of the Lease")
     return holders, found

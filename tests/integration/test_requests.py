@@ -51,6 +51,7 @@ def test_a_poll_of_an_object_that_cannot_become_ready_reads_only_what_is_not_wat
     eventually(lambda: polled(cluster, api), seconds=60, what="a poll that reads only ReplicaSets and pods")
 
 
+@pytest.mark.timeout(300)
 def test_objects_at_rest_cost_no_request_but_watches(cluster: OperatorCluster, api: Api) -> None:
     names = ("cats", "dogs", "pets")
     for name in names:
