@@ -34,6 +34,8 @@ TRIMMED_LABEL = "imageclassifier.dev/cut-down-for-tests"
 """Marks the trimmed ServiceMonitor CRD of these tests; a CRD without this label is never replaced or deleted."""
 
 POD_SELECTOR = f"app.kubernetes.io/name={chart.NAME}"
+"""Not the pod that a failed `helm test` leaves."""
+
 _BUILT_FROM = "imageclassifier.dev/built-from"
 _RUNTIME_FROM = "imageclassifier.dev/runtime-built-from"
 
@@ -176,11 +178,6 @@ def scale_operator(kube: Kube, replicas: int) -> None:
     """Set the number of operator replicas, and wait until it is reached."""
     kube.patch("deployments", OPERATOR, {"spec": {"replicas": replicas}}, namespace=NAMESPACE)
     wait_for_operator(kube)
-
-    def scaled() -> bool:  # not the pod that a failed `helm test` leaves
-        return len(kube.list("pods", namespace=NAMESPACE, selector=POD_SELECTOR)) == replicas
-
-    until(scaled, seconds=60, what=f"{replicas} pods of the operator")
 
 
 def service_monitor_crd() -> Object:

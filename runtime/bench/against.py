@@ -13,14 +13,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.bench import procfs, servers
+from runtime.bench import servers
 from runtime.bench.errors import BenchError
-from runtime.bench.measure import SERVER_IMPORTS, import_seconds, slice_of
-from runtime.bench.plan import MAIN_CLIENTS, Target, order
+from runtime.bench.measure import SERVER_IMPORTS, import_seconds
+from runtime.bench.plan import Target, order
 from runtime.bench.results import Footprint
 from runtime.bench.statistics import Spread, ratios, spread
 from runtime.bench.table import aligned
-from tools.steps import Progress, say
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +83,7 @@ def _alone(bench: Bench, precision: str, other: Path) -> None:
                 entry.starts.append(start)
                 entry.imports.append(seconds)
                 if attempt == bench.options.starts:
-                    load = bench.load(server, MAIN_CLIENTS, seconds=bench.options.memory_seconds)
-                    time.sleep(1)
-                    memory = procfs.memory(server.pid)
+                    load, memory = bench.memory_after_load(server)
                     found[target] = dataclasses.replace(
                         entry, pss=memory.pss, rss=memory.rss, answers=load.answers
                     )
@@ -95,39 +93,23 @@ def _alone(bench: Bench, precision: str, other: Path) -> None:
 
 
 def _slices(bench: Bench, other: Path) -> None:
-    options, found = bench.options, bench.results
     targets = [Target(name, precision) for precision in bench.workload.precisions for name in (THIS, OTHER)]
-    total = options.rounds * len(options.clients) * len(targets)
-    progress = Progress()
     with ExitStack() as stack:
         running = {
             target: stack.enter_context(servers.Server(_kind(bench, target, other), bench.logs))
             for target in targets
         }
-        for clients in options.clients:
-            for number in range(options.rounds):
-                for target in order(targets, number):
-                    entry = slice_of(target, clients, number, bench.load(running[target], clients))
-                    found.slices.append(entry)
-                    progress.show(
-                        f"slice {len(found.slices)} of {total}: {target.name} {target.precision}, "
-                        f"{clients} clients: {entry.throughput:.1f}/s, p50 {entry.p50:.0f} ms"
-                    )
-    progress.close()
+        bench.alternate(targets, running)
 
 
 def render(results: Results) -> str:
     """Return both tables; ratios are medians over the rounds, with their range."""
     facts = results.facts
-    rows = [
-        _row(results, clients, precision) for clients in results.clients() for precision in facts["precisions"]
-    ]
-    alone = [_alone_row(results, precision) for precision in facts["precisions"]]
     return "\n\n".join(
         [
             f"{facts['workload']}\n{facts['machine']}; {facts['how']}",
-            aligned([_HEAD, *rows]),
-            aligned([_ALONE, *alone]),
+            aligned([_HEAD, *_rows(results)]),
+            aligned([_ALONE, *_alone_rows(results)]),
             f"Ratios are this checkout to the other one; worse by more than {_TOLERANCE:.0%} is WORSE.",
         ]
     )
@@ -135,7 +117,16 @@ def render(results: Results) -> str:
 
 def worse(results: Results) -> int:
     """Return how many rows are worse than the tolerance."""
-    return sum(line.endswith(_WORSE) for line in render(results).splitlines())
+    return sum(row[-1] == _WORSE for row in (*_rows(results), *_alone_rows(results)))
+
+
+def _rows(results: Results) -> list[tuple[str, ...]]:
+    precisions = results.facts["precisions"]
+    return [_row(results, clients, precision) for clients in results.clients() for precision in precisions]
+
+
+def _alone_rows(results: Results) -> list[tuple[str, ...]]:
+    return [_alone_row(results, precision) for precision in results.facts["precisions"]]
 
 
 def _row(results: Results, clients: int, precision: str) -> tuple[str, ...]:

@@ -6,12 +6,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from runtime.bench import procfs, servers
-from runtime.bench.measure import slice_of
-from runtime.bench.plan import Target, order
+from runtime.bench.plan import Target
 from runtime.bench.results import Footprint
 from runtime.bench.statistics import Spread, ratios, spread
 from runtime.bench.table import aligned
-from tools.steps import Progress, say
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,26 +42,14 @@ def sizes_of(requested: tuple[int, ...]) -> tuple[int, ...]:
 
 def run(bench: Bench, sizes: tuple[int, ...]) -> None:
     """Fill the bench's results with a slice of each size under each load, round after round; raises BenchError."""
-    options, found = bench.options, bench.results
     targets = [Target(name(size), precision) for precision in bench.workload.precisions for size in sizes]
-    total = options.rounds * len(options.clients) * len(targets)
-    progress = Progress()
     with ExitStack() as stack:
         running = {}
         for target in targets:
             kind = servers.ours(bench.workload, target.precision, {"MAX_BATCH_SIZE": target.name.split()[1]})
             running[target] = stack.enter_context(servers.Server(kind, bench.logs))
-        for clients in options.clients:
-            for number in range(options.rounds):
-                for target in order(targets, number):
-                    entry = slice_of(target, clients, number, bench.load(running[target], clients))
-                    found.slices.append(entry)
-                    progress.show(
-                        f"slice {len(found.slices)} of {total}: {target.name} {target.precision}, "
-                        f"{clients} clients: {entry.throughput:.1f}/s, p50 {entry.p50:.0f} ms"
-                    )
-        found.footprints += [_footprint(target, running[target].pid) for target in targets]
-    progress.close()
+        bench.alternate(targets, running)
+        bench.results.footprints += [_footprint(target, running[target].pid) for target in targets]
     say("all servers ran at the same time: their PSS divides the pages that they share")
 
 

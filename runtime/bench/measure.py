@@ -20,7 +20,7 @@ from runtime.bench.results import BASELINE, LIMIT, SERVER, Agreement, Curve, Foo
 from tools.steps import Progress, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runtime.bench.workload import Workload
 
@@ -106,9 +106,7 @@ class Bench:
                     starts.append(time.perf_counter() - server.started_at)
                     if attempt < self.options.starts - 1:
                         continue
-                    load = self.load(server, MAIN_CLIENTS, seconds=self.options.memory_seconds)
-                    time.sleep(_REST_SECONDS)
-                    memory = procfs.memory(server.pid)
+                    load, memory = self.memory_after_load(server)
             entry = Footprint(
                 target=target.name,
                 precision=target.precision,
@@ -130,9 +128,6 @@ class Bench:
     def _slices(self, style: str) -> None:
         """Run every target in turn, round after round; servers keep running idle between their turns."""
         all_targets = targets(self.workload.precisions)
-        options = self.options
-        total = options.rounds * len(options.clients) * len(all_targets)
-        progress = Progress()
         with ExitStack() as stack:
             running = {
                 target: stack.enter_context(servers.Server(self._kind(target, style), self.logs))
@@ -140,16 +135,26 @@ class Bench:
                 if target.name != LIMIT
             }
             self._compare_classes(running)
-            for clients in options.clients:
-                for number in range(options.rounds):
-                    for target in order(all_targets, number):
-                        entry = self._slice(target, running.get(target), clients, number)
-                        self.results.slices.append(entry)
-                        done = len(self.results.slices)
-                        progress.show(
-                            f"slice {done} of {total}: {target.name} {target.precision}, {clients} clients: "
-                            f"{entry.throughput:.1f}/s, p50 {entry.p50:.0f} ms, p99 {entry.p99:.0f} ms"
-                        )
+            self.alternate(all_targets, running)
+
+    def alternate(self, all_targets: list[Target], running: Mapping[Target, servers.Server]) -> None:
+        """Add a slice of each target under each load to the results, round after round; raises BenchError.
+
+        running: the server of each target but the limit.
+        """
+        options = self.options
+        total = options.rounds * len(options.clients) * len(all_targets)
+        progress = Progress()
+        for clients in options.clients:
+            for number in range(options.rounds):
+                for target in order(all_targets, number):
+                    entry = self._slice(target, running.get(target), clients, number)
+                    self.results.slices.append(entry)
+                    done = len(self.results.slices)
+                    progress.show(
+                        f"slice {done} of {total}: {target.name} {target.precision}, {clients} clients: "
+                        f"{entry.throughput:.1f}/s, p50 {entry.p50:.0f} ms, p99 {entry.p99:.0f} ms"
+                    )
         progress.close()
 
     def _slice(self, target: Target, server: servers.Server | None, clients: int, number: int) -> Slice:
@@ -238,6 +243,12 @@ class Bench:
         load = Load(**_job("runtime.bench.loadgen", job))
         server.check_alive()
         return load
+
+    def memory_after_load(self, server: servers.Server) -> tuple[Load, procfs.Memory]:
+        """Run the load before memory is read, and return it with the memory a moment later; raises BenchError."""
+        load = self.load(server, MAIN_CLIENTS, seconds=self.options.memory_seconds)
+        time.sleep(_REST_SECONDS)
+        return load, procfs.memory(server.pid)
 
     def _limit(self, precision: str, *, alone: bool) -> Limit:
         threads = self.results.facts["threads"]

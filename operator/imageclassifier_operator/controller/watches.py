@@ -44,11 +44,10 @@ LASTING_SECONDS = 15.0
 _SHORTEST_SECONDS = 1.0
 """A watch that ends earlier, without an event, was not served by an API server that works."""
 
-logger = logging.getLogger(__name__)
-
-
 _SIGN_OF_LIFE_SECONDS = 240.0
 """A request ends after 30 s, a silent watch after 90 s, and the longest pause after an error is 30 s."""
+
+logger = logging.getLogger(__name__)
 
 
 class MetadataWatch:
@@ -73,7 +72,7 @@ class MetadataWatch:
     ) -> None:
         self._cluster = cluster
         self._resource = resource
-        self.namespace = namespace
+        self._namespace = namespace
         self._notify = notify
         self._recovered = recovered
         self._selector = selector
@@ -145,7 +144,7 @@ class MetadataWatch:
 
     async def _list(self) -> str:
         listing = await self._cluster.list(
-            self._resource, namespace=self.namespace, selector=self._selector, metadata_only=True
+            self._resource, namespace=self._namespace, selector=self._selector, metadata_only=True
         )
         if self._is_absent:
             self._is_absent = False
@@ -179,7 +178,7 @@ class MetadataWatch:
             lasting = loop.call_later(LASTING_SECONDS, self._works)
             try:
                 async for event in self._cluster.watch(
-                    self._resource, namespace=self.namespace, selector=self._selector, resource_version=version
+                    self._resource, namespace=self._namespace, selector=self._selector, resource_version=version
                 ):
                     delivered = True
                     self._beat(self.name)

@@ -39,7 +39,11 @@ class ScriptedCluster:
         name: str | None = None,
         metadata_only: bool = False,
     ) -> Listing:
-        del resource, namespace, selector, name, metadata_only
+        return self.listed(resource, namespace=namespace, selector=selector)
+
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
+        """Return the response to a list; subclasses replace this."""
+        del resource, namespace, selector
         if not self._lists:
             raise ScriptEndedError
         answer = self._lists.pop(0)
@@ -57,8 +61,13 @@ class ScriptedCluster:
         metadata_only: bool = True,
         resource_version: str,
     ) -> AsyncIterator[WatchEvent]:
-        del resource, namespace, selector, name, metadata_only
         self.watched_from.append(resource_version)
+        async for event in self.stream(resource):
+            yield event
+
+    async def stream(self, resource: Resource) -> AsyncIterator[WatchEvent]:
+        """Yield the events of a watch; subclasses replace this."""
+        del resource
         if not self._streams:
             raise ScriptEndedError
         for answer in self._streams.pop(0):
@@ -119,15 +128,7 @@ class StoredCluster(ScriptedCluster):
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
         return self.live.get(resource.kind)
 
-    async def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
         return Listing([self.live[resource.kind]] if resource.kind in self.live else [], "1")
 
     async def apply(

@@ -66,27 +66,10 @@ class RecordingCluster(StoredCluster):
     async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
         self.deleted.append(resource.kind)
 
-    async def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
         return Listing([], "1")
 
-    async def watch(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = True,
-        resource_version: str,
-    ) -> AsyncIterator[WatchEvent]:
+    async def stream(self, resource: Resource) -> AsyncIterator[WatchEvent]:
         self.watched.add(resource)
         await asyncio.sleep(3600)
         yield  # type: ignore[misc]

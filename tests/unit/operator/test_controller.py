@@ -119,15 +119,7 @@ async def test_a_poll_gets_what_was_read_last_and_an_event_does_not(monkeypatch:
 class OneNamespaceForbidden(ScriptedCluster):
     """Has an object in the namespace vision; the namespace gone is forbidden."""
 
-    async def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
         if namespace == "gone":
             raise ForbiddenError("imageclassifiers is forbidden", status=403, reason="Forbidden")
         return Listing([{"metadata": {"namespace": "vision", "name": "pets", "resourceVersion": "1"}}], "1")

@@ -57,15 +57,7 @@ class FleetCluster(ScriptedCluster):
     async def serves(self, resource: Resource) -> bool:
         return True
 
-    async def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
         if resource.kind == "ImageClassifier":
             return Listing(copy.deepcopy(list(self.objects.values())), "1")
         instance = dict(part.split("=") for part in selector.split(","))["app.kubernetes.io/instance"]

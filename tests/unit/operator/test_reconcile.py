@@ -66,15 +66,7 @@ class ReconcilingCluster(StoredCluster):
             return {}
         return await super().apply(resource, manifest, manager=manager)
 
-    async def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
         stored = self.live.get("ControllerRevision") if resource.kind == "ControllerRevision" else None
         return Listing(self.others.get(resource.kind, []) if stored is None else [stored], "1")
 

@@ -161,16 +161,7 @@ async def test_a_watch_works_once_it_has_lasted(monkeypatch: pytest.MonkeyPatch)
     metrics, lasted = Metrics(), asyncio.Event()
 
     class QuietCluster(ScriptedCluster):
-        async def watch(
-            self,
-            resource: Resource,
-            *,
-            namespace: str | None,
-            selector: str = "",
-            name: str | None = None,
-            metadata_only: bool = True,
-            resource_version: str,
-        ) -> AsyncIterator[WatchEvent]:
+        async def stream(self, resource: Resource) -> AsyncIterator[WatchEvent]:
             asyncio.get_running_loop().call_later(0.01, lasted.set)
             await asyncio.Event().wait()
             yield bookmark("11")
@@ -311,16 +302,7 @@ async def test_a_watch_that_hangs_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
     heartbeats = Heartbeats(clock=lambda: now)
 
     class Hanging(ScriptedCluster):
-        async def watch(
-            self,
-            resource: Resource,
-            *,
-            namespace: str | None,
-            selector: str = "",
-            name: str | None = None,
-            metadata_only: bool = True,
-            resource_version: str,
-        ) -> AsyncIterator[WatchEvent]:
+        async def stream(self, resource: Resource) -> AsyncIterator[WatchEvent]:
             yield bookmark("2")
             await asyncio.Event().wait()
 

@@ -58,15 +58,7 @@ class RevisionCluster(ScriptedCluster):
     def annotate(self, revision: str) -> None:
         self.live["metadata"]["annotations"] = {ADOPT_ANNOTATION: revision}
 
-    async def list(
-        self,
-        resource: Resource,
-        *,
-        namespace: str | None,
-        selector: str = "",
-        name: str | None = None,
-        metadata_only: bool = False,
-    ) -> Listing:
+    def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
         assert resource.kind == "ControllerRevision"
         return Listing(copy.deepcopy(list(self.stored.values())), "1")
 
