@@ -19,7 +19,7 @@ import functools, http.server, pathlib, ssl, imageclassifier_runtime
 models = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled"
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=models)
 server = http.server.ThreadingHTTPServer(("", 8443), handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_STORE_PROGRAMR)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
 server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 server.serve_forever()
