@@ -83,6 +83,16 @@ def wait_until_ready(kube: Kube, name: str, *, namespace: str, seconds: float = 
     )
 
 
+def wait_for_replicas(kube: Kube, name: str, count: int, *, namespace: str, seconds: float = 60) -> Object:
+    """Wait until exactly `count` replicas are desired and ready. Ready alone is also True while others end."""
+    summary = f"{count}/{count}"
+
+    def reached(live: Object) -> bool:
+        return current_condition(live).get("status") == "True" and live["status"]["readySummary"] == summary
+
+    return wait_for(kube, name, namespace=namespace, what=f"Ready with {summary}", probe=reached, seconds=seconds)
+
+
 def wait_for_reason(
     kube: Kube, name: str, reason: str, *, namespace: str, containing: str = "", seconds: float = 60
 ) -> Object:

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from e2e.classifiers import condition, current_condition, manifest, wait_for, wait_until_ready
+from e2e.classifiers import condition, manifest, wait_for_replicas, wait_until_ready
 from e2e.readiness import watch_ready_replicas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2e.cluster.api import Object
     from e2e.kube import Kube
-
-
-def _wait_for_count(kube: Kube, namespace: str, count: int) -> Object:
-    """Wait until exactly `count` replicas are desired, ready and reported."""
-    summary = f"{count}/{count}"
-
-    def reached(live: Object) -> bool:
-        return current_condition(live).get("status") == "True" and live["status"]["readySummary"] == summary
-
-    return wait_for(kube, "pets", namespace=namespace, what=f"Ready with {summary}", probe=reached)
 
 
 def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
@@ -43,7 +32,7 @@ def test_ready_replicas_never_fall_below_the_smaller_of_before_and_after(
         with watch_ready_replicas(kube, "pets", namespace=namespace) as ready:
             kube.patch("imageclassifiers", "pets", {"spec": change}, namespace=namespace)
             # Ready alone is not enough: a count above the maximum is lowered later, by the autoscaler.
-            live = _wait_for_count(kube, namespace, desired)
+            live = wait_for_replicas(kube, "pets", desired, namespace=namespace)
         states = len(ready.counts)
         add_to_summary(
             f"autoscaling {title}: {count} -> {desired} pods, at least {ready.minimum} ready ({states} states)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from e2e.classifiers import (
     pods,
     wait_for_endpoint,
     wait_for_reason,
+    wait_for_replicas,
     wait_for_response,
     wait_until_ready,
 )
@@ -36,17 +36,9 @@ def test_kubectl_scale_sets_the_number_of_pods(kube: Kube, namespace: str) -> No
     wait_until_ready(kube, "pets", namespace=namespace)
     for desired in (2, 1):
         kube.kubectl("scale", "ic/pets", f"--replicas={desired}", f"--namespace={namespace}")
-        live = wait_until_ready(kube, "pets", namespace=namespace)
+        live = wait_for_replicas(kube, "pets", desired, namespace=namespace)
         assert live["spec"]["replicas"] == desired
-        # Ready stays True while a surplus pod terminates.
-        summary = f"{desired}/{desired}"
-        until(partial(_summary_is, kube, namespace, summary), seconds=30, what=f"{summary} in the status")
         assert len(pods(kube, "pets", namespace=namespace)) == desired
-
-
-def _summary_is(kube: Kube, namespace: str, desired: str) -> bool:
-    live = kube.get("imageclassifiers", "pets", namespace=namespace) or {}
-    return bool(live["status"]["readySummary"] == desired)
 
 
 def test_no_request_fails_during_a_rollout(
@@ -132,9 +124,8 @@ def test_an_invalid_spec_stalls_and_the_old_pods_keep_serving(
         assert classify(client, photograph).status_code == 200
 
     kube.patch("imageclassifiers", "pets", {"spec": {"limits": None}}, namespace=namespace)
-    live = wait_until_ready(kube, "pets", namespace=namespace)
+    live = wait_for_replicas(kube, "pets", 2, namespace=namespace)
     assert condition(live, "Stalled")["status"] == "False"
-    assert live["status"]["readySummary"] == "2/2"
 
 
 def test_swapped_autoscaling_bounds_are_rejected(kube: Kube, namespace: str) -> None:

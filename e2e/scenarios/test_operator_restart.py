@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from e2e.classifiers import manifest, pods, wait_for, wait_until_ready
+from e2e.classifiers import manifest, pods, wait_for, wait_for_replicas, wait_until_ready
 from e2e.cluster.api import url_path
 from e2e.install import NAMESPACE, wait_for_operator
 
@@ -30,8 +30,7 @@ def test_an_operator_killed_during_a_rollout_finishes_it(kube: Kube, namespace: 
     # One more change while no operator runs.
     kube.patch("imageclassifiers", "pets", {"spec": {"replicas": 1}}, namespace=namespace)
     wait_for_operator(kube)
-    live = wait_until_ready(kube, "pets", namespace=namespace)
-    assert live["status"]["readySummary"] == "1/1"
+    live = wait_for_replicas(kube, "pets", 1, namespace=namespace)
     assert live["status"]["url"] == f"http://pets.{namespace}.svc:8000"
     (pod,) = pods(kube, "pets", namespace=namespace)
     settings = {variable["name"]: variable["value"] for variable in pod["spec"]["containers"][0]["env"]}

@@ -274,8 +274,9 @@ async def _plan(options: Options, parsed: argparse.Namespace) -> int:
 
 
 async def _run(options: Options, parsed: argparse.Namespace) -> None:
-    if (task := asyncio.current_task()) is not None:  # kopf replaces this handler by its own once it runs
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if (task := asyncio.current_task()) is not None:  # kopf replaces these handlers by its own once it runs
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     metrics = Metrics()
 
     def count(method: str, code: str) -> None:

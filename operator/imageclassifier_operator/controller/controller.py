@@ -301,22 +301,28 @@ class Controller:
                     await self._discovery_due.wait()
             except TimeoutError:
                 pass
-            found = None
-            for pause in DISCOVERY_RETRY_SECONDS:
+            first, *others = DISCOVERY_RETRY_SECONDS
+            await asyncio.sleep(first)  # several watches have a reason at about the same time
+            self._discovery_due.clear()
+            succeeded = await self._discover()
+            for (
+                pause
+            ) in others:  # also after a difference: APIs of one installation are served one after the other
                 await asyncio.sleep(pause)
-                if pause == DISCOVERY_RETRY_SECONDS[0]:  # several watches have a reason at about the same time
-                    self._discovery_due.clear()
-                try:
-                    found = await discover(self._cluster)
-                except KubeError as error:
-                    found = None
-                    logger.info("Discovery failed, retrying: %s", error.message)
-                    continue
-                if found != self._capabilities:
-                    self._use(found)
-                    break
-            if found is None:
+                succeeded = await self._discover()
+            if not succeeded:
                 self._discovery_due.set()
+
+    async def _discover(self) -> bool:
+        """Discover once, and use what is found; return whether the API server answered."""
+        try:
+            found = await discover(self._cluster)
+        except KubeError as error:
+            logger.info("Discovery failed, retrying: %s", error.message)
+            return False
+        if found != self._capabilities:
+            self._use(found)
+        return True
 
     def _use(self, found: Capabilities) -> None:
         """Reconcile all objects with other capabilities of the API server."""

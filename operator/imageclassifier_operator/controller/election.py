@@ -39,6 +39,9 @@ RENEW_DEADLINE_SECONDS = 10.0
 RENEW_SECONDS = 2.0
 """Time between two renewals, and before another attempt after a failed one."""
 
+ATTEMPT_SECONDS = RENEW_DEADLINE_SECONDS / 3
+"""An attempt to read or write the Lease takes at most this long, so that others fit in before the deadline."""
+
 _WRITE_MARGIN_SECONDS = 1.0
 """A write ends at least this time before the Lease expires."""
 
@@ -50,6 +53,8 @@ _SHORTEST_WATCH_SECONDS = 1.0
 
 _SIGN_OF_LIFE_SECONDS = 400.0
 """The API server closes a watch after at most 300 s."""
+
+_NO_RESPONSE = "no response"
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +97,7 @@ class Election:
     @property
     def leads(self) -> bool:
         """Whether this process holds the Lease."""
-        return self._renewed_at is not None
+        return self._renewed_at is not None and not self._is_released
 
     @property
     def is_standby(self) -> bool:
@@ -110,32 +115,33 @@ class Election:
         while not self.leads:
             self._beat(within=_SIGN_OF_LIFE_SECONDS)
             try:
-                version = version or await self._read()
+                if version is None:
+                    async with asyncio.timeout(ATTEMPT_SECONDS):
+                        version = await self._read()
                 version = await self._wait_until_free(version)
-                await self._hold()
+                async with asyncio.timeout(ATTEMPT_SECONDS):
+                    await self._hold()
             except ConflictError:
                 version = None  # another process was faster
-            except KubeError as error:
+            except (KubeError, TimeoutError) as error:
                 version, self._follows = None, False
-                logger.warning("Lease cannot be acquired, retrying: %s", error.message)
+                logger.warning("Lease cannot be acquired, retrying: %s", _cause(error))
                 await asyncio.sleep(RENEW_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311  jitter, not security
 
     async def keep(self) -> None:
         """Renew the Lease until it is released. Raises `LeaseLostError` if it is lost."""
-        failure = "no response"
+        failure = _NO_RESPONSE
         while (left := self._seconds_to_renew()) > 0:
             self._beat(within=2 * RENEW_DEADLINE_SECONDS)
             await asyncio.sleep(min(RENEW_SECONDS, left))
             if (left := self._seconds_to_renew()) <= 0:  # the process was stopped in the meantime
                 break
             try:
-                async with asyncio.timeout(left):
+                async with asyncio.timeout(min(left, ATTEMPT_SECONDS)):
                     await self._renew()
-            except TimeoutError:
-                continue
-            except KubeError as error:
-                failure = error.message
-                logger.info("Lease was not renewed, retrying: %s", error.message)
+            except (KubeError, TimeoutError) as error:
+                failure = _cause(error)
+                logger.info("Lease was not renewed, retrying: %s", failure)
         if self._is_released:
             return
         raise LeaseLostError(f"the Lease was not renewed for {RENEW_DEADLINE_SECONDS:g} s: {failure}")
@@ -143,12 +149,11 @@ class Election:
     async def release(self) -> None:
         """Give the Lease back, so that others need not wait until it expires. A failure is only logged.
 
-        No write may begin any more, also if that fails.
+        No write may begin any more, also if that fails. If it fails or is cancelled, it can be called again.
         """
-        is_late = self.leads and self._seconds_to_renew() <= 0
-        may_hold, self._may_hold = self._may_hold, False
-        self._renewed_at, self._is_released = None, True
-        if is_late or not may_hold:
+        self._is_released = True
+        is_late = self._renewed_at is not None and self._seconds_left(self._renewed_at) <= 0
+        if is_late or not self._may_hold:
             return
         try:
             async with asyncio.timeout(RENEW_SECONDS):
@@ -156,8 +161,9 @@ class Election:
                     await self._give_back()
                 except ConflictError:  # by the last renewal, of which this process has seen no response
                     await self._give_back()
+            self._may_hold = False
         except (KubeError, TimeoutError) as error:
-            logger.info("Lease was not released: %s", error)
+            logger.info("Lease was not released: %s", _cause(error))
 
     async def _give_back(self) -> None:
         await self._read()
@@ -165,7 +171,10 @@ class Election:
             await self._write(holder="", seconds=_RELEASED_SECONDS)
 
     def _seconds_to_renew(self) -> float:
-        return 0.0 if self._renewed_at is None else self._renewed_at + RENEW_DEADLINE_SECONDS - self._clock()
+        return 0.0 if self._renewed_at is None or self._is_released else self._seconds_left(self._renewed_at)
+
+    def _seconds_left(self, renewed_at: float) -> float:
+        return renewed_at + RENEW_DEADLINE_SECONDS - self._clock()
 
     async def _read(self) -> str:
         """Read the Lease, and return the resource version to watch it from."""
@@ -216,6 +225,8 @@ class Election:
         except (ConflictError, NotFoundError):
             # Somebody else has written it, or this process, if the response to its last write was lost.
             await self._read()
+            if self._is_released:
+                return
             if self._lease is not None and self._holder() != self.identity:
                 self._renewed_at, self._may_hold = None, False
                 raise LeaseLostError(f"the Lease is held by {self._holder() or 'nobody'}") from None
@@ -228,8 +239,7 @@ class Election:
         """Write the Lease with this process as its holder; it counts from before the request."""
         self._may_hold, began = True, self._clock()
         await self._write(holder=self.identity, seconds=LEASE_SECONDS)
-        if not self._is_released:
-            self._renewed_at = began
+        self._renewed_at = began
 
     async def _write(self, *, holder: str, seconds: int) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -248,6 +258,10 @@ class Election:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _cause(error: KubeError | TimeoutError) -> str:
+    return error.message if isinstance(error, KubeError) else _NO_RESPONSE
 
 
 def _version(item: Mapping[str, Any]) -> str:

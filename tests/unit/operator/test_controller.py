@@ -151,6 +151,7 @@ async def test_discovery_is_repeated_when_a_watch_has_a_reason_and_until_it_succ
         UnreachableError("down"),
         Capabilities(service_monitors=False),
         Capabilities(service_monitors=True),
+        Capabilities(service_monitors=True, http_routes=True),
     ]
     pauses: list[float] = []
 
@@ -167,13 +168,13 @@ async def test_discovery_is_repeated_when_a_watch_has_a_reason_and_until_it_succ
     controller._discovery_due.clear()
     discovery = asyncio.create_task(controller._rediscover())
     await asyncio.wait([discovery], timeout=0.05)
-    assert len(answers) == 3
+    assert len(answers) == 4
     monkeypatch.setattr(asyncio, "sleep", no_sleep)
     controller._discovery_due.set()
     assert await due_soon(controller) == DOTTED
-    assert controller._capabilities == Capabilities(service_monitors=True)
+    assert controller._capabilities == Capabilities(service_monitors=True, http_routes=True)
     assert answers == []
-    assert pauses == [1.0, 2.0, 5.0]
+    assert pauses[:4] == list(module.DISCOVERY_RETRY_SECONDS)
     discovery.cancel()
 
 

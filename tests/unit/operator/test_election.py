@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 
 class LeaseServer(ScriptedCluster):
-    """Stores one Lease, and reports its changes to the watches. `failures` are raised by the next writes."""
+    """Stores one Lease, and reports its changes to the watches.
+
+    `failures` are raised by the next writes, and `lost_responses` after them. So many reads and writes hang.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.lease: dict[str, Any] | None = None
         self.failures: list[KubeError] = []
         self.lost_responses: list[KubeError] = []
+        self.hanging_reads = self.hanging_writes = 0
         self.reads = 0
         self._version = 0
         self._watches: list[asyncio.Queue[WatchEvent]] = []
@@ -47,6 +51,9 @@ class LeaseServer(ScriptedCluster):
         metadata_only: bool = False,
     ) -> Listing:
         assert (resource.plural, namespace, name, metadata_only) == ("leases", "system", "operator", False)
+        if self.hanging_reads:
+            self.hanging_reads -= 1
+            await asyncio.Event().wait()
         self.reads += 1
         return Listing([] if self.lease is None else [copy.deepcopy(self.lease)], str(self._version))
 
@@ -68,16 +75,23 @@ class LeaseServer(ScriptedCluster):
             yield await queue.get()
 
     async def create(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        await self._hang()
         if self.lease is not None:
             raise ConflictError("already exists", status=409)
         return self._store(manifest)
 
     async def replace(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        await self._hang()
         if self.lease is None:
             raise NotFoundError("not found", status=404)
         if manifest["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
             raise ConflictError("modified", status=409)
         return self._store(manifest)
+
+    async def _hang(self) -> None:
+        if self.hanging_writes:
+            self.hanging_writes -= 1
+            await asyncio.Event().wait()
 
     def remove(self) -> None:
         """Delete the Lease, as a person could."""
@@ -354,4 +368,78 @@ async def test_a_released_lease_is_free_and_a_failed_release_is_only_logged() ->
     server.failures = [UnreachableError("connection refused")]
     await leader.release()
     assert server.spec["holderIdentity"] == "a"
+    assert not leader.leads
+
+
+async def test_requests_that_hang_keep_no_process_from_acquiring_the_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(election, "ATTEMPT_SECONDS", 0.01)
+    monkeypatch.setattr(election, "RENEW_SECONDS", 0.01)
+    server = LeaseServer()
+    server.hanging_reads = server.hanging_writes = 2
+    candidate = process(server)
+    async with asyncio.timeout(5):
+        await candidate.acquire()
+    assert candidate.leads
+    assert (server.hanging_reads, server.hanging_writes) == (0, 0)
+
+
+async def test_a_renewal_that_hangs_leaves_time_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(election, "ATTEMPT_SECONDS", 0.01)
+    server, clock = LeaseServer(), Clock()
+    leader = process(server, clock=clock)
+    await leader.acquire()
+    server.hanging_writes = 2
+    with pytest.raises(LeaseLostError, match="connection refused"):
+        await asyncio.wait_for(_renewed_after_hanging(server, leader, clock, monkeypatch), 5)
+    assert server.hanging_writes == 0
+    assert clock.now > 1000 + election.RENEW_DEADLINE_SECONDS, "it was renewed after the requests that hung"
+
+
+async def _renewed_after_hanging(
+    server: LeaseServer, leader: Election, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renew until every write fails, which begins with the fourth."""
+    renewals = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal renewals
+        clock.now += seconds
+        renewals += 1
+        if renewals == 4:
+            server.failures = [UnreachableError("connection refused")] * 100
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await leader.keep()
+
+
+async def test_giving_the_lease_back_is_repeated_if_it_was_cancelled() -> None:
+    server = LeaseServer()
+    leader = process(server)
+    await leader.acquire()
+    server.hanging_writes = 1
+    task = asyncio.create_task(leader.release())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert server.spec["holderIdentity"] == "a"
+    assert (leader.leads, leader.write_seconds()) == (False, 0.0)
+    await leader.release()
+    assert server.spec["holderIdentity"] == ""
+    reads = server.reads
+    await leader.release()
+    assert server.reads == reads, "it is given back once"
+
+
+async def test_a_renewal_that_conflicts_with_the_release_is_no_failure() -> None:
+    server = LeaseServer()
+    leader = process(server)
+    await leader.acquire()
+    server.failures = [ConflictError("modified", status=409)]
+    await leader.release()
+    assert server.spec["holderIdentity"] == ""
+    server.failures = [ConflictError("modified", status=409)]
+    await leader._renew()  # was in flight
+    assert server.spec["holderIdentity"] == ""
     assert not leader.leads
