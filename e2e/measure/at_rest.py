@@ -72,16 +72,10 @@ class Cost:
         )
 
 
-def measure_at_rest(
-    kube: Kube, *, namespace: str, seconds: float, objects: int = len(SPECS), autoscaled: bool = True
-) -> Cost:
-    """Create the objects, wait until all are Ready, then measure a period.
-
-    An object that is autoscaled is read again whenever the metrics in the status of its autoscaler change.
-    """
-    specs = [spec for spec in SPECS if autoscaled or "autoscaling" not in spec]
+def measure_at_rest(kube: Kube, *, namespace: str, seconds: float, objects: int = len(SPECS)) -> Cost:
+    """Create the objects, wait until all are Ready, then measure a period."""
     names = [f"rest-{number}" for number in range(objects)]
-    for name, spec in zip(names, islice(cycle(specs), objects), strict=True):
+    for name, spec in zip(names, islice(cycle(SPECS), objects), strict=True):
         many = objects > len(SPECS)  # they have to fit on a small machine, and start one after the other
         small = {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}}} if many else {}
         kube.apply(manifest(name, namespace=namespace, spec={**spec, **small}))

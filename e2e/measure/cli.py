@@ -37,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rest = commands.add_parser("rest", help="requests to the API server while nothing changes")
     rest.add_argument("--seconds", type=float, default=300, help="how long to count requests (300)")
     rest.add_argument("--objects", type=int, default=len(SPECS), help=f"number of objects ({len(SPECS)})")
-    rest.add_argument("--no-autoscaler", action="store_true", help="only objects without an autoscaler")
     rest.set_defaults(run=_at_rest)
     help_text = "the same while no pod can be scheduled, after the first minute"
     stuck = commands.add_parser("unschedulable", help=help_text)
@@ -71,7 +70,6 @@ def _at_rest(kube: Kube, namespace: str, options: argparse.Namespace) -> None:
         namespace=namespace,
         seconds=options.seconds,
         objects=options.objects,
-        autoscaled=not options.no_autoscaler,
     )
     print(audit.table(cost.counts))
     print(f"{options.objects} objects at rest, {cost.line()}")

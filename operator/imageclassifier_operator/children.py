@@ -23,7 +23,7 @@ from imageclassifier_operator.manifests import (
 )
 from imageclassifier_operator.status import Condition
 from imageclassifier_operator.status.exposure import gateway_ready, ingress_ready
-from imageclassifier_operator.status.optional import autoscaling_ready, monitoring_ready
+from imageclassifier_operator.status.optional import autoscaler_version, autoscaling_ready, monitoring_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +42,7 @@ class Child:
     condition: the condition that reports this child. A problem of the child is then not a reason for `Ready` to be
         False, unless it is a name conflict; without a condition, it is.
     unsupported: returns a sentence about a field of the spec that the API server is too old for, or None.
+    version: returns a digest of what the operator uses of a live object, if the status changes all the time.
     """
 
     resource: Resource
@@ -50,6 +51,7 @@ class Child:
     capability: str | None = None
     condition: Condition | None = None
     unsupported: Callable[[Params], str | None] = lambda _: None
+    version: Callable[[Mapping[str, Any]], str] | None = None
 
     @property
     def kind(self) -> str:
@@ -82,6 +84,7 @@ AUTOSCALER = Child(
     optional=True,
     condition=Condition("AutoscalingReady", autoscaling_ready),
     unsupported=horizontalpodautoscaler.unsupported,
+    version=autoscaler_version,
 )
 
 CHILDREN = (

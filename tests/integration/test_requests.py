@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _ABSENT_APIS = ("servicemonitors", "httproutes")
 """These are looked for at intervals, since a kind that is not installed cannot be watched."""
 
+_AUTOSCALED, _MEASUREMENTS = "autoscaled", 6
+
 _WATCHES_ARE_CURRENT_SECONDS = 16
 """A watch of a kind that has no objects counts as current after this time."""
 
@@ -57,16 +59,33 @@ def test_objects_at_rest_cost_no_request_but_watches(cluster: OperatorCluster, a
     for name in names:
         api.apply(classifier(name))
         make_ready(api, name)
+    api.apply(classifier(_AUTOSCALED, autoscaling={"minReplicas": 1, "maxReplicas": 3}))
+    eventually(lambda: api.get("hpa", _AUTOSCALED), what="the autoscaler")
+    make_ready(api, _AUTOSCALED)
+    eventually(
+        lambda: condition(api.get("ic", _AUTOSCALED), "AutoscalingReady")["reason"] == "FailedGetResourceMetric",
+        seconds=40,
+        what="the autoscaler to look for metrics, which this API server does not serve",
+    )
     eventually(lambda: no_writes(cluster, seconds=3), seconds=40, what="the operator to stop writing")
     time.sleep(sum(DISCOVERY_RETRY_SECONDS))  # discovery is repeated for that long after the start
     before = cluster.audit_position()
-    time.sleep(CHECK_SECONDS + 5)  # long enough for the check that kopf's watch still reports changes
+    for percent in range(60, 60 + _MEASUREMENTS):
+        measure(api, percent)
+        # together long enough for the check that kopf's watch still reports changes
+        time.sleep((CHECK_SECONDS + 5) / _MEASUREMENTS)
     requests = [
         f"{event['verb']} {event['requestURI']}"
         for event in cluster.operator_requests(since=before)
         if event["verb"] != "watch" and (event.get("objectRef") or {}).get("namespace", "") in {"", api.namespace}
     ]
     assert [request for request in requests if not any(api in request for api in _ABSENT_APIS)] == []
+
+
+def measure(api: Api, percent: int) -> None:
+    """Report a CPU utilization, as the controller of the autoscaler does if it gets metrics."""
+    current = {"name": "cpu", "current": {"averageUtilization": percent}}
+    api.patch_status("hpa", _AUTOSCALED, {"currentMetrics": [{"type": "Resource", "resource": current}]})
 
 
 def polled(cluster: OperatorCluster, api: Api) -> bool:

@@ -7,13 +7,13 @@ import functools
 import logging
 import random
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imageclassifier_operator.apply import WriteHistory
 from imageclassifier_operator.children import CHILDREN
 from imageclassifier_operator.controller.event_check import EventCheck
 from imageclassifier_operator.controller.memory import Memory
-from imageclassifier_operator.controller.watches import MetadataWatch, own_key
+from imageclassifier_operator.controller.watches import KindWatch, own_key
 from imageclassifier_operator.controller.workqueue import Key, WorkQueue
 from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import (
@@ -31,7 +31,7 @@ from imageclassifier_operator.reconcile import reconcile
 from imageclassifier_operator.revisions import Waves
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from imageclassifier_operator.api import OperatorConfig
     from imageclassifier_operator.controller.heartbeats import Heartbeats
@@ -90,8 +90,8 @@ class Controller:
         self._memory = Memory()
         self._heartbeats = heartbeats
         self._events = EventCheck(scope_of=lambda key: key.namespace if key.namespace in namespaces else None)
-        self._child_watches: list[MetadataWatch] = []
-        self._own_watches: list[MetadataWatch] = []
+        self._child_watches: list[KindWatch] = []
+        self._own_watches: list[KindWatch] = []
         self._discovery_due = asyncio.Event()
         self._discovery_due.set()  # an API may appear between the first discovery and the first list of its watch
         self._waves = Waves(config.upgrade_wave_size)
@@ -151,10 +151,10 @@ class Controller:
     async def _run_parts(self) -> None:
         self._capabilities = await self._first_discovery()
         await self._expect_all()
-        watched = [*(child.resource for child in CHILDREN), CONTROLLER_REVISIONS, PODS]
+        watched = {child.resource: child.version for child in CHILDREN} | {CONTROLLER_REVISIONS: None, PODS: None}
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
-                watches = [self._watch(namespace, resource) for resource in watched]
+                watches = [self._watch(namespace, resource, version) for resource, version in watched.items()]
                 self._child_watches += watches
                 for watch in watches:
                     self._memory.add(namespace, watch)
@@ -167,8 +167,10 @@ class Controller:
             group.create_task(self._rediscover(), name="discovery")
             group.create_task(self._resync(), name="resync")
 
-    def _watch(self, namespace: str | None, resource: Resource) -> MetadataWatch:
-        return MetadataWatch(
+    def _watch(
+        self, namespace: str | None, resource: Resource, version_of: Callable[[Mapping[str, Any]], str] | None
+    ) -> KindWatch:
+        return KindWatch(
             self._cluster,
             resource,
             namespace=namespace,
@@ -176,9 +178,10 @@ class Controller:
             metrics=self._metrics,
             heartbeats=self._heartbeats,
             recovered=self._discovery_due.set,
+            version_of=version_of,
         )
 
-    def _watch_classifiers(self, namespace: str | None) -> MetadataWatch:
+    def _watch_classifiers(self, namespace: str | None) -> KindWatch:
         """Watch the objects beside kopf, to find out whether kopf's watch still reports changes."""
 
         def seen(key: Key) -> None:
@@ -188,7 +191,7 @@ class Controller:
                 self._metrics.objects.forget((key.namespace, key.name))
                 self._queue.notify(key)
 
-        watch = MetadataWatch(
+        watch = KindWatch(
             self._cluster,
             CLASSIFIERS,
             namespace=namespace,

@@ -16,7 +16,7 @@ from imageclassifier_operator.naming import child_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from imageclassifier_operator.controller.watches import MetadataWatch
+    from imageclassifier_operator.controller.watches import KindWatch
     from imageclassifier_operator.reconcile import Outcome, Pass
 
 LONGEST_USE_SECONDS = 300.0
@@ -48,10 +48,10 @@ class Memory:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._watches: dict[str | None, list[MetadataWatch]] = {}
+        self._watches: dict[str | None, list[KindWatch]] = {}
         self._records: dict[Key, _Record] = {}
 
-    def add(self, namespace: str | None, watch: MetadataWatch) -> None:
+    def add(self, namespace: str | None, watch: KindWatch) -> None:
         """Use a watch of a namespace, or of all of them (None)."""
         self._watches.setdefault(namespace, []).append(watch)
 
@@ -99,5 +99,5 @@ class Memory:
             self._records.pop(key, None)
 
 
-def _children(watches: Iterable[MetadataWatch], owners: Iterable[Key]) -> Iterable[tuple[str, str]]:
+def _children(watches: Iterable[KindWatch], owners: Iterable[Key]) -> Iterable[tuple[str, str]]:
     return (found for watch in watches for owner in owners for found in watch.versions(owner))

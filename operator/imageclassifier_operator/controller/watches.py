@@ -1,4 +1,7 @@
-"""Watches the metadata of one kind: each change makes an ImageClassifier due, and its version is remembered.
+"""Watches the objects of one kind: each change makes an ImageClassifier due, and its version is remembered.
+
+Usually only the metadata are watched, and every change counts. A kind whose status changes all the time is watched
+as a whole, and only what the operator uses of it counts.
 
 Children are selected by label. kopf's watches are not used for them: they have no label selector, and would hold
 every Deployment and Pod of the cluster in memory.
@@ -50,11 +53,12 @@ _SIGN_OF_LIFE_SECONDS = 240.0
 logger = logging.getLogger(__name__)
 
 
-class MetadataWatch:
+class KindWatch:
     """Watches the objects of one kind until it is cancelled, or until an unexpected error.
 
     notify: called with the key of the ImageClassifier that an object belongs to, after each change of the object.
     recovered: called when the watch works again after an error, or when the API starts or stops to be served.
+    version_of: returns what stands for the resource version of an object; the same means that nothing has changed.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class MetadataWatch:
         recovered: Callable[[], None] = lambda: None,
         selector: str = MANAGED_SELECTOR,
         key_of: Callable[[Mapping[str, Any]], Key | None] | None = None,
+        version_of: Callable[[Mapping[str, Any]], str] | None = None,
     ) -> None:
         self._cluster = cluster
         self._resource = resource
@@ -77,6 +82,8 @@ class MetadataWatch:
         self._recovered = recovered
         self._selector = selector
         self._key_of = key_of or owner_key
+        self._version_of = version_of or _resource_version
+        self._metadata_only = version_of is None
         self._rest = heartbeats.rest
         self._beat = functools.partial(heartbeats.beat, within=_SIGN_OF_LIFE_SECONDS)
         self.name = f"watch of {resource.plural} in {namespace or 'all namespaces'}"
@@ -101,7 +108,7 @@ class MetadataWatch:
         return self._current
 
     def versions(self, owner: Key) -> Iterator[tuple[str, str]]:
-        """Yield the UID and resource version of each child of an owner."""
+        """Yield the UID and version of each child of an owner."""
         return ((uid, self._versions[uid]) for uid in self._by_owner.get(owner, ()))
 
     def owners(self) -> Iterator[Key]:
@@ -144,7 +151,10 @@ class MetadataWatch:
 
     async def _list(self) -> str:
         listing = await self._cluster.list(
-            self._resource, namespace=self._namespace, selector=self._selector, metadata_only=True
+            self._resource,
+            namespace=self._namespace,
+            selector=self._selector,
+            metadata_only=self._metadata_only,
         )
         if self._is_absent:
             self._is_absent = False
@@ -152,7 +162,7 @@ class MetadataWatch:
         owners = {
             item["metadata"]["uid"]: key for item in listing.items if (key := self._key_of(item)) is not None
         }
-        versions = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in listing.items}
+        versions = {item["metadata"]["uid"]: self._version_of(item) for item in listing.items}
         changed = {uid for uid, version in versions.items() if self._versions.get(uid) != version}
         gone = self._versions.keys() - versions.keys()
         keys = {known[uid] for uid in changed | gone for known in (owners, self._owners) if uid in known}
@@ -178,13 +188,17 @@ class MetadataWatch:
             lasting = loop.call_later(LASTING_SECONDS, self._works)
             try:
                 async for event in self._cluster.watch(
-                    self._resource, namespace=self._namespace, selector=self._selector, resource_version=version
+                    self._resource,
+                    namespace=self._namespace,
+                    selector=self._selector,
+                    metadata_only=self._metadata_only,
+                    resource_version=version,
                 ):
                     delivered = True
                     self._beat(self.name)
                     self._works()
                     self._last_event.labels(**self._labels).set_to_current_time()
-                    version = event.object["metadata"]["resourceVersion"]
+                    version = _resource_version(event.object)
                     if event.type != "BOOKMARK":
                         self._handle(event.type, event.object)
             except SilentError:  # watched again from the same version, in case the connection is dead
@@ -200,12 +214,15 @@ class MetadataWatch:
     def _handle(self, event_type: str, item: Mapping[str, Any]) -> None:
         uid, key = item["metadata"]["uid"], self._key_of(item)
         known_key = self._owners.get(uid)
+        version = self._version_of(item)
+        if event_type == "MODIFIED" and key == known_key and version == self._versions.get(uid):
+            return
         if known_key is not None and (event_type == "DELETED" or key != known_key):
             self._forget(uid, known_key)
         if event_type == "DELETED":
             self._versions.pop(uid, None)
         else:
-            self._versions[uid] = item["metadata"]["resourceVersion"]
+            self._versions[uid] = version
             if key is not None:
                 self._owners[uid] = key
                 self._by_owner.setdefault(key, set()).add(uid)
@@ -217,6 +234,11 @@ class MetadataWatch:
         self._by_owner[owner].discard(uid)
         if not self._by_owner[owner]:
             del self._by_owner[owner]
+
+
+def _resource_version(item: Mapping[str, Any]) -> str:
+    version: str = item["metadata"]["resourceVersion"]
+    return version
 
 
 def owner_key(item: Mapping[str, Any]) -> Key | None:

@@ -5,6 +5,8 @@ The exception is a name conflict, which is reported by `Ready` too.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,20 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
             )
     message = f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)}"
     return _held_by_memory(autoscaler.live) or Verdict(status="True", reason="Scaling", message=message)
+
+
+def autoscaler_version(autoscaler: Mapping[str, Any]) -> str:
+    """Return a digest of what the operator uses of a HorizontalPodAutoscaler.
+
+    Its controller writes the measured values every 15 seconds. They count only if the verdict about them changes.
+    """
+    metadata, status = dict(autoscaler["metadata"]), dict(autoscaler.get("status") or {})
+    del metadata["resourceVersion"]
+    managers = metadata.pop("managedFields", None) or []
+    owners = [manager for manager in managers if manager.get("subresource") != "status"]
+    status.pop("currentMetrics", None)
+    used = [metadata, owners, autoscaler.get("spec"), status, _held_by_memory(autoscaler) is not None]
+    return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
 
 def _is_ours(autoscaler: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from imageclassifier_operator.reconcile import Outcome
 from tests.unit.operator.scripted_cluster import ScriptedCluster
 
 if TYPE_CHECKING:
-    from imageclassifier_operator.controller.watches import MetadataWatch
+    from imageclassifier_operator.controller.watches import KindWatch
     from imageclassifier_operator.kube import Resource
     from imageclassifier_operator.reconcile import Pass
 
@@ -82,7 +82,7 @@ async def test_the_resync_leaves_out_an_object_at_rest(
 ) -> None:
     controller = new_controller()
     controller._capabilities = Capabilities(service_monitors=False)
-    controller._memory.add(None, cast("MetadataWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
+    controller._memory.add(None, cast("KindWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
     passed = cast("Pass", SimpleNamespace(live={"metadata": {"resourceVersion": "1"}}))
 
     async def ready(*_: object, **__: object) -> Outcome:
@@ -99,7 +99,7 @@ async def test_the_resync_leaves_out_an_object_at_rest(
 async def test_a_poll_gets_what_was_read_last_and_an_event_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = new_controller()
     controller._capabilities = Capabilities(service_monitors=False)
-    controller._memory.add(None, cast("MetadataWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
+    controller._memory.add(None, cast("KindWatch", SimpleNamespace(current=True, versions=lambda _: iter(()))))
     passed = cast("Pass", SimpleNamespace(live={"metadata": {"resourceVersion": "1"}}))
     given: list[object] = []
 
@@ -187,7 +187,7 @@ async def test_an_event_of_an_object_makes_absent_apis_be_looked_for(monkeypatch
     controller = new_controller()
     looked_for: list[bool] = []
     watch = SimpleNamespace(check_soon=lambda: looked_for.append(True))
-    controller._child_watches.append(cast("MetadataWatch", watch))
+    controller._child_watches.append(cast("KindWatch", watch))
     controller.handle_event(DOTTED, resource_version="1")
     assert looked_for == [True]
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class LeaseServer(ScriptedCluster):
     """Stores one Lease, and reports its changes to the watches.
 
-    `failures` are raised by the next writes, and `lost_responses` after them. So many reads and writes hang.
+    `failures` are raised by the next writes, and `lost_responses` after them. The number of `hanging_reads` and
+    `hanging_writes` get no response.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.reconcile import Outcome, Pass
 
 if TYPE_CHECKING:
-    from imageclassifier_operator.controller.watches import MetadataWatch
+    from imageclassifier_operator.controller.watches import KindWatch
 
 PETS = Key("vision", "pets")
 DOTTED = Key("vision", "pets.v2")
@@ -50,7 +50,7 @@ def watch() -> Watch:
 @pytest.fixture
 def memory(clock: Clock, watch: Watch) -> Memory:
     memory = Memory(clock=clock)
-    memory.add(None, cast("MetadataWatch", watch))
+    memory.add(None, cast("KindWatch", watch))
     return memory
 
 

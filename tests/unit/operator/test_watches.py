@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.controller import Heartbeats, Key, watches
-from imageclassifier_operator.controller.watches import MetadataWatch
+from imageclassifier_operator.controller.watches import KindWatch
 from imageclassifier_operator.kube import (
     PODS,
     ForbiddenError,
@@ -24,7 +24,7 @@ from imageclassifier_operator.metrics import Metrics
 from tests.unit.operator.scripted_cluster import ScriptedCluster, ScriptEndedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 LABELS = {"resource": "pods", "watched_namespace": ""}
 PETS, CARS = Key("vision", "pets"), Key("vision", "cars")
@@ -50,8 +50,9 @@ def new_watch(
     metrics: Metrics | None = None,
     heartbeats: Heartbeats | None = None,
     recovered: Callable[[], None] = lambda: None,
-) -> MetadataWatch:
-    return MetadataWatch(
+    version_of: Callable[[Mapping[str, Any]], str] | None = None,
+) -> KindWatch:
+    return KindWatch(
         cluster,
         PODS,
         namespace=None,
@@ -59,6 +60,7 @@ def new_watch(
         metrics=metrics or Metrics(),
         heartbeats=heartbeats or Heartbeats(),
         recovered=recovered,
+        version_of=version_of,
     )
 
 
@@ -118,6 +120,31 @@ async def test_a_child_that_lost_its_owner_wakes_the_previous_owner(monkeypatch:
     stream = [WatchEvent("MODIFIED", orphan)]
     cluster = ScriptedCluster(lists=[Listing([child("pets", "1")], "10")], streams=[stream])
     assert await woken(cluster, monkeypatch) == [PETS, PETS]
+
+
+async def test_a_change_of_what_the_operator_does_not_use_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    def with_status(version: str, *, measured: int, desired: int) -> dict[str, Any]:
+        return {**child("pets", "1", version), "status": {"measured": measured, "desired": desired}}
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    stream = [
+        WatchEvent("MODIFIED", with_status("11", measured=2, desired=1)),
+        WatchEvent("MODIFIED", with_status("12", measured=2, desired=2)),
+        WatchEvent("MODIFIED", with_status("13", measured=3, desired=2)),
+        WatchEvent("DELETED", with_status("14", measured=3, desired=2)),
+    ]
+    cluster = ScriptedCluster(
+        lists=[Listing([with_status("1", measured=1, desired=1)], "10")], streams=[[*stream[:3]], [stream[3]]]
+    )
+    keys: list[Key] = []
+    watch = new_watch(cluster, keys.append, version_of=lambda item: str(item["status"]["desired"]))
+    with pytest.raises(ScriptEndedError):
+        await watch.run()
+    assert keys == [PETS, PETS, PETS], "when it is listed, desired otherwise, and deleted"
+    assert cluster.watched_from == ["10", "13", "14"]
 
 
 async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
@@ -187,7 +214,7 @@ async def test_an_unexpected_error_ends_the_watch() -> None:
         await watch.run()
 
 
-async def remembered(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> MetadataWatch:
+async def remembered(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> KindWatch:
     """Return a watch whose script has ended."""
 
     async def no_sleep(_seconds: float) -> None:
