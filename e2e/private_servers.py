@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2e.model_store import BUNDLED
+from e2e.pod_programs import proxy, serve_bundled_over_tls, source
 from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
 
 if TYPE_CHECKING:
@@ -13,56 +14,25 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 STORE, PROXY = "private-store", "proxy"
-_PROXY_PORT = 3128
-_STORE_PROGRAM = """
-import functools, http.server, pathlib, ssl, imageclassifier_runtime
-models = pathlib.Path(imageclassifier_runtime.__file__).parent / "bundled"
-handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=models)
-server = http.server.ThreadingHTTPServer(("", 8443), handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
-server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-server.serve_forever()
-"""
-_PROXY_PROGRAM = f"""
-import select, socket, socketserver
-class Handler(socketserver.StreamRequestHandler):
-    rbufsize = 0
-    def handle(self):
-        line = self.rfile.readline(1024).decode("ascii")
-        while self.rfile.readline(1024).strip():
-            pass
-        print(line, end="", flush=True)
-        if not line.startswith("CONNECT "):
-            return
-        host, _, port = line.split()[1].rpartition(":")
-        with socket.create_connection((host, int(port))) as server:
-            self.request.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
-            while True:
-                for source in select.select([self.request, server], [], [])[0]:
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    (server if source is self.request else self.request).sendall(data)
-socketserver.ThreadingTCPServer(("", {_PROXY_PORT}), Handler).serve_forever()
-"""
+_STORE_PORT, _PROXY_PORT = 8443, 3128
+_TLS = "/tls"
 
 _STORE_POD = RuntimePod(
     name=STORE,
     container="server",
-    command=(PYTHON, "-c", _STORE_PROGRAM),
+    command=(PYTHON, "-c", source(serve_bundled_over_tls), _TLS, str(_STORE_PORT)),
     port_name="https",
-    container_port=8443,
+    container_port=_STORE_PORT,
     service_port=443,
     probe={"tcpSocket": {"port": "https"}},
     volume_name="tls",
     volume={"secret": {"secretName": STORE}},
-    mount_path="/tls",
+    mount_path=_TLS,
 )
 _PROXY_POD = RuntimePod(
     name=PROXY,
     container="proxy",
-    command=(PYTHON, "-c", _PROXY_PROGRAM),
+    command=(PYTHON, "-c", source(proxy), str(_PROXY_PORT)),
     port_name="proxy",
     container_port=_PROXY_PORT,
     service_port=_PROXY_PORT,

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2e.pod_programs import receive_archive, run_redis, source
 from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
 from e2e.waiting import until
 from tools import apt
@@ -23,39 +24,23 @@ SECRET = "redis-login"  # noqa: S105 - its name
 PASSWORD_KEY = "password"  # noqa: S105 - the key's name
 _PROGRAM = "redis-check-rdb"  # also the server, if argv[0] is redis-server
 _PORT = 6379
+_FOLDER = "/redis"
+_COMPLETE = ".complete"  # the file that marks the end of the copying
 _CERTIFICATE, _KEY = "tls.crt", "tls.key"
 # The runtime image has these libraries, from the same Debian release.
 _GLIBC = re.compile(r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+")
-_RUN = f"""
-import os, pathlib, time
-while not pathlib.Path("/redis/.complete").exists():
-    time.sleep(0.1)
-os.environ["LD_LIBRARY_PATH"] = "/redis/lib"
-options = ["--save", "", "--dir", "/redis", "--maxmemory", "32mb", "--maxmemory-policy", "allkeys-lru"]
-if pathlib.Path("/redis/{_CERTIFICATE}").exists():
-    options += ["--port", "0", "--tls-port", "{_PORT}", "--tls-auth-clients", "no"]
-    options += ["--tls-cert-file", "/redis/{_CERTIFICATE}", "--tls-key-file", "/redis/{_KEY}"]
-os.execv("/redis/{_PROGRAM}", ["redis-server", *options, "--requirepass", os.environ["PASSWORD"]])
-"""
-_RECEIVE = """
-import pathlib, sys, tarfile
-with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
-    archive.extractall("/redis")
-pathlib.Path("/redis/.complete").touch()
-"""
-
 
 _POD = RuntimePod(
     name=NAME,
     container="server",
-    command=(PYTHON, "-c", _RUN),
+    command=(PYTHON, "-c", source(run_redis), _FOLDER, _COMPLETE, str(_PORT), _PROGRAM, _CERTIFICATE, _KEY),
     port_name="redis",
     container_port=_PORT,
     service_port=_PORT,
     probe={"tcpSocket": {"port": "redis"}},
     volume_name="redis",
     volume={"emptyDir": {"sizeLimit": "64Mi"}},
-    mount_path="/redis",
+    mount_path=_FOLDER,
     env=({"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": SECRET, "key": PASSWORD_KEY}}},),
     memory="96Mi",
 )
@@ -89,7 +74,7 @@ def start(kube: Kube, namespace: str, *, certificate: Path | None = None) -> Non
         return any(pod["status"].get("phase") == "Running" for pod in found)
 
     until(running, seconds=60, what="the pod of Redis to run")
-    _POD.run_python(kube, namespace, _RECEIVE, stdin=archive(certificate))
+    _POD.run_python(kube, namespace, source(receive_archive), _FOLDER, _COMPLETE, stdin=archive(certificate))
     wait_until_ready(kube, namespace, NAME, what="Redis")
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e import otlp
+from e2e.pod_programs import get_body, source
 from e2e.runtime_pod import PYTHON, RuntimePod, wait_until_ready
 from e2e.waiting import until
 
@@ -20,11 +20,7 @@ NAME = "trace-receiver"
 PORT = 4318
 """The default port of OTLP/HTTP."""
 
-_READ = f"""
-import urllib.request
-print(urllib.request.urlopen("http://127.0.0.1:{PORT}/spans", timeout=10).read().decode())
-"""
-
+_SPANS = f"http://127.0.0.1:{PORT}/spans"
 
 _POD = RuntimePod(
     name=NAME,
@@ -51,7 +47,7 @@ def manifests(namespace: str, image: str) -> list[Object]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": NAME, "namespace": namespace, "labels": {"app.kubernetes.io/name": NAME}},
-        "data": {"otlp.py": Path(otlp.__file__).read_text()},
+        "data": {"otlp.py": source(otlp)},
     }
     return [program, *_POD.manifests(namespace, image)]
 
@@ -66,7 +62,7 @@ def wait_for_spans(kube: Kube, namespace: str, probe: Callable[[list[Object]], b
     received: list[Object] = []
 
     def accepted() -> bool:
-        received[:] = json.loads(_POD.run_python(kube, namespace, _READ))
+        received[:] = json.loads(_POD.run_python(kube, namespace, source(get_body), _SPANS))
         return probe(received)
 
     until(accepted, seconds=60, what=what, every=1, describe=lambda: f"{len(received)} spans received")

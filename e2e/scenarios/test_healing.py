@@ -18,6 +18,7 @@ from e2e.classifiers import (
     wait_for_response,
     wait_until_ready,
 )
+from e2e.pod_programs import fill_volume, source
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from e2e.kube import Kube
 
 _SPEC: dict[str, Any] = {"rollout": {"drainSeconds": 0}, "resources": {"requests": {"cpu": "10m"}}}
-_OVERFILL = "f = open('/tmp/fill', 'wb'); [f.write(bytes(1 << 20)) for _ in range(80)]; f.close()"
-"""Writes more into the volume `tmp` of a server than its size limit of 64 MiB."""
 
 
 @pytest.fixture
@@ -44,8 +43,9 @@ def test_an_evicted_pod_that_was_replaced_does_not_keep_an_object_from_being_rea
     kube.apply(manifest("pets", namespace=namespace, spec={**_SPEC, "replicas": 2}))
     wait_until_ready(kube, "pets", namespace=namespace)
     evicted = pods(kube, "pets", namespace=namespace)[0]["metadata"]["name"]
-    command = ("exec", evicted, "--container=server", f"--namespace={namespace}", "--", "/app/bin/python", "-c")
-    kube.kubectl(*command, _OVERFILL)
+    command = ("exec", evicted, "--container=server", f"--namespace={namespace}", "--")
+    # more MiB than the size limit of the server's volume `tmp`, which is 64
+    kube.kubectl(*command, "/app/bin/python", "-c", source(fill_volume), "/tmp/fill", "80")
 
     def has_ended() -> bool:  # Succeeded, if the server ends before the kubelet kills it
         found = kube.get("pods", evicted, namespace=namespace) or {}

@@ -19,6 +19,7 @@ from e2e.classifiers import (
     wait_for_response,
     wait_until_ready,
 )
+from e2e.pod_programs import memory_use, source
 from e2e.scenarios.hostile_images import cases, largest
 
 if TYPE_CHECKING:
@@ -31,28 +32,6 @@ if TYPE_CHECKING:
 
 CLIENTS = 64
 BUSY = httpx.codes.SERVICE_UNAVAILABLE
-MEMORY = """
-import json, pathlib
-def number(*names):
-    for name in names:
-        path = pathlib.Path("/sys/fs/cgroup") / name
-        if path.is_file() and path.read_text().strip().isdigit():
-            return int(path.read_text())
-    return None
-kills = 0
-for name in ("memory/memory.oom_control", "memory.events"):
-    path = pathlib.Path("/sys/fs/cgroup") / name
-    if path.is_file():
-        lines = path.read_text().splitlines()
-        kills += sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-status = dict(line.split(":", 1) for line in pathlib.Path("/proc/1/status").read_text().splitlines())
-print(json.dumps({
-    "limit": number("memory/memory.limit_in_bytes", "memory.max"),
-    "peak": number("memory/memory.max_usage_in_bytes", "memory.peak"),
-    "peak_resident": int(status["VmHWM"].split()[0]) * 1024,
-    "kills": kills,
-}))
-"""
 
 
 def test_hostile_images_never_crash_a_pod(
@@ -92,7 +71,8 @@ def test_hostile_images_never_crash_a_pod(
 def _memory(kube: Kube, namespace: str) -> Object:
     (pod,) = pods(kube, "pets", namespace=namespace)
     command = ("exec", f"--namespace={namespace}", pod["metadata"]["name"], "--container=server")
-    found: Object = json.loads(kube.kubectl(*command, "--", "/app/bin/python", "-c", MEMORY))
+    program = ("/app/bin/python", "-c", source(memory_use), "/sys/fs/cgroup", "/proc/1/status")
+    found: Object = json.loads(kube.kubectl(*command, "--", *program))
     return found
 
 

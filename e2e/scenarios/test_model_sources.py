@@ -58,7 +58,7 @@ def test_a_model_in_a_bucket_is_served_once_its_secret_exists(
     (pod,) = pods(kube, "pets", namespace=namespace)
     assert "AWS_" not in str(pod["spec"]["containers"])
     assert "e2e-secret-value" not in kube.kubectl(
-        "logs", pod["metadata"]["name"], "-c", "model", f"-n={namespace}"
+        "logs", pod["metadata"]["name"], "--container=model", f"-n={namespace}"
     )
 
 

@@ -21,6 +21,7 @@ from e2e.classifiers import (
 )
 from e2e.cluster.kubectl import KubectlError
 from e2e.install import file_sha256
+from e2e.pod_programs import fill_memory, source
 from e2e.waiting import until
 
 if TYPE_CHECKING:
@@ -33,16 +34,6 @@ _SPEC: dict[str, Any] = {"rollout": {"drainSeconds": 0}, "resources": {"requests
 _WRONG = "0123456789abcdef" * 4
 _SECONDS = 90.0
 _TEXT = "labels.txt"
-_FILL = """
-import os, time
-for _ in range(10):
-    if os.fork() == 0:
-        block = bytearray(48 << 20)
-        time.sleep(30)
-        os._exit(0)
-time.sleep(30)
-"""
-"""Uses up the memory of a container with processes smaller than the server, which the kernel then kills."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,8 +258,9 @@ def test_a_server_that_was_ready_and_runs_out_of_memory_is_named(kube: Kube, nam
     wait_until_ready(kube, "pets", namespace=namespace)
     (pod,) = pods(kube, "pets", namespace=namespace)
     command = ("exec", pod["metadata"]["name"], "--container=server", f"--namespace={namespace}", "--")
+    options = ("10", "48", "30")  # processes, MiB of each, seconds
     with pytest.raises(KubectlError):  # they end with the container
-        kube.kubectl(*command, "/app/bin/python", "-c", _FILL)
+        kube.kubectl(*command, "/app/bin/python", "-c", source(fill_memory), *options)
     wait_for_reason(kube, "pets", "OOMKilled", namespace=namespace, containing="spec.resources.limits.memory")
     print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
     wait_until_ready(kube, "pets", namespace=namespace)

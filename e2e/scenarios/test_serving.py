@@ -16,6 +16,7 @@ from e2e.classifiers import (
     wait_for_response,
     wait_until_ready,
 )
+from e2e.pod_programs import get_status, source
 
 if TYPE_CHECKING:
     from e2e.kube import Kube
@@ -73,8 +74,7 @@ def _check_logs_and_exec(kube: Kube, namespace: str, url: str) -> None:
     (pod,) = pods(kube, "pets", namespace=namespace)
     name = pod["metadata"]["name"]
     assert "/api/v1/classify" in kube.kubectl("logs", namespace_option, name, "--container=server")
-    program = f"import urllib.request as u; print(u.urlopen('{url}/api/v1/health').status)"
-    command = ("/app/bin/python", "-c", program)
+    command = ("/app/bin/python", "-c", source(get_status), f"{url}/api/v1/health")
     output = kube.kubectl("exec", namespace_option, name, "--container=server", "--", *command)
     assert output.strip() == "200"
 

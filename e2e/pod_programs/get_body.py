@@ -1,0 +1,16 @@
+"""Prints the body of the response to a GET request."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+
+
+def main(url: str) -> None:
+    """Send the request."""
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - the scenarios choose the URL
+        print(response.read().decode())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
