@@ -261,6 +261,15 @@ def test_a_server_that_was_ready_and_runs_out_of_memory_is_named(kube: Kube, nam
     options = ("10", "48", "30")  # processes, MiB of each, seconds
     with pytest.raises(KubectlError):  # they end with the container
         kube.kubectl(*command, "/app/bin/python", "-c", source(fill_memory), *options)
-    wait_for_reason(kube, "pets", "OOMKilled", namespace=namespace, containing="spec.resources.limits.memory")
-    print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
+    # The server is Ready again within seconds, perhaps before kubectl returns: the Event of the change is left.
+    until(partial(_has_event, kube, namespace, "OOMKilled"), seconds=60, what="an Event with the cause")
+    print(kube.kubectl("get", "events", "--field-selector=involvedObject.kind=ImageClassifier", f"-n={namespace}"))
     wait_until_ready(kube, "pets", namespace=namespace)
+
+
+def _has_event(kube: Kube, namespace: str, reason: str) -> bool:
+    return any(
+        event["reason"] == reason and "spec.resources.limits.memory" in event["message"]
+        for event in kube.list("events", namespace=namespace)
+        if event["involvedObject"]["kind"] == "ImageClassifier"
+    )

@@ -274,9 +274,7 @@ async def _plan(options: Options, parsed: argparse.Namespace) -> int:
 
 
 async def _run(options: Options, parsed: argparse.Namespace) -> None:
-    if (task := asyncio.current_task()) is not None:  # kopf replaces these handlers by its own once it runs
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    _cancel_at_signals()
     metrics = Metrics()
 
     def count(method: str, code: str) -> None:
@@ -314,6 +312,20 @@ async def _run(options: Options, parsed: argparse.Namespace) -> None:
         finally:
             for runner in runners:
                 await runner.cleanup()
+
+
+def _cancel_at_signals() -> None:
+    """Cancel the current task at SIGTERM and SIGINT, until kopf replaces the handlers by its own."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None:
+        raise RuntimeError("called outside of a task")
+
+    def interrupt() -> None:
+        loop.remove_signal_handler(signal.SIGINT)  # a second one ends the process at once
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
 def _election(cluster: KubeClient, lease: str, identity: str, heartbeats: Heartbeats) -> Election | None:

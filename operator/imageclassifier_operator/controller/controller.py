@@ -7,6 +7,7 @@ import functools
 import logging
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from imageclassifier_operator.apply import WriteHistory
@@ -307,25 +308,31 @@ class Controller:
             first, *others = DISCOVERY_RETRY_SECONDS
             await asyncio.sleep(first)  # several watches have a reason at about the same time
             self._discovery_due.clear()
-            succeeded = await self._discover()
-            for (
-                pause
-            ) in others:  # also after a difference: APIs of one installation are served one after the other
+            found = await self._discover()
+            for pause in others:  # also after a difference, since another API may be served a moment later
                 await asyncio.sleep(pause)
-                succeeded = await self._discover()
-            if not succeeded:
+                found = await self._discover()
+            if found is None:
                 self._discovery_due.set()
+            elif found != self._capabilities:
+                self._use(found)
 
-    async def _discover(self) -> bool:
-        """Discover once, and use what is found; return whether the API server answered."""
+    async def _discover(self) -> Capabilities | None:
+        """Discover once, use which APIs are served, and return what was found, or None after an error.
+
+        During an upgrade, API servers have different versions, and templates of pods depend on the version:
+        that of the last attempt is used.
+        """
         try:
             found = await discover(self._cluster)
         except KubeError as error:
             logger.info("Discovery failed, retrying: %s", error.message)
-            return False
-        if found != self._capabilities:
-            self._use(found)
-        return True
+            return None
+        if self._capabilities is not None:
+            apis = replace(found, kubernetes=self._capabilities.kubernetes)
+            if apis != self._capabilities:
+                self._use(apis)
+        return found
 
     def _use(self, found: Capabilities) -> None:
         """Reconcile all objects with other capabilities of the API server."""

@@ -37,10 +37,10 @@ RENEW_DEADLINE_SECONDS = 10.0
 """If the last renewal is older than this, the holder begins no write, and stops."""
 
 RENEW_SECONDS = 2.0
-"""Time between two renewals, and before another attempt after a failed one."""
+"""Time from the start of a renewal, also of a failed one, to the next."""
 
-ATTEMPT_SECONDS = RENEW_DEADLINE_SECONDS / 3
-"""An attempt to read or write the Lease takes at most this long, so that others fit in before the deadline."""
+ATTEMPT_SECONDS = RENEW_DEADLINE_SECONDS / 2
+"""An attempt to read or write the Lease takes at most this long, so that another fits in before the deadline."""
 
 _WRITE_MARGIN_SECONDS = 1.0
 """A write ends at least this time before the Lease expires."""
@@ -130,12 +130,14 @@ class Election:
 
     async def keep(self) -> None:
         """Renew the Lease until it is released. Raises `LeaseLostError` if it is lost."""
-        failure = _NO_RESPONSE
+        failure, began = _NO_RESPONSE, self._clock()
         while (left := self._seconds_to_renew()) > 0:
             self._beat(within=2 * RENEW_DEADLINE_SECONDS)
-            await asyncio.sleep(min(RENEW_SECONDS, left))
+            pause = max(began + RENEW_SECONDS - self._clock(), 0.0)
+            await asyncio.sleep(min(pause, left))
             if (left := self._seconds_to_renew()) <= 0:  # the process was stopped in the meantime
                 break
+            began = self._clock()
             try:
                 async with asyncio.timeout(min(left, ATTEMPT_SECONDS)):
                     await self._renew()

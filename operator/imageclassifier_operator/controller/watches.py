@@ -96,6 +96,7 @@ class KindWatch:
         self._check_is_due = asyncio.Event()
         self._owners: dict[str, Key] = {}
         self._versions: dict[str, str] = {}
+        self._seen: dict[str, str] = {}
         self._by_owner: dict[Key, set[str]] = {}
         self._current = False
 
@@ -163,10 +164,12 @@ class KindWatch:
             item["metadata"]["uid"]: key for item in listing.items if (key := self._key_of(item)) is not None
         }
         versions = {item["metadata"]["uid"]: self._version_of(item) for item in listing.items}
-        changed = {uid for uid, version in versions.items() if self._versions.get(uid) != version}
+        # By resource version: what stands for it may have changed, and changed back, while nothing was watched.
+        seen = {item["metadata"]["uid"]: _resource_version(item) for item in listing.items}
+        changed = {uid for uid, version in seen.items() if self._seen.get(uid) != version}
         gone = self._versions.keys() - versions.keys()
         keys = {known[uid] for uid in changed | gone for known in (owners, self._owners) if uid in known}
-        self._owners, self._versions, self._by_owner = owners, versions, {}
+        self._owners, self._versions, self._seen, self._by_owner = owners, versions, seen, {}
         for uid, owner in owners.items():
             self._by_owner.setdefault(owner, set()).add(uid)
         for key in keys:
@@ -215,12 +218,14 @@ class KindWatch:
         uid, key = item["metadata"]["uid"], self._key_of(item)
         known_key = self._owners.get(uid)
         version = self._version_of(item)
+        self._seen[uid] = _resource_version(item)
         if event_type == "MODIFIED" and key == known_key and version == self._versions.get(uid):
             return
         if known_key is not None and (event_type == "DELETED" or key != known_key):
             self._forget(uid, known_key)
         if event_type == "DELETED":
             self._versions.pop(uid, None)
+            self._seen.pop(uid, None)
         else:
             self._versions[uid] = version
             if key is not None:

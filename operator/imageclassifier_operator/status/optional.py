@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from imageclassifier_operator.api import Spec
 
 
+_AUTOSCALER_CONDITIONS = ("AbleToScale", "ScalingActive")
+
+
 def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
     """Return AutoscalingReady: what the HorizontalPodAutoscaler reports.
 
@@ -37,7 +40,7 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
         )
         return Verdict(status="True", reason="External", message=message)
     conditions = _conditions(autoscaler.live)
-    for condition_type in ("AbleToScale", "ScalingActive"):
+    for condition_type in _AUTOSCALER_CONDITIONS:
         condition = conditions.get(condition_type)
         if condition is None:
             message = "The HorizontalPodAutoscaler controller has not reported status yet"
@@ -55,14 +58,20 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
 def autoscaler_version(autoscaler: Mapping[str, Any]) -> str:
     """Return a digest of what the operator uses of a HorizontalPodAutoscaler.
 
-    Its controller writes the measured values every 15 seconds. They count only if the verdict about them changes.
+    Its controller writes the measured values every 15 seconds, and with them the reasons of its conditions change.
+    They count only if the verdict about them changes.
     """
-    metadata, status = dict(autoscaler["metadata"]), dict(autoscaler.get("status") or {})
+    metadata = dict(autoscaler["metadata"])
     del metadata["resourceVersion"]
     managers = metadata.pop("managedFields", None) or []
     owners = [manager for manager in managers if manager.get("subresource") != "status"]
-    status.pop("currentMetrics", None)
-    used = [metadata, owners, autoscaler.get("spec"), status, _held_by_memory(autoscaler) is not None]
+    conditions = _conditions(autoscaler)
+    reported = [
+        (kind, None if found is None or found.get("status") == "True" else found, found is None)
+        for kind, found in ((kind, conditions.get(kind)) for kind in _AUTOSCALER_CONDITIONS)
+    ]
+    held = _held_by_memory(autoscaler) is not None
+    used = [metadata, owners, autoscaler.get("spec"), reported, _desired_replicas(autoscaler), held]
     return hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
 
 

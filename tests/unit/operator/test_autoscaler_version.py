@@ -58,6 +58,21 @@ def test_other_measured_values_are_no_change() -> None:
     assert autoscaler_version(autoscaler(cpu=72, memory=71, version="2")) == autoscaler_version(before)
 
 
+def test_other_reasons_of_conditions_that_are_true_are_no_change() -> None:
+    after = autoscaler(cpu=70, memory=70, version="2")
+    after["status"]["conditions"][0] |= {"reason": "ScaleDownStabilized", "message": "recent recommendations"}
+    after["status"]["conditions"].append({"type": "ScalingLimited", "status": "True", "reason": "TooFewReplicas"})
+    assert autoscaler_version(after) == autoscaler_version(autoscaler(cpu=70, memory=70))
+
+
+def test_the_reason_of_a_condition_that_is_not_true_is_a_change() -> None:
+    before = autoscaler(cpu=70, memory=70)
+    before["status"]["conditions"][0] |= {"status": "False", "reason": "FailedGetResourceMetric"}
+    after = copy.deepcopy(before)
+    after["status"]["conditions"][0]["reason"] = "FailedGetScale"
+    assert autoscaler_version(after) != autoscaler_version(before)
+
+
 def test_measured_values_that_change_the_verdict_are_a_change() -> None:
     held_by_memory = autoscaler(cpu=10, memory=70, version="2")
     assert autoscaler_version(held_by_memory) != autoscaler_version(autoscaler(cpu=70, memory=70))
@@ -69,6 +84,7 @@ def test_measured_values_that_change_the_verdict_are_a_change() -> None:
         lambda live: live["spec"].update(maxReplicas=9),
         lambda live: live["status"].update(desiredReplicas=4),
         lambda live: live["status"]["conditions"][0].update(status="False"),
+        lambda live: live["status"]["conditions"].pop(),
         lambda live: live["metadata"]["labels"].update(team="vision"),
         lambda live: live["metadata"]["managedFields"][0].update(time="2026-01-02T00:00:00Z"),
         lambda live: live["metadata"].update(deletionTimestamp="2026-01-02T00:00:00Z"),

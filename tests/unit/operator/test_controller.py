@@ -178,6 +178,29 @@ async def test_discovery_is_repeated_when_a_watch_has_a_reason_and_until_it_succ
     discovery.cancel()
 
 
+async def test_of_api_servers_with_several_versions_the_last_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = new_controller()
+    controller._capabilities = Capabilities(kubernetes=(1, 36))
+    used: list[Capabilities] = []
+    versions = [(1, 37), (1, 36), (1, 36), (1, 37)]
+
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    async def answer(_: object) -> Capabilities:
+        if not versions:
+            await asyncio.Event().wait()
+        return Capabilities(kubernetes=versions.pop(0))
+
+    monkeypatch.setattr(module, "discover", answer)
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    monkeypatch.setattr(controller, "_use", used.append)
+    discovery = asyncio.create_task(controller._rediscover())
+    await asyncio.wait([discovery], timeout=0.05)
+    discovery.cancel()
+    assert used == [Capabilities(kubernetes=(1, 37))]
+
+
 async def due_soon(controller: Controller) -> Key:
     async with asyncio.timeout(5):
         return (await controller._queue.take())[0]

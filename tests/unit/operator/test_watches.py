@@ -147,6 +147,23 @@ async def test_a_change_of_what_the_operator_does_not_use_wakes_nobody(monkeypat
     assert cluster.watched_from == ["10", "13", "14"]
 
 
+async def test_a_change_that_may_have_been_taken_back_while_nothing_was_watched_wakes_the_owner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def no_sleep(_seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(asyncio, "sleep", no_sleep)
+    lists: list[Listing | Exception] = [
+        Listing([child("pets", "1", version)], version) for version in ("10", "20")
+    ]
+    cluster = ScriptedCluster(lists=lists, streams=[[GoneError("too old", status=410)]])
+    keys: list[Key] = []
+    with pytest.raises(ScriptEndedError):
+        await new_watch(cluster, keys.append, version_of=lambda _: "the same").run()
+    assert keys == [PETS, PETS]
+
+
 async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
