@@ -26,7 +26,7 @@ from e2e.load import steady_load
 from e2e.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from e2e.cluster.api import Object
     from e2e.kube import Kube
@@ -99,6 +99,7 @@ def plan(kube: Kube, *options: str) -> tuple[int, dict[str, Mapping[str, Any]], 
 
 
 @pytest.mark.timeout(2400)
+@pytest.mark.usefixtures("no_other_upgrades")
 def test_an_upgrade_of_the_operator(
     kube: Kube,
     images: Mapping[str, str],
@@ -107,8 +108,6 @@ def test_an_upgrade_of_the_operator(
     request: pytest.FixtureRequest,
     add_to_summary: Callable[[str], None],
 ) -> None:
-    # Objects of other scenarios exist until their namespaces are deleted; they would take places in the waves.
-    until(lambda: not _objects(kube), seconds=120, what="no object to be left", describe=lambda: _objects(kube))
     fleets = Fleets(kube, namespace, request.config.getoption("--fleets"))
     before = fleets.pods()
     with configured_operator(kube, images, {"upgradeWaveSize": 0, **_OTHER_TEMPLATE}):
@@ -141,9 +140,30 @@ def test_an_upgrade_of_the_operator(
     assert fleets.pods() == before
 
 
-def _objects(kube: Kube) -> str:
-    found = [item["metadata"] for item in kube.list("imageclassifiers")]
-    return ", ".join(f"{each['namespace']}/{each['name']}" for each in found)
+@pytest.fixture
+def no_other_upgrades(kube: Kube) -> Iterator[None]:
+    """No other object takes a place in the waves: none is left of other scenarios, and the demo's have to wait."""
+
+    def left() -> str:
+        return ", ".join(f"{each['namespace']}/{each['name']}" for each in objects() if _is_of_a_scenario(each))
+
+    def objects() -> list[Object]:
+        return [item["metadata"] for item in kube.list("imageclassifiers")]
+
+    until(lambda: not left(), seconds=120, what="no object of other scenarios to be left", describe=left)
+    before = {
+        (item["metadata"]["namespace"], item["metadata"]["name"]): item["spec"]["upgrade"]
+        for item in kube.list("imageclassifiers")
+    }
+    for namespace, name in before:
+        kube.patch("imageclassifiers", name, {"spec": {"upgrade": "Manual"}}, namespace=namespace)
+    yield
+    for (namespace, name), upgrade in before.items():
+        kube.patch("imageclassifiers", name, {"spec": {"upgrade": upgrade}}, namespace=namespace)
+
+
+def _is_of_a_scenario(metadata: Mapping[str, Any]) -> bool:
+    return bool(metadata["namespace"].startswith("e2e-"))
 
 
 def _restarts_nothing_by_itself(fleets: Fleets, before: dict[str, set[str]]) -> None:
