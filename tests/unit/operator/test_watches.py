@@ -64,7 +64,11 @@ def new_watch(
     )
 
 
-async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+async def woken(
+    cluster: ScriptedCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    version_of: Callable[[Mapping[str, Any]], str] | None = None,
+) -> list[Key]:
     """Return the keys that are woken until the script ends, in order."""
 
     async def no_sleep(_seconds: float) -> None:
@@ -72,7 +76,7 @@ async def woken(cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch) -> li
 
     monkeypatch.setattr(asyncio, "sleep", no_sleep)
     keys: list[Key] = []
-    watch = new_watch(cluster, keys.append)
+    watch = new_watch(cluster, keys.append, version_of=version_of)
     with pytest.raises(ScriptEndedError):
         await watch.run()
     return keys
@@ -123,13 +127,9 @@ async def test_a_child_that_lost_its_owner_wakes_the_previous_owner(monkeypatch:
 
 
 async def test_a_change_of_what_the_operator_does_not_use_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_sleep(_seconds: float) -> None:
-        return None
-
     def with_status(version: str, *, measured: int, desired: int) -> dict[str, Any]:
         return {**child("pets", "1", version), "status": {"measured": measured, "desired": desired}}
 
-    monkeypatch.setattr(asyncio, "sleep", no_sleep)
     stream = [
         WatchEvent("MODIFIED", with_status("11", measured=2, desired=1)),
         WatchEvent("MODIFIED", with_status("12", measured=2, desired=2)),
@@ -139,10 +139,7 @@ async def test_a_change_of_what_the_operator_does_not_use_wakes_nobody(monkeypat
     cluster = ScriptedCluster(
         lists=[Listing([with_status("1", measured=1, desired=1)], "10")], streams=[[*stream[:3]], [stream[3]]]
     )
-    keys: list[Key] = []
-    watch = new_watch(cluster, keys.append, version_of=lambda item: str(item["status"]["desired"]))
-    with pytest.raises(ScriptEndedError):
-        await watch.run()
+    keys = await woken(cluster, monkeypatch, version_of=lambda item: str(item["status"]["desired"]))
     assert keys == [PETS, PETS, PETS], "when it is listed, desired otherwise, and deleted"
     assert cluster.watched_from == ["10", "13", "14"]
 
@@ -150,18 +147,11 @@ async def test_a_change_of_what_the_operator_does_not_use_wakes_nobody(monkeypat
 async def test_a_change_that_may_have_been_taken_back_while_nothing_was_watched_wakes_the_owner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def no_sleep(_seconds: float) -> None:
-        return None
-
-    monkeypatch.setattr(asyncio, "sleep", no_sleep)
     lists: list[Listing | Exception] = [
         Listing([child("pets", "1", version)], version) for version in ("10", "20")
     ]
     cluster = ScriptedCluster(lists=lists, streams=[[GoneError("too old", status=410)]])
-    keys: list[Key] = []
-    with pytest.raises(ScriptEndedError):
-        await new_watch(cluster, keys.append, version_of=lambda _: "the same").run()
-    assert keys == [PETS, PETS]
+    assert await woken(cluster, monkeypatch, version_of=lambda _: "the same") == [PETS, PETS]
 
 
 async def test_a_watch_that_is_always_rejected_backs_off_and_wakes_nobody_again(
