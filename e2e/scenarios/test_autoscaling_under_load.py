@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ _PER_SECOND = 20.0
 Its target is 50m of CPU for each pod: 50 % of what a pod requests.
 """
 _UP_SECONDS, _DOWN_SECONDS = 180, 240
+_METRICS_API = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io"
+"""It exists as soon as metrics-server is installed, which may not be ready yet."""
+
 _POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
 
 
@@ -35,9 +39,9 @@ _POD_METRICS = "/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
 def metrics(kube: Kube) -> None:
     """Skips the test if the cluster has no metrics-server; on the local cluster, that is an error."""
     try:
-        kube.request("GET", "/apis/metrics.k8s.io/v1beta1")
-    except ApiError:
-        if kube.target.local:
+        kube.request("GET", _METRICS_API)
+    except ApiError as error:
+        if kube.target.local or error.code != HTTPStatus.NOT_FOUND:
             raise
         pytest.skip("this cluster has no metrics-server")
 
@@ -93,13 +97,18 @@ def _scaled_to_one(live: Object) -> bool:
 
 
 def _wait_for_metrics(kube: Kube, namespace: str) -> None:
-    """Wait until metrics-server has metrics of the pod: it scrapes every 15 seconds, and needs two scrapes."""
+    """Wait until metrics-server is ready and has metrics of the pod: two scrapes, one every 15 seconds."""
 
     def measured() -> bool:
-        found = kube.request("GET", _POD_METRICS.format(namespace=namespace))
+        try:
+            found = kube.request("GET", _POD_METRICS.format(namespace=namespace))
+        except ApiError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            return False
         return bool(found["items"])
 
-    until(measured, seconds=90, what="metrics of the pod", every=1.0)
+    until(measured, seconds=120, what="metrics of the pod", every=1.0)
 
 
 def _timeline(counts: Sequence[tuple[float, int]], load_started: float) -> str:

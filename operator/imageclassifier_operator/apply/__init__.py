@@ -2,6 +2,7 @@
 
 from imageclassifier_operator.apply.difference import difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
+from imageclassifier_operator.apply.preconditions import check_owner, for_version
 from imageclassifier_operator.apply.sync import Applied, apply_children, compare_children, problem_of
 from imageclassifier_operator.apply.write_history import WriteHistory
 
@@ -10,8 +11,10 @@ __all__ = [
     "Applied",
     "WriteHistory",
     "apply_children",
+    "check_owner",
     "compare_children",
     "difference",
     "differences",
+    "for_version",
     "problem_of",
 ]

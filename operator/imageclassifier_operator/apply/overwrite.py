@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.apply.intruders import intruders, obstacles
 from imageclassifier_operator.apply.overrides import digest_of
 from imageclassifier_operator.apply.ownership_transfer import is_owned_by_others, transferred
+from imageclassifier_operator.apply.preconditions import for_version
 from imageclassifier_operator.kube import KubeError, RejectedError
 from imageclassifier_operator.ownership import MANAGER
 
@@ -55,15 +56,15 @@ async def overwrite(
     *,
     futile: FutileTakeovers,
 ) -> dict[str, Any]:
-    """Apply the desired object over the live one, which must have the same UID; return the resulting object.
+    """Apply the desired object over the live one, and return the resulting object.
 
     Raises:
+        ConflictError: the live object has changed since it was read.
         KubeError: the API server refuses it for another reason than fields of others; they are left as they are.
     """
-    taken = await _take_over(cluster, resource, live, list(intruders(desired, live)))
-    live, body = taken or live, _body(desired, live, taken)
+    live = await _take_over(cluster, resource, live, list(intruders(desired, live))) or live
     try:
-        return await cluster.apply(resource, body, manager=MANAGER)
+        return await cluster.apply(resource, for_version(desired, live), manager=MANAGER)
     except RejectedError as error:
         refused = error.fields
         taken = None
@@ -74,24 +75,13 @@ async def overwrite(
         if taken is None:
             raise
     try:
-        return await cluster.apply(resource, _body(desired, live, taken), manager=MANAGER)
+        return await cluster.apply(resource, for_version(desired, taken), manager=MANAGER)
     except RejectedError as error:
         if error.reason == "Invalid" and error.fields == refused:  # they were not the reason, and are given back
             futile.record(desired, live, refused)
             with contextlib.suppress(KubeError):
                 await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
         raise
-
-
-def _body(desired: Mapping[str, Any], live: Mapping[str, Any], taken: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the manifest for the object that was read and, after a takeover, for the version that this has made.
-
-    Without the version, the API server first merges it with an older one that it remembers, and warns about that.
-    """
-    exact = {"uid": live["metadata"]["uid"]}
-    if taken is not None:
-        exact["resourceVersion"] = taken["metadata"]["resourceVersion"]
-    return {**desired, "metadata": {**desired["metadata"], **exact}}
 
 
 async def _take_over(

@@ -15,6 +15,7 @@ from imageclassifier_operator.apply.handover import (
     handover_to_others,
 )
 from imageclassifier_operator.apply.overwrite import overwrite
+from imageclassifier_operator.apply.preconditions import check_owner
 from imageclassifier_operator.children import AUTOSCALER, CHILDREN, DEPLOYMENT
 from imageclassifier_operator.kube import (
     Cluster,
@@ -229,7 +230,7 @@ async def _apply_child(
     adopted = not is_controlled_by(live, ic.uid)
     desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     if child is DEPLOYMENT:
-        await _hand_over_replicas(cluster, ic, desired, live, applied, history)
+        live = await _hand_over_replicas(cluster, ic, desired, live, applied, history)
     found = list(differences(desired, live, manager=MANAGER))
     pause = history.overrides.pause(_owner(ic), live, desired, found)
     if found and pause:
@@ -242,6 +243,8 @@ async def _apply_child(
         return None
     remaining = found
     if found:
+        if adopted:
+            await check_owner(cluster, ic)
         reverted_by = template_changed_by(live, found, manager=MANAGER) if child is DEPLOYMENT else None
         before, live = live, await overwrite(cluster, resource, desired, live, futile=history.futile)
         remaining = list(differences(desired, live, manager=MANAGER))
@@ -276,28 +279,32 @@ async def _hand_over_replicas(
     cluster: Cluster,
     ic: ImageClassifier,
     desired: Mapping[str, Any],
-    live: Mapping[str, Any],
+    live: dict[str, Any],
     applied: Applied,
     history: WriteHistory,
-) -> None:
-    """Let the second manager set the replicas before an autoscaler does, and after somebody set them to 0."""
+) -> dict[str, Any]:
+    """Let the second manager set the replicas before an autoscaler does, and after somebody set them to 0.
+
+    Return the Deployment as it is then.
+    """
     if ic.spec.autoscaling is not None:
         takeover = handover(live, ic.spec.autoscaling, manager=MANAGER)
     elif "replicas" not in desired["spec"]:
         takeover = handover_to_others(live, manager=MANAGER)
     else:
-        return
+        return live
     if takeover is None:
-        return
+        return live
     count, before = takeover["spec"]["replicas"], live["spec"].get("replicas", 1)
     changed = [] if before == count else [Difference(path="spec.replicas", desired=count, observed=before)]
     pause = history.contests.pause(_owner(ic), DEPLOYMENT.kind, changed)
     if pause:
         applied.wait_at_most(pause)
         applied.withheld = True
-        return
-    await cluster.apply(DEPLOYMENT.resource, takeover, manager=REPLICAS_MANAGER)
+        return live
+    result = await cluster.apply(DEPLOYMENT.resource, takeover, manager=REPLICAS_MANAGER)
     history.contests.record(_owner(ic), live, changed, ours=_FIELD_MANAGERS)
+    return result
 
 
 def _record_overrides(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import InvalidSpecError, parse
-from imageclassifier_operator.apply import difference
+from imageclassifier_operator.apply import check_owner, difference, for_version
 from imageclassifier_operator.children import DEPLOYMENT
 from imageclassifier_operator.kube import CONTROLLER_REVISIONS, KubeError, RejectedError
 from imageclassifier_operator.labels import selector_text
@@ -117,10 +117,13 @@ async def record(
     the revision accepted, and applies it. `accepted` is called once the accepted revision is stored.
 
     Raises:
+        ConflictError: a revision has changed since it was read, or the ImageClassifier is being deleted.
         LeftoverError: the cluster has not deleted the revisions of a deleted ImageClassifier of the same name yet.
     """
     decision, ic = resolved.decision, params.ic
     live_by_name = {item["metadata"]["name"]: item for item in resolved.stored}
+    if not all(is_controlled_by(item, ic.uid) for item in resolved.stored):
+        await check_owner(cluster, ic)
     needed = list(filter(None, (decision.before, decision.accepted, decision.candidate)))
     for revision in needed:
         manifest, live = revision.manifest(ic), live_by_name.get(revision.name)
@@ -128,8 +131,9 @@ async def record(
             raise LeftoverError(f"ControllerRevision {revision.name} of a deleted ImageClassifier still exists")
         if live is not None and difference(manifest, live, manager=MANAGER) is None:
             continue
+        body = manifest if live is None else for_version(manifest, live)
         try:
-            await cluster.apply(CONTROLLER_REVISIONS, manifest, manager=MANAGER)
+            await cluster.apply(CONTROLLER_REVISIONS, body, manager=MANAGER)
         except RejectedError as error:
             if revision is not decision.candidate:
                 raise
@@ -139,9 +143,9 @@ async def record(
     stored = [Revision.stored(item) for item in resolved.stored]
     surplus = _surplus(decision, stored)
     for revision in stored:  # orphans are adopted
-        is_orphan = not is_controlled_by(live_by_name[revision.name], ic.uid)
-        if is_orphan and revision.name not in {*surplus, *(each.name for each in needed)}:
-            await cluster.apply(CONTROLLER_REVISIONS, revision.manifest(ic), manager=MANAGER)
+        live = live_by_name[revision.name]
+        if not is_controlled_by(live, ic.uid) and revision.name not in {*surplus, *(each.name for each in needed)}:
+            await cluster.apply(CONTROLLER_REVISIONS, for_version(revision.manifest(ic), live), manager=MANAGER)
     for name in surplus:
         uid = live_by_name[name]["metadata"]["uid"]
         await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)

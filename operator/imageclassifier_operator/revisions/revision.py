@@ -93,11 +93,10 @@ class Revision:
         spec = None if self.spec is None else json.dumps(self.spec, sort_keys=True, separators=(",", ":"))
         if spec is not None and len(spec) <= _MAX_SPEC_LENGTH:
             annotations[_SPEC_ANNOTATION] = spec
-        metadata = {**child_metadata(ic, annotations=annotations), "name": self.name}
         return {
             "apiVersion": CONTROLLER_REVISIONS.group_version,
             "kind": CONTROLLER_REVISIONS.kind,
-            "metadata": metadata if self.uid is None else {**metadata, "uid": self.uid},
+            "metadata": {**child_metadata(ic, annotations=annotations), "name": self.name},
             "data": {"template": self.template},
             "revision": self.number,
         }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.kube import Listing
+from imageclassifier_operator.kube import ConflictError, Listing
+from imageclassifier_operator.ownership import MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -108,7 +109,10 @@ class ScriptedCluster:
 
 
 class StoredCluster(ScriptedCluster):
-    """Stores what is applied, by kind; writes of a kind can be rejected, and `mutate` changes what is stored."""
+    """Stores what is applied, by kind; writes of a kind can be rejected, and `mutate` changes what is stored.
+
+    What our main field manager applies replaces the object; what another one applies is merged into it.
+    """
 
     def __init__(
         self,
@@ -136,7 +140,14 @@ class StoredCluster(ScriptedCluster):
     ) -> dict[str, Any]:
         if resource.kind in self.rejected:
             raise self.rejected[resource.kind]
+        live = self.live.get(resource.kind, {})
+        version = live.get("metadata", {}).get("resourceVersion", "0")
+        if manifest["metadata"].get("resourceVersion", version) != version:
+            raise ConflictError("the object has been modified", status=409, reason="Conflict")
         self.applied.append(resource.kind)
-        self.live[resource.kind] = copy.deepcopy({**manifest, "metadata": {"uid": "9", **manifest["metadata"]}})
+        kept = {} if manager == MANAGER else {part: live.get(part) or {} for part in ("metadata", "spec")}
+        merged = {**manifest, **{part: {**before, **manifest[part]} for part, before in kept.items()}}
+        metadata = {"uid": "9", **merged["metadata"], "resourceVersion": str(int(version) + 1)}
+        self.live[resource.kind] = copy.deepcopy({**merged, "metadata": metadata})
         self.mutate(self.live[resource.kind])
         return self.live[resource.kind]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, OperatorConfig, Spec
@@ -15,6 +16,9 @@ from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.ownership import MANAGER
 
 from tests.unit.operator.scripted_cluster import StoredCluster
+
+if TYPE_CHECKING:
+    from imageclassifier_operator.kube import Resource
 
 CAPABILITIES = Capabilities(service_monitors=False)
 SOURCE = ModelSource(name="pets", uris=("bundled:pets",), sha256="a" * 64)
@@ -60,15 +64,44 @@ async def test_an_object_of_another_owner_is_a_conflict(owners: list[dict[str, A
 def orphan(*, manager: str = MANAGER, operation: str = "Apply", **labels: str) -> dict[str, Any]:
     """Return a Service without a controller."""
     fields = [{"manager": manager, "operation": operation, "fieldsV1": {}}]
-    return service(uid="9", ownerReferences=[], labels={**child_labels("pets"), **labels}, managedFields=fields)
+    all_labels = {**child_labels("pets"), **labels}
+    return service(uid="9", resourceVersion="1", ownerReferences=[], labels=all_labels, managedFields=fields)
+
+
+def owner(**metadata: str) -> dict[str, Any]:
+    names = {"namespace": PETS.namespace, "name": PETS.name, "uid": PETS.uid}
+    return {"kind": "ImageClassifier", "metadata": {**names, **metadata}}
 
 
 async def test_an_orphan_of_ours_is_adopted() -> None:
-    cluster = StoredCluster(orphan())
+    cluster = StoredCluster(orphan(), owner())
     applied = await one_pass(cluster)
     assert applied.problems == []
-    (owner,) = cluster.live["Service"]["metadata"]["ownerReferences"]
-    assert (owner["uid"], owner["controller"]) == ("1", True)
+    (reference,) = cluster.live["Service"]["metadata"]["ownerReferences"]
+    assert (reference["uid"], reference["controller"]) == ("1", True)
+
+
+@pytest.mark.parametrize("owners", [[], [owner(deletionTimestamp="2026-01-01T00:00:00Z")], [owner(uid="2")]])
+async def test_an_orphan_is_left_alone_if_its_owner_has_been_deleted(owners: list[dict[str, Any]]) -> None:
+    """The owner reference would name an object that no longer exists, and the child would be deleted."""
+    cluster = StoredCluster(orphan(), *owners)
+    applied = await one_pass(cluster)
+    assert applied.again
+    assert cluster.live["Service"]["metadata"]["ownerReferences"] == []
+
+
+async def test_a_child_that_is_orphaned_while_it_is_written_is_left_alone() -> None:
+    class OrphaningCluster(StoredCluster):
+        async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+            live = copy.deepcopy(await super().get(resource, namespace=namespace, name=name))
+            if resource.kind == "Service":
+                self.live["Service"]["metadata"].update(ownerReferences=[], resourceVersion="2")
+            return live
+
+    cluster = OrphaningCluster(service(uid="9", resourceVersion="1"), owner())
+    applied = await one_pass(cluster)
+    assert applied.again
+    assert cluster.live["Service"]["metadata"]["ownerReferences"] == []
 
 
 @pytest.mark.parametrize(

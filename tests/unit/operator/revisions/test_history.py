@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.kube import Listing, Resource
+from imageclassifier_operator.kube import ConflictError, Listing, Resource
 from imageclassifier_operator.manifests.deployment import build
 from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions import (
@@ -63,13 +63,13 @@ class RevisionCluster(ScriptedCluster):
         return Listing(copy.deepcopy(list(self.stored.values())), "1")
 
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
-        return self.deployment
+        return self.live if resource.kind == "ImageClassifier" else self.deployment
 
     async def apply(
         self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:
         self.writes += 1
-        metadata = {"uid": f"uid-{len(self.stored)}", **manifest["metadata"]}
+        metadata = {"uid": f"uid-{len(self.stored)}", "resourceVersion": "1", **manifest["metadata"]}
         self.stored[metadata["name"]] = copy.deepcopy({**manifest, "metadata": metadata})
         return self.stored[metadata["name"]]
 
@@ -438,6 +438,20 @@ async def test_restored_revisions_are_all_adopted() -> None:
     assert [[each["uid"] for each in owner] for owner in owners] == [["uid-1"]] * 3
     for name, item in cluster.stored.items():
         assert (item["revision"], item["data"]) == (before[name]["revision"], before[name]["data"])
+
+
+async def test_revisions_without_an_owner_are_left_alone_if_the_object_is_being_deleted() -> None:
+    """`kubectl delete --cascade=orphan` leaves them, and they would be deleted if they were adopted once more."""
+    cluster = RevisionCluster()
+    await cluster.reconcile()
+    orphaned(cluster)
+    before, live = copy.deepcopy(cluster.stored), copy.deepcopy(cluster.live)
+    cluster.live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    params = params_for(live["spec"], config=CONFIG)
+    resolved = await resolve(cluster, params, live, turn=its_turn)
+    with pytest.raises(ConflictError):
+        await record(cluster, params, resolved)
+    assert cluster.stored == before
 
 
 async def test_the_last_accepted_revision_belongs_to_the_object_and_is_the_one_of_its_status() -> None:
