@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,12 +15,16 @@ from e2e.classifiers import (
     condition,
     manifest,
     pods,
+    restarts,
     wait_for,
     wait_for_endpoint,
     wait_for_reason,
     wait_for_response,
     wait_until_ready,
 )
+from e2e.cluster.paths import state_dir
+from e2e.cluster.processes import Processes, with_command_line
+from e2e.install import NAMESPACE
 from e2e.pod_programs import fill_volume, source
 from e2e.waiting import until
 
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
 
     from e2e.cluster.api import Object
     from e2e.kube import Kube
+
+_LOST_SECONDS = 120.0
+"""Kubernetes waits for a node for 50 seconds (`--node-monitor-grace-period`) before it counts as lost."""
 
 _SPEC: dict[str, Any] = {"rollout": {"drainSeconds": 0}, "resources": {"requests": {"cpu": "10m"}}}
 
@@ -97,6 +107,53 @@ def test_a_cordoned_node_is_named(kube: Kube, namespace: str) -> None:
     finally:
         kube.kubectl("uncordon", node)
     wait_until_ready(kube, "pets", namespace=namespace)
+
+
+@pytest.fixture
+def kubelet(kube: Kube) -> int:
+    """The process id of the local cluster's kubelet."""
+    if not kube.target.local:
+        pytest.skip("the nodes of another cluster are left alone")
+    record = Processes(state_dir()).record("kubelet")
+    assert record is not None
+    return record.pid
+
+
+def test_a_lost_node_is_named(kube: Kube, namespace: str, kubelet: int, pets: Object) -> None:
+    os.kill(kubelet, signal.SIGSTOP)
+    try:
+        lost = wait_for_reason(kube, "pets", "NodeNotReady", namespace=namespace, seconds=_LOST_SECONDS)
+        print(kube.kubectl("get", "ic,nodes", "--output=wide", f"--namespace={namespace}"))
+    finally:
+        os.kill(kubelet, signal.SIGCONT)
+    assert "repair or remove it" in condition(lost, "Ready")["message"]
+    wait_until_ready(kube, "pets", namespace=namespace)
+    for others in ("kube-system", NAMESPACE):  # their pods were lost as well
+        available = ("--for=condition=Available", "deployments", "--all", f"--namespace={others}")
+        kube.kubectl("wait", *available, "--timeout=90s")
+
+
+def test_a_server_that_hangs_is_named_and_restarted(kube: Kube, namespace: str, pets: Object) -> None:
+    if not kube.target.local:
+        pytest.skip("the processes of another cluster are not those of this machine")
+    (pod,) = pods(kube, "pets", namespace=namespace)
+    os.kill(_server(pod), signal.SIGSTOP)
+    # A failed probe counts from 30 seconds after the start. Then the kubelet kills the container.
+    wait_for_reason(kube, "pets", "Unhealthy", namespace=namespace, containing="probe failed")
+    print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
+    wait_until_ready(kube, "pets", namespace=namespace)
+    assert restarts(kube, "pets", namespace=namespace) == 1
+
+
+def _server(pod: Object) -> int:
+    """The process id of a pod's server on the local cluster's node, which is this machine."""
+    commands = with_command_line("imageclassifier")
+    (found,) = (
+        pid
+        for pid, command in commands.items()
+        if " serve" in command and pod["metadata"]["uid"] in Path(f"/proc/{pid}/cgroup").read_text()
+    )
+    return found
 
 
 @pytest.fixture

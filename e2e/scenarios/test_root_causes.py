@@ -19,6 +19,7 @@ from e2e.classifiers import (
     wait_for_reason,
     wait_until_ready,
 )
+from e2e.cluster import program_images
 from e2e.cluster.kubectl import KubectlError
 from e2e.install import file_sha256
 from e2e.pod_programs import fill_memory, source
@@ -177,6 +178,16 @@ def test_every_cause_is_named(
     add_to_summary(
         f"{len(expected)} causes named, the last one {max(seconds.values()):.0f} s after it was applied"
     )
+
+
+def test_an_init_container_that_does_not_end_is_named(kube: Kube, namespace: str) -> None:
+    if not kube.target.local:
+        pytest.skip("another cluster may not have an image whose program only waits")
+    waits = {"runtime": {"image": program_images.PAUSE.name, "imagePullPolicy": "Never"}}
+    kube.apply(manifest("pets", namespace=namespace, spec={**_SPEC, **waits}))
+    reason, message = "PodInitializing", "kubectl logs"
+    wait_for_reason(kube, "pets", reason, namespace=namespace, containing=message)
+    print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
 
 
 _POD_LIMIT: Object = {

@@ -1,9 +1,12 @@
-"""The name of the children and the URL of the Service, both derived from the name of the ImageClassifier."""
+"""The names of children and containers, and the URL of the Service."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+
+MODEL_CONTAINER = "model"
+"""The init container that fetches the model."""
 
 _DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _MAX_NAME_LENGTH = 63

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, OperatorConfig, parse
 from imageclassifier_operator.apply import (
     Applied,
+    OwnerDeletedError,
     WriteHistory,
     apply_children,
     compare_children,
@@ -119,16 +120,22 @@ async def reconcile(
     unchanged: what was applied and read last time, if neither the object nor a child has changed since. Then only
         what is not watched is read.
     """
-    passed = unchanged or await _apply(
-        cluster,
-        namespace=namespace,
-        name=name,
-        config=config,
-        capabilities=capabilities,
-        history=history,
-        waves=waves,
-        now=now,
-    )
+    try:
+        passed = unchanged or await _apply(
+            cluster,
+            namespace=namespace,
+            name=name,
+            config=config,
+            capabilities=capabilities,
+            history=history,
+            waves=waves,
+            now=now,
+        )
+    except OwnerDeletedError:
+        logger.info("ImageClassifier %s/%s was deleted during reconcile", namespace, name)
+        return Outcome(result="again", again=True)
+    if isinstance(passed, Pass) and passed.applied.conflicted:  # what is live now is not known
+        return Outcome(result="again", again=True)
     return passed if isinstance(passed, Outcome) else await _report(cluster, passed, waves=waves, now=now())
 
 
@@ -357,15 +364,18 @@ def _outcome(passed: Pass, observed: Observation, status: Status) -> Outcome:
 
 
 async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:
-    """Apply the status if it differs from the live one, and write an Event if Ready changed status or reason."""
+    """Apply the status if it differs from the live one, and write an Event if Ready changed status or reason.
+
+    It is for the version that was read. If the object has changed since, the change causes another reconcile.
+    """
     if difference({"status": status.fields}, live, manager=STATUS_MANAGER, subresource="status") is None:
         return
-    metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid")}
+    metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
     body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status.fields}
     try:
         await cluster.apply(CLASSIFIERS, body, manager=STATUS_MANAGER, subresource="status")
     except (NotFoundError, ConflictError):
-        logger.info("ImageClassifier %s/%s was deleted during reconcile", metadata["namespace"], metadata["name"])
+        logger.info("ImageClassifier %s/%s changed during reconcile", metadata["namespace"], metadata["name"])
         return
     previous = live.get("status") or {}
     await report(cluster, live, before=previous.get("conditions") or [], after=status.conditions)

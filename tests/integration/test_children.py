@@ -86,7 +86,9 @@ class NamespacedClient:
         """Apply a child after the deletion of the one that this method created before."""
         resource, metadata = _RESOURCES[child["kind"]], self.created.get(child["kind"])
         if metadata is not None:
-            await self.kube.delete(resource, namespace=self.namespace, name=metadata["name"], uid=metadata["uid"])
+            live = await self.kube.get(resource, namespace=self.namespace, name=metadata["name"])
+            if live is not None:
+                await self.kube.delete(resource, live)
         live = await self.apply(child)
         self.created[child["kind"]] = live["metadata"]
         return live

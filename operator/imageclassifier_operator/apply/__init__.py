@@ -2,13 +2,14 @@
 
 from imageclassifier_operator.apply.difference import difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
-from imageclassifier_operator.apply.preconditions import check_owner, for_version
+from imageclassifier_operator.apply.preconditions import OwnerDeletedError, check_owner, for_version
 from imageclassifier_operator.apply.sync import Applied, apply_children, compare_children, problem_of
 from imageclassifier_operator.apply.write_history import WriteHistory
 
 __all__ = [
     "REPLICAS_MANAGER",
     "Applied",
+    "OwnerDeletedError",
     "WriteHistory",
     "apply_children",
     "check_owner",

@@ -11,7 +11,7 @@ from imageclassifier_operator.apply.intruders import intruders, obstacles
 from imageclassifier_operator.apply.overrides import digest_of
 from imageclassifier_operator.apply.ownership_transfer import is_owned_by_others, transferred
 from imageclassifier_operator.apply.preconditions import for_version
-from imageclassifier_operator.kube import KubeError, RejectedError
+from imageclassifier_operator.kube import ConflictError, KubeError, RejectedError
 from imageclassifier_operator.ownership import MANAGER
 
 if TYPE_CHECKING:
@@ -75,13 +75,31 @@ async def overwrite(
         if taken is None:
             raise
     try:
-        return await cluster.apply(resource, for_version(desired, taken), manager=MANAGER)
+        return await _apply_over(cluster, resource, desired, taken)
     except RejectedError as error:
         if error.reason == "Invalid" and error.fields == refused:  # they were not the reason, and are given back
             futile.record(desired, live, refused)
             with contextlib.suppress(KubeError):
                 await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
         raise
+
+
+async def _apply_over(
+    cluster: Cluster, resource: Resource, desired: Mapping[str, Any], taken: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Apply the desired object after a takeover, which must not stay without its write.
+
+    A change of the status in between is no reason to give up, unlike one of the owner.
+    """
+    try:
+        return await cluster.apply(resource, for_version(desired, taken), manager=MANAGER)
+    except ConflictError:
+        metadata = taken["metadata"]
+        fresh = await cluster.get(resource, namespace=metadata["namespace"], name=metadata["name"])
+        same = ("uid", "ownerReferences", "deletionTimestamp")
+        if fresh is None or any(fresh["metadata"].get(key) != metadata.get(key) for key in same):
+            raise
+        return await cluster.apply(resource, for_version(desired, fresh), manager=MANAGER)
 
 
 async def _take_over(

@@ -1,21 +1,25 @@
-"""Keeps a write from giving a child back to an ImageClassifier that is being deleted with `--cascade=orphan`.
+"""Keeps a write from giving a child to an ImageClassifier that has been deleted.
 
-The garbage collector first removes the owner reference from each child, and then the object. A write that was
-decided before would add the reference again. The garbage collector would then delete the child, since its owner no
-longer exists, and with the Deployment all pods.
+With `--cascade=orphan`, the garbage collector first removes the owner reference from each child, and then the
+object. A write that was decided before would add the reference again. The garbage collector would then delete the
+child, since its owner no longer exists, and with the Deployment all pods.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.kube import CLASSIFIERS, ConflictError
+from imageclassifier_operator.kube import CLASSIFIERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imageclassifier_operator.api import ImageClassifier
     from imageclassifier_operator.kube import Cluster
+
+
+class OwnerDeletedError(Exception):
+    """The ImageClassifier is being deleted, or no longer exists: nothing more must be written for it."""
 
 
 def for_version(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,14 +29,14 @@ def for_version(desired: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str
 
 
 async def check_owner(cluster: Cluster, ic: ImageClassifier) -> None:
-    """Read the ImageClassifier again before an orphan is adopted, as the controllers of Kubernetes do.
+    """Read the ImageClassifier again before a child is created or adopted, as the controllers of Kubernetes do.
 
     An orphan that was read before this may have been left by this deletion, which is then visible.
 
     Raises:
-        ConflictError: it is being deleted, or no longer exists.
+        OwnerDeletedError: it is being deleted, or no longer exists.
     """
     live = await cluster.get(CLASSIFIERS, namespace=ic.namespace, name=ic.name)
     metadata = {} if live is None else live["metadata"]
     if metadata.get("uid") != ic.uid or metadata.get("deletionTimestamp") is not None:
-        raise ConflictError(f"ImageClassifier {ic.namespace}/{ic.name} is being deleted", reason="Terminating")
+        raise OwnerDeletedError

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from imageclassifier_operator.manifests import Capabilities
 
 _FIELD_MANAGERS = frozenset({MANAGER, REPLICAS_MANAGER})
+_CONFLICT_REMEDY = (
+    "another client changes it all the time, or a webhook rejects the write: "
+    "kubectl get with --show-managed-fields -o yaml shows who"
+)
 _REQUIRED = frozenset(child.kind for child in CHILDREN if child.condition is None)
 
 logger = logging.getLogger(__name__)
@@ -57,6 +61,8 @@ class Applied:
     not_applied: what differs, if the object is paused; then nothing is written.
     reverted_by: the field manager whose change of the pod template was reverted, or None.
     again: whether the children have to be applied again soon.
+    conflicted: whether that is because a child had changed since it was read. Its live state is then not known.
+    owner_exists: whether it was read again, before the first child was created.
     withheld: whether a contested field of a child without a condition differs, or was written a moment ago.
     retry_after: the seconds until an overridden or contested field is looked at again, or None if there is none.
     """
@@ -68,6 +74,8 @@ class Applied:
     not_applied: list[str] = field(default_factory=list)
     reverted_by: str | None = None
     again: bool = False
+    conflicted: bool = False
+    owner_exists: bool = False
     withheld: bool = False
     retry_after: float | None = None
 
@@ -89,15 +97,20 @@ async def apply_children(
     Pruning goes first, so that an autoscaler that is switched off cannot change the replicas once more.
 
     Raises:
+        OwnerDeletedError: the ImageClassifier is being deleted.
         UnreachableError: the API server did not answer; all children have to be applied again.
     """
     applied = Applied()
     for child in CHILDREN:
         if child.optional and child not in desired and child.served(capabilities):
-            await _run_step(applied, child, _prune(cluster, ic, child.resource))
+            prune = _prune(cluster, ic, child.resource)
+            await _write_step(applied, child, prune, owner=_owner(ic), history=history)
+    if applied.conflicted:
+        return applied
     for child, manifest in desired.items():
         if child.served(capabilities):  # otherwise, its condition reports it, and it is created once it is served
-            await _run_step(applied, child, _apply_child(cluster, ic, child, manifest, applied, history))
+            step = _apply_child(cluster, ic, child, manifest, applied, history)
+            await _write_step(applied, child, step, owner=_owner(ic), history=history)
     applied.contested = history.contests.contested(_owner(ic))
     left = history.contests.seconds_left(_owner(ic))
     if left is not None:
@@ -146,14 +159,36 @@ async def _compare_child(
     return None
 
 
+async def _write_step(
+    applied: Applied,
+    child: Child,
+    step: Awaitable[Problem | None],
+    *,
+    owner: tuple[str, str],
+    history: WriteHistory,
+) -> None:
+    """Run a step that writes. A conflict is a problem only if it does not pass."""
+
+    async def settled() -> Problem | None:
+        try:
+            problem = await step
+        except ConflictError as error:
+            if history.conflicts.record(owner, child.kind):
+                message = f"{child.kind}: {error.message}; {_CONFLICT_REMEDY}"
+                return Problem(kind=child.kind, reason="Conflict", message=message, transient=True)
+            logger.info("Object changed during the write, retrying: %s", error.message)
+            applied.again = applied.conflicted = True
+            return None
+        history.conflicts.clear(owner, child.kind)
+        return problem
+
+    await _run_step(applied, child, settled())
+
+
 async def _run_step(applied: Applied, child: Child, step: Awaitable[Problem | None]) -> None:
     """Wait until one child is applied or pruned, and record a failure as a problem instead of raising it."""
     try:
         problem = await step
-    except ConflictError as error:
-        logger.info("Object changed during the write, retrying: %s", error.message)
-        applied.again = True
-        return
     except KubeError as error:
         problem = problem_of(error, child.kind)
     if problem is not None:
@@ -194,7 +229,7 @@ async def _prune(cluster: Cluster, ic: ImageClassifier, resource: Resource) -> N
         return
     if live["metadata"].get("deletionTimestamp") is None:
         logger.info("Deleting %s %s/%s: no longer requested", resource.kind, ic.namespace, name)
-        await cluster.delete(resource, namespace=ic.namespace, name=name, uid=live["metadata"]["uid"])
+        await cluster.delete(resource, live)
 
 
 async def _apply_child(
@@ -212,9 +247,12 @@ async def _apply_child(
         return _crd_terminating_problem(kind)
     is_isolated = ic.spec.network_policy is not None
     no_policy = any(each.kind == "NetworkPolicy" for each in applied.problems)
-    if live is None and child is DEPLOYMENT and is_isolated and no_policy:
+    if live is None and child is DEPLOYMENT and is_isolated and (no_policy or applied.again or applied.withheld):
         return None  # no pod starts without isolation; the problem of the NetworkPolicy is reported
     if live is None:
+        if not applied.owner_exists:
+            await check_owner(cluster, ic)
+            applied.owner_exists = True
         body = deployment_to_create(desired, ic.spec.autoscaling) if child is DEPLOYMENT else desired
         live = await cluster.apply(resource, body, manager=MANAGER)
         logger.info("Created %s %s/%s", kind, ic.namespace, name)
@@ -228,6 +266,8 @@ async def _apply_child(
     applied.live_children[kind] = live
     history.contests.expect(_owner(ic), desired)
     adopted = not is_controlled_by(live, ic.uid)
+    if adopted:
+        await check_owner(cluster, ic)
     desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
     if child is DEPLOYMENT:
         live = await _hand_over_replicas(cluster, ic, desired, live, applied, history)
@@ -243,8 +283,6 @@ async def _apply_child(
         return None
     remaining = found
     if found:
-        if adopted:
-            await check_owner(cluster, ic)
         reverted_by = template_changed_by(live, found, manager=MANAGER) if child is DEPLOYMENT else None
         before, live = live, await overwrite(cluster, resource, desired, live, futile=history.futile)
         remaining = list(differences(desired, live, manager=MANAGER))

@@ -1,10 +1,11 @@
-"""What became of earlier writes: fields that were overridden at once or set back later, and takeovers in vain."""
+"""What became of earlier writes: overridden fields, fields that were set back, conflicts, takeovers in vain."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from imageclassifier_operator.apply.conflicts import Conflicts
 from imageclassifier_operator.apply.contests import Contests
 from imageclassifier_operator.apply.overrides import Overrides
 from imageclassifier_operator.apply.overwrite import FutileTakeovers
@@ -19,9 +20,11 @@ class WriteHistory:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.overrides = Overrides(clock=clock)
         self.contests = Contests(clock=clock)
+        self.conflicts = Conflicts()
         self.futile = FutileTakeovers(clock=clock)
 
     def forget(self, owner: tuple[str, str]) -> None:
         """Drop what is known about a deleted ImageClassifier."""
         self.overrides.forget(owner)
         self.contests.forget(owner)
+        self.conflicts.forget(owner)

@@ -177,10 +177,12 @@ class KubeClient:
         path = resource.path(namespace=metadata["namespace"], name=metadata["name"])
         return await self._json("PUT", path, body=manifest)
 
-    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def delete(self, resource: Resource, live: Mapping[str, Any]) -> None:
+        metadata = live["metadata"]
+        exact = {key: metadata[key] for key in ("uid", "resourceVersion")}
+        path = resource.path(namespace=metadata["namespace"], name=metadata["name"])
         try:
-            await self._json("DELETE", resource.path(namespace=namespace, name=name), body=body)
+            await self._json("DELETE", path, body={"preconditions": exact, "propagationPolicy": "Background"})
         except NotFoundError:
             return
 

@@ -75,8 +75,11 @@ class Cluster(Protocol):
         Raises `ConflictError` if the live object does not have the manifest's resource version.
         """
 
-    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
-        """Delete the object with this UID, if it still exists."""
+    async def delete(self, resource: Resource, live: Mapping[str, Any]) -> None:
+        """Delete exactly the version of an object that was read, if the object still exists.
+
+        Raises `ConflictError` if the object has changed since it was read.
+        """
 
     async def version(self) -> tuple[int, int]:
         """Return the version of the API server, major and minor."""

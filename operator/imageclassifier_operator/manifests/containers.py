@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import DEFAULT_PRECISION
 from imageclassifier_operator.manifests import cache, security, source, tracing, trust
+from imageclassifier_operator.naming import MODEL_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +39,7 @@ def init_containers(params: Params) -> list[dict[str, Any]]:
     }
     # Without `readOnly: false`: the API server drops it, so what it stores would always differ from what we apply.
     mounts = [{"name": "model", "mountPath": MODEL_DIR}]
-    container = _container(params, name="model", command="fetch", settings=settings, mounts=mounts)
+    container = _container(params, name=MODEL_CONTAINER, command="fetch", settings=settings, mounts=mounts)
     container["env"] += source.secret_env(model) + _proxy_and_spec_variables(params)
     container["volumeMounts"] += source.mounts(model)
     return [container]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imageclassifier_operator.api import InvalidSpecError, parse
 from imageclassifier_operator.apply import check_owner, difference, for_version
 from imageclassifier_operator.children import DEPLOYMENT
-from imageclassifier_operator.kube import CONTROLLER_REVISIONS, KubeError, RejectedError
+from imageclassifier_operator.kube import CONTROLLER_REVISIONS, ConflictError, KubeError, RejectedError
 from imageclassifier_operator.labels import selector_text
 from imageclassifier_operator.manifests.deployment import pod_template
 from imageclassifier_operator.naming import child_name
@@ -21,6 +22,7 @@ from imageclassifier_operator.revisions.takeover import template_in_use
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from imageclassifier_operator.api import ImageClassifier
     from imageclassifier_operator.kube import Cluster
     from imageclassifier_operator.manifests import Params
 
@@ -80,7 +82,8 @@ async def resolve(
         spec_changed=_spec_changed(accepted, rendered, params, live),
         was_ready=was_ready(accepted, live),
         ready=_is_ready(live),
-        serves=status.get("readyReplicas", 0) > 0,
+        serves=status.get("readyReplicas", 0) > 0
+        or (rendered.name != accepted.name and await _serves(cluster, ic)),
         manual=ic.spec.upgrade == "Manual",
         adopt=(live["metadata"].get("annotations") or {}).get(ADOPT_ANNOTATION),
         turn=turn,
@@ -88,6 +91,13 @@ async def resolve(
     decision = decide(accepted, rendered, history, situation)
     decision = replace(decision, accepted=replace(decision.accepted, spec=spec))
     return Resolved(decision=decision, stored=stored, leftover=leftover)
+
+
+async def _serves(cluster: Cluster, ic: ImageClassifier) -> bool:
+    """Whether a replica is ready now: the status may be from before the operator was stopped."""
+    deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
+    status: Mapping[str, Any] = (deployment or {}).get("status") or {}
+    return bool(status.get("readyReplicas", 0) > 0)
 
 
 async def last_accepted(cluster: Cluster, live: Mapping[str, Any]) -> Revision | None:
@@ -117,38 +127,48 @@ async def record(
     the revision accepted, and applies it. `accepted` is called once the accepted revision is stored.
 
     Raises:
-        ConflictError: a revision has changed since it was read, or the ImageClassifier is being deleted.
+        ConflictError: a revision has changed since it was read.
         LeftoverError: the cluster has not deleted the revisions of a deleted ImageClassifier of the same name yet.
+        OwnerDeletedError: the ImageClassifier is being deleted.
     """
     decision, ic = resolved.decision, params.ic
     live_by_name = {item["metadata"]["name"]: item for item in resolved.stored}
-    if not all(is_controlled_by(item, ic.uid) for item in resolved.stored):
-        await check_owner(cluster, ic)
     needed = list(filter(None, (decision.before, decision.accepted, decision.candidate)))
-    for revision in needed:
-        manifest, live = revision.manifest(ic), live_by_name.get(revision.name)
-        if revision.name in resolved.leftover:
-            raise LeftoverError(f"ControllerRevision {revision.name} of a deleted ImageClassifier still exists")
-        if live is not None and difference(manifest, live, manager=MANAGER) is None:
-            continue
-        body = manifest if live is None else for_version(manifest, live)
+    stored = [Revision.stored(item) for item in resolved.stored]
+    surplus = _surplus(decision, stored)
+    kept = {*surplus, *(each.name for each in needed)}
+    orphans = [
+        each for each in stored if each.name not in kept and not is_controlled_by(live_by_name[each.name], ic.uid)
+    ]
+    leftover = next((each.name for each in needed if each.name in resolved.leftover), None)
+    if leftover is not None:
+        raise LeftoverError(f"ControllerRevision {leftover} of a deleted ImageClassifier still exists")
+    bodies = {
+        revision.name: body
+        for revision in (*needed, *orphans)
+        if (body := _body_to_apply(revision.manifest(ic), live_by_name.get(revision.name))) is not None
+    }
+    if bodies:
+        await check_owner(cluster, ic)
+    for name, body in bodies.items():
         try:
             await cluster.apply(CONTROLLER_REVISIONS, body, manager=MANAGER)
         except RejectedError as error:
-            if revision is not decision.candidate:
+            if decision.candidate is None or name != decision.candidate.name:
                 raise
             logger.warning("Failed to store a candidate: %s", error.message)
-        if revision is decision.accepted:
+        if name == decision.accepted.name:
             accepted()
-    stored = [Revision.stored(item) for item in resolved.stored]
-    surplus = _surplus(decision, stored)
-    for revision in stored:  # orphans are adopted
-        live = live_by_name[revision.name]
-        if not is_controlled_by(live, ic.uid) and revision.name not in {*surplus, *(each.name for each in needed)}:
-            await cluster.apply(CONTROLLER_REVISIONS, for_version(revision.manifest(ic), live), manager=MANAGER)
     for name in surplus:
-        uid = live_by_name[name]["metadata"]["uid"]
-        await cluster.delete(CONTROLLER_REVISIONS, namespace=ic.namespace, name=name, uid=uid)
+        with contextlib.suppress(ConflictError):  # the next reconcile deletes it, if it is still one
+            await cluster.delete(CONTROLLER_REVISIONS, live_by_name[name])
+
+
+def _body_to_apply(manifest: Mapping[str, Any], live: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return what has to be applied, or None if nothing differs."""
+    if live is None:
+        return manifest
+    return None if difference(manifest, live, manager=MANAGER) is None else for_version(manifest, live)
 
 
 def _has_other_controller(item: Mapping[str, Any], uid: str) -> bool:

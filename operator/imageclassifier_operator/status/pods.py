@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.naming import MODEL_CONTAINER
 from imageclassifier_operator.status import unschedulable
 from imageclassifier_operator.status.pod_events import cause_in_events, eviction_message
-from imageclassifier_operator.status.times import is_recent
+from imageclassifier_operator.status.times import is_recent, seconds_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,6 +53,9 @@ _REMEDIES = {
 
 _TRANSIENT_REASONS = frozenset({"ModelUnreachable"})
 """Reasons that usually pass without user action."""
+
+_INITIALIZING_SECONDS = 10
+"""An init container may run for this time without being a cause."""
 
 _EVICTIONS = (
     (
@@ -125,7 +129,31 @@ def cause_of(pod: Mapping[str, Any], *, now: str = "") -> Cause | None:
                 return cause
     if phase == "Failed":
         return _ended_cause(name, reason="PodFailed", message=status.get("message") or "")
-    return _scheduling_cause(name, status)
+    return _scheduling_cause(name, status) or _initializing_cause(pod, now=now)
+
+
+def _initializing_cause(pod: Mapping[str, Any], *, now: str) -> Cause | None:
+    """Return a cause if an init container has been running for longer than it usually takes."""
+    name = pod["metadata"]["name"]
+    sidecars = {
+        container["name"]
+        for container in (pod.get("spec") or {}).get("initContainers") or []
+        if container.get("restartPolicy") == "Always"
+    }
+    for container in (pod.get("status") or {}).get("initContainerStatuses") or []:
+        started = ((container.get("state") or {}).get("running") or {}).get("startedAt") or ""
+        passed = seconds_between(started, now)
+        if container["name"] in sidecars or passed is None or passed < _INITIALIZING_SECONDS:
+            continue
+        what = (
+            "the model is being fetched"
+            if container["name"] == MODEL_CONTAINER
+            else f"{container['name']} is running"
+        )
+        shown_by = f"kubectl logs {name} -c {container['name']} shows the progress"
+        message = f"{name}: {what} since {started}; {shown_by}"
+        return Cause(rank=6, reason="PodInitializing", message=message, stalled=False)
+    return None
 
 
 def _why_stopped(status: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -216,7 +244,9 @@ def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool, n
             return Cause(
                 rank=1, reason=reason, message=f"{pod}: {reported}; the kubelet is retrying", stalled=False
             )
-        remedy = _MODEL_CREDENTIALS_REMEDY if container.get("name") == "model" else _SERVER_CREDENTIALS_REMEDY
+        remedy = (
+            _MODEL_CREDENTIALS_REMEDY if container.get("name") == MODEL_CONTAINER else _SERVER_CREDENTIALS_REMEDY
+        )
         of_secret = reason == "CreateContainerConfigError" and "secret" in reported.lower()
         message = f"{pod}: {reported}; {remedy}" if of_secret else f"{pod}: {reported}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)

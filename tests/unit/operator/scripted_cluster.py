@@ -11,6 +11,7 @@ from imageclassifier_operator.ownership import MANAGER
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+    from imageclassifier_operator.api import ImageClassifier
     from imageclassifier_operator.kube import KubeError, Resource, WatchEvent
 
 
@@ -98,7 +99,7 @@ class ScriptedCluster:
     async def replace(self, resource: Resource, manifest: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
-    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
+    async def delete(self, resource: Resource, live: Mapping[str, Any]) -> None:
         raise NotImplementedError
 
     async def version(self) -> tuple[int, int]:
@@ -106,6 +107,12 @@ class ScriptedCluster:
 
     async def serves(self, resource: Resource) -> bool:
         raise NotImplementedError
+
+
+def existing(ic: ImageClassifier, **metadata: Any) -> dict[str, Any]:
+    """Return an ImageClassifier as a child's writer reads it again."""
+    names = {"namespace": ic.namespace, "name": ic.name, "uid": ic.uid}
+    return {"kind": "ImageClassifier", "metadata": {**names, **metadata}}
 
 
 class StoredCluster(ScriptedCluster):

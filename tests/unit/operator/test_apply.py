@@ -7,15 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.api import Autoscaling, ImageClassifier, ModelSource, OperatorConfig, Spec
-from imageclassifier_operator.apply import Applied, WriteHistory, apply_children
+from imageclassifier_operator.api import (
+    Autoscaling,
+    ImageClassifier,
+    ModelSource,
+    OperatorConfig,
+    Spec,
+)
+from imageclassifier_operator.api.network_policy import NetworkPolicy
+from imageclassifier_operator.apply import Applied, OwnerDeletedError, WriteHistory, apply_children
 from imageclassifier_operator.children import DEPLOYMENT, build_all
-from imageclassifier_operator.kube import UnreachableError
+from imageclassifier_operator.kube import ConflictError, UnreachableError
 from imageclassifier_operator.labels import child_labels
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.ownership import MANAGER
 
-from tests.unit.operator.scripted_cluster import StoredCluster
+from tests.unit.operator.scripted_cluster import StoredCluster, existing
 
 if TYPE_CHECKING:
     from imageclassifier_operator.kube import Resource
@@ -30,15 +37,21 @@ def service(*, owner: str = "1", **metadata: Any) -> dict[str, Any]:
     return {"kind": "Service", "metadata": {"name": "pets", "ownerReferences": [reference], **metadata}}
 
 
-async def one_pass(cluster: StoredCluster, *, capabilities: Capabilities = CAPABILITIES) -> Applied:
-    params = Params(ic=PETS, config=OperatorConfig(runtime_image="i"), capabilities=capabilities)
-    desired = build_all(params)
-    return await apply_children(cluster, PETS, desired, capabilities=capabilities, history=WriteHistory())
+async def one_pass(
+    cluster: StoredCluster,
+    *,
+    ic: ImageClassifier = PETS,
+    capabilities: Capabilities = CAPABILITIES,
+    history: WriteHistory | None = None,
+) -> Applied:
+    desired = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=capabilities))
+    known = WriteHistory() if history is None else history
+    return await apply_children(cluster, ic, desired, capabilities=capabilities, history=known)
 
 
 async def test_a_child_that_waits_for_its_finalizers_is_reported() -> None:
     terminating = service(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["example.org/lb"])
-    cluster = StoredCluster(terminating)
+    cluster = StoredCluster(terminating, existing(PETS))
     applied = await one_pass(cluster)
     [problem] = applied.problems
     assert (problem.reason, problem.transient) == ("Terminating", True)
@@ -48,7 +61,7 @@ async def test_a_child_that_waits_for_its_finalizers_is_reported() -> None:
 
 
 async def test_a_child_of_a_deleted_object_of_the_same_name_is_not_a_conflict() -> None:
-    cluster = StoredCluster(service(owner="0"))
+    cluster = StoredCluster(service(owner="0"), existing(PETS))
     [problem] = (await one_pass(cluster)).problems
     assert (problem.reason, problem.transient) == ("Terminating", True)
     assert cluster.live["Service"]["metadata"]["ownerReferences"][0]["uid"] == "0"
@@ -56,7 +69,7 @@ async def test_a_child_of_a_deleted_object_of_the_same_name_is_not_a_conflict() 
 
 @pytest.mark.parametrize("owners", [[], [{"kind": "Gateway", "name": "pets", "uid": "2", "controller": True}]])
 async def test_an_object_of_another_owner_is_a_conflict(owners: list[dict[str, Any]]) -> None:
-    cluster = StoredCluster(service(ownerReferences=owners))
+    cluster = StoredCluster(service(ownerReferences=owners), existing(PETS))
     [problem] = (await one_pass(cluster)).problems
     assert (problem.reason, problem.transient) == ("NameConflict", False)
 
@@ -68,25 +81,22 @@ def orphan(*, manager: str = MANAGER, operation: str = "Apply", **labels: str) -
     return service(uid="9", resourceVersion="1", ownerReferences=[], labels=all_labels, managedFields=fields)
 
 
-def owner(**metadata: str) -> dict[str, Any]:
-    names = {"namespace": PETS.namespace, "name": PETS.name, "uid": PETS.uid}
-    return {"kind": "ImageClassifier", "metadata": {**names, **metadata}}
-
-
 async def test_an_orphan_of_ours_is_adopted() -> None:
-    cluster = StoredCluster(orphan(), owner())
+    cluster = StoredCluster(orphan(), existing(PETS))
     applied = await one_pass(cluster)
     assert applied.problems == []
     (reference,) = cluster.live["Service"]["metadata"]["ownerReferences"]
     assert (reference["uid"], reference["controller"]) == ("1", True)
 
 
-@pytest.mark.parametrize("owners", [[], [owner(deletionTimestamp="2026-01-01T00:00:00Z")], [owner(uid="2")]])
+@pytest.mark.parametrize(
+    "owners", [[], [existing(PETS, deletionTimestamp="2026-01-01T00:00:00Z")], [existing(PETS, uid="2")]]
+)
 async def test_an_orphan_is_left_alone_if_its_owner_has_been_deleted(owners: list[dict[str, Any]]) -> None:
     """The owner reference would name an object that no longer exists, and the child would be deleted."""
     cluster = StoredCluster(orphan(), *owners)
-    applied = await one_pass(cluster)
-    assert applied.again
+    with pytest.raises(OwnerDeletedError):
+        await one_pass(cluster)
     assert cluster.live["Service"]["metadata"]["ownerReferences"] == []
 
 
@@ -98,7 +108,7 @@ async def test_a_child_that_is_orphaned_while_it_is_written_is_left_alone() -> N
                 self.live["Service"]["metadata"].update(ownerReferences=[], resourceVersion="2")
             return live
 
-    cluster = OrphaningCluster(service(uid="9", resourceVersion="1"), owner())
+    cluster = OrphaningCluster(service(uid="9", resourceVersion="1"), existing(PETS))
     applied = await one_pass(cluster)
     assert applied.again
     assert cluster.live["Service"]["metadata"]["ownerReferences"] == []
@@ -114,16 +124,47 @@ async def test_a_child_that_is_orphaned_while_it_is_written_is_left_alone() -> N
     ],
 )
 async def test_an_object_that_only_looks_like_an_orphan_is_a_conflict(other: dict[str, Any]) -> None:
-    cluster = StoredCluster(other)
+    cluster = StoredCluster(other, existing(PETS))
     [problem] = (await one_pass(cluster)).problems
     assert problem.reason == "NameConflict"
     assert cluster.live["Service"] is other
 
 
+async def test_nothing_is_created_for_an_object_that_is_being_deleted() -> None:
+    cluster = StoredCluster(existing(PETS, deletionTimestamp="2026-01-01T00:00:00Z"))
+    with pytest.raises(OwnerDeletedError):
+        await one_pass(cluster)
+    assert cluster.applied == []
+
+
+async def test_a_conflict_is_a_problem_only_if_it_does_not_pass() -> None:
+    conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
+    cluster, history = StoredCluster(existing(PETS), rejected={"Service": conflict}), WriteHistory()
+    passes = [await one_pass(cluster, history=history) for _ in range(4)]
+    assert [applied.conflicted for applied in passes] == [True, True, True, False]
+    assert [applied.problems for applied in passes[:3]] == [[], [], []]
+    [problem] = passes[3].problems
+    assert (problem.kind, problem.reason, problem.transient) == ("Service", "Conflict", True)
+    cluster.rejected = {}
+    assert (await one_pass(cluster, history=history)).problems == []
+    cluster.live.pop("Service")
+    cluster.rejected = {"Service": conflict}
+    assert (await one_pass(cluster, history=history)).conflicted, "it counts from one"
+
+
+async def test_no_pod_starts_while_the_write_of_its_network_policy_is_a_conflict() -> None:
+    ic = replace(PETS, spec=Spec(model=SOURCE, network_policy=NetworkPolicy()))
+    conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
+    cluster = StoredCluster(existing(ic), rejected={"NetworkPolicy": conflict})
+    applied = await one_pass(cluster, ic=ic)
+    assert applied.conflicted
+    assert "Deployment" not in cluster.live
+
+
 async def test_a_failing_webhook_affects_only_its_child() -> None:
     text = 'Internal error occurred: failed calling webhook "check.example.org": connection refused'
     failed = UnreachableError(text, status=500, reason="InternalError")
-    cluster = StoredCluster(rejected={"Deployment": failed})
+    cluster = StoredCluster(existing(PETS), rejected={"Deployment": failed})
     [problem] = (await one_pass(cluster)).problems
     assert (problem.kind, problem.reason, problem.message) == ("Deployment", "WebhookFailed", text)
     assert "Service" in cluster.live
@@ -133,7 +174,7 @@ async def test_a_failing_webhook_affects_only_its_child() -> None:
     "text", ["failed to create typed patch object: duplicate entries for key", "etcdserver: request is too large"]
 )
 async def test_a_patch_that_is_rejected_with_500_affects_only_its_child(text: str) -> None:
-    cluster = StoredCluster(rejected={"Deployment": UnreachableError(text, status=500, reason="")})
+    cluster = StoredCluster(existing(PETS), rejected={"Deployment": UnreachableError(text, status=500, reason="")})
     [problem] = (await one_pass(cluster)).problems
     assert (problem.kind, problem.reason, problem.transient) == ("Deployment", "Rejected", False)
     assert text in problem.message
@@ -142,14 +183,16 @@ async def test_a_patch_that_is_rejected_with_500_affects_only_its_child(text: st
 
 @pytest.mark.parametrize("status", [0, 429, 500, 503])
 async def test_an_unreachable_server_ends_the_pass(status: int) -> None:
-    cluster = StoredCluster(rejected={"Deployment": UnreachableError("etcdserver: timed out", status=status)})
+    cluster = StoredCluster(
+        existing(PETS), rejected={"Deployment": UnreachableError("etcdserver: timed out", status=status)}
+    )
     with pytest.raises(UnreachableError):
         await one_pass(cluster)
     assert "Service" not in cluster.live
 
 
 async def test_nothing_is_created_while_the_crd_is_being_deleted() -> None:
-    cluster = StoredCluster()
+    cluster = StoredCluster(existing(PETS))
     before = Capabilities(service_monitors=True)
     [problem] = (await one_pass(cluster, capabilities=before)).problems
     assert (problem.kind, problem.reason, problem.transient) == ("ServiceMonitor", "CRDTerminating", True)
@@ -161,7 +204,7 @@ async def test_somebody_who_stops_the_pods_under_an_autoscaler_again_and_again_i
     history = WriteHistory(clock=lambda: now)
     ic = replace(PETS, spec=Spec(model=SOURCE, autoscaling=Autoscaling(min_replicas=2)))
     desired = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
-    cluster = StoredCluster()
+    cluster = StoredCluster(existing(PETS))
     await apply_children(cluster, ic, desired, capabilities=CAPABILITIES, history=history)
     cluster.applied.clear()
     withheld = 0
@@ -187,7 +230,7 @@ async def test_only_a_contest_about_a_child_without_a_condition_keeps_an_object_
 ) -> None:
     ic = replace(PETS, spec=Spec(model=SOURCE, autoscaling=Autoscaling()))
     desired = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))
-    cluster, history = StoredCluster(), WriteHistory(clock=lambda: 0.0)
+    cluster, history = StoredCluster(existing(PETS)), WriteHistory(clock=lambda: 0.0)
     for _ in range(6):
         applied = await apply_children(cluster, ic, desired, capabilities=CAPABILITIES, history=history)
         cluster.live[kind]["spec"][field] = 99

@@ -24,10 +24,10 @@ from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.metrics import Metrics
 
 from tests import openapi
-from tests.unit.operator.scripted_cluster import StoredCluster
+from tests.unit.operator.scripted_cluster import StoredCluster, existing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from imageclassifier_operator.kube import WatchEvent
 
@@ -63,7 +63,7 @@ class RecordingCluster(StoredCluster):
         self.read.append(resource.kind)
         return await super().get(resource, namespace=namespace, name=name)
 
-    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
+    async def delete(self, resource: Resource, live: Mapping[str, Any]) -> None:
         self.deleted.append(resource.kind)
 
     def listed(self, resource: Resource, *, namespace: str | None, selector: str) -> Listing:
@@ -141,7 +141,7 @@ def test_a_builder_that_returns_none_belongs_to_an_optional_child() -> None:
 
 @pytest.mark.parametrize("child", CHILDREN, ids=lambda child: child.kind)
 async def test_a_problem_says_whether_the_child_has_a_condition(child: Child) -> None:
-    cluster = RecordingCluster()
+    cluster = RecordingCluster(existing(PETS))
     cluster.rejected = {child.kind: ForbiddenError("no", status=403, reason="Forbidden")}
     desired = {child: {"kind": child.kind, "metadata": {"name": "pets"}, "spec": {}}}
     applied = await apply_children(cluster, PETS, desired, capabilities=EVERYTHING, history=WriteHistory())

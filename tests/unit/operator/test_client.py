@@ -150,7 +150,7 @@ async def test_without_time_to_write_no_write_is_sent_and_reads_are() -> None:
             lambda: fenced.set_managed_fields(SERVICE_MONITORS, MANIFEST, []),
             lambda: fenced.create(SERVICE_MONITORS, MANIFEST),
             lambda: fenced.replace(SERVICE_MONITORS, MANIFEST),
-            lambda: fenced.delete(SERVICE_MONITORS, namespace="vision", name="pets", uid="1"),
+            lambda: fenced.delete(SERVICE_MONITORS, MANIFEST),
         ]
         for write in writes:
             with pytest.raises(UnreachableError, match="the Lease was not renewed"):

@@ -13,7 +13,7 @@ from imageclassifier_operator.children import build_all
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.status import OverriddenField, override_message
 
-from tests.unit.operator.scripted_cluster import StoredCluster
+from tests.unit.operator.scripted_cluster import StoredCluster, existing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ class Scenario:
     def __init__(self) -> None:
         self.clock = Clock()
         self.history = WriteHistory(clock=self.clock)
-        self.cluster = StoredCluster(mutate=set_replicas(1))
+        self.cluster = StoredCluster(existing(PETS), mutate=set_replicas(1))
 
     async def run_pass(self, ic: ImageClassifier = PETS) -> Applied:
         wanted = build_all(Params(ic=ic, config=OperatorConfig(runtime_image="i"), capabilities=CAPABILITIES))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imageclassifier_operator.apply.overwrite import FutileTakeovers, overwrite
 from imageclassifier_operator.children import DEPLOYMENT
-from imageclassifier_operator.kube import ForbiddenError, KubeError, RejectedError, UnreachableError
+from imageclassifier_operator.kube import ConflictError, ForbiddenError, KubeError, RejectedError, UnreachableError
 
 from tests.unit.operator.scripted_cluster import StoredCluster
 
@@ -119,6 +119,29 @@ async def test_what_was_not_the_reason_is_not_taken_over_again() -> None:
     assert managers(await run(invalid(PROBE, other), futile=futile)) == [["imageclassifier-operator"]]
     now = 300.0
     assert managers(await run(invalid(PROBE), futile=futile)) == [["imageclassifier-operator"]]
+
+
+async def test_what_was_taken_over_is_also_removed_if_the_status_changes_at_the_same_time() -> None:
+    """Otherwise, the field would stay ours, and a later write would remove it, whatever was the reason."""
+    conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
+    cluster = await run(invalid(PROBE), conflict)
+    assert cluster.applied == ["Deployment"]
+
+
+async def test_a_child_that_was_detached_after_the_takeover_is_left_alone() -> None:
+    class DetachingCluster(RefusingCluster):
+        async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+            live = self.live[resource.kind]
+            return {**live, "metadata": {**live["metadata"], "ownerReferences": []}}
+
+    live = deployment({"exec": {"command": ["true"]}})
+    live["metadata"]["ownerReferences"] = [{"uid": "1", "controller": True}]
+    conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
+    cluster = DetachingCluster(live, invalid(PROBE), conflict)
+    desired = deployment({"httpGet": {"path": "/live"}})
+    with pytest.raises(ConflictError):
+        await overwrite(cluster, DEPLOYMENT.resource, desired, live, futile=FutileTakeovers())
+    assert cluster.applied == []
 
 
 async def test_defaults_of_the_api_server_are_not_taken_over() -> None:

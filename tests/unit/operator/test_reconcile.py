@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
 from imageclassifier_operator.apply import WriteHistory
-from imageclassifier_operator.kube import ForbiddenError, Listing, Resource
+from imageclassifier_operator.kube import ConflictError, ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
 from imageclassifier_operator.reconcile import MAX_EVENTS_SECONDS, POLL_SECONDS, Outcome, reconcile
 from imageclassifier_operator.revisions import Waves
@@ -265,6 +265,47 @@ async def test_a_deleted_object_is_not_reconciled(deleted: bool) -> None:
     if not deleted:
         assert (ready(cluster)["status"], ready(cluster)["reason"]) == ("False", "Terminating")
         assert ready(cluster)["message"].endswith("; waiting for its finalizers: example.org/hold")
+
+
+async def test_nothing_is_reported_about_a_child_that_changed_since_it_was_read() -> None:
+    """The status would be about an earlier state, with the new generation."""
+    cluster = ReconcilingCluster(classifier())
+    cluster.rejected = {"Service": ConflictError("the object has been modified", status=409, reason="Conflict")}
+    assert await cluster.reconcile() == Outcome(result="again", again=True)
+    assert cluster.status == {}
+    cluster.rejected = {}
+    assert (await cluster.reconcile()).result == "ready"
+
+
+async def test_an_object_that_is_deleted_during_the_reconcile_gets_no_children() -> None:
+    class DeletingCluster(ReconcilingCluster):
+        async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
+            live = await super().get(resource, namespace=namespace, name=name)
+            if resource.kind == "ImageClassifier":
+                self.live.pop(resource.kind, None)
+            return live
+
+    cluster = DeletingCluster(classifier())
+    assert await cluster.reconcile() == Outcome(result="again", again=True)
+    assert (cluster.applied, cluster.status) == ([], {})
+    assert (await cluster.reconcile()).result == "gone"
+
+
+async def test_the_status_is_for_the_version_that_was_read() -> None:
+    """An object that was deleted and created again at the same time does not get the status of the one before."""
+
+    class StatusCluster(ReconcilingCluster):
+        async def apply(
+            self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+        ) -> dict[str, Any]:
+            if subresource == "status":
+                assert (manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"]) == ("1", "1")
+                raise ConflictError("the object has been modified", status=409, reason="Conflict")
+            return await super().apply(resource, manifest, manager=manager)
+
+    cluster = StatusCluster(classifier())
+    assert (await cluster.reconcile()).result == "ready"
+    assert cluster.events == []
 
 
 async def test_an_object_whose_pods_do_not_say_why_is_polled_more_often() -> None:

@@ -907,3 +907,35 @@ def test_an_object_is_not_ready_while_others_hold_a_field_at_another_value() -> 
     assert condition(status, "Stalled")["status"] == "True"
     assert condition(status, "Contested")["status"] == "True"
     assert ready(world(contested=fields))["reason"] == "AllReplicasReady", "our value is there at present"
+
+
+def initializing(name: str = "model", *, since: str) -> dict[str, Any]:
+    return {"name": name, "ready": False, "state": {"running": {"startedAt": since}}}
+
+
+def test_a_model_that_is_fetched_for_long_is_named() -> None:
+    observed = world(
+        pod("p", initContainerStatuses=[initializing(since="2025-12-31T23:59:30Z")]),
+        deployment=deployment(ready=0),
+        now=NOW,
+    )
+    found = ready(observed)
+    assert (found["status"], found["reason"]) == ("False", "PodInitializing")
+    assert found["message"] == (
+        "p: the model is being fetched since 2025-12-31T23:59:30Z; kubectl logs p -c model shows the progress"
+    )
+
+
+@pytest.mark.parametrize(
+    ("init_containers", "status"),
+    [
+        ([], initializing(since="2025-12-31T23:59:55Z")),
+        ([{"name": "proxy", "restartPolicy": "Always"}], initializing("proxy", since="2025-12-31T23:00:00Z")),
+    ],
+    ids=["moments ago", "a sidecar"],
+)
+def test_an_init_container_that_may_run_is_no_cause(
+    init_containers: list[dict[str, Any]], status: dict[str, Any]
+) -> None:
+    starting = {**pod("p", initContainerStatuses=[status]), "spec": {"initContainers": init_containers}}
+    assert ready(world(starting, deployment=deployment(ready=0), now=NOW))["reason"] == "ReplicasNotReady"

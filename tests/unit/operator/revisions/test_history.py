@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imageclassifier_operator.kube import ConflictError, Listing, Resource
+from imageclassifier_operator.apply import OwnerDeletedError
+from imageclassifier_operator.kube import Listing, Resource
 from imageclassifier_operator.manifests.deployment import build
 from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions import (
@@ -73,9 +74,9 @@ class RevisionCluster(ScriptedCluster):
         self.stored[metadata["name"]] = copy.deepcopy({**manifest, "metadata": metadata})
         return self.stored[metadata["name"]]
 
-    async def delete(self, resource: Resource, *, namespace: str, name: str, uid: str) -> None:
+    async def delete(self, resource: Resource, live: Mapping[str, Any]) -> None:
         self.writes += 1
-        del self.stored[name]
+        del self.stored[live["metadata"]["name"]]
 
     async def reconcile(
         self,
@@ -276,6 +277,16 @@ async def test_a_candidate_of_an_object_that_was_never_ready_is_accepted_at_once
     assert decision.accepted.cause is Cause.NEVER_READY
 
 
+async def test_a_candidate_waits_if_a_replica_became_ready_while_no_operator_ran() -> None:
+    """The status is from before, and would say that nothing is lost."""
+    cluster = RevisionCluster()
+    await cluster.reconcile(ready=False)
+    cluster.deployment = {"metadata": {}, "status": {"readyReplicas": 1}}
+    decision = await cluster.reconcile(config=OTHER_CONFIG, ready=False)
+    assert decision.candidate is not None
+    assert decision.waits_for == UNTIL_READY
+
+
 async def test_an_upgrade_that_repairs_a_failed_one_is_part_of_it() -> None:
     cluster = RevisionCluster()
     await cluster.reconcile()
@@ -449,7 +460,7 @@ async def test_revisions_without_an_owner_are_left_alone_if_the_object_is_being_
     cluster.live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     params = params_for(live["spec"], config=CONFIG)
     resolved = await resolve(cluster, params, live, turn=its_turn)
-    with pytest.raises(ConflictError):
+    with pytest.raises(OwnerDeletedError):
         await record(cluster, params, resolved)
     assert cluster.stored == before
 
