@@ -56,6 +56,7 @@ class Cluster(Protocol):
         """Apply a manifest with server-side apply (`force: true`), and return the resulting object.
 
         Raises `ConflictError` if the manifest has a UID or resource version, and the live object has another one.
+        For a status, only the resource version counts: the API server ignores its UID.
         """
 
     async def set_managed_fields(
