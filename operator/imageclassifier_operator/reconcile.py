@@ -14,6 +14,7 @@ from imageclassifier_operator.apply import (
     WriteHistory,
     apply_children,
     compare_children,
+    conflict_problem,
     difference,
     problem_of,
 )
@@ -169,7 +170,7 @@ async def _apply(
         waves.report((namespace, name), upgrading=True, stalled=None, held=True)
         return await _report_invalid(cluster, live, error, healed, capabilities=capabilities, now=now())
     params = Params(ic=ic, config=config, capabilities=capabilities)
-    decision, problem = await _accept_revision(cluster, params, live, waves=waves)
+    decision, problem = await _accept_revision(cluster, params, live, waves=waves, history=history)
     if decision is not None:
         params = replace(params, template=decision.accepted.template)
     desired = build_all(params)
@@ -206,7 +207,8 @@ async def _report(cluster: Cluster, passed: Pass, *, waves: Waves, now: str) -> 
         now=now,
     )
     status = compute(ic, observed, conditions=CONDITIONS, previous=live.get("status") or {}, now=observed.now)
-    await _write_status(cluster, live, status)
+    if not await _write_status(cluster, live, status):
+        return Outcome(result="again", again=True)
     if decision is None:
         waves.failed(key)
     elif not applied.again:
@@ -295,7 +297,7 @@ async def _observe_without_spec(
 
 
 async def _accept_revision(
-    cluster: Cluster, params: Params, live: Mapping[str, Any], *, waves: Waves
+    cluster: Cluster, params: Params, live: Mapping[str, Any], *, waves: Waves, history: WriteHistory
 ) -> tuple[Decision | None, Problem | None]:
     """Return the revision that the Deployment gets, stored as the accepted one unless the object is paused.
 
@@ -309,8 +311,10 @@ async def _accept_revision(
         )
         if not paused:
             await record(cluster, params, resolved, accepted=lambda: waves.accepted(key))
-    except ConflictError:
-        raise
+    except ConflictError as error:
+        if not history.conflicts.record(key, CONTROLLER_REVISIONS.kind):
+            raise
+        return None, conflict_problem(error, CONTROLLER_REVISIONS.kind)
     except LeftoverError as error:
         problem = Problem(
             kind=CONTROLLER_REVISIONS.kind, reason="Terminating", message=error.message, transient=True
@@ -318,6 +322,7 @@ async def _accept_revision(
         return None, problem
     except KubeError as error:
         return None, problem_of(error, CONTROLLER_REVISIONS.kind)
+    history.conflicts.clear(key, CONTROLLER_REVISIONS.kind)
     return resolved.decision, None
 
 
@@ -363,19 +368,21 @@ def _outcome(passed: Pass, observed: Observation, status: Status) -> Outcome:
     return Outcome(result="waiting", poll_after=POLL_SECONDS, longest_poll=longest, passed=reusable)
 
 
-async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> None:
+async def _write_status(cluster: Cluster, live: Mapping[str, Any], status: Status) -> bool:
     """Apply the status if it differs from the live one, and write an Event if Ready changed status or reason.
 
-    It is for the version that was read. If the object has changed since, the change causes another reconcile.
+    It is for the version that was read. Return False if the object has changed since; the change causes another
+    reconcile.
     """
     if difference({"status": status.fields}, live, manager=STATUS_MANAGER, subresource="status") is None:
-        return
+        return True
     metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
     body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, "metadata": metadata, "status": status.fields}
     try:
         await cluster.apply(CLASSIFIERS, body, manager=STATUS_MANAGER, subresource="status")
     except (NotFoundError, ConflictError):
         logger.info("ImageClassifier %s/%s changed during reconcile", metadata["namespace"], metadata["name"])
-        return
+        return False
     previous = live.get("status") or {}
     await report(cluster, live, before=previous.get("conditions") or [], after=status.conditions)
+    return True

@@ -3,7 +3,13 @@
 from imageclassifier_operator.apply.difference import difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
 from imageclassifier_operator.apply.preconditions import OwnerDeletedError, check_owner, for_version
-from imageclassifier_operator.apply.sync import Applied, apply_children, compare_children, problem_of
+from imageclassifier_operator.apply.sync import (
+    Applied,
+    apply_children,
+    compare_children,
+    conflict_problem,
+    problem_of,
+)
 from imageclassifier_operator.apply.write_history import WriteHistory
 
 __all__ = [
@@ -14,6 +20,7 @@ __all__ = [
     "apply_children",
     "check_owner",
     "compare_children",
+    "conflict_problem",
     "difference",
     "differences",
     "for_version",

@@ -80,8 +80,28 @@ async def overwrite(
         if error.reason == "Invalid" and error.fields == refused:  # they were not the reason, and are given back
             futile.record(desired, live, refused)
             with contextlib.suppress(KubeError):
-                await cluster.set_managed_fields(resource, taken, live["metadata"].get("managedFields") or [])
+                await _give_back(cluster, resource, live, taken)
         raise
+
+
+async def _give_back(
+    cluster: Cluster, resource: Resource, live: Mapping[str, Any], taken: Mapping[str, Any]
+) -> None:
+    """Make the owners of before the owners again, unless somebody has changed more than the status since then."""
+    metadata = taken["metadata"]
+    fresh = await cluster.get(resource, namespace=metadata["namespace"], name=metadata["name"])
+    if fresh is None or fresh["metadata"]["uid"] != metadata["uid"]:
+        return
+    (now, of_status), (then, _), (before, _) = _managers(fresh), _managers(taken), _managers(live)
+    if now == then:
+        await cluster.set_managed_fields(resource, fresh, [*before, *of_status])
+
+
+def _managers(live: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the managed fields of an object itself, and those of its status."""
+    managers = live["metadata"].get("managedFields") or []
+    of_status = [each for each in managers if each.get("subresource") == "status"]
+    return [each for each in managers if each.get("subresource") != "status"], of_status
 
 
 async def _apply_over(

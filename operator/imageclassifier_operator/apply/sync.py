@@ -62,6 +62,7 @@ class Applied:
     reverted_by: the field manager whose change of the pod template was reverted, or None.
     again: whether the children have to be applied again soon.
     conflicted: whether that is because a child had changed since it was read. Its live state is then not known.
+    waiting: the kinds of the children whose write was a conflict, or has to wait since somebody sets it back.
     owner_exists: whether it was read again, before the first child was created.
     withheld: whether a contested field of a child without a condition differs, or was written a moment ago.
     retry_after: the seconds until an overridden or contested field is looked at again, or None if there is none.
@@ -75,6 +76,7 @@ class Applied:
     reverted_by: str | None = None
     again: bool = False
     conflicted: bool = False
+    waiting: set[str] = field(default_factory=set)
     owner_exists: bool = False
     withheld: bool = False
     retry_after: float | None = None
@@ -174,10 +176,10 @@ async def _write_step(
             problem = await step
         except ConflictError as error:
             if history.conflicts.record(owner, child.kind):
-                message = f"{child.kind}: {error.message}; {_CONFLICT_REMEDY}"
-                return Problem(kind=child.kind, reason="Conflict", message=message, transient=True)
+                return conflict_problem(error, child.kind)
             logger.info("Object changed during the write, retrying: %s", error.message)
             applied.again = applied.conflicted = True
+            applied.waiting.add(child.kind)
             return None
         history.conflicts.clear(owner, child.kind)
         return problem
@@ -209,6 +211,12 @@ def problem_of(error: KubeError, kind: str) -> Problem:
         raise error
     reason = "NotFound" if isinstance(error, NotFoundError) else error.reason or "Rejected"
     return Problem(kind=kind, reason=reason, message=f"{kind}: {error.message}")
+
+
+def conflict_problem(error: ConflictError, kind: str) -> Problem:
+    """Return the problem of an object that cannot be written, because it changes each time after it was read."""
+    message = f"{kind}: {error.message}; {_CONFLICT_REMEDY}"
+    return Problem(kind=kind, reason="Conflict", message=message, transient=True)
 
 
 def _is_webhook_failure(error: KubeError) -> bool:
@@ -246,8 +254,8 @@ async def _apply_child(
     if live is None and child.capability is not None and not await cluster.serves(resource):
         return _crd_terminating_problem(kind)
     is_isolated = ic.spec.network_policy is not None
-    no_policy = any(each.kind == "NetworkPolicy" for each in applied.problems)
-    if live is None and child is DEPLOYMENT and is_isolated and (no_policy or applied.again or applied.withheld):
+    no_policy = "NetworkPolicy" in {*applied.waiting, *(each.kind for each in applied.problems)}
+    if live is None and child is DEPLOYMENT and is_isolated and no_policy:
         return None  # no pod starts without isolation; the problem of the NetworkPolicy is reported
     if live is None:
         if not applied.owner_exists:
@@ -280,6 +288,7 @@ async def _apply_child(
     if pause:
         applied.wait_at_most(pause)
         applied.withheld |= child.condition is None
+        applied.waiting.add(kind)
         return None
     remaining = found
     if found:

@@ -275,7 +275,7 @@ class Controller:
             if outcome.again:  # retried with backoff, so that a persistent conflict causes no busy loop
                 self._metrics.retries.inc()
                 self._queue.failed(key)
-                self._waves.failed((key.namespace, key.name))
+                self._waves.failed((key.namespace, key.name), unreachable=True)
                 return
             self._queue.done(key)
             if outcome.result == "gone":

@@ -96,8 +96,9 @@ async def resolve(
 async def _serves(cluster: Cluster, ic: ImageClassifier) -> bool:
     """Whether a replica is ready now: the status may be from before the operator was stopped."""
     deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
-    status: Mapping[str, Any] = (deployment or {}).get("status") or {}
-    return bool(status.get("readyReplicas", 0) > 0)
+    if deployment is None or not belongs_to(deployment, name=ic.name, uid=ic.uid):
+        return False
+    return bool((deployment.get("status") or {}).get("readyReplicas", 0) > 0)
 
 
 async def last_accepted(cluster: Cluster, live: Mapping[str, Any]) -> Revision | None:

@@ -55,7 +55,7 @@ _TRANSIENT_REASONS = frozenset({"ModelUnreachable"})
 """Reasons that usually pass without user action."""
 
 _INITIALIZING_SECONDS = 10
-"""An init container may run for this time without being a cause."""
+"""An init container may run for this time without being mentioned."""
 
 _EVICTIONS = (
     (
@@ -129,11 +129,11 @@ def cause_of(pod: Mapping[str, Any], *, now: str = "") -> Cause | None:
                 return cause
     if phase == "Failed":
         return _ended_cause(name, reason="PodFailed", message=status.get("message") or "")
-    return _scheduling_cause(name, status) or _initializing_cause(pod, now=now)
+    return _scheduling_cause(name, status)
 
 
-def _initializing_cause(pod: Mapping[str, Any], *, now: str) -> Cause | None:
-    """Return a cause if an init container has been running for longer than it usually takes."""
+def initializing(pod: Mapping[str, Any], *, now: str) -> str | None:
+    """Return which init container has been running for longer than it usually takes, or None."""
     name = pod["metadata"]["name"]
     sidecars = {
         container["name"]
@@ -151,8 +151,7 @@ def _initializing_cause(pod: Mapping[str, Any], *, now: str) -> Cause | None:
             else f"{container['name']} is running"
         )
         shown_by = f"kubectl logs {name} -c {container['name']} shows the progress"
-        message = f"{name}: {what} since {started}; {shown_by}"
-        return Cause(rank=6, reason="PodInitializing", message=message, stalled=False)
+        return f"{name}: {what} since {started}; {shown_by}"
     return None
 
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.status import rejected_pods
 from imageclassifier_operator.status.contested import contested_verdict
-from imageclassifier_operator.status.pods import cause_of, ended_recently, has_ended, is_ready, root_cause
+from imageclassifier_operator.status.pods import (
+    cause_of,
+    ended_recently,
+    has_ended,
+    initializing,
+    is_ready,
+    root_cause,
+)
 from imageclassifier_operator.status.types import Observation, Verdict
 
 if TYPE_CHECKING:
@@ -237,6 +244,17 @@ def _not_held(observed: Observation) -> Verdict | None:
     return Verdict(status="False", reason="DeploymentPaused", message=message, stalled=True)
 
 
+def _initialized(observed: Observation) -> Verdict | None:
+    """Return a verdict if pods have been initializing for long, usually because they fetch a large model."""
+    pods = _pods_of_missing_replicas(observed)
+    found = [text for pod in pods if (text := initializing(pod, now=observed.now)) is not None]
+    if not found:
+        return None
+    others = len(found) - 1
+    more = f" (and {others} more pod{'s' if others > 1 else ''})" if others else ""
+    return Verdict(status="False", reason="PodInitializing", message=f"{found[0]}{more}", progressing=True)
+
+
 def _all_ready(observed: Observation) -> Verdict | None:
     deployment = observed.deployment or {}
     desired = desired_replicas(deployment)
@@ -259,5 +277,6 @@ CHAIN: Sequence[Callable[[Observation], Verdict | None]] = (
     _within_deadline,
     _not_held,
     _rolled_out,
+    _initialized,
     _all_ready,
 )

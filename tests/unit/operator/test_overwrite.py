@@ -57,8 +57,13 @@ class RefusingCluster(StoredCluster):
     async def set_managed_fields(
         self, resource: Resource, live: Mapping[str, Any], managed_fields: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
+        stored, version = self.live[resource.kind], live["metadata"]["resourceVersion"]
+        if stored["metadata"]["resourceVersion"] != version:
+            raise ConflictError("the object has been modified", status=409, reason="Conflict")
         self.managed_fields.append(managed_fields)
-        return {**live, "metadata": {**live["metadata"], "managedFields": managed_fields}}
+        changed = {"managedFields": managed_fields, "resourceVersion": str(int(version) + 1)}
+        self.live[resource.kind] = {**stored, "metadata": {**stored["metadata"], **changed}}
+        return self.live[resource.kind]
 
 
 def invalid(*fields: str) -> RejectedError:
@@ -126,6 +131,29 @@ async def test_what_was_taken_over_is_also_removed_if_the_status_changes_at_the_
     conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
     cluster = await run(invalid(PROBE), conflict)
     assert cluster.applied == ["Deployment"]
+
+
+async def test_it_is_given_back_also_if_the_status_has_changed_since_the_takeover() -> None:
+    status = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
+
+    class BusyCluster(RefusingCluster):
+        async def apply(
+            self, resource: Resource, manifest: Mapping[str, Any], *, manager: str, subresource: str | None = None
+        ) -> dict[str, Any]:
+            if len(self.errors) == 2:  # the first write after the takeover
+                stored = self.live[resource.kind]
+                fields = [*stored["metadata"]["managedFields"], status]
+                changed = {"managedFields": fields, "resourceVersion": "9"}
+                self.live[resource.kind] = {**stored, "metadata": {**stored["metadata"], **changed}}
+            return await super().apply(resource, manifest, manager=manager)
+
+    live = deployment({"exec": {"command": ["true"]}})
+    conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
+    cluster = BusyCluster(live, invalid(PROBE), conflict, invalid(PROBE))
+    desired = deployment({"httpGet": {"path": "/live"}})
+    with pytest.raises(RejectedError):
+        await overwrite(cluster, DEPLOYMENT.resource, desired, live, futile=FutileTakeovers())
+    assert managers(cluster) == [["imageclassifier-operator"], ["kubectl-edit", "kube-controller-manager"]]
 
 
 async def test_a_child_that_was_detached_after_the_takeover_is_left_alone() -> None:

@@ -277,6 +277,18 @@ async def test_nothing_is_reported_about_a_child_that_changed_since_it_was_read(
     assert (await cluster.reconcile()).result == "ready"
 
 
+async def test_a_conflict_of_the_revisions_that_does_not_pass_is_reported() -> None:
+    cluster = ReconcilingCluster(classifier())
+    conflict = ConflictError("the object has been modified", status=409, reason="Conflict")
+    cluster.rejected = {"ControllerRevision": conflict}
+    for _ in range(3):
+        with pytest.raises(ConflictError):
+            await cluster.reconcile()
+    assert (await cluster.reconcile()).again is False
+    assert (ready(cluster)["status"], ready(cluster)["reason"]) == ("False", "Conflict")
+    assert "Deployment" not in cluster.applied
+
+
 async def test_an_object_that_is_deleted_during_the_reconcile_gets_no_children() -> None:
     class DeletingCluster(ReconcilingCluster):
         async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
@@ -304,7 +316,7 @@ async def test_the_status_is_for_the_version_that_was_read() -> None:
             return await super().apply(resource, manifest, manager=manager)
 
     cluster = StatusCluster(classifier())
-    assert (await cluster.reconcile()).result == "ready"
+    assert await cluster.reconcile() == Outcome(result="again", again=True)
     assert cluster.events == []
 
 

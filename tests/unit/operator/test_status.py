@@ -939,3 +939,12 @@ def test_an_init_container_that_may_run_is_no_cause(
 ) -> None:
     starting = {**pod("p", initContainerStatuses=[status]), "spec": {"initContainers": init_containers}}
     assert ready(world(starting, deployment=deployment(ready=0), now=NOW))["reason"] == "ReplicasNotReady"
+
+
+def test_a_rollout_keeps_its_reason_while_a_model_is_fetched() -> None:
+    fetching = pod("p", initContainerStatuses=[initializing(since="2025-12-31T23:59:30Z")])
+    for_long = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "status": "False"}
+    rolling = world(fetching, deployment=deployment(updated=1), now=NOW)
+    late = world(fetching, deployment=deployment(ready=0, conditions=[for_long]), now=NOW)
+    assert ready(rolling)["reason"] == "RollingOut"
+    assert ready(late)["reason"] == "ProgressDeadlineExceeded"

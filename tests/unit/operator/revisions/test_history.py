@@ -281,7 +281,7 @@ async def test_a_candidate_waits_if_a_replica_became_ready_while_no_operator_ran
     """The status is from before, and would say that nothing is lost."""
     cluster = RevisionCluster()
     await cluster.reconcile(ready=False)
-    cluster.deployment = {"metadata": {}, "status": {"readyReplicas": 1}}
+    cluster.deployment = {"metadata": {"ownerReferences": [OWNER]}, "status": {"readyReplicas": 1}}
     decision = await cluster.reconcile(config=OTHER_CONFIG, ready=False)
     assert decision.candidate is not None
     assert decision.waits_for == UNTIL_READY
