@@ -63,8 +63,8 @@ async def resolve(
     last_accepted = (status.get("revisions") or {}).get("accepted")
     if accepted is None or last_accepted not in {each.name for each in history}:
         # There were no revisions, somebody has deleted them, or an operator without revisions was in between.
-        deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
-        if deployment is not None and belongs_to(deployment, name=ic.name, uid=ic.uid):
+        deployment = await _deployment(cluster, ic)
+        if deployment is not None:
             is_in_use = accepted is not None and (
                 template_in_use(deployment, accepted.template) is accepted.template
             )  # then only its name in the status is missing
@@ -93,11 +93,15 @@ async def resolve(
     return Resolved(decision=decision, stored=stored, leftover=leftover)
 
 
+async def _deployment(cluster: Cluster, ic: ImageClassifier) -> dict[str, Any] | None:
+    """Return the live Deployment, or None if there is none that belongs to the ImageClassifier."""
+    live = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
+    return live if live is not None and belongs_to(live, name=ic.name, uid=ic.uid) else None
+
+
 async def _serves(cluster: Cluster, ic: ImageClassifier) -> bool:
     """Whether a replica is ready now: the status may be from before the operator was stopped."""
-    deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
-    if deployment is None or not belongs_to(deployment, name=ic.name, uid=ic.uid):
-        return False
+    deployment = await _deployment(cluster, ic) or {}
     return bool((deployment.get("status") or {}).get("readyReplicas", 0) > 0)
 
 

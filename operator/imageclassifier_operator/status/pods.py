@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.naming import MODEL_CONTAINER
@@ -103,10 +103,12 @@ def root_cause(
         return None
     first = min(causes, key=lambda cause: (cause.rank, cause.reason, cause.message))
     others = sum(cause.reason == first.reason for cause in causes) - 1
-    if others == 0:
-        return first
-    message = f"{first.message} (and {others} more pod{'s' if others > 1 else ''})"
-    return Cause(rank=first.rank, reason=first.reason, message=message, stalled=first.stalled)
+    return replace(first, message=with_others(first.message, others))
+
+
+def with_others(message: str, others: int) -> str:
+    """Return a message about one pod with the number of other pods of which the same is true."""
+    return f"{message} (and {others} more pod{'s' if others > 1 else ''})" if others else message
 
 
 def cause_of(pod: Mapping[str, Any], *, now: str = "") -> Cause | None:

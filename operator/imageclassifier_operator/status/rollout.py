@@ -13,6 +13,7 @@ from imageclassifier_operator.status.pods import (
     initializing,
     is_ready,
     root_cause,
+    with_others,
 )
 from imageclassifier_operator.status.types import Observation, Verdict
 
@@ -250,9 +251,8 @@ def _initialized(observed: Observation) -> Verdict | None:
     found = [text for pod in pods if (text := initializing(pod, now=observed.now)) is not None]
     if not found:
         return None
-    others = len(found) - 1
-    more = f" (and {others} more pod{'s' if others > 1 else ''})" if others else ""
-    return Verdict(status="False", reason="PodInitializing", message=f"{found[0]}{more}", progressing=True)
+    message = with_others(found[0], len(found) - 1)
+    return Verdict(status="False", reason="PodInitializing", message=message, progressing=True)
 
 
 def _all_ready(observed: Observation) -> Verdict | None:
