@@ -33,6 +33,9 @@ _LINTERS = (
     ("mypy",),
     ("lint-imports",),
 )
+_IN_PROCESSES = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
+_BOTH_SERVERS = ("--numprocesses=2", "--dist=loadgroup")
+"""The tests on the newest and on the oldest API server run at the same time: most of their time is waiting."""
 
 
 @dataclass
@@ -53,13 +56,17 @@ def parts(extra: Sequence[str]) -> list[Part]:
     """All parts, the fastest first; `extra` are options of pytest."""
     return [
         Part("lint", _LINTERS),
-        Part("unit", [("pytest", "tests/unit", "tests/contract", "tests/golden", *extra)], prepare=_install_redis),
+        Part(
+            "unit",
+            [("pytest", "tests/unit", "tests/contract", "tests/golden", *_IN_PROCESSES, *extra)],
+            prepare=_install_redis,
+        ),
         Part(
             "browser", [("pytest", "tests/browser", *extra)], prepare=_install_browser, obstacle=_browser_obstacle
         ),
         Part(
             "integration",
-            [("pytest", "tests/integration", *extra)],
+            [("pytest", "tests/integration", *_BOTH_SERVERS, *extra)],
             prepare=_build_programs,
             obstacle=_api_server_obstacle,
         ),

