@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return its exit status.
 
     `run` returns 0 after a signal, 1 after a failure, 2 if a setting is invalid; `plan` returns 0 if no pod would
-    restart, 1 after a failure, 2 if pods would.
+    restart, 1 after a failure or if a spec is invalid, 2 if pods would.
     """
     parsed, unknown = _parser().parse_known_args(arguments)
     is_plan = parsed.command == "plan"
@@ -77,12 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_plan:
             _check_election(parsed.lease, parsed.identity)
     except (CatalogueError, OSError, ValueError) as error:
-        return _fail(str(error), status=invalid_status)
+        return _fail(_text(error), status=invalid_status)
     if is_plan:
         try:
             return asyncio.run(_plan(options, parsed))
         except (KubeError, PlanError, OSError) as error:
-            return _fail(str(error), status=1)
+            return _fail(_text(error), status=1)
     _configure_json_logging(parsed.log_level.upper())
     try:
         asyncio.run(_run(options, parsed))
@@ -95,6 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.exception("Operator stopped because of an unexpected error")
         return 1
     return 0
+
+
+def _text(error: Exception) -> str:
+    """Return what an error says; that of a file with its path, and without its number."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _fail(message: str, *, status: int) -> int:
@@ -134,7 +141,8 @@ def _parser() -> argparse.ArgumentParser:
         "plan",
         help="print which pods this version and configuration would restart, and why",
         description="Prints which pods an operator of this version and configuration would restart, and why. "
-        "It writes nothing. The exit status is 2 if pods would restart, else 0.",
+        "It writes nothing. The exit status is 2 if pods would restart, 1 if a spec is invalid or the command "
+        "fails, else 0.",
         epilog=epilog,
     )
     plan.usage_status = 1

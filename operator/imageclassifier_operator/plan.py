@@ -13,12 +13,21 @@ from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import CLASSIFIERS
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.manifests.deployment import pod_template
-from imageclassifier_operator.revisions import UNTIL_READY, Cause, Change, Decision, Revision, changes, resolve
+from imageclassifier_operator.revisions import (
+    UNTIL_READY,
+    Cause,
+    Change,
+    Decision,
+    Revision,
+    changes,
+    resolve,
+    was_ready,
+)
 from imageclassifier_operator.status import without_credentials
 from imageclassifier_operator.three_way_merge import merged_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from imageclassifier_operator.api import ImageClassifier, OperatorConfig
@@ -38,10 +47,13 @@ class PlanError(ValueError):
 class Planned:
     """What would happen to one object.
 
+    pods: how many it should have; during a rollout, there may be one more.
     revision: the accepted revision, None if there is none.
     candidate: the revision that would be accepted, None if none would.
     restarts: whether its pods would be replaced without a further action of a user.
     when: when that happens, or why it does not.
+    wave: the number of the upgrade wave, None if it is not known, or if the object is part of no upgrade.
+    upgraded: whether the operator's upgrade replaces the pods, in waves, and not a change of the spec.
     """
 
     namespace: str
@@ -51,6 +63,8 @@ class Planned:
     candidate: str | None = None
     restarts: bool = False
     when: str = "no"
+    wave: int | None = None
+    upgraded: bool = False
     invalid: bool = False
     changes: Sequence[Change] = field(default_factory=list)
 
@@ -111,22 +125,29 @@ async def plan(
     if objects is None:
         if cluster is None:
             raise ValueError("neither a cluster nor objects")
-        listings = [await cluster.list(CLASSIFIERS, namespace=namespace) for namespace in namespaces]
-        found = [item for listing in listings for item in listing.items]
+        found = await _live_objects(cluster, namespaces)
     else:
         found = [await planner.as_if_applied(each) for each in objects]
     found.sort(key=lambda each: (each["metadata"]["namespace"], each["metadata"]["name"]))
-    return [await planner.planned(each) for each in found]
+    planned = [await planner.planned(each) for each in found]
+    return planner.after_the_present_wave(planned)
+
+
+async def _live_objects(cluster: Cluster, namespaces: Sequence[str | None]) -> list[dict[str, Any]]:
+    listings = [await cluster.list(CLASSIFIERS, namespace=namespace) for namespace in namespaces]
+    return [item for listing in listings for item in listing.items]
 
 
 class _Planner:
-    """Plans one object after the other, and counts the waves."""
+    """Plans one object after the other, counts the waves, and notes which objects hold them."""
 
     def __init__(self, cluster: Cluster | None, *, config: OperatorConfig, capabilities: Capabilities) -> None:
         self._cluster = cluster
         self._config = config
         self._capabilities = capabilities
         self._upgrades = 0
+        self._holding: list[str] = []
+        self._stopped_by: list[str] = []
 
     async def as_if_applied(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the live object as `kubectl apply` of the given one changes it, or the given one if it is new."""
@@ -161,29 +182,57 @@ class _Planner:
         turn = self._turn_of_paused if ic.spec.paused else self._turn
         resolved = await resolve(self._cluster, params, live, turn=turn)
         decision = resolved.decision
-        base = Planned(namespace=namespace, name=name, pods=int((live.get("status") or {}).get("replicas", 0)))
+        self._note_present_wave(live, ic, decision)
+        base = Planned(namespace=namespace, name=name, pods=_desired_pods(ic, live))
         if decision.accepted.cause is Cause.CREATED and not resolved.stored:
             return _new(ic, decision.accepted.name)
         if decision.before is not None:
+            wave = self._wave(decision, live)
+            when = f"in wave {wave}" if wave else _when_at_once(decision)
             return replace(
                 base,
                 revision=decision.before.name,
                 candidate=decision.accepted.name,
                 restarts=not ic.spec.paused,
-                when="no, spec.paused is true" if ic.spec.paused else self._when(decision),
+                when="no, spec.paused is true" if ic.spec.paused else when,
+                wave=wave,
+                upgraded=wave is not None,
                 changes=changes(decision.before.template, decision.accepted.template),
             )
         if decision.candidate is not None:
-            waits_only = decision.waits_for == UNTIL_READY and self._config.upgrade_wave_size > 0
+            waits_for = "spec.paused is true" if ic.spec.paused else decision.waits_for
+            waits_only = waits_for == UNTIL_READY and self._config.upgrade_wave_size > 0
             return replace(
                 base,
                 revision=decision.accepted.name,
                 candidate=decision.candidate.name,
                 restarts=waits_only,
-                when="once it is Ready" if waits_only else f"no, {decision.waits_for}",
+                when="once it is Ready" if waits_only else f"no, {waits_for}",
+                upgraded=waits_only,
                 changes=changes(decision.accepted.template, decision.candidate.template),
             )
         return replace(base, revision=decision.accepted.name)
+
+    def after_the_present_wave(self, planned: Sequence[Planned]) -> list[Planned]:
+        """Return the plan with the objects of the present wave that the next waves wait for."""
+        if self._stopped_by:
+            failed = f"the upgrade has stopped: {_listed(self._stopped_by)} failed with it"
+            return [
+                replace(each, when=f"no, {failed}", restarts=False, wave=None) if each.upgraded else each
+                for each in planned
+            ]
+        if self._holding:
+            after = f"after {_listed(self._holding)}"
+            return [replace(each, when=f"{each.when}, {after}") if each.upgraded else each for each in planned]
+        return list(planned)
+
+    def _note_present_wave(self, live: Mapping[str, Any], ic: ImageClassifier, decision: Decision) -> None:
+        """Note an object that got its revision from an upgrade, and was not Ready with it yet."""
+        if ic.spec.paused or ic.spec.upgrade == "Manual" or decision.accepted.cause is not Cause.UPGRADED:
+            return
+        if _is_unfinished(decision.before or decision.accepted, live):
+            stopped = decision.before is None and _is_stalled(live)
+            (self._stopped_by if stopped else self._holding).append(f"{ic.namespace}/{ic.name}")
 
     def _turn(self) -> str | None:
         if self._config.upgrade_wave_size == 0:
@@ -195,11 +244,49 @@ class _Planner:
     def _turn_of_paused() -> str | None:
         return "spec.paused is true"
 
-    def _when(self, decision: Decision) -> str:
+    def _wave(self, decision: Decision, live: Mapping[str, Any]) -> int | None:
+        """Return the number of the wave in which an object adopts its revision, or None if it waits for none."""
         if decision.accepted.cause is not Cause.UPGRADED:
-            return f"at once ({decision.accepted.cause})"
+            return None
+        if decision.before is not None and _is_unfinished(decision.before, live):
+            return None
         size = self._config.upgrade_wave_size
-        return f"in wave {max(self._upgrades - 1, 0) // max(size, 1) + 1}"
+        return max(self._upgrades - 1, 0) // max(size, 1) + 1
+
+
+def _when_at_once(decision: Decision) -> str:
+    cause = decision.accepted.cause
+    return "at once, since its last upgrade failed" if cause is Cause.UPGRADED else f"at once ({cause})"
+
+
+def _is_unfinished(revision: Revision, live: Mapping[str, Any]) -> bool:
+    """Whether an object got its revision from an upgrade, and was not Ready with it yet."""
+    return revision.cause is Cause.UPGRADED and not was_ready(revision, live)
+
+
+def _is_stalled(live: Mapping[str, Any]) -> bool:
+    return _condition(live, "Stalled").get("status") == "True"
+
+
+def _condition(live: Mapping[str, Any], condition_type: str) -> Mapping[str, Any]:
+    conditions = (live.get("status") or {}).get("conditions") or []
+    return next((each for each in conditions if each["type"] == condition_type), {})
+
+
+def _desired_pods(ic: ImageClassifier, live: Mapping[str, Any]) -> int:
+    """Return how many pods an object should have: as its spec says, or its autoscaler.
+
+    `status.readySummary` is `READY/DESIRED`.
+    """
+    if ic.spec.autoscaling is None and _condition(live, "AutoscalingReady").get("reason") != "External":
+        return ic.spec.replicas
+    return int((live.get("status") or {}).get("readySummary", "0/0").partition("/")[2])
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return f"{', '.join(names[:_MAX_LISTED])}{more}"
 
 
 def _new(ic: ImageClassifier, revision: str) -> Planned:
@@ -240,9 +327,7 @@ def as_text(planned: Sequence[Planned]) -> str:
             key = tuple(str(change) for change in each.changes)
             objects_by_changes.setdefault(key, []).append(f"{each.namespace}/{each.name}")
     for found, names in objects_by_changes.items():
-        more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-        of = f"{', '.join(names[:_MAX_LISTED])}{more}"
-        lines += ["", f"Changes of the pod template of {of}:", *(f"  {text}" for text in found)]
+        lines += ["", f"Changes of the pod template of {_listed(names)}:", *(f"  {text}" for text in found)]
     return "\n".join([*lines, "", _summary(planned), ""])
 
 

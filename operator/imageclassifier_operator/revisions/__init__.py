@@ -6,7 +6,7 @@ accepted, and what is stored. `Waves` limits how many objects an upgrade of the 
 
 from imageclassifier_operator.revisions.changes import Change, changes, summary
 from imageclassifier_operator.revisions.decision import UNTIL_READY, Decision
-from imageclassifier_operator.revisions.history import LeftoverError, last_accepted, record, resolve
+from imageclassifier_operator.revisions.history import LeftoverError, last_accepted, record, resolve, was_ready
 from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.revisions.waves import Waves, report_state
 
@@ -25,4 +25,5 @@ __all__ = [
     "report_state",
     "resolve",
     "summary",
+    "was_ready",
 ]

@@ -29,6 +29,7 @@ class FleetCluster(ScriptedCluster):
 
     def __init__(self, **specs: dict[str, Any]) -> None:
         super().__init__()
+        specs = {name: {"replicas": 2, **spec} for name, spec in specs.items()}
         self.objects = {name: self._object(name, spec) for name, spec in specs.items()}
         self.revisions = {name: self._revision(name, spec) for name, spec in specs.items()}
 
@@ -38,18 +39,33 @@ class FleetCluster(ScriptedCluster):
             "metadata": {"namespace": "vision", "name": name, "uid": "uid-1", "generation": 1},
             "spec": spec,
             "status": {
-                "replicas": 2,
+                "replicas": 3,  # during a rollout
+                "readySummary": "2/2",
                 "observedGeneration": 1,
                 "conditions": [{"type": "Ready", "status": "True"}],
                 "revisions": {"accepted": accepted, "ready": accepted},
             },
         }
 
-    def _revision(self, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-        params = params_for(spec, name=name)
+    def _revision(
+        self, name: str, spec: dict[str, Any], config: Any = CONFIG, cause: Cause = Cause.CREATED
+    ) -> dict[str, Any]:
+        params = replace(params_for(spec, name=name), config=config)
         accepted = Revision.of(pod_template(params), owner=name)
-        stored = replace(accepted, number=1, cause=Cause.CREATED, spec=spec).manifest(params.ic)
+        stored = replace(accepted, number=1, cause=cause, spec=spec).manifest(params.ic)
         return {**stored, "metadata": {**stored["metadata"], "uid": "uid-2"}}
+
+    def upgrade(self, name: str, config: Any, *, stalled: bool) -> None:
+        """Let an operator of this configuration have upgraded an object, which was not Ready since."""
+        live = self.objects[name]
+        self.revisions[name] = self._revision(name, live["spec"], config, Cause.UPGRADED)
+        live["status"] |= {
+            "conditions": [
+                {"type": "Ready", "status": "False"},
+                {"type": "Stalled", "status": str(stalled)},
+            ],
+            "revisions": {"accepted": self.revisions[name]["metadata"]["name"], "ready": f"{name}-before"},
+        }
 
     async def version(self) -> tuple[int, int]:
         return (1, 37)
@@ -110,6 +126,68 @@ async def test_pods_that_are_not_restarted_without_a_user_do_not_count(spec: dic
     assert exit_status(list(found.values())) == 0
 
 
+async def test_a_stopped_upgrade_is_named_with_the_object_that_stops_it() -> None:
+    cluster = FleetCluster(**{name: {} for name in "abc"})
+    cluster.upgrade("b", NEXT, stalled=True)
+    found = await planned(cluster)
+    stopped = "no, the upgrade has stopped: vision/b failed with it"
+    assert [each.when for each in found.values()] == [stopped, "no", stopped]
+    assert [each.restarts for each in found.values()] == [False, False, False]
+
+
+@pytest.mark.parametrize(("paused", "when"), [(True, "no, spec.paused is true"), (False, "once it is Ready")])
+async def test_an_object_that_is_not_ready_restarts_only_if_it_is_not_paused(paused: bool, when: str) -> None:
+    cluster = FleetCluster(a={"paused": paused})
+    cluster.objects["a"]["status"] |= {"conditions": [], "readyReplicas": 1}
+    found = await planned(cluster)
+    assert (found["a"].when, found["a"].restarts) == (when, not paused)
+
+
+async def test_a_stopped_upgrade_also_holds_what_waits_until_it_is_ready() -> None:
+    cluster = FleetCluster(a={}, b={}, c={})
+    cluster.objects["a"]["status"] |= {"conditions": [], "readyReplicas": 1}
+    for name in ("b", "c"):
+        cluster.upgrade(name, NEXT, stalled=True)
+    found = await planned(cluster)
+    assert found["a"].when == "no, the upgrade has stopped: vision/b, vision/c failed with it"
+    assert exit_status(list(found.values())) == 0
+
+
+async def test_the_pods_are_those_of_the_spec_unless_an_autoscaler_sets_them(tmp_path: Path) -> None:
+    cluster = FleetCluster(a={}, b={"autoscaling": {}}, c={})
+    cluster.objects["c"]["status"]["conditions"] += [
+        {"type": "AutoscalingReady", "status": "True", "reason": "External"}
+    ]
+    objects = written(
+        tmp_path, classifier("a", replicas=5), classifier("b", autoscaling={}), classifier("c", replicas=5)
+    )
+    found = await planned(cluster, CONFIG, objects=objects)
+    assert [each.pods for each in found.values()] == [5, 2, 2]
+
+
+async def test_the_next_wave_begins_once_the_present_one_is_ready() -> None:
+    cluster = FleetCluster(**{name: {} for name in "abcd"})
+    cluster.upgrade("b", NEXT, stalled=False)
+    found = await planned(cluster)
+    assert [each.when for each in found.values()] == [
+        "in wave 1, after vision/b",
+        "no",
+        "in wave 1, after vision/b",
+        "in wave 2, after vision/b",
+    ]
+    assert found["d"].wave == 2
+
+
+async def test_a_failed_upgrade_is_repaired_before_the_next_wave() -> None:
+    cluster = FleetCluster(**{name: {} for name in "ab"})
+    cluster.upgrade("b", CONFIG, stalled=True)
+    found = await planned(cluster)
+    assert [each.when for each in found.values()] == [
+        "in wave 1, after vision/b",
+        "at once, since its last upgrade failed",
+    ]
+
+
 async def test_an_object_that_is_being_deleted_takes_no_place_in_a_wave() -> None:
     cluster = FleetCluster(**{name: {} for name in "abc"})
     cluster.objects["a"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -123,7 +201,9 @@ async def test_with_wave_size_0_nothing_restarts() -> None:
 
 
 async def test_a_changed_file_restarts_the_pods_of_a_live_object_at_once(tmp_path: Path) -> None:
-    objects = written(tmp_path, classifier("cats", rollout={"drainSeconds": 5}), classifier("new", replicas=3))
+    objects = written(
+        tmp_path, classifier("cats", replicas=2, rollout={"drainSeconds": 5}), classifier("new", replicas=3)
+    )
     found = await planned(FleetCluster(cats={}, dogs={}), CONFIG, objects=objects)
     assert {name: (each.pods, each.when) for name, each in found.items()} == {
         "cats": (2, "at once (SpecChanged)"),
