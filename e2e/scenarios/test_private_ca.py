@@ -46,9 +46,9 @@ def test_a_server_of_a_private_ca_is_trusted_once_its_config_map_exists(
     spec["runtime"] = {"caConfigMapRef": {"name": "corporate-ca"}}
     kube.apply(manifest("pets", namespace=namespace, spec=spec))
     live = wait_for_reason(
-        kube, "pets", "CACertificatesInvalid", containing="/corporate-ca has no file", namespace=namespace
+        kube, "pets", "CACertificatesInvalid", containing="/corporate-ca is empty", namespace=namespace
     )
-    assert "spec.runtime.caConfigMapRef" in condition(live, "Ready")["message"]
+    assert "the ConfigMap corporate-ca in this namespace" in condition(live, "Ready")["message"]
     assert condition(live, "Stalled")["status"] == "True"
     assert private_servers.requested_tunnels(kube, namespace) == []
 

@@ -1,4 +1,4 @@
-"""The names of children and containers, and the URL of the Service."""
+"""The names of children, containers and volumes, and the URL of the Service."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ import re
 
 MODEL_CONTAINER = "model"
 """The init container that fetches the model."""
+
+SERVER_CONTAINER = "server"
+
+API_KEYS_VOLUME = "api-keys"
+"""The volume with the Secret of `spec.security.apiKeysSecretRef`."""
+
+CA_VOLUME = "ca-certificates"
+"""The volume with the ConfigMap of `spec.runtime.caConfigMapRef`, or of the operator's configuration."""
 
 _DNS_1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _MAX_NAME_LENGTH = 63

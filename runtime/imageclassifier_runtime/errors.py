@@ -141,6 +141,13 @@ class ModelError(Exception):
         self.message = message
 
 
+def error_text(error: BaseException) -> str:
+    """Return what an error of the network or of a file says, without its number: `Connection refused`."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
 class SettingsError(Exception):
     """An invalid setting; the message names it and what it should be."""
 

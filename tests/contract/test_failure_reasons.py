@@ -142,9 +142,10 @@ def test_a_server_of_an_unknown_ca_is_reported_with_the_field_that_trusts_it(tmp
 def test_a_missing_config_map_is_reported_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "termination-log"
     monkeypatch.setenv("IMAGECLASSIFIER_TERMINATION_LOG", str(log))
-    # the kubelet mounts an optional ConfigMap that does not exist as an empty folder
-    (tmp_path / "corporate-ca").mkdir()
+    # what the kubelet mounts for an optional ConfigMap that does not exist
+    (tmp_path / "corporate-ca" / "..2026_11_26").mkdir(parents=True)
+    (tmp_path / "corporate-ca" / "..data").symlink_to("..2026_11_26")
     assert main(["fetch", "--ca-dir", str(tmp_path / "corporate-ca"), "--model-dir", str(tmp_path / "model")]) == 2
     message = _condition(log.read_text())
-    assert "/corporate-ca has no file *.crt or *.pem" in message
+    assert "/corporate-ca is empty; the ConfigMap in this namespace" in message
     assert "spec.runtime.caConfigMapRef" in message

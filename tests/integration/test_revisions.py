@@ -208,7 +208,7 @@ def test_a_paused_object_is_not_written_until_it_continues(cluster: OperatorClus
         api.patch("ic", "pets", {"spec": {"paused": True, "replicas": 1}})
         eventually(lambda: condition(api.get("ic", "pets"))["reason"] == "Paused", what="Paused")
         assert message(api, "pets") == (
-            "Paused, so these changes are not applied: Deployment pets: spec.replicas differs, "
+            "Paused, so these changes are not applied: Deployment pets: spec.replicas from 2 to 1, "
             "PodDisruptionBudget pets is no longer requested; set spec.paused to false"
         )
         api.run("delete", "service", "pets")

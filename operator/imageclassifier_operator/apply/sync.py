@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from imageclassifier_operator.apply.difference import Difference, difference, differences, template_changed_by
+from imageclassifier_operator.apply.difference import Difference, differences, template_changed_by
 from imageclassifier_operator.apply.external_autoscaler import external_autoscaler, without_replicas
 from imageclassifier_operator.apply.handover import (
     REPLICAS_MANAGER,
@@ -32,7 +32,13 @@ from imageclassifier_operator.ownership import (
     is_controlled_by,
     terminating_problem,
 )
-from imageclassifier_operator.status import ContestedField, OverriddenField, Problem, override_message
+from imageclassifier_operator.status import (
+    ContestedField,
+    OverriddenField,
+    Problem,
+    format_value,
+    override_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -48,6 +54,9 @@ _CONFLICT_REMEDY = (
     "another client changes it all the time, or a webhook rejects the write: "
     "kubectl get with --show-managed-fields -o yaml shows who"
 )
+_SHOWN = (".image", ".cpu", ".memory", ".ephemeral-storage")
+"""The ends of paths whose values the status of a paused object shows, besides numbers."""
+
 _REQUIRED = frozenset(child.kind for child in CHILDREN if child.condition is None)
 
 logger = logging.getLogger(__name__)
@@ -155,10 +164,23 @@ async def _compare_child(
             applied.not_applied.append(f"{kind} {name} is no longer requested")
         return None
     desired = await _without_foreign_replicas(cluster, ic, child, desired, live, applied)
-    found = difference(desired, live, manager=MANAGER)
+    found = next(differences(desired, live, manager=MANAGER), None)
     if found is not None:
-        applied.not_applied.append(f"{kind} {name}: {found} differs")
+        applied.not_applied.append(f"{kind} {name}: {_change(found)}")
     return None
+
+
+def _change(found: Difference) -> str:
+    """Return a field that differs, for people.
+
+    It has the values only if they cannot be secret: a variable may have credentials, or a URL with a signature.
+    """
+    if found.desired is None and found.observed is None:
+        return f"{found.path} is no longer requested"
+    values = [value for value in (found.observed, found.desired) if value is not None]
+    if not all(isinstance(value, int) for value in values) and not found.path.endswith(_SHOWN):
+        return f"{found.path} differs"
+    return f"{found.path} from {format_value(found.observed)} to {format_value(found.desired)}"
 
 
 async def _write_step(

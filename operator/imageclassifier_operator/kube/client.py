@@ -236,7 +236,7 @@ class KubeClient:
             finally:
                 response.close()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise UnreachableError(f"watch of {resource.plural}: {str(error) or type(error).__name__}") from error
+            raise UnreachableError(f"watch of {resource.plural}: {_text(error)}") from error
 
     async def _json(
         self,
@@ -259,7 +259,7 @@ class KubeClient:
                 response = await self._send(method, url, body=body, accept=accept, content_type=content_type)
                 result: dict[str, Any] = json.loads(await response.read())
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: not JSON
-            raise UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}") from error
+            raise UnreachableError(f"{method} {path}: {_text(error)}") from error
         return result
 
     async def _send(
@@ -333,3 +333,7 @@ def _parse_event(line: dict[str, Any]) -> WatchEvent:
     code = int(status.get("code") or 0)
     error_type = GoneError if code == 410 else UnreachableError
     raise error_type(status.get("message") or "watch error", status=code, reason=status.get("reason") or "")
+
+
+def _text(error: Exception) -> str:
+    return "timed out" if isinstance(error, TimeoutError) else str(error) or type(error).__name__

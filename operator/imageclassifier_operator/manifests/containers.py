@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.api import DEFAULT_PRECISION
 from imageclassifier_operator.manifests import cache, security, source, tracing, trust
-from imageclassifier_operator.naming import MODEL_CONTAINER
+from imageclassifier_operator.naming import MODEL_CONTAINER, SERVER_CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,12 +75,12 @@ def server_container(params: Params) -> dict[str, Any]:
         **trust.settings(params),
     }
     mounts = [{"name": "model", "mountPath": MODEL_DIR, "readOnly": True}] if is_fetched else []
-    container = _container(params, name="server", command="serve", settings=settings, mounts=mounts)
+    container = _container(params, name=SERVER_CONTAINER, command="serve", settings=settings, mounts=mounts)
     if not is_fetched:
         # The server verifies that the model in its image is this one. If the operator is configured with an older
         # image, that fails because of an unknown flag; it would ignore a variable, and serve another model.
         container["args"] += ["--model-uri", *spec.model.uris, "--model-sha256", spec.model.sha256]
-    container["env"] += tracing.env(params.ic, container="server")
+    container["env"] += tracing.env(params.ic, container=SERVER_CONTAINER)
     container["env"] += cache.secret_env(spec.cache) + _proxy_and_spec_variables(params)
     container["volumeMounts"] += security.mounts(spec.security)
     return {

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.naming import API_KEYS_VOLUME
+
 if TYPE_CHECKING:
     from imageclassifier_operator.api import Security
 
 KEYS_DIR = "/api-keys"
-_VOLUME_NAME = "api-keys"
 _FILE_MODE = 0o440
 
 
@@ -33,7 +34,7 @@ def mounts(security: Security) -> list[dict[str, Any]]:
     """Return the mount of the keys. Only the server container has it."""
     if security.api_keys_secret is None:
         return []
-    return [{"name": _VOLUME_NAME, "mountPath": KEYS_DIR, "readOnly": True}]
+    return [{"name": API_KEYS_VOLUME, "mountPath": KEYS_DIR, "readOnly": True}]
 
 
 def volumes(security: Security) -> list[dict[str, Any]]:
@@ -45,4 +46,4 @@ def volumes(security: Security) -> list[dict[str, Any]]:
     if security.api_keys_secret is None:
         return []
     secret = {"secretName": security.api_keys_secret, "defaultMode": _FILE_MODE, "optional": True}
-    return [{"name": _VOLUME_NAME, "secret": secret}]
+    return [{"name": API_KEYS_VOLUME, "secret": secret}]

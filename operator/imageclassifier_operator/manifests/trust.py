@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_operator.naming import CA_VOLUME
+
 if TYPE_CHECKING:
     from imageclassifier_operator.manifests.params import Params
 
 CA_DIR = "/ca-certificates"
-_VOLUME_NAME = "ca-certificates"
 
 
 def settings(params: Params) -> dict[str, str]:
@@ -23,7 +24,7 @@ def settings(params: Params) -> dict[str, str]:
 def mounts(params: Params) -> list[dict[str, Any]]:
     """Return the mount of the CA certificates. Its path has the ConfigMap's name, which messages then show."""
     name = _config_map(params)
-    return [] if name is None else [{"name": _VOLUME_NAME, "mountPath": _mount_path(name), "readOnly": True}]
+    return [] if name is None else [{"name": CA_VOLUME, "mountPath": _mount_path(name), "readOnly": True}]
 
 
 def volumes(params: Params) -> list[dict[str, Any]]:
@@ -34,7 +35,7 @@ def volumes(params: Params) -> list[dict[str, Any]]:
     mounted is reported only in Events.
     """
     name = _config_map(params)
-    return [] if name is None else [{"name": _VOLUME_NAME, "configMap": {"name": name, "optional": True}}]
+    return [] if name is None else [{"name": CA_VOLUME, "configMap": {"name": name, "optional": True}}]
 
 
 def proxy_variables(params: Params) -> dict[str, str]:

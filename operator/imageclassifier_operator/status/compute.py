@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.labels import selector_text
-from imageclassifier_operator.naming import service_url
+from imageclassifier_operator.naming import SERVER_CONTAINER, service_url
 from imageclassifier_operator.status.contested import contested_verdict
 from imageclassifier_operator.status.overridden import with_overridden_fields
 from imageclassifier_operator.status.pods import model_facts
@@ -175,7 +175,7 @@ def _image(deployment: Mapping[str, Any] | None) -> str | None:
     if deployment is None:
         return None
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    return next((container["image"] for container in containers if container["name"] == "server"), None)
+    return next((container["image"] for container in containers if container["name"] == SERVER_CONTAINER), None)
 
 
 def _summary(verdict: Verdict, observed: Observation) -> dict[str, Verdict]:

@@ -51,7 +51,11 @@ def autoscaling_ready(spec: Spec, autoscaler: ObservedChild) -> Verdict:
                 reason=condition.get("reason") or condition_type,
                 message=condition.get("message") or condition_type,
             )
-    message = f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)}"
+    live_spec = autoscaler.live["spec"]
+    bounds = f"minReplicas {live_spec.get('minReplicas', 1)}, maxReplicas {live_spec['maxReplicas']}"
+    message = (
+        f"Desired replicas by metrics: {_desired_replicas(autoscaler.live)} ({bounds}); spec.replicas is not used"
+    )
     return _held_by_memory(autoscaler.live) or Verdict(status="True", reason="Scaling", message=message)
 
 

@@ -17,6 +17,9 @@ _MAX_PATH_LENGTH = 200
 _CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]+:[^/\s]*@(?!sha256:)")
 """User and password in a URL, or before a host without a scheme, as in the variables of a proxy."""
 
+_QUERY = re.compile(r"(?<=\w://)([^\s?#]*\?)[^\s#]+")
+"""The query of a URL, which may have a signature or a token, after the rest of it."""
+
 
 def override_message(field: OverriddenField) -> str:
     """Return the message about one field, with its desired and its observed value."""
@@ -52,9 +55,9 @@ def format_value(value: Any) -> str:
 
 
 def without_credentials(value: Any) -> Any:
-    """Return a value of JSON with `…` for the credentials of all URLs in it."""
+    """Return a value of JSON with `…` for the credentials and the query of all URLs in it."""
     if isinstance(value, str):
-        return _CREDENTIALS.sub("…@", value)
+        return _QUERY.sub(r"\1…", _CREDENTIALS.sub("…@", value))
     if isinstance(value, dict):
         return {key: without_credentials(item) for key, item in value.items()}
     return [without_credentials(item) for item in value] if isinstance(value, list | tuple) else value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imageclassifier_operator.naming import MODEL_CONTAINER
-from imageclassifier_operator.status import unschedulable
+from imageclassifier_operator.status import remedies, unschedulable
 from imageclassifier_operator.status.pod_events import cause_in_events, eviction_message
 from imageclassifier_operator.status.times import is_recent, seconds_between
 
@@ -17,39 +17,9 @@ if TYPE_CHECKING:
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-_MODEL_CREDENTIALS_REMEDY = (
-    "spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys of its source"
-)
-_SERVER_CREDENTIALS_REMEDY = (
-    "create it in this namespace, with the key that the field requires: password for "
-    "spec.cache.redis.credentialsSecretRef, OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef"
-)
 # The kubelet reports this until it has read the Secret or ConfigMap, which may exist.
 _NOT_SYNCED = re.compile(r"failed to sync (secret|configmap) cache\b")
 _IMAGE_REMEDY = "check the image's name, and that the nodes can pull it"
-
-_UNKNOWN_CA = re.compile(r"unable to get local issuer certificate|self-signed certificate")
-_UNKNOWN_CA_REMEDY = (
-    "put the certificate of the server's CA into a ConfigMap in this namespace, in a key that ends in .crt or "
-    ".pem, and name it in spec.runtime.caConfigMapRef; retrying"
-)
-
-_REMEDIES = {
-    "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source; for a model of the "
-    "catalogue, correct the catalogue or, if it is bundled, use the runtime image that fits the catalogue",
-    "ModelNotFound": "check spec.model",
-    "ModelAccessDenied": "check the Secret of spec.model.credentialsSecretRef, and what its keys may read",
-    "ModelCredentialsMissing": "create that Secret in this namespace, with the keys that its source takes",
-    "ModelUnreachable": "check that the source can be reached from this namespace; retrying",
-    "ModelAddressRefused": "serve the model from another address",
-    "ModelTooLarge": "serve a smaller model",
-    "ModelInvalid": "export the model again",
-    "ApiKeysInvalid": "put API keys into the Secret of spec.security.apiKeysSecretRef, in this namespace",
-    "CACertificatesInvalid": "put CA certificates, in keys that end in .crt or .pem, into the ConfigMap of "
-    "spec.runtime.caConfigMapRef, or of the operator's configuration, in this namespace",
-    "SettingsInvalid": "correct the field of spec, or the key of the Secret, that sets this value",
-}
-"""The remedy for each reason in a termination message. ModelPrecisionMissing has its remedy in its message."""
 
 _TRANSIENT_REASONS = frozenset({"ModelUnreachable"})
 """Reasons that usually pass without user action."""
@@ -126,7 +96,7 @@ def cause_of(pod: Mapping[str, Any], *, now: str = "") -> Cause | None:
         return None
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(field) or []:
-            cause = _container_cause(name, container, may_end=field == "initContainerStatuses", now=now)
+            cause = _container_cause(pod, container, may_end=field == "initContainerStatuses", now=now)
             if cause is not None:
                 return cause
     if phase == "Failed":
@@ -223,13 +193,16 @@ def _scheduling_cause(name: str, status: Mapping[str, Any]) -> Cause | None:
     return None
 
 
-def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool, now: str) -> Cause | None:
+def _container_cause(
+    pod: Mapping[str, Any], container: Mapping[str, Any], *, may_end: bool, now: str
+) -> Cause | None:
     """Return why a container does not run, or why it was restarted not long ago.
 
     Only an init container may end with exit code 0.
     """
     if container.get("ready"):
         return None
+    name = pod["metadata"]["name"]
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason = waiting.get("reason") or ""
@@ -238,18 +211,15 @@ def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool, n
         # The kubelet alternates between ErrImagePull and ImagePullBackOff. With one reason for both, the condition
         # does not change each time, and no Event is written.
         reason = "ImagePullBackOff" if reason == "ErrImagePull" else reason
-        return Cause(rank=1, reason=reason, message=f"{pod}: {detail}; {_IMAGE_REMEDY}", stalled=True)
+        return Cause(rank=1, reason=reason, message=f"{name}: {detail}; {_IMAGE_REMEDY}", stalled=True)
     if reason in _CONFIG_REASONS:
         reported = waiting.get("message") or reason
         if _NOT_SYNCED.match(reported):
             return Cause(
-                rank=1, reason=reason, message=f"{pod}: {reported}; the kubelet is retrying", stalled=False
+                rank=1, reason=reason, message=f"{name}: {reported}; the kubelet is retrying", stalled=False
             )
-        remedy = (
-            _MODEL_CREDENTIALS_REMEDY if container.get("name") == MODEL_CONTAINER else _SERVER_CREDENTIALS_REMEDY
-        )
-        of_secret = reason == "CreateContainerConfigError" and "secret" in reported.lower()
-        message = f"{pod}: {reported}; {remedy}" if of_secret else f"{pod}: {reported}"
+        remedy = remedies.of_missing_secret(reported, container=container["name"], pod=pod)
+        message = f"{name}: {reported}; {remedy}" if remedy else f"{name}: {reported}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
     terminated = _last_termination(container)
     if terminated is None or (may_end and terminated.get("exitCode") == 0):
@@ -259,12 +229,12 @@ def _container_cause(pod: str, container: Mapping[str, Any], *, may_end: bool, n
         return None
     report = _termination_report(terminated.get("message"))
     if report is not None:
-        return _reported_cause(pod, *report)
+        return _reported_cause(pod, container["name"], *report)
     if terminated.get("reason") == "OOMKilled":
-        message = f"{pod}: container {container['name']} was OOM-killed; raise spec.resources.limits.memory"
+        message = f"{name}: container {container['name']} was OOM-killed; raise spec.resources.limits.memory"
         return Cause(rank=0, reason="OOMKilled", message=message, stalled=True)
     restarting = reason == "CrashLoopBackOff" or container.get("restartCount", 0) > 1
-    return _crash_cause(pod, container, terminated, restarting=restarting)
+    return _crash_cause(name, container, terminated, restarting=restarting)
 
 
 def _last_termination(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -301,10 +271,9 @@ def _termination_report(message: str | None) -> tuple[str, str] | None:
     return reported["reason"], str(reported.get("message") or "")
 
 
-def _reported_cause(pod: str, reason: str, message: str) -> Cause:
-    unknown_ca = reason == "ModelUnreachable" and _UNKNOWN_CA.search(message)
-    remedy = _UNKNOWN_CA_REMEDY if unknown_ca else _REMEDIES.get(reason)
-    text = f"{pod}: {message}; {remedy}" if remedy else f"{pod}: {message}"
+def _reported_cause(pod: Mapping[str, Any], container: str, reason: str, message: str) -> Cause:
+    name, remedy = pod["metadata"]["name"], remedies.of_report(reason, message, container=container, pod=pod)
+    text = f"{name}: {message}; {remedy}" if remedy else f"{name}: {message}"
     return Cause(rank=0, reason=reason, message=text, stalled=reason not in _TRANSIENT_REASONS)
 
 

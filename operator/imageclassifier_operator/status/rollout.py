@@ -221,24 +221,31 @@ def _within_deadline(observed: Observation) -> Verdict | None:
 
 
 def _rolled_out(observed: Observation) -> Verdict | None:
-    """Return a verdict if not all replicas are up to date, or if older ones are left."""
+    """Return a verdict if there are replicas of an older template. Missing replicas alone are not a rollout."""
+    updated, existing, desired = _counts(observed)
+    if existing <= updated:
+        return None
+    old = existing - updated
+    message = (
+        f"{updated}/{desired} replicas are up to date"
+        if updated < desired
+        else f"Waiting for {old} old replica{'s' if old > 1 else ''} to terminate"
+    )
+    return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
+
+
+def _counts(observed: Observation) -> tuple[int, int, int]:
+    """Return the numbers of replicas that are up to date, that exist, and that are desired."""
     deployment = observed.deployment or {}
-    status, desired = deployment.get("status") or {}, desired_replicas(deployment)
-    updated, existing = status.get("updatedReplicas", 0), status.get("replicas", 0)
-    if updated < desired:
-        message = f"{updated}/{desired} replicas are up to date"
-        return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
-    if existing > updated:
-        old = existing - updated
-        message = f"Waiting for {old} old replica{'s' if old > 1 else ''} to terminate"
-        return Verdict(status="False", reason="RollingOut", message=message, progressing=True)
-    return None
+    status = deployment.get("status") or {}
+    return status.get("updatedReplicas", 0), status.get("replicas", 0), desired_replicas(deployment)
 
 
 def _not_held(observed: Observation) -> Verdict | None:
     """Return a verdict if somebody has paused the Deployment, and new pods are therefore not created."""
     deployment = observed.deployment or {}
-    if not (deployment.get("spec") or {}).get("paused") or _rolled_out(observed) is None:
+    updated, existing, desired = _counts(observed)
+    if not (deployment.get("spec") or {}).get("paused") or (existing <= updated and (updated or not desired)):
         return None
     name = deployment["metadata"]["name"]
     message = f"Somebody has paused the Deployment; kubectl rollout resume deployment/{name} continues the rollout"

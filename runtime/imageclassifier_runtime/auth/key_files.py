@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from imageclassifier_runtime.auth.keys import MAX_KEYS, MAX_LENGTH, MIN_LENGTH, KeySet, key_set
-from imageclassifier_runtime.errors import ApiKeysError
+from imageclassifier_runtime.errors import ApiKeysError, error_text
 from imageclassifier_runtime.logs import log, warn
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class KeyFiles:
             self._fingerprint = self._stat_files()
             self.keys = self._read()
         except OSError as error:
-            raise ApiKeysError(f"the API keys at {path} cannot be read: {_os_error_text(error)}") from None
+            raise ApiKeysError(f"the API keys at {path} cannot be read: {error_text(error)}") from None
         self._failure = ""
         if not self.keys.entries:
             problems = "; ".join(self.keys.problems[:3])
@@ -53,7 +53,7 @@ class KeyFiles:
                 return
             keys = self._read()
         except OSError as error:
-            problem = _os_error_text(error)
+            problem = error_text(error)
             if problem != self._failure:
                 warn(
                     _logger,
@@ -101,7 +101,3 @@ def _content(path: Path) -> bytes:
     if len(content) > _MAX_BYTES:
         raise OSError(f"{path.name} has more than {_MAX_BYTES} bytes")
     return content
-
-
-def _os_error_text(error: OSError) -> str:
-    return error.strerror or str(error)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imageclassifier_runtime.classify_command.problem import Classification, FailedError, UnreachableError
+from imageclassifier_runtime.errors import error_text
 
 _CONNECT_SECONDS, _RESPONSE_SECONDS = 10.0, 90.0
 _MAX_RESPONSE_BYTES = 1 << 20
@@ -36,7 +37,7 @@ class RemoteServer:
         try:
             status, headers, body = self._exchange(connection, data, top_k)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise FailedError(f"{self._url} sent no complete response: {_text(error)}") from error
+            raise FailedError(f"{self._url} sent no complete response: {error_text(error)}") from error
         finally:
             connection.close()
         return _parse(status, headers, body, self._url)
@@ -51,10 +52,11 @@ class RemoteServer:
         try:
             connection.connect()
         except ssl.SSLError as error:
-            raise UnreachableError(f"TLS connection to {self._url} failed: {_text(error)}") from error
+            raise UnreachableError(f"TLS connection to {self._url} failed: {error_text(error)}") from error
         except (OSError, UnicodeError) as error:
+            text = error_text(error)
             raise UnreachableError(
-                f"{self._url} is unreachable ({_text(error)}): is the server running, and is this its address?"
+                f"{self._url} is unreachable ({text}): is the server running, and is this its address?"
             ) from error
         connection.sock.settimeout(_RESPONSE_SECONDS)
         return connection
@@ -113,10 +115,3 @@ def _error(status: int, headers: http.client.HTTPMessage, document: Any) -> Fail
     return FailedError(
         detail or "the server stated no reason", status=status, title=title, retry=retry if retry.isdigit() else ""
     )
-
-
-def _text(error: Exception) -> str:
-    """Return a readable text for an error."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from imageclassifier_runtime.classify_command import show
 from imageclassifier_runtime.classify_command.arguments import KEY_VARIABLE
 from imageclassifier_runtime.classify_command.problem import FailedError, UnreachableError
-from imageclassifier_runtime.errors import ModelError, SettingsError
+from imageclassifier_runtime.errors import ModelError, SettingsError, error_text
 from imageclassifier_runtime.settings.commands import ServeSettings
 from imageclassifier_runtime.settings.environment import PREFIX
 
@@ -87,7 +87,7 @@ def _read(name: str, max_bytes: int) -> bytes:
     except IsADirectoryError:
         raise FailedError("it is a folder: pass the photographs in it") from None
     except (OSError, ValueError) as error:
-        raise FailedError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise FailedError(f"it cannot be read: {error_text(error)}") from None
 
 
 def _print_failure(name: str, error: FailedError, *, as_json: bool) -> None:

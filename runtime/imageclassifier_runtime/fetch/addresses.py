@@ -6,7 +6,7 @@ import ipaddress
 import re
 import socket
 
-from imageclassifier_runtime.errors import ADDRESS_REFUSED, UNREACHABLE, ModelError
+from imageclassifier_runtime.errors import ADDRESS_REFUSED, UNREACHABLE, ModelError, error_text
 from imageclassifier_runtime.settings.proxies import Address, literal
 
 # Cloud metadata services outside the link-local range.
@@ -47,7 +47,7 @@ def resolve(host: str, port: int, *, allow_loopback: bool = False) -> list[str]:
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except (socket.gaierror, UnicodeError) as error:
-        raise ModelError(UNREACHABLE, f"cannot resolve {host}: {error}") from error
+        raise ModelError(UNREACHABLE, f"cannot resolve {host}: {error_text(error)}") from error
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
     for text in addresses:
         reason = refusal(ipaddress.ip_address(text), allow_loopback=allow_loopback)

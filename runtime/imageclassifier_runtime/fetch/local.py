@@ -20,6 +20,7 @@ from imageclassifier_runtime.errors import (
     TOO_LARGE,
     UNREACHABLE,
     ModelError,
+    error_text,
 )
 from imageclassifier_runtime.fetch.download import too_large
 from imageclassifier_runtime.fetch.progress import Progress
@@ -81,7 +82,7 @@ def copy(root: Path, path: Path, to: Path, *, limit: int, deadline: float) -> No
     except FileNotFoundError as error:
         raise ModelError(NOT_FOUND, f"{path} does not exist{_siblings(path)}") from error
     except (OSError, RuntimeError) as error:
-        raise ModelError(NOT_FOUND, f"{path} cannot be opened: {error}") from error
+        raise ModelError(NOT_FOUND, f"{path} cannot be opened: {error_text(error)}") from error
     status = os.fstat(source)
     if not stat.S_ISREG(status.st_mode):
         os.close(source)
@@ -118,11 +119,11 @@ def _read(file: FileIO, path: Path) -> bytes:
     try:
         return file.read(_CHUNK)
     except OSError as error:
-        raise ModelError(UNREACHABLE, f"{path} cannot be read: {error}") from error
+        raise ModelError(UNREACHABLE, f"{path} cannot be read: {error_text(error)}") from error
 
 
 def _write_error(to: Path, error: OSError) -> ModelError:
-    return ModelError(TOO_LARGE, f"cannot write the model to {to.parent}: {error}")
+    return ModelError(TOO_LARGE, f"cannot write the model to {to.parent}: {error_text(error)}")
 
 
 def _siblings(path: Path) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.errors import TOO_LARGE, ModelError
+from imageclassifier_runtime.errors import TOO_LARGE, ModelError, error_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,4 +103,4 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ModelError(TOO_LARGE, f"cannot write the model to {path.parent}: {error}") from error
+        raise ModelError(TOO_LARGE, f"cannot write the model to {path.parent}: {error_text(error)}") from error

@@ -19,6 +19,7 @@ from imageclassifier_runtime.errors import (
     TOO_LARGE,
     UNREACHABLE,
     ModelError,
+    error_text,
 )
 from imageclassifier_runtime.fetch.download import download
 from imageclassifier_runtime.fetch.local import copy
@@ -85,7 +86,8 @@ def fetch(settings: FetchSettings) -> model_folder.ModelInfo:
             remove_leftovers(settings.model_dir)
             return info
     except OSError as error:
-        raise ModelError(INVALID, f"cannot write to {settings.model_dir}: {error}") from error
+        path = error.filename or settings.model_dir
+        raise ModelError(INVALID, f"cannot write to {path}: {error_text(error)}") from error
 
 
 def _first_usable(settings: FetchSettings, deadline: float) -> model_folder.ModelInfo:

@@ -19,6 +19,7 @@ from imageclassifier_runtime.errors import (
     NOT_FOUND,
     UNREACHABLE,
     ModelError,
+    error_text,
 )
 from imageclassifier_runtime.fetch.addresses import check_literal, resolve
 from imageclassifier_runtime.outbound.certificates import client_context
@@ -220,7 +221,7 @@ def _exchange(
         text = f"{target}{route}: {error}"
         raise (TransientError(text) if error.retryable else ModelError(UNREACHABLE, text)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise TransientError(f"{target}{route}: {_cause(error)}") from error
+        raise TransientError(f"{target}{route}: {error_text(error)}") from error
     finally:
         raw.close()
 
@@ -243,7 +244,7 @@ def _connect(target: Target, route: Route, settings: FetchSettings, deadline: fl
             continue
         raw.settimeout(settings.read_seconds)
         return raw
-    raise TransientError(f"cannot connect to {target}{route}: {_cause(failure) if failure else 'timed out'}")
+    raise TransientError(f"cannot connect to {target}{route}: {error_text(failure) if failure else 'timed out'}")
 
 
 def _addresses(target: Target, route: Route, settings: FetchSettings) -> list[str]:
@@ -271,9 +272,3 @@ def _headers(target: Target, requested: Mapping[str, str]) -> dict[str, str]:
         **requested,
     }
     return target.authorize(target, headers) if target.authorize else headers
-
-
-def _cause(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return str(error) or type(error).__name__

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from imageclassifier_runtime.errors import CaCertificatesError
+from imageclassifier_runtime.errors import CaCertificatesError, error_text
 from imageclassifier_runtime.settings.environment import PREFIX
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def authorities(ca_dir: Path) -> str:
 
 def _files(ca_dir: Path) -> list[Path]:
     try:
-        names = sorted(path for path in ca_dir.iterdir() if path.suffix in _SUFFIXES and path.name[0] != ".")
+        entries = sorted(path for path in ca_dir.iterdir() if path.name[0] != ".")
     except OSError as error:
-        raise CaCertificatesError(f"{_setting(ca_dir)} is not a readable folder: {error.strerror}") from error
+        raise CaCertificatesError(f"{_setting(ca_dir)} is not a readable folder: {error_text(error)}") from error
+    names = [path for path in entries if path.suffix in _SUFFIXES]
     files = [path for path in names if not path.is_dir()]
     if not files:
-        raise CaCertificatesError(f"{_setting(ca_dir)} has no file *.crt or *.pem: put CA certificates there")
+        raise CaCertificatesError(f"{_setting(ca_dir)} {'has no file *.crt or *.pem' if entries else 'is empty'}")
     return files
 
 
@@ -71,7 +72,7 @@ def _read(file: Path, size: int) -> bytes:
         with file.open("rb") as stream:
             return stream.read(size)
     except OSError as error:
-        raise CaCertificatesError(f"{_setting(file)} cannot be read: {error.strerror}") from error
+        raise CaCertificatesError(f"{_setting(file)} cannot be read: {error_text(error)}") from error
 
 
 def _setting(path: Path) -> str:

@@ -7,6 +7,7 @@ import http.client
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from imageclassifier_runtime.errors import error_text
 from imageclassifier_runtime.outbound.tunnel import ProxyRefusedError, TlsInTls, open_tunnel
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _proxy_stream(raw: socket.socket, context: ssl.SSLContext, host: str) -> ssl
     try:
         return context.wrap_socket(raw, server_hostname=host)
     except ssl.SSLError as error:
-        raise OSError(f"TLS with the proxy failed: {error}") from error
+        raise OSError(f"TLS with the proxy failed: {error_text(error)}") from error
 
 
 def _with_tls(stream: socket.socket, context: ssl.SSLContext, host: str) -> Any:

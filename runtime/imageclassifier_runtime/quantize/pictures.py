@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageclassifier_runtime.errors import RequestError, SettingsError
+from imageclassifier_runtime.errors import RequestError, SettingsError, error_text
 from imageclassifier_runtime.inference import decode, image_headers
 from imageclassifier_runtime.inference.image_headers.formats import SUFFIXES
 from imageclassifier_runtime.inference.preprocess import preprocess
@@ -80,7 +80,7 @@ def label_by_file(pictures: Sequence[Picture], table: Path, labels: Sequence[str
         with table.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"--labels {table} cannot be read: {error}") from error
+        raise SettingsError(f"--labels {table} cannot be read: {error_text(error)}") from error
     columns = set(rows[0]) if rows else set()
     if "file" not in columns or not columns & {"class_index", "label"}:
         raise SettingsError(f"--labels {table} must have a header with `file`, and with `class_index` or `label`")
@@ -132,7 +132,9 @@ def _read_names(file: Path, known: set[str]) -> set[str]:
     try:
         names = {line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--calibrate {file} is neither a number nor a readable file: {error}") from error
+        raise SettingsError(
+            f"--calibrate {file} is neither a number nor a readable file: {error_text(error)}"
+        ) from error
     if unknown := sorted(names - known):
         raise SettingsError(f"--calibrate {file} lists {unknown[0]!r}, which is not an image below --pictures")
     return names

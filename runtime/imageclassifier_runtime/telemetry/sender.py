@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from imageclassifier_runtime import __version__
-from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.errors import SettingsError, error_text
 from imageclassifier_runtime.outbound.certificates import client_context
 from imageclassifier_runtime.outbound.route import Route
 from imageclassifier_runtime.outbound.tunnel import ProxyRefusedError
@@ -82,7 +82,7 @@ class Sender:
             raise DeliveryError(self._cause(str(error)), retryable=error.retryable) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             timed_out = isinstance(error, TimeoutError) or time.monotonic() >= deadline
-            cause = f"no response within {seconds:.3g} s" if timed_out else str(error) or type(error).__name__
+            cause = f"no response within {seconds:.3g} s" if timed_out else error_text(error)
             raise DeliveryError(self._cause(cause), retryable=True) from error
 
     def _cause(self, text: str) -> str:
@@ -132,5 +132,7 @@ def _context(settings: TracingSettings) -> ssl.SSLContext:
         if settings.client_certificate is not None:
             context.load_cert_chain(settings.client_certificate, settings.client_key)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"the certificates of OTEL_EXPORTER_OTLP_… cannot be used: {error}") from error
+        raise SettingsError(
+            f"the certificates of OTEL_EXPORTER_OTLP_… cannot be used: {error_text(error)}"
+        ) from error
     return context

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from imageclassifier_runtime.errors import SettingsError
+from imageclassifier_runtime.errors import SettingsError, error_text
 from imageclassifier_runtime.logs import log
 from imageclassifier_runtime.settings.commands import ALL_ADDRESSES
 from imageclassifier_runtime.web.connection import abort_blocked_writes, bounded_protocol
@@ -124,7 +124,7 @@ def _listen_problem(error: Exception, settings: ServeSettings) -> str:
         case errno.EADDRNOTAVAIL:
             return f"{settings.host} is not an address of this machine: set another --host, or * for all"
         case _:
-            return f"cannot listen on {where}: {getattr(error, 'strerror', None) or error}; see --host and --port"
+            return f"cannot listen on {where}: {error_text(error)}; see --host and --port"
 
 
 def _url(host: str, port: int) -> str:

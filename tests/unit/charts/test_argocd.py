@@ -45,7 +45,7 @@ def _health(status: Mapping[str, Any] | None, *, generation: int = _GENERATION, 
     ("observed", "status", "words"),
     [
         (Observation(), "Progressing", "DeploymentMissing: Creating the Deployment"),
-        (world(deployment=deployment(updated=1)), "Progressing", "RollingOut: 1/2"),
+        (world(deployment=deployment(updated=1, replicas=3)), "Progressing", "RollingOut: 1/2"),
         (_failing(_UNREACHABLE), "Progressing", "ModelUnreachable: p: connection refused"),
         (world(), "Healthy", "2/2 replicas are ready"),
         (world(deployment=deployment(desired=0, updated=0, ready=0)), "Healthy", "Scaled to zero"),
@@ -74,7 +74,7 @@ def test_health_is_what_the_conditions_say(observed: Observation, status: str, w
     ("observed", "status"),
     [
         (world(), "Suspended"),
-        (world(not_applied=["Deployment pets: spec.replicas differs"]), "Suspended"),
+        (world(not_applied=["Deployment pets: spec.replicas from 2 to 1"]), "Suspended"),
         (_failing(_REJECTED), "Degraded"),
     ],
 )

@@ -161,7 +161,7 @@ async def test_a_paused_object_keeps_a_child_that_is_no_longer_requested() -> No
     cluster.live["ImageClassifier"] = classifier(replicas=1, paused=True)
     await cluster.reconcile()
     assert ready(cluster)["message"] == (
-        "Paused, so these changes are not applied: Deployment pets: spec.replicas differs, "
+        "Paused, so these changes are not applied: Deployment pets: spec.replicas from 2 to 1, "
         "PodDisruptionBudget pets is no longer requested; set spec.paused to false"
     )
 

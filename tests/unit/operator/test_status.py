@@ -65,9 +65,11 @@ def waiting(reason: str, message: str = "", **other: Any) -> dict[str, Any]:
     }
 
 
-def exited(message: str, *, code: int = 1, reason: str = "Error", where: str = "state") -> dict[str, Any]:
+def exited(
+    message: str, *, code: int = 1, reason: str = "Error", where: str = "state", name: str = "model"
+) -> dict[str, Any]:
     end = {"exitCode": code, "message": message, "reason": reason}
-    return {"name": "model", "ready": code == 0, where: {"terminated": end}}
+    return {"name": name, "ready": code == 0, where: {"terminated": end}}
 
 
 def world(*pods: dict[str, Any], **other: Any) -> Observation:
@@ -128,7 +130,7 @@ def test_all_replicas_of_the_newest_generation_ready_is_ready() -> None:
     [
         (Observation(), "DeploymentMissing"),
         (world(deployment=deployment(observedGeneration=4)), "RolloutPending"),
-        (world(deployment=deployment(updated=1)), "RollingOut"),
+        (world(deployment=deployment(updated=1, replicas=2)), "RollingOut"),
         (world(deployment=deployment(replicas=3)), "RollingOut"),
         (world(deployment=deployment(ready=1)), "ReplicasNotReady"),
     ],
@@ -136,6 +138,16 @@ def test_all_replicas_of_the_newest_generation_ready_is_ready() -> None:
 def test_ready_is_false_until_the_newest_generation_serves(observed: Observation, reason: str) -> None:
     found = ready(observed)
     assert (found["status"], found["reason"]) == ("False", reason)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_raised_count_is_not_reported_as_a_rollout(paused: bool) -> None:
+    live = deployment(desired=3)
+    live["spec"]["paused"] = paused  # the Deployment controller also scales while it is paused
+    status = status_of(world(deployment=live))
+    found = condition(status, "Ready")
+    assert (found["reason"], found["message"]) == ("ReplicasNotReady", "2/3 replicas are ready")
+    assert condition(status, "Progressing")["status"] == "True"
 
 
 @pytest.mark.parametrize(("existing", "words"), [(3, "1 old replica"), (4, "2 old replicas")])
@@ -212,28 +224,132 @@ def test_a_crash_loop_reports_the_last_log_line() -> None:
     assert "last words" in found["message"]
 
 
+def _reads(secret: str, **keys: bool) -> list[dict[str, Any]]:
+    """Return variables for keys of a Secret; True: the container needs the key to start."""
+    return [
+        {
+            "name": f"VARIABLE_{key}",
+            "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": not required}},
+        }
+        for key, required in keys.items()
+    ]
+
+
 @pytest.mark.parametrize(
-    "message", ['secret "model-store" not found', "couldn't find key HF_TOKEN in Secret vision/model-store"]
+    "message",
+    [
+        'secret "model-store" not found',
+        "couldn't find key AWS_SECRET_ACCESS_KEY in Secret vision/model-store",
+    ],
 )
-def test_a_missing_secret_of_the_source_is_reported_with_the_remedy(message: str) -> None:
+def test_a_missing_secret_of_the_source_is_reported_with_its_field_and_keys(message: str) -> None:
     blocked = waiting("CreateContainerConfigError", message, name="model")
-    observed = world(pod("p", initContainerStatuses=[blocked]), deployment=deployment(ready=0))
-    status = status_of(observed)
+    keys = {"AWS_ACCESS_KEY_ID": True, "AWS_SECRET_ACCESS_KEY": True, "AWS_SESSION_TOKEN": False}
+    waits = {
+        **pod("p", initContainerStatuses=[blocked]),
+        "spec": {"initContainers": [{"name": "model", "env": _reads("model-store", **keys)}]},
+    }
+    status = status_of(world(waits, deployment=deployment(ready=0)))
     found = condition(status, "Ready")
     assert found["reason"] == "CreateContainerConfigError"
-    assert found["message"].startswith(f"p: {message}; spec.model.credentialsSecretRef needs that Secret")
+    assert found["message"] == (
+        f"p: {message}; spec.model.credentialsSecretRef needs that Secret in this namespace, with the keys "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_SESSION_TOKEN is optional)"
+    )
     assert condition(status, "Stalled")["status"] == "True"
 
 
 @pytest.mark.parametrize(
-    "message", ['secret "login" not found', "couldn't find key password in Secret vision/login"]
+    ("key", "field"),
+    [
+        ("password", "spec.cache.redis.credentialsSecretRef"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "spec.tracing.headersSecretRef"),
+    ],
 )
-def test_a_missing_secret_of_the_server_is_reported_with_the_remedy(message: str) -> None:
-    blocked = waiting("CreateContainerConfigError", message)
-    shown = ready(world(pod("p", containerStatuses=[blocked])))["message"]
-    assert shown.startswith(f"p: {message}; create it in this namespace")
-    assert "password for spec.cache.redis.credentialsSecretRef" in shown
-    assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in shown
+def test_a_missing_secret_of_the_server_is_reported_only_with_the_field_that_names_it(
+    key: str, field: str
+) -> None:
+    env = [*_reads("login", **{key: True}), *_reads("other", token=True), {"name": "PLAIN", "value": "1"}]
+    waits = {
+        **pod("p", containerStatuses=[waiting("CreateContainerConfigError", 'secret "login" not found')]),
+        "spec": {
+            "containers": [{"name": "sidecar", "env": _reads("login", x=True)}, {"name": "server", "env": env}]
+        },
+    }
+    assert ready(world(waits))["message"] == (
+        f'p: secret "login" not found; {field} needs that Secret in this namespace, with the key {key}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("reads", "keys"),
+    [
+        ({"envFrom": [{"secretRef": {"name": "x"}}]}, ""),
+        ({"env": _reads("x", password=True)}, ", with the key password"),
+    ],
+)
+def test_a_missing_secret_of_a_container_of_somebody_else_is_reported_without_a_field(
+    reads: dict[str, Any], keys: str
+) -> None:
+    blocked = waiting("CreateContainerConfigError", 'secret "x" not found', name="proxy")
+    waits = {**pod("p", containerStatuses=[blocked]), "spec": {"containers": [{"name": "proxy", **reads}]}}
+    assert ready(world(waits))["message"] == (
+        f'p: secret "x" not found; container proxy needs that Secret in this namespace{keys}'
+    )
+
+
+@pytest.mark.parametrize("container", ["server", "model"])
+def test_a_digest_of_a_model_in_the_image_is_reported_with_the_remedy_for_it(container: str) -> None:
+    reported = json.dumps({"reason": "ModelDigestMismatch", "message": "expected sha256 a, got b"})
+    variable = {"name": "IMAGECLASSIFIER_MODEL_URI", "value": "bundled:pets"}
+    waits = {
+        **pod("p", initContainerStatuses=[exited(reported, name=container)]),
+        "spec": {"initContainers": [{"name": "model", "env": [variable]}]},
+    }
+    found = ready(world(waits, deployment=deployment(ready=0)))
+    assert "use a runtime image that fits the operator's catalogue" in found["message"]
+    assert "spec.model.sha256" not in found["message"]
+
+
+def test_access_that_is_denied_is_reported_with_the_secret_if_there_is_one() -> None:
+    reported = json.dumps({"reason": "ModelAccessDenied", "message": "http://store answers 403"})
+    failing = pod("p", initContainerStatuses=[exited(reported)])
+    variable = {"name": "IMAGECLASSIFIER_CREDENTIALS_SECRET", "value": "store-keys"}
+    named = {**failing, "spec": {"initContainers": [{"name": "model", "env": [variable]}]}}
+    without, of_secret = (
+        ready(world(each, deployment=deployment(ready=0)))["message"] for each in (failing, named)
+    )
+    assert without.endswith("name a Secret with credentials in spec.model.credentialsSecretRef, or allow access")
+    assert of_secret.endswith(
+        "check what the keys of the Secret store-keys (spec.model.credentialsSecretRef) may read"
+    )
+
+
+def test_an_unknown_ca_is_reported_with_the_config_map_that_is_mounted() -> None:
+    reported = json.dumps({"reason": "ModelUnreachable", "message": "self-signed certificate"})
+    volume = {"name": "ca-certificates", "configMap": {"name": "corporate-ca"}}
+    waits = {**pod("p", initContainerStatuses=[exited(reported)]), "spec": {"volumes": [volume]}}
+    assert (
+        "add the certificate of the server's CA to the ConfigMap corporate-ca"
+        in (ready(world(waits, deployment=deployment(ready=0)))["message"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "volume", "named"),
+    [
+        ("ApiKeysInvalid", {"name": "api-keys", "secret": {"secretName": "pets-keys"}}, "the Secret pets-keys in"),
+        (
+            "CACertificatesInvalid",
+            {"name": "ca-certificates", "configMap": {"name": "corporate-ca"}},
+            "the ConfigMap corporate-ca in",
+        ),
+    ],
+)
+def test_a_mounted_object_that_is_missing_is_named(reason: str, volume: dict[str, Any], named: str) -> None:
+    reported = json.dumps({"reason": reason, "message": "/folder is empty"})
+    waits = {**pod("p", containerStatuses=[exited(reported, name="server")]), "spec": {"volumes": [volume]}}
+    assert named in ready(world(waits, deployment=deployment(ready=0)))["message"]
 
 
 def test_a_secret_that_the_kubelet_has_not_synced_does_not_stall() -> None:
@@ -256,7 +372,7 @@ def test_a_source_that_denies_access_stalls_and_names_the_field(reason: str) -> 
     observed = world(pod("p", initContainerStatuses=[exited(reported)]), deployment=deployment(ready=0))
     status = status_of(observed)
     assert condition(status, "Ready")["reason"] == reason
-    assert "answers 403 (AccessDenied); c" in condition(status, "Ready")["message"]
+    assert "answers 403 (AccessDenied); " in condition(status, "Ready")["message"]
     assert condition(status, "Stalled")["status"] == "True"
 
 
@@ -713,7 +829,8 @@ def autoscaler(*conditions: dict[str, str], **status: Any) -> dict[str, Any]:
         {"type": "Resource", "resource": {"name": name, "target": {"averageUtilization": target}}}
         for name, target in (("cpu", 70), ("memory", 80))
     ]
-    return {"spec": {"minReplicas": 2, "metrics": metrics}, "status": {"conditions": list(conditions), **status}}
+    spec = {"minReplicas": 2, "maxReplicas": 5, "metrics": metrics}
+    return {"spec": spec, "status": {"conditions": list(conditions), **status}}
 
 
 ABLE = {"type": "AbleToScale", "status": "True"}
@@ -775,7 +892,11 @@ def test_memory_that_alone_keeps_the_count_is_reported() -> None:
 
 
 def test_an_autoscaler_that_works_is_ready() -> None:
-    assert scaling(autoscaler(ABLE, ACTIVE, currentReplicas=2, desiredReplicas=2))["status"] == "True"
+    found = scaling(autoscaler(ABLE, ACTIVE, currentReplicas=2, desiredReplicas=2))
+    assert (found["status"], found["message"]) == (
+        "True",
+        "Desired replicas by metrics: 2 (minReplicas 2, maxReplicas 5); spec.replicas is not used",
+    )
 
 
 @pytest.mark.parametrize(

@@ -125,10 +125,12 @@ def test_the_size_of_all_files_is_bounded(ca_dir: Path, certificate: str, monkey
 
 
 def test_a_folder_without_certificates_is_named(ca_dir: Path) -> None:
+    # what the kubelet mounts for an optional ConfigMap that does not exist
+    (ca_dir / "..2026_11_26").mkdir()
+    (ca_dir / "..data").symlink_to("..2026_11_26")
+    assert problem(ca_dir) == "IMAGECLASSIFIER_CA_DIR: FOLDER is empty"
     (ca_dir / "ca.txt").touch()
-    assert (
-        problem(ca_dir) == "IMAGECLASSIFIER_CA_DIR: FOLDER has no file *.crt or *.pem: put CA certificates there"
-    )
+    assert problem(ca_dir) == "IMAGECLASSIFIER_CA_DIR: FOLDER has no file *.crt or *.pem"
     missing = problem(ca_dir / "missing")
     assert missing == "IMAGECLASSIFIER_CA_DIR: FOLDER is not a readable folder: No such file or directory"
 

@@ -114,5 +114,5 @@ def test_a_receiver_of_a_private_ca_is_trusted_with_its_folder(receiver: Receive
 
 def test_invalid_certificates_are_rejected_at_the_start(receiver: Receiver, tmp_path: Path) -> None:
     endpoint = receiver.url.replace("http:", "https:")
-    with pytest.raises(CaCertificatesError, match="has no file"):
+    with pytest.raises(CaCertificatesError, match="is empty"):
         Sender(TracingSettings(endpoint=endpoint, ca_dir=tmp_path))
