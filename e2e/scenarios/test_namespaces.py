@@ -11,18 +11,22 @@ import pytest
 from e2e.classifiers import (
     CHILDREN,
     children,
+    condition,
     delete,
     manifest,
     wait_for_endpoint,
+    wait_for_reason,
     wait_for_response,
     wait_until_ready,
 )
 from e2e.cluster.errors import ClusterError
-from e2e.install import configured_operator, operator_log
+from e2e.cluster.kubectl import KubectlError
+from e2e.install import OPERATOR_USER, configured_operator, operator_log
 from e2e.release import image_values, open_release
+from e2e.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from e2e.kube import Kube
 
@@ -57,6 +61,7 @@ def test_with_roles_only_the_operator_serves_its_namespaces_and_ignores_the_othe
         log = operator_log(kube)
         print(log)
         assert {json.loads(line)["level"] for line in log.splitlines()} == {"INFO"}
+        _a_missing_permission_is_named(kube, namespace)
         with open_release(kube.target) as release:
             assert "predictions: [{" in release.test()
 
@@ -64,3 +69,40 @@ def test_with_roles_only_the_operator_serves_its_namespaces_and_ignores_the_othe
             more = {**image_values(images), **values, "namespaces": [namespace, missing]}
             with pytest.raises(ClusterError, match=f'namespaces "{missing}" not found'):
                 release.apply(more)
+
+
+def _a_missing_permission_is_named(kube: Kube, namespace: str) -> None:
+    """Take a permission away from the operator, and give it back."""
+    (role,) = kube.list("roles", namespace=namespace)
+    name, rules = role["metadata"]["name"], role["rules"]
+    less = [_without_patch(rule) if "services" in rule["resources"] else rule for rule in rules]
+    assert less != rules
+    _set_rules(kube, name, less, namespace=namespace)
+    try:
+        until(lambda: not _may_patch_services(kube, namespace), seconds=10, what="the permission to be gone")
+        kube.apply(manifest("pets", namespace=namespace, spec={"rollout": {"drainSeconds": 0}}))
+        message = 'cannot patch resource "services"'
+        live = wait_for_reason(kube, "pets", "Forbidden", namespace=namespace, containing=message)
+        print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
+        print(condition(live, "Ready")["message"])
+    finally:
+        _set_rules(kube, name, rules, namespace=namespace)
+    wait_until_ready(kube, "pets", namespace=namespace)
+    delete(kube, "pets", namespace=namespace)
+
+
+def _without_patch(rule: Mapping[str, Any]) -> dict[str, Any]:
+    return {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "patch"]}
+
+
+def _may_patch_services(kube: Kube, namespace: str) -> bool:
+    arguments = ("auth", "can-i", "patch", "services", f"--as={OPERATOR_USER}", f"--namespace={namespace}")
+    try:
+        return kube.kubectl(*arguments).strip() == "yes"
+    except KubectlError:  # kubectl fails for the answer no
+        return False
+
+
+def _set_rules(kube: Kube, role: str, rules: Sequence[Mapping[str, Any]], *, namespace: str) -> None:
+    patch = json.dumps({"rules": rules})
+    kube.kubectl("patch", "role", role, "--type=merge", f"--patch={patch}", f"--namespace={namespace}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -253,6 +254,21 @@ def test_a_rejection_by_an_admission_policy_is_named(kube: Kube, namespace: str,
     until(partial(_is_rejected, kube, namespace), seconds=60, what="the policy to reject a pod")
     wait_for_reason(kube, "pets", "FailedCreate", namespace=namespace, containing=no_pods)
     print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
+
+
+def test_a_rejection_by_pod_security_is_named(kube: Kube, namespace: str) -> None:
+    kube.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    kube.apply(manifest("pets", namespace=namespace, spec=_SPEC))
+    wait_until_ready(kube, "pets", namespace=namespace)  # our own pods fit the strictest level
+    sidecar = {"name": "debug", "image": program_images.PAUSE.name, "imagePullPolicy": "Never"}
+    patch = json.dumps({"spec": {"template": {"spec": {"containers": [sidecar]}}}})
+    kube.kubectl("patch", "deployment", "pets", f"--patch={patch}", f"--namespace={namespace}")
+    live = wait_for_reason(kube, "pets", "FailedCreate", namespace=namespace, containing="violates PodSecurity")
+    assert "the Pod Security level of the namespace" in condition(live, "Ready")["message"]
+    assert condition(live, "Available")["status"] == "True"
+    print(kube.kubectl("get", "ic", "--output=wide", f"--namespace={namespace}"))
+    kube.kubectl("rollout", "undo", "deployment/pets", f"--namespace={namespace}")
+    wait_until_ready(kube, "pets", namespace=namespace)
 
 
 def _is_rejected(kube: Kube, namespace: str) -> bool:
