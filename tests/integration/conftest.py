@@ -62,7 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _server_of(item: pytest.Item) -> object:
-    return item.callspec.params.get("kubernetes") if isinstance(item, pytest.Function) else None
+    callspec = getattr(item, "callspec", None)  # only a test with parameters has one
+    return None if callspec is None else callspec.params.get("kubernetes")
 
 
 @pytest.fixture(scope="session")
