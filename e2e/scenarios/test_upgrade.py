@@ -226,6 +226,13 @@ def _stops_after_a_wave_that_fails(fleets: Fleets, before: Mapping[str, set[str]
     others = [name for name in fleets.names if name not in failed]
     for name in set(others) - {fleets.manual}:
         fleets.wait_for(name, lambda live: "has stopped" in ready_message(live), "to wait")
+    status, planned, text = plan(fleets.kube)
+    print(text)
+    stopped = (
+        f"no, the upgrade has stopped: {', '.join(f'{fleets.namespace}/{name}' for name in failed)} failed with it"
+    )
+    assert {planned[name]["when"] for name in set(others) - {fleets.manual}} == {stopped}
+    assert status == 0
     after = fleets.pods()
     assert fleets.in_progress() == failed
     assert {name: after[name] for name in others} == {name: before[name] for name in others}
