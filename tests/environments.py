@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.guards import hold_lock
+
 ROOT = Path(__file__).parents[1]
 _INSTALL_SECONDS = 500
 
@@ -22,12 +24,14 @@ def python_of(name: str) -> Path:
     lock = ROOT / "requirements" / f"{name}.txt"
     folder = ROOT / "build" / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     python, complete = folder / "bin" / "python", folder / ".complete"
-    if not complete.exists():
-        uv = Path(sys.executable).with_name("uv")
-        _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder)
-        options = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement", lock)
-        _run(uv, "pip", "install", "--python", python, "--compile-bytecode", *options)
-        complete.touch()
+    folder.parent.mkdir(exist_ok=True)
+    with hold_lock(folder.with_suffix(".lock"), f"installing {name}"):  # tests run in several processes
+        if not complete.exists():
+            uv = Path(sys.executable).with_name("uv")
+            _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder)
+            options = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement", lock)
+            _run(uv, "pip", "install", "--python", python, "--compile-bytecode", *options)
+            complete.touch()
     return python
 
 

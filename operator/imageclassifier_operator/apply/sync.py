@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,8 @@ _CONFLICT_REMEDY = (
     "another client changes it all the time, or a webhook rejects the write: "
     "kubectl get with --show-managed-fields -o yaml shows who"
 )
-_SHOWN = (".image", ".cpu", ".memory", ".ephemeral-storage")
-"""The ends of paths whose values the status of a paused object shows, besides numbers."""
+_SHOWN = re.compile(r"ontainers\.[^.]+\.(image|resources\.(limits|requests)\.[a-z-]+)$")
+"""The paths whose values the status of a paused object shows, besides numbers."""
 
 _REQUIRED = frozenset(child.kind for child in CHILDREN if child.condition is None)
 
@@ -178,7 +179,9 @@ def _change(found: Difference) -> str:
     if found.desired is None and found.observed is None:
         return f"{found.path} is no longer requested"
     values = [value for value in (found.observed, found.desired) if value is not None]
-    if not all(isinstance(value, int) for value in values) and not found.path.endswith(_SHOWN):
+    are_numbers = all(isinstance(value, int) for value in values)
+    are_shown = _SHOWN.search(found.path) and all(isinstance(value, str) for value in values)
+    if not (are_numbers or are_shown):
         return f"{found.path} differs"
     return f"{found.path} from {format_value(found.observed)} to {format_value(found.desired)}"
 

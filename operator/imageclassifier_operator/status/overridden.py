@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 _MAX_FIELDS = 3
 _MAX_VALUE_LENGTH = 80
 _MAX_PATH_LENGTH = 200
-_CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]+:[^/\s]*@(?!sha256:)")
+_MAX_MASKED_LENGTH = 4096
+"""A longer value is not shown, since masking it would take long."""
+
+_CREDENTIALS = re.compile(r"(?<=//)[^/\s]*@|^[^/\s:@]+:[^/\s]*@(?!sha\d+:)")
 """User and password in a URL, or before a host without a scheme, as in the variables of a proxy."""
 
 _QUERY = re.compile(r"(?<=\w://)([^\s?#]*\?)[^\s#]+")
@@ -56,6 +59,8 @@ def format_value(value: Any) -> str:
 
 def without_credentials(value: Any) -> Any:
     """Return a value of JSON with `…` for the credentials and the query of all URLs in it."""
+    if isinstance(value, str) and len(value) > _MAX_MASKED_LENGTH:
+        return f"… ({len(value)} characters)"
     if isinstance(value, str):
         return _QUERY.sub(r"\1…", _CREDENTIALS.sub("…@", value))
     if isinstance(value, dict):

@@ -218,7 +218,8 @@ def _container_cause(
             return Cause(
                 rank=1, reason=reason, message=f"{name}: {reported}; the kubelet is retrying", stalled=False
             )
-        remedy = remedies.of_missing_secret(reported, container=container["name"], pod=pod)
+        is_config = reason == "CreateContainerConfigError"
+        remedy = remedies.of_missing_secret(reported, container=container["name"], pod=pod) if is_config else None
         message = f"{name}: {reported}; {remedy}" if remedy else f"{name}: {reported}"
         return Cause(rank=1, reason=reason, message=message, stalled=True)
     terminated = _last_termination(container)

@@ -17,7 +17,8 @@ _REMEDIES = {
     "ModelDigestMismatch": "correct spec.model.sha256, or put the right model at the source; for spec.model.name, "
     "correct the operator's catalogue",
     "ModelNotFound": "check spec.model",
-    "ModelAccessDenied": "name a Secret with credentials in spec.model.credentialsSecretRef, or allow access",
+    "ModelAccessDenied": "name a Secret with credentials in spec.model.credentialsSecretRef, or allow access "
+    "without one, as a model of the operator's catalogue requires",
     "ModelCredentialsMissing": "create that Secret in this namespace, with the keys that its source takes",
     "ModelUnreachable": "check that the source can be reached from this namespace; retrying",
     "ModelAddressRefused": "serve the model from another address",
@@ -36,18 +37,22 @@ _BUNDLED_MODEL_REMEDY = (
     "the catalogue"
 )
 
+_UNREADABLE_CLAIM_REMEDY = "make the files in the claim readable for the user or group 65532"
+
 _MODEL_FIELDS = {key: "spec.model.credentialsSecretRef" for keys in SECRET_KEYS_BY_SCHEME.values() for key in keys}
 _SERVER_FIELDS = {
-    "password": "spec.cache.redis.credentialsSecretRef",
-    "username": "spec.cache.redis.credentialsSecretRef",
+    "IMAGECLASSIFIER_CACHE_REDIS_PASSWORD": "spec.cache.redis.credentialsSecretRef",
+    "IMAGECLASSIFIER_CACHE_REDIS_USERNAME": "spec.cache.redis.credentialsSecretRef",
     "OTEL_EXPORTER_OTLP_HEADERS": "spec.tracing.headersSecretRef",
 }
 _FIELDS = {MODEL_CONTAINER: _MODEL_FIELDS, SERVER_CONTAINER: _SERVER_FIELDS}
-"""The field that names a Secret, by the container and the key that it reads."""
+"""The field that names a Secret, by the container and its variable, which has a key of the Secret."""
 
 _MISSING_SECRET = re.compile(
-    r'secret "(?P<missing>[^"]+)" not found|in Secret (?:[^/\s]+/)?(?P<incomplete>\S+)', re.IGNORECASE
+    r'secrets? "(?P<missing>[^"]+)" not found|couldn\'t find key \S+ in Secret [^/\s]+/(?P<incomplete>[a-z0-9.-]+)'
 )
+"""Source: the API server's NotFound, and `makeEnvironmentVariables` in kubernetes `pkg/kubelet/kubelet_pods.go`.
+"""
 
 
 def of_report(reason: str, message: str, *, container: str, pod: Mapping[str, Any]) -> str | None:
@@ -61,6 +66,8 @@ def of_report(reason: str, message: str, *, container: str, pod: Mapping[str, An
     if reason in {"ModelDigestMismatch", "ModelNotFound"} and _is_bundled(container, pod):
         return _BUNDLED_MODEL_REMEDY
     secret = _setting(pod, "CREDENTIALS_SECRET")
+    if reason == "ModelAccessDenied" and _setting(pod, "MODEL_URI").startswith("pvc:"):
+        return _UNREADABLE_CLAIM_REMEDY
     if reason == "ModelAccessDenied" and secret:
         return f"check what the keys of the Secret {secret} (spec.model.credentialsSecretRef) may read"
     remedy = _REMEDIES.get(reason)
@@ -75,11 +82,11 @@ def of_missing_secret(reported: str, *, container: str, pod: Mapping[str, Any]) 
     found = _MISSING_SECRET.search(reported)
     if found is None:
         return None
-    keys = dict(_keys_of_secret(found["missing"] or found["incomplete"], container=container, pod=pod))
+    read = list(_read_from_secret(found["missing"] or found["incomplete"], container=container, pod=pod))
     field_of = _FIELDS.get(container, {})
-    fields = sorted({field_of[key] for key in keys if key in field_of})
-    required = [key for key, is_required in keys.items() if is_required]
-    optional = [key for key, is_required in keys.items() if not is_required]
+    fields = sorted({field_of[variable] for variable, _, _ in read if variable in field_of})
+    required = list(dict.fromkeys(key for _, key, is_required in read if is_required))
+    optional = [key for key in dict.fromkeys(key for _, key, _ in read) if key not in required]
     who = f"{' and '.join(fields) or f'container {container}'} need{'' if len(fields) > 1 else 's'}"
     with_keys = f", with the key{_plural(required)} {' and '.join(required)}" if required else ""
     may = f" ({' and '.join(optional)} {'is' if len(optional) == 1 else 'are'} optional)" if optional else ""
@@ -100,36 +107,37 @@ def _unknown_ca_remedy(config_map: str | None) -> str:
 
 def _is_bundled(container: str, pod: Mapping[str, Any]) -> bool:
     """Whether the model is in the image: the server reads it there, or the init container does."""
-    return container == SERVER_CONTAINER or _setting(pod, "MODEL_URI").startswith("bundled:")
+    uris = _setting(pod, "MODEL_URI").split()
+    return container == SERVER_CONTAINER or (bool(uris) and all(uri.startswith("bundled:") for uri in uris))
 
 
 def _plural(items: Sequence[str]) -> str:
     return "" if len(items) == 1 else "s"
 
 
-def _keys_of_secret(secret: str, *, container: str, pod: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yield the keys that a container reads from a Secret, and whether it needs them to start."""
+def _read_from_secret(secret: str, *, container: str, pod: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """Yield the variables of a container that come from a Secret, with the key, and whether it must exist."""
     for variable in _variables(pod, container):
         source = (variable.get("valueFrom") or {}).get("secretKeyRef") or {}
         if source.get("name") == secret:
-            yield source["key"], not source.get("optional")
+            yield variable.get("name", ""), source.get("key", ""), not source.get("optional")
 
 
 def _setting(pod: Mapping[str, Any], name: str) -> str:
     """Return a setting of the init container that fetches the model; empty if there is none."""
-    variables = {each["name"]: each.get("value") or "" for each in _variables(pod, MODEL_CONTAINER)}
+    variables = {each.get("name"): each.get("value") or "" for each in _variables(pod, MODEL_CONTAINER)}
     return variables.get(f"IMAGECLASSIFIER_{name}", "")
 
 
 def _variables(pod: Mapping[str, Any], container: str) -> list[Mapping[str, Any]]:
     spec = pod.get("spec") or {}
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-    return next((each.get("env") or [] for each in containers if each["name"] == container), [])
+    return next((each.get("env") or [] for each in containers if each.get("name") == container), [])
 
 
 def _volume_source(pod: Mapping[str, Any], volume: str, kind: str) -> Mapping[str, Any]:
     volumes = (pod.get("spec") or {}).get("volumes") or []
-    return next((each.get(kind) or {} for each in volumes if each["name"] == volume), {})
+    return next((each.get(kind) or {} for each in volumes if each.get("name") == volume), {})
 
 
 def _after_space(name: str | None) -> str:

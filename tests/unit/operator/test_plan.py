@@ -30,6 +30,7 @@ class FleetCluster(ScriptedCluster):
     def __init__(self, **specs: dict[str, Any]) -> None:
         super().__init__()
         specs = {name: {"replicas": 2, **spec} for name, spec in specs.items()}
+        self.deployments: dict[str, dict[str, Any]] = {}
         self.objects = {name: self._object(name, spec) for name, spec in specs.items()}
         self.revisions = {name: self._revision(name, spec) for name, spec in specs.items()}
 
@@ -80,7 +81,8 @@ class FleetCluster(ScriptedCluster):
         return Listing([self.revisions[instance]] if instance in self.revisions else [], "1")
 
     async def get(self, resource: Resource, *, namespace: str, name: str) -> dict[str, Any] | None:
-        return copy.deepcopy(self.objects.get(name)) if resource.kind == "ImageClassifier" else None
+        found = {"ImageClassifier": self.objects, "Deployment": self.deployments}[resource.kind].get(name)
+        return copy.deepcopy(found)
 
 
 async def planned(cluster: FleetCluster | None, config: Any = NEXT, **options: Any) -> dict[str, Planned]:
@@ -135,6 +137,39 @@ async def test_a_stopped_upgrade_is_named_with_the_object_that_stops_it() -> Non
     assert [each.restarts for each in found.values()] == [False, False, False]
 
 
+async def test_an_upgrade_that_makes_no_progress_has_stopped() -> None:
+    cluster = FleetCluster(a={}, b={})
+    cluster.upgrade("b", NEXT, stalled=False)
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    status = {"observedGeneration": 1, "conditions": [late]}
+    cluster.deployments["b"] = {"metadata": {"generation": 1}, "status": status}
+    found = await planned(cluster)
+    assert found["a"].when == "no, the upgrade has stopped: vision/b failed with it"
+
+
+async def test_objects_that_are_not_in_the_files_have_places_in_the_waves(tmp_path: Path) -> None:
+    cluster = FleetCluster(**{name: {} for name in "abc"})
+    document = classifier("c", replicas=2)
+    assert (await planned(cluster, objects=written(tmp_path, document)))["c"].when == "in wave 2"
+    cluster.upgrade("b", NEXT, stalled=True)
+    found = await planned(cluster, objects=written(tmp_path, document))
+    assert {name: each.when for name, each in found.items()} == {
+        "c": "no, the upgrade has stopped: vision/b failed with it"
+    }
+
+
+def test_an_object_that_is_given_twice_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="ImageClassifier vision/a is given twice"):
+        written(tmp_path, classifier("a"), classifier("a", replicas=2))
+
+
+async def test_with_wave_size_0_an_object_that_is_not_ready_waits_for_the_size() -> None:
+    cluster = FleetCluster(a={})
+    cluster.objects["a"]["status"] |= {"conditions": [], "readyReplicas": 1}
+    found = await planned(cluster, replace(NEXT, upgrade_wave_size=0))
+    assert (found["a"].when, found["a"].restarts) == ("no, the upgrade wave size is 0", False)
+
+
 @pytest.mark.parametrize(("paused", "when"), [(True, "no, spec.paused is true"), (False, "once it is Ready")])
 async def test_an_object_that_is_not_ready_restarts_only_if_it_is_not_paused(paused: bool, when: str) -> None:
     cluster = FleetCluster(a={"paused": paused})
@@ -184,7 +219,7 @@ async def test_a_failed_upgrade_is_repaired_before_the_next_wave() -> None:
     found = await planned(cluster)
     assert [each.when for each in found.values()] == [
         "in wave 1, after vision/b",
-        "at once, since its last upgrade failed",
+        "at once, since its last upgrade has not finished",
     ]
 
 

@@ -9,6 +9,7 @@ from imageclassifier_operator.api import CatalogueEntry, OperatorConfig
 from imageclassifier_operator.apply import WriteHistory
 from imageclassifier_operator.kube import ConflictError, ForbiddenError, Listing, Resource
 from imageclassifier_operator.manifests import Capabilities
+from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.reconcile import MAX_EVENTS_SECONDS, POLL_SECONDS, Outcome, reconcile
 from imageclassifier_operator.revisions import Waves
 
@@ -164,6 +165,38 @@ async def test_a_paused_object_keeps_a_child_that_is_no_longer_requested() -> No
         "Paused, so these changes are not applied: Deployment pets: spec.replicas from 2 to 1, "
         "PodDisruptionBudget pets is no longer requested; set spec.paused to false"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"autoscaling": {}}, "Deployment pets: spec.replicas is no longer requested"),
+        (
+            {"resources": {"limits": {"cpu": "2"}}},
+            "Deployment pets: spec.template.spec.containers.server.resources.limits.cpu from 1 to 2",
+        ),
+        (
+            {"runtime": {"env": [{"name": "image", "value": "s3cret"}]}},
+            "Deployment pets: spec.template.spec.containers.server.env.image differs",
+        ),
+        (
+            {"runtime": {"podAnnotations": {"corp/pull.image": "s3cret"}}},
+            "Deployment pets: spec.template.metadata.annotations differs",
+        ),
+    ],
+)
+async def test_what_a_paused_object_does_not_apply_is_shown_without_secrets(
+    changes: dict[str, Any], words: str
+) -> None:
+    cluster = ReconcilingCluster(classifier(replicas=2))
+    await cluster.reconcile()
+    owned = {"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    cluster.live["Deployment"]["metadata"]["managedFields"] = [owned]
+    cluster.live["ImageClassifier"] = classifier(replicas=2, paused=True, **changes)
+    await cluster.reconcile()
+    message = ready(cluster)["message"]
+    assert words in message
+    assert "s3cret" not in message
 
 
 async def test_a_paused_object_becomes_ready_with_its_accepted_revision() -> None:

@@ -224,11 +224,11 @@ def test_a_crash_loop_reports_the_last_log_line() -> None:
     assert "last words" in found["message"]
 
 
-def _reads(secret: str, **keys: bool) -> list[dict[str, Any]]:
+def _reads(secret: str, keys: dict[str, bool], *, prefix: str = "") -> list[dict[str, Any]]:
     """Return variables for keys of a Secret; True: the container needs the key to start."""
     return [
         {
-            "name": f"VARIABLE_{key}",
+            "name": f"{prefix}{key}",
             "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": not required}},
         }
         for key, required in keys.items()
@@ -239,6 +239,7 @@ def _reads(secret: str, **keys: bool) -> list[dict[str, Any]]:
     "message",
     [
         'secret "model-store" not found',
+        'secrets "model-store" not found',
         "couldn't find key AWS_SECRET_ACCESS_KEY in Secret vision/model-store",
     ],
 )
@@ -247,7 +248,7 @@ def test_a_missing_secret_of_the_source_is_reported_with_its_field_and_keys(mess
     keys = {"AWS_ACCESS_KEY_ID": True, "AWS_SECRET_ACCESS_KEY": True, "AWS_SESSION_TOKEN": False}
     waits = {
         **pod("p", initContainerStatuses=[blocked]),
-        "spec": {"initContainers": [{"name": "model", "env": _reads("model-store", **keys)}]},
+        "spec": {"initContainers": [{"name": "model", "env": _reads("model-store", keys)}]},
     }
     status = status_of(world(waits, deployment=deployment(ready=0)))
     found = condition(status, "Ready")
@@ -260,24 +261,30 @@ def test_a_missing_secret_of_the_source_is_reported_with_its_field_and_keys(mess
 
 
 @pytest.mark.parametrize(
-    ("key", "field"),
+    ("prefix", "key", "who"),
     [
-        ("password", "spec.cache.redis.credentialsSecretRef"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "spec.tracing.headersSecretRef"),
+        ("IMAGECLASSIFIER_CACHE_REDIS_", "PASSWORD", "spec.cache.redis.credentialsSecretRef"),
+        ("", "OTEL_EXPORTER_OTLP_HEADERS", "spec.tracing.headersSecretRef"),
+        ("OF_A_WEBHOOK_", "PASSWORD", "container server"),
     ],
 )
 def test_a_missing_secret_of_the_server_is_reported_only_with_the_field_that_names_it(
-    key: str, field: str
+    prefix: str, key: str, who: str
 ) -> None:
-    env = [*_reads("login", **{key: True}), *_reads("other", token=True), {"name": "PLAIN", "value": "1"}]
+    copied = _reads("login", {key: False}, prefix="COPY_")
+    of_login = [*_reads("login", {key: True}, prefix=prefix), *copied]
+    env = [*of_login, *_reads("other", {"token": True}), {"name": "PLAIN", "value": "1"}]
     waits = {
         **pod("p", containerStatuses=[waiting("CreateContainerConfigError", 'secret "login" not found')]),
         "spec": {
-            "containers": [{"name": "sidecar", "env": _reads("login", x=True)}, {"name": "server", "env": env}]
+            "containers": [
+                {"name": "sidecar", "env": _reads("login", {"x": True})},
+                {"name": "server", "env": env},
+            ]
         },
     }
     assert ready(world(waits))["message"] == (
-        f'p: secret "login" not found; {field} needs that Secret in this namespace, with the key {key}'
+        f'p: secret "login" not found; {who} needs that Secret in this namespace, with the key {key}'
     )
 
 
@@ -285,7 +292,7 @@ def test_a_missing_secret_of_the_server_is_reported_only_with_the_field_that_nam
     ("reads", "keys"),
     [
         ({"envFrom": [{"secretRef": {"name": "x"}}]}, ""),
-        ({"env": _reads("x", password=True)}, ", with the key password"),
+        ({"env": _reads("x", {"password": True})}, ", with the key password"),
     ],
 )
 def test_a_missing_secret_of_a_container_of_somebody_else_is_reported_without_a_field(
@@ -319,10 +326,27 @@ def test_access_that_is_denied_is_reported_with_the_secret_if_there_is_one() -> 
     without, of_secret = (
         ready(world(each, deployment=deployment(ready=0)))["message"] for each in (failing, named)
     )
-    assert without.endswith("name a Secret with credentials in spec.model.credentialsSecretRef, or allow access")
+    assert "name a Secret with credentials in spec.model.credentialsSecretRef, or allow access" in without
     assert of_secret.endswith(
         "check what the keys of the Secret store-keys (spec.model.credentialsSecretRef) may read"
     )
+
+
+@pytest.mark.parametrize(
+    ("uris", "words"),
+    [
+        ("pvc://claim/pets/", "make the files in the claim readable for the user or group 65532"),
+        ("http://store/pets/", "name a Secret with credentials"),
+    ],
+)
+def test_access_that_is_denied_is_reported_with_what_the_source_needs(uris: str, words: str) -> None:
+    reported = json.dumps({"reason": "ModelAccessDenied", "message": "it is not readable"})
+    env = [{"name": "IMAGECLASSIFIER_MODEL_URI", "value": uris}]
+    waits = {
+        **pod("p", initContainerStatuses=[exited(reported)]),
+        "spec": {"initContainers": [{"name": "model", "env": env}]},
+    }
+    assert words in ready(world(waits, deployment=deployment(ready=0)))["message"]
 
 
 def test_an_unknown_ca_is_reported_with_the_config_map_that_is_mounted() -> None:
@@ -962,6 +986,10 @@ def test_an_overridden_field_is_reported_after_the_cause(desired: Any, observed:
         ("http://proxy:3128/a@b", "http://proxy:3128/a@b"),
         ("hf://owner/repository@0123", "hf://owner/repository@0123"),
         ("runtime:1.0@sha256:0123", "runtime:1.0@sha256:0123"),
+        ("runtime:1.0@sha512:0123", "runtime:1.0@sha512:0123"),
+        ("https://store/m.onnx?sig=w0rd&x=1#part", "https://store/m.onnx?…#part"),
+        ("http://one/m?sig=w0rd http://two/m?sig=w0rd", "http://one/m?… http://two/m?…"),
+        ("a://" * 100_000, "… (400000 characters)"),
         (
             {"name": "HTTPS_PROXY", "value": "http://user:w0rd@proxy"},
             '{"name": "HTTPS_PROXY", "value": "http://…@proxy"}',
