@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,10 +74,21 @@ def _check_logs_and_exec(kube: Kube, namespace: str, url: str) -> None:
     namespace_option = f"--namespace={namespace}"
     (pod,) = pods(kube, "pets", namespace=namespace)
     name = pod["metadata"]["name"]
-    assert "/api/v1/classify" in kube.kubectl("logs", namespace_option, name, "--container=server")
+    log = kube.kubectl("logs", namespace_option, name, "--container=server")
+    assert "/api/v1/classify" in log
+    assert all(isinstance(json.loads(line), dict) for line in log.splitlines())
+    exec_in_server = ("exec", namespace_option, name, "--container=server", "--")
+    # A server with its own model asks no name server for an address: it sends nothing out of the cluster.
+    assert _sent_datagrams(kube.kubectl(*exec_in_server, "cat", "/proc/net/snmp")) == 0
     command = ("/app/bin/python", "-c", source(get_status), f"{url}/api/v1/health")
-    output = kube.kubectl("exec", namespace_option, name, "--container=server", "--", *command)
+    output = kube.kubectl(*exec_in_server, *command)
     assert output.strip() == "200"
+
+
+def _sent_datagrams(snmp: str) -> int:
+    """Return how many UDP datagrams the pod has sent, from the kernel's counters of its network."""
+    names, values = (line.split() for line in snmp.splitlines() if line.startswith("Udp:"))
+    return int(values[names.index("OutDatagrams")])
 
 
 def test_objects_with_the_same_name_in_two_namespaces_are_independent(

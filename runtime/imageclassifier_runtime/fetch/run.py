@@ -141,7 +141,19 @@ def _download_files(
             if file.required or error.reason != NOT_FOUND:
                 raise
             log(_logger, "Optional file not found", file=file.name)
-    return digest.of_folder(folder) if source.folder else digest.of_file(folder / model_folder.GRAPH), resumed
+    if source.folder:
+        return digest.of_folder(folder), resumed
+    if settings.sha256 is not None:
+        _check_is_no_page(folder / model_folder.GRAPH, settings.sha256)
+    return digest.of_file(folder / model_folder.GRAPH), resumed
+
+
+def _check_is_no_page(graph: Path, expected: str) -> None:
+    """Raise ModelError for a page that a web server sends instead of a file, such as a listing of a folder."""
+    with graph.open("rb") as file:
+        is_page = file.read(100).lstrip().startswith(b"<")
+    if is_page and digest.of_file(graph) != expected:
+        raise ModelError(NOT_FOUND, "the source sent a page of HTML or XML; the URI of a folder ends with /")
 
 
 def _download_file(

@@ -74,6 +74,14 @@ def test_the_error_for_a_wrong_digest_has_both_and_no_file_is_written(
     assert error.message == f"expected sha256 {'5' * 64}, got {hashlib.sha256(IMAGENET).hexdigest()}"
 
 
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><title>Directory listing", b"\n  <?xml version='1.0'?>"])
+def test_a_page_instead_of_a_model_is_named(store: Store, settings: FetchSettings, page: bytes) -> None:
+    store.files["/pets"] = page
+    error = refused(settings, f"{store.url}/pets", sha256="5" * 64)
+    assert error.reason == NOT_FOUND
+    assert error.message == "the source sent a page of HTML or XML; the URI of a folder ends with /"
+
+
 def test_success_and_failure_are_reported_in_the_termination_message(
     store: Store, settings: FetchSettings
 ) -> None:
