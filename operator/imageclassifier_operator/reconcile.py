@@ -37,7 +37,9 @@ from imageclassifier_operator.revisions import (
     Decision,
     LeftoverError,
     Waves,
+    count_acceptance,
     last_accepted,
+    paced,
     record,
     report_state,
     resolve,
@@ -170,7 +172,8 @@ async def _apply(
         waves.report((namespace, name), upgrading=True, stalled=None, held=True)
         return await _report_invalid(cluster, live, error, healed, capabilities=capabilities, now=now())
     params = Params(ic=ic, config=config, capabilities=capabilities)
-    decision, problem = await _accept_revision(cluster, params, live, waves=waves, history=history)
+    accepted = await _accept_revision(cluster, params, live, waves=waves, history=history)
+    decision, problem = accepted.decision, accepted.problem
     if decision is not None:
         params = replace(params, template=decision.accepted.template)
     desired = build_all(params)
@@ -182,6 +185,8 @@ async def _apply(
         applied = await apply_children(cluster, ic, desired, capabilities=capabilities, history=history)
         if decision is not None:
             await _report_template(cluster, live, decision, applied)
+    if accepted.pause:
+        applied.wait_at_most(accepted.pause)
     problems = [*([] if problem is None else [problem]), *applied.problems]
     return Pass(live=live, params=params, decision=decision, applied=applied, problems=problems)
 
@@ -296,9 +301,21 @@ async def _observe_without_spec(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Accepted:
+    """The decision about the revision, or the problem because of which there is none.
+
+    pause: the seconds until the candidate is accepted, while another operator accepts another revision.
+    """
+
+    decision: Decision | None = None
+    problem: Problem | None = None
+    pause: float = 0.0
+
+
 async def _accept_revision(
     cluster: Cluster, params: Params, live: Mapping[str, Any], *, waves: Waves, history: WriteHistory
-) -> tuple[Decision | None, Problem | None]:
+) -> _Accepted:
     """Return the revision that the Deployment gets, stored as the accepted one unless the object is paused.
 
     If the revisions cannot be read or written, return the problem. The Deployment is then left as it is, so that
@@ -309,21 +326,24 @@ async def _accept_revision(
         resolved = await resolve(
             cluster, params, live, turn=lambda: "spec.paused is true" if paused else waves.ask(key)
         )
+        pause = 0.0
         if not paused:
+            resolved, pause = paced(resolved, history.contests, key)
             await record(cluster, params, resolved, accepted=lambda: waves.accepted(key))
+            count_acceptance(resolved.decision, history.contests, key)
     except ConflictError as error:
         if not history.conflicts.record(key, CONTROLLER_REVISIONS.kind):
             raise
-        return None, conflict_problem(error, CONTROLLER_REVISIONS.kind)
+        return _Accepted(problem=conflict_problem(error, CONTROLLER_REVISIONS.kind))
     except LeftoverError as error:
         problem = Problem(
             kind=CONTROLLER_REVISIONS.kind, reason="Terminating", message=error.message, transient=True
         )
-        return None, problem
+        return _Accepted(problem=problem)
     except KubeError as error:
-        return None, problem_of(error, CONTROLLER_REVISIONS.kind)
+        return _Accepted(problem=problem_of(error, CONTROLLER_REVISIONS.kind))
     history.conflicts.clear(key, CONTROLLER_REVISIONS.kind)
-    return resolved.decision, None
+    return _Accepted(decision=resolved.decision, pause=pause)
 
 
 def _observed_revisions(decision: Decision | None, *, paused: bool) -> Revisions | None:

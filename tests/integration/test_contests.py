@@ -119,6 +119,27 @@ def scaling(api: Api) -> dict[str, Any]:
     return condition(api.get("ic", "pets"), "AutoscalingReady")
 
 
+def test_a_second_operator_with_another_image_is_outlasted_with_growing_pauses(
+    cluster: OperatorCluster, api: Api
+) -> None:
+    api.apply(classifier())
+    reconciled(api)
+    with cluster.operator(image="imageclassifier-runtime:other"):
+        eventually(lambda: contested(api)["status"] == "True", seconds=40, what="Contested")
+        assert (
+            "ControllerRevision revision (by an unknown writer, such as a second operator"
+            in contested(api)["message"]
+        )
+        before = highest_revision(api)
+        time.sleep(20)  # the time in which acceptances are counted
+        assert highest_revision(api) - before <= 8, "each operator accepts its own after 5, 10 and 20 s"
+        assert spec_of(api)["template"]["spec"]["containers"][0]["image"].startswith("imageclassifier-runtime:")
+
+
+def highest_revision(api: Api) -> int:
+    return max(int(each["revision"]) for each in api.list("controllerrevisions"))
+
+
 def test_replicas_of_the_spec_that_are_zero_stop_the_pods_also_with_an_own_autoscaler(api: Api) -> None:
     api.apply(classifier())
     reconciled(api)

@@ -1,6 +1,7 @@
 """Writes desired objects to the API server, only if they differ: compare, apply, hand over, prune."""
 
-from imageclassifier_operator.apply.difference import difference, differences
+from imageclassifier_operator.apply.contests import Contests
+from imageclassifier_operator.apply.difference import Difference, difference, differences
 from imageclassifier_operator.apply.handover import REPLICAS_MANAGER
 from imageclassifier_operator.apply.preconditions import OwnerDeletedError, check_owner, for_version
 from imageclassifier_operator.apply.sync import (
@@ -15,6 +16,8 @@ from imageclassifier_operator.apply.write_history import WriteHistory
 __all__ = [
     "REPLICAS_MANAGER",
     "Applied",
+    "Contests",
+    "Difference",
     "OwnerDeletedError",
     "WriteHistory",
     "apply_children",

@@ -7,6 +7,7 @@ accepted, and what is stored. `Waves` limits how many objects an upgrade of the 
 from imageclassifier_operator.revisions.changes import Change, changes, summary
 from imageclassifier_operator.revisions.decision import UNTIL_READY, Decision
 from imageclassifier_operator.revisions.history import LeftoverError, last_accepted, record, resolve, was_ready
+from imageclassifier_operator.revisions.pacing import count_acceptance, paced
 from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.revisions.waves import Waves, report_state
 
@@ -20,7 +21,9 @@ __all__ = [
     "Revision",
     "Waves",
     "changes",
+    "count_acceptance",
     "last_accepted",
+    "paced",
     "record",
     "report_state",
     "resolve",
