@@ -28,7 +28,11 @@ class Release:
         self._helm = helm
 
     def apply(self, values: Mapping[str, Any], *, chart: Path = CHART) -> None:
-        """Install the chart, or upgrade it; an interrupted installation is first removed, which keeps the CRD."""
+        """Install the chart, or upgrade it.
+
+        An interrupted installation is first removed, which keeps the CRD; so is one of which somebody else has
+        changed a field.
+        """
         revisions = self.history()
         if revisions and revisions[-1]["status"] in _UNFINISHED:
             self.uninstall()
@@ -39,6 +43,9 @@ class Release:
             else:
                 self._helm.install(chart, NAME, dict(values), timeout=_SECONDS)
         except helm_python.HelmError as error:
+            if revisions and "conflict" in str(error):
+                self.uninstall()
+                return self.apply(values, chart=chart)
             raise ClusterError(f"Helm could not install {chart.name}: {error}") from error
 
     def history(self) -> list[dict[str, Any]]:

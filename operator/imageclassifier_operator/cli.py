@@ -141,14 +141,19 @@ def _parser() -> argparse.ArgumentParser:
         "plan",
         help="print which pods this version and configuration would restart, and why",
         description="Prints which pods an operator of this version and configuration would restart, and why. "
-        "It writes nothing. The exit status is 2 if pods would restart, 1 if a spec is invalid or the command "
-        "fails, else 0.",
+        "It writes nothing. The exit status is 2 if pods would restart, else 1 if a spec is invalid or the "
+        "command fails, else 0. Pass the settings of the operator that you mean.",
         epilog=epilog,
     )
     plan.usage_status = 1
     _add_common_options(plan)
     plan.add_argument(
-        "-f", "--filename", action="append", default=[], type=Path, help="file with ImageClassifiers"
+        "-f",
+        "--filename",
+        action="append",
+        default=[],
+        type=Path,
+        help="file with ImageClassifiers, which count as new without --from-cluster",
     )
     plan.add_argument(
         "--from-cluster",

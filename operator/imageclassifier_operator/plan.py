@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, parse
+from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, parse, unknown_fields
 from imageclassifier_operator.children import DEPLOYMENT
 from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import CLASSIFIERS, ForbiddenError
@@ -77,7 +77,7 @@ def read_objects(paths: Iterable[Path], *, namespace: str) -> list[dict[str, Any
     """Return the ImageClassifiers in YAML or JSON files; those without a namespace get the given one.
 
     Raises:
-        PlanError: a file is not YAML, or has no ImageClassifier.
+        PlanError: a file is not YAML, has no ImageClassifier, one of them twice, or one with an unknown field.
         OSError: a file cannot be read.
     """
     found: list[dict[str, Any]] = []
@@ -96,6 +96,10 @@ def read_objects(paths: Iterable[Path], *, namespace: str) -> list[dict[str, Any
             raise PlanError(f"a {KIND} has no metadata.name")
         metadata.setdefault("namespace", namespace)
     twice = [name for name, count in Counter(map(_name_of, found)).items() if count > 1]
+    for each in found:
+        unknown = unknown_fields(each.get("spec") or {})
+        if unknown:
+            raise PlanError(f"{KIND} {'/'.join(_name_of(each))}: {'; '.join(unknown)}")
     if twice:
         raise PlanError(f"{KIND} {'/'.join(twice[0])} is given twice")
     return found
@@ -329,7 +333,7 @@ def _new(ic: ImageClassifier, revision: str) -> Planned:
         name=ic.name,
         pods=ic.spec.replicas if autoscaling is None else autoscaling.min_replicas,
         candidate=revision,
-        when="no, it is new",
+        when="no, it is new" if not ic.spec.paused else "no, it is new, and spec.paused is true",
     )
 
 

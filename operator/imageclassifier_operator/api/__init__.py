@@ -23,7 +23,7 @@ from imageclassifier_operator.api.v1alpha1 import (
     Service,
     Tracing,
 )
-from imageclassifier_operator.api.validation import ImageClassifier, InvalidSpecError, parse
+from imageclassifier_operator.api.validation import ImageClassifier, InvalidSpecError, parse, unknown_fields
 
 __all__ = [
     "DEFAULT_PRECISION",
@@ -53,4 +53,5 @@ __all__ = [
     "Tracing",
     "parse",
     "parse_catalogue",
+    "unknown_fields",
 ]

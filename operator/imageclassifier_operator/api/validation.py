@@ -101,6 +101,16 @@ def parse(live: Mapping[str, Any], *, config: OperatorConfig) -> ImageClassifier
     )
 
 
+def unknown_fields(spec: Any) -> list[str]:
+    """Return a problem for each field that the API does not have: `kubectl apply` rejects an object with one."""
+    try:
+        ImageClassifierSpec.model_validate(spec, by_alias=True, by_name=False, extra="forbid")
+    except ValidationError as error:
+        unknown = [each["loc"] for each in error.errors() if each["type"] == "extra_forbidden"]
+        return [str(_Problem(path=path, text="is no field of the API")) for path in unknown]
+    return []
+
+
 def _read(raw: Any) -> tuple[ImageClassifierSpec, list[_Problem], list[Path]]:
     """Return the spec without its invalid fields, their problems, and the paths that were dropped.
 

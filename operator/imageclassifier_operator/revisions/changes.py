@@ -34,8 +34,9 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
 
 
 def summary(found: Sequence[Change]) -> str:
-    """Return the paths of the changes, the first three of them if there are more."""
-    listed = ", ".join(change.path for change in found[:_MAX_IN_SUMMARY])
+    """Return the paths of the changes, the first three of them if there are more, and images before others."""
+    paths = sorted((change.path for change in found), key=lambda path: not path.endswith(".image"))
+    listed = ", ".join(paths[:_MAX_IN_SUMMARY])
     more = len(found) - _MAX_IN_SUMMARY
     return f"{listed} and {more} more" if more > 0 else listed
 

@@ -56,6 +56,8 @@ def compute(
     if image:
         fields["image"] = image
     fields["model"] = model_facts(new_pods(observed)) or _expected_facts(ic.spec.model)
+    if observed.not_applied:  # what the spec asks for is not served
+        fields |= {key: previous[key] for key in ("url", "model") if key in previous}
     revisions = _revisions(observed, verdict, previous=previous)
     if revisions:
         fields["revisions"] = revisions

@@ -108,7 +108,10 @@ def _not_paused(observed: Observation) -> Verdict | None:
     message = (
         f"Paused, so these changes are not applied: {', '.join(observed.not_applied)}; set spec.paused to false"
     )
-    return Verdict(status="False", reason="Paused", message=message)
+    cause = root_cause(_pods_of_missing_replicas(observed), observed.warnings, now=observed.now)
+    if cause is None:
+        return Verdict(status="False", reason="Paused", message=message)
+    return Verdict(status="False", reason="Paused", message=f"{message}; {cause.message}", stalled=cause.stalled)
 
 
 def _not_withheld(observed: Observation) -> Verdict | None:

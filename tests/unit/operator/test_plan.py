@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -156,6 +157,20 @@ async def test_objects_that_are_not_in_the_files_have_places_in_the_waves(tmp_pa
     assert {name: each.when for name, each in found.items()} == {
         "c": "no, the upgrade has stopped: vision/b failed with it"
     }
+
+
+def test_an_unknown_field_is_an_error_as_for_kubectl_apply(tmp_path: Path) -> None:
+    document = classifier("a", replica=2, runtime={"env": [{"name": "A", "vale": "1"}]})
+    message = (
+        "ImageClassifier vision/a: spec.runtime.env[0].vale: is no field of the API; spec.replica: is no field"
+    )
+    with pytest.raises(PlanError, match=re.escape(message)):
+        written(tmp_path, document)
+
+
+async def test_a_new_object_that_is_paused_is_named(tmp_path: Path) -> None:
+    found = await planned(FleetCluster(), objects=written(tmp_path, classifier("a", paused=True)))
+    assert found["a"].when == "no, it is new, and spec.paused is true"
 
 
 def test_an_object_that_is_given_twice_is_an_error(tmp_path: Path) -> None:

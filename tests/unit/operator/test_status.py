@@ -763,6 +763,22 @@ def test_a_rollout_that_somebody_has_paused_says_how_to_resume_it() -> None:
     assert "kubectl rollout resume deployment/pets" in found["message"]
 
 
+def test_a_paused_object_keeps_the_url_and_the_model_of_what_is_served() -> None:
+    served = {"url": "http://before.svc", "model": {"name": "before"}}
+    observed = world(not_applied=["Service pets: spec.ports.80/TCP differs"])
+    fields = compute(classifier(), observed, conditions=CONDITIONS, previous=served, now=NOW).fields
+    assert (fields["url"], fields["model"]) == (served["url"], served["model"])
+
+
+def test_a_paused_object_says_why_its_pods_do_not_serve() -> None:
+    failing = pod("p", containerStatuses=[waiting("ImagePullBackOff", 'Back-off pulling "x:1"')])
+    status = status_of(world(failing, deployment=deployment(ready=0), not_applied=["Deployment pets: x differs"]))
+    found = condition(status, "Ready")
+    assert found["reason"] == "Paused"
+    assert 'set spec.paused to false; p: Back-off pulling "x:1"; check the image' in found["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+
 def test_a_paused_deployment_that_has_rolled_out_is_ready() -> None:
     held = deployment()
     held["spec"]["paused"] = True

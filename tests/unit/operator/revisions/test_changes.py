@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from imageclassifier_operator.revisions import changes, summary
+from imageclassifier_operator.revisions import Change, changes, summary
 
 
 def template(**server: Any) -> dict[str, Any]:
@@ -61,6 +61,11 @@ def test_each_change_has_the_path_of_its_field_and_both_values(
     before: dict[str, Any], after: dict[str, Any], expected: list[str]
 ) -> None:
     assert [str(change) for change in changes(template(**before), template(**after))] == expected
+
+
+def test_a_summary_begins_with_images() -> None:
+    found = [Change(path=path, before=1, after=2) for path in ("a.args", "b.env", "c.image", "d.image", "e")]
+    assert summary(found) == "c.image, d.image, a.args and 2 more"
 
 
 def test_a_summary_has_the_first_three_paths() -> None:
