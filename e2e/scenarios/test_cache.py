@@ -73,7 +73,9 @@ def test_redis_keeps_results_when_pods_are_replaced_and_requests_succeed_without
     live = wait_for_reason(
         kube, "pets", "CreateContainerConfigError", containing=redis_store.SECRET, namespace=namespace
     )
-    assert "password for spec.cache.redis.credentialsSecretRef" in condition(live, "Ready")["message"]
+    message = condition(live, "Ready")["message"]
+    assert "spec.cache.redis.credentialsSecretRef needs that Secret" in message
+    assert "the key password" in message
 
     metadata = {"name": redis_store.SECRET, "namespace": namespace}
     secret = {
