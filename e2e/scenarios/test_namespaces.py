@@ -73,7 +73,7 @@ def test_with_roles_only_the_operator_serves_its_namespaces_and_ignores_the_othe
 
 def _a_missing_permission_is_named(kube: Kube, namespace: str) -> None:
     """Take a permission away from the operator, and give it back."""
-    (role,) = kube.list("roles", namespace=namespace)
+    (role,) = json.loads(kube.kubectl("get", "roles", "--output=json", f"--namespace={namespace}"))["items"]
     name, rules = role["metadata"]["name"], role["rules"]
     less = [_without_patch(rule) if "services" in rule["resources"] else rule for rule in rules]
     assert less != rules

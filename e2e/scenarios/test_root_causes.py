@@ -257,7 +257,9 @@ def test_a_rejection_by_an_admission_policy_is_named(kube: Kube, namespace: str,
 
 
 def test_a_rejection_by_pod_security_is_named(kube: Kube, namespace: str) -> None:
-    kube.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    # warnings would fail the suite
+    levels = ("pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=privileged")
+    kube.kubectl("label", "namespace", namespace, *levels)
     kube.apply(manifest("pets", namespace=namespace, spec=_SPEC))
     wait_until_ready(kube, "pets", namespace=namespace)  # our own pods fit the strictest level
     sidecar = {"name": "debug", "image": program_images.PAUSE.name, "imagePullPolicy": "Never"}

@@ -78,7 +78,9 @@ def test_headers_come_from_a_secret_once_it_exists(kube: Kube, namespace: str) -
     tracing = {"otlpEndpoint": trace_receiver.endpoint(namespace), "headersSecretRef": {"name": "receiver"}}
     kube.apply(manifest("pets", namespace=namespace, spec={"tracing": tracing}))
     live = wait_for_reason(kube, "pets", "CreateContainerConfigError", containing="receiver", namespace=namespace)
-    assert "OTEL_EXPORTER_OTLP_HEADERS for spec.tracing.headersSecretRef" in condition(live, "Ready")["message"]
+    message = condition(live, "Ready")["message"]
+    assert "spec.tracing.headersSecretRef needs that Secret" in message
+    assert "the key OTEL_EXPORTER_OTLP_HEADERS" in message
 
     metadata = {"name": "receiver", "namespace": namespace}
     headers = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=e2e-secret-value"}
