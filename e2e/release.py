@@ -9,6 +9,7 @@ import helm_python
 
 from e2e.cluster.errors import ClusterError
 from tools.chart import CHART, NAME, NAMESPACE
+from tools.steps import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,14 +25,15 @@ _UNFINISHED = ("failed", "pending-install", "pending-rollback", "pending-upgrade
 class Release:
     """The release, which may not be installed, created by `open_release`."""
 
-    def __init__(self, helm: helm_python.Config) -> None:
+    def __init__(self, helm: helm_python.Config, *, replaces: bool) -> None:
         self._helm = helm
+        self._replaces = replaces
 
     def apply(self, values: Mapping[str, Any], *, chart: Path = CHART) -> None:
         """Install the chart, or upgrade it.
 
-        An interrupted installation is first removed, which keeps the CRD; so is one of which somebody else has
-        changed a field.
+        An interrupted installation is first removed, which keeps the CRD. So is one in the local cluster of which
+        somebody else has changed a field.
         """
         revisions = self.history()
         if revisions and revisions[-1]["status"] in _UNFINISHED:
@@ -43,10 +45,11 @@ class Release:
             else:
                 self._helm.install(chart, NAME, dict(values), timeout=_SECONDS)
         except helm_python.HelmError as error:
-            if revisions and "conflict" in str(error):
-                self.uninstall()
-                return self.apply(values, chart=chart)
-            raise ClusterError(f"Helm could not install {chart.name}: {error}") from error
+            if not (revisions and self._replaces and "Apply failed with" in str(error)):
+                raise ClusterError(f"Helm could not install {chart.name}: {error}") from error
+            say("Another client has changed the operator's release: installing it again")
+            self.uninstall()
+            self.apply(values, chart=chart)
 
     def history(self) -> list[dict[str, Any]]:
         """The revisions, the latest last; empty if the release is not installed."""
@@ -74,7 +77,7 @@ def open_release(target: Target) -> Iterator[Release]:
     """Connect Helm to a cluster, with explicit kubeconfig and context."""
     helm = helm_python.Config(kubeconfig_path=target.kubeconfig, kube_context=target.context, namespace=NAMESPACE)
     with helm:
-        yield Release(helm)
+        yield Release(helm, replaces=target.local or target.kind)
 
 
 def image_values(images: Mapping[str, str]) -> dict[str, Any]:

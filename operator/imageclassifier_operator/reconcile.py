@@ -34,6 +34,7 @@ from imageclassifier_operator.object_metrics import ObjectFacts, object_facts
 from imageclassifier_operator.observe import observe
 from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions import (
+    ADOPT_ANNOTATION,
     Decision,
     LeftoverError,
     Waves,
@@ -70,6 +71,7 @@ class Pass:
     """A pass over the children of an object with a valid spec: what was read and applied.
 
     problems: of the children, and of the revisions.
+    in_a_pause: whether the Deployment has the revision of a second operator until the pause is over.
     """
 
     live: Mapping[str, Any]
@@ -77,6 +79,7 @@ class Pass:
     decision: Decision | None
     applied: Applied
     problems: Sequence[Problem]
+    in_a_pause: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +191,14 @@ async def _apply(
     if accepted.pause:
         applied.wait_at_most(accepted.pause)
     problems = [*([] if problem is None else [problem]), *applied.problems]
-    return Pass(live=live, params=params, decision=decision, applied=applied, problems=problems)
+    return Pass(
+        live=live,
+        params=params,
+        decision=decision,
+        applied=applied,
+        problems=problems,
+        in_a_pause=accepted.pause > 0,
+    )
 
 
 async def _report(cluster: Cluster, passed: Pass, *, waves: Waves, now: str) -> Outcome:
@@ -216,6 +226,8 @@ async def _report(cluster: Cluster, passed: Pass, *, waves: Waves, now: str) -> 
         return Outcome(result="again", again=True)
     if decision is None:
         waves.failed(key)
+    elif passed.in_a_pause:  # the other operator's revision says nothing about this one's upgrade
+        waves.report(key, upgrading=True, held=True)
     elif not applied.again:
         report_state(waves, key, decision, status, observed, spec=ic.spec)
     return replace(_outcome(passed, observed, status), facts=_facts(status, observed))
@@ -328,9 +340,17 @@ async def _accept_revision(
         )
         pause = 0.0
         if not paused:
-            resolved, pause = paced(resolved, history.contests, key)
-            await record(cluster, params, resolved, accepted=lambda: waves.accepted(key))
-            count_acceptance(resolved.decision, history.contests, key)
+            adopt = (live["metadata"].get("annotations") or {}).get(ADOPT_ANNOTATION)
+            resolved, pause = paced(resolved, history.contests, key, uid=params.ic.uid, adopt=adopt)
+            if pause:
+                waves.give_back(key)
+            decision = resolved.decision
+
+            def accepted() -> None:
+                waves.accepted(key)
+                count_acceptance(decision, history.contests, key)
+
+            await record(cluster, params, resolved, accepted=accepted)
     except ConflictError as error:
         if not history.conflicts.record(key, CONTROLLER_REVISIONS.kind):
             raise

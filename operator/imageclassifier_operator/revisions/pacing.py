@@ -12,7 +12,7 @@ from imageclassifier_operator.apply import Contests, Difference
 from imageclassifier_operator.kube import CONTROLLER_REVISIONS
 from imageclassifier_operator.ownership import MANAGER
 from imageclassifier_operator.revisions.decision import Decision
-from imageclassifier_operator.revisions.revision import Revision
+from imageclassifier_operator.revisions.revision import Cause, Revision
 
 if TYPE_CHECKING:
     from imageclassifier_operator.revisions.history import Resolved
@@ -21,15 +21,20 @@ _KIND = CONTROLLER_REVISIONS.kind
 _WAITS_FOR = "a second operator accepts another revision again and again; stop one of the two"
 
 
-def paced(resolved: Resolved, contests: Contests, owner: tuple[str, str]) -> tuple[Resolved, float]:
+def paced(
+    resolved: Resolved, contests: Contests, owner: tuple[str, str], *, uid: str, adopt: str | None
+) -> tuple[Resolved, float]:
     """Return the decision, or one that waits, and the seconds until it is due (0: now).
 
-    A spec or an operator that renders another revision starts a new count.
+    A changed spec never waits. A spec or an operator that renders another revision, and another value of the
+    annotation, start a new count.
+
+    uid: of the ImageClassifier. adopt: the revision that its annotation names.
     """
     decision = resolved.decision
     rendered = (decision.candidate or decision.accepted).name
-    contests.expect(owner, {"kind": _KIND, "name": rendered})
-    if decision.before is None:
+    contests.expect(owner, {"kind": _KIND, "name": rendered, "uid": uid, "adopt": adopt})
+    if decision.before is None or decision.accepted.cause is Cause.SPEC_CHANGED:
         return resolved, 0.0
     pause = contests.pause(owner, _KIND, [_difference(decision)])
     if not pause:
@@ -37,7 +42,7 @@ def paced(resolved: Resolved, contests: Contests, owner: tuple[str, str]) -> tup
     stored = (Revision.stored(item) for item in resolved.stored)
     candidate = next((each for each in stored if each.name == rendered), None)
     waiting = Decision(
-        accepted=replace(decision.before, spec=decision.accepted.spec),
+        accepted=decision.before,
         candidate=candidate or replace(decision.accepted, number=0, cause=None, spec=None),
         waits_for=_WAITS_FOR,
     )

@@ -82,6 +82,13 @@ class Waves:
         """Record that an object's new revision is stored: from now on, the object keeps its place in the wave."""
         self._granted.discard(name)
 
+    def give_back(self, name: Name) -> None:
+        """Undo a grant that is not used now, so that another object can have the place."""
+        if name in self._granted:
+            self._granted.discard(name)
+            self._begun -= 1
+            self._finish(name)
+
     def report(
         self,
         name: Name,

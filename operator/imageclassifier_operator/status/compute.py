@@ -50,14 +50,14 @@ def compute(
     fields = {
         "observedGeneration": ic.generation,
         **_counts(ic.name, observed),
-        "url": service_url(name=ic.name, namespace=ic.namespace, port=ic.spec.service.port),
+        "url": service_url(name=ic.name, namespace=ic.namespace, port=_port(ic, observed)),
     }
     image = _image(observed.deployment)
     if image:
         fields["image"] = image
-    fields["model"] = model_facts(new_pods(observed)) or _expected_facts(ic.spec.model)
-    if observed.not_applied:  # what the spec asks for is not served
-        fields |= {key: previous[key] for key in ("url", "model") if key in previous}
+    keeps = observed.not_applied and observed.deployment is not None  # what the spec asks for is not served
+    served = previous.get("model") if keeps else None
+    fields["model"] = model_facts(new_pods(observed)) or served or _expected_facts(ic.spec.model)
     revisions = _revisions(observed, verdict, previous=previous)
     if revisions:
         fields["revisions"] = revisions
@@ -65,6 +65,13 @@ def compute(
         {**summary, **optional}, previous=previous, generation=ic.generation, now=now
     )
     return Status(ready=verdict.status == "True", progressing=verdict.progressing, fields=fields)
+
+
+def _port(ic: ImageClassifier, observed: Observation) -> int:
+    """Return the port of the Service: of a paused object, the one that it has."""
+    live = observed.children.get("Service") if observed.not_applied else None
+    ports = ((live or {}).get("spec") or {}).get("ports") or []
+    return int(ports[0]["port"]) if ports else ic.spec.service.port
 
 
 def _expected_facts(model: ModelSource) -> dict[str, Any]:

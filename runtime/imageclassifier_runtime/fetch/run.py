@@ -125,6 +125,8 @@ def _download(source: ModelSource, folder: Path, settings: FetchSettings, deadli
         warn(_logger, "Digest mismatch after a resumed download, downloading again", sha256=sha256)
         empty(folder)
         sha256, _ = _download_files(source, folder, settings, deadline)
+    if not source.folder and settings.sha256 != sha256:
+        _check_is_no_page(folder / model_folder.GRAPH)
     return sha256
 
 
@@ -141,19 +143,16 @@ def _download_files(
             if file.required or error.reason != NOT_FOUND:
                 raise
             log(_logger, "Optional file not found", file=file.name)
-    if source.folder:
-        return digest.of_folder(folder), resumed
-    if settings.sha256 is not None:
-        _check_is_no_page(folder / model_folder.GRAPH, settings.sha256)
-    return digest.of_file(folder / model_folder.GRAPH), resumed
+    return digest.of_folder(folder) if source.folder else digest.of_file(folder / model_folder.GRAPH), resumed
 
 
-def _check_is_no_page(graph: Path, expected: str) -> None:
+def _check_is_no_page(graph: Path) -> None:
     """Raise ModelError for a page that a web server sends instead of a file, such as a listing of a folder."""
     with graph.open("rb") as file:
         is_page = file.read(100).lstrip().startswith(b"<")
-    if is_page and digest.of_file(graph) != expected:
-        raise ModelError(NOT_FOUND, "the source sent a page of HTML or XML; the URI of a folder ends with /")
+    if is_page:
+        message = "the source sent a page of HTML or XML; if the URI is that of a folder, it must end with /"
+        raise ModelError(NOT_FOUND, message)
 
 
 def _download_file(

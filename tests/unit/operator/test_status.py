@@ -764,10 +764,18 @@ def test_a_rollout_that_somebody_has_paused_says_how_to_resume_it() -> None:
 
 
 def test_a_paused_object_keeps_the_url_and_the_model_of_what_is_served() -> None:
-    served = {"url": "http://before.svc", "model": {"name": "before"}}
-    observed = world(not_applied=["Service pets: spec.ports.80/TCP differs"])
-    fields = compute(classifier(), observed, conditions=CONDITIONS, previous=served, now=NOW).fields
-    assert (fields["url"], fields["model"]) == (served["url"], served["model"])
+    previous = {"model": {"name": "before"}}
+    service = {"metadata": {"name": "pets"}, "spec": {"ports": [{"port": 81}]}}
+    observed = world(children={"Service": service}, not_applied=["Service pets: spec.ports.80/TCP differs"])
+    fields = compute(classifier(), observed, conditions=CONDITIONS, previous=previous, now=NOW).fields
+    assert (fields["url"], fields["model"]) == ("http://pets.vision.svc:81", previous["model"])
+
+
+def test_a_paused_object_that_serves_nothing_shows_what_it_asks_for() -> None:
+    previous = {"model": {"name": "before"}}
+    observed = Observation(not_applied=["Deployment pets is missing"])
+    fields = compute(classifier(), observed, conditions=CONDITIONS, previous=previous, now=NOW).fields
+    assert (fields["url"], fields["model"]["name"]) == ("http://pets.vision.svc", "pets")
 
 
 def test_a_paused_object_says_why_its_pods_do_not_serve() -> None:

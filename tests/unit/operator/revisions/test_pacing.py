@@ -27,11 +27,15 @@ def accepted(ours: Revision = OURS, stored: tuple[dict[str, Any], ...] = ()) -> 
     return Resolved(decision=decision, stored=stored)
 
 
+def pace(resolved: Resolved, contests: Contests, *, adopt: str | None = None) -> tuple[Resolved, float]:
+    return paced(resolved, contests, OWNER, uid="uid-1", adopt=adopt)
+
+
 def fight(contests: Contests, times: int, resolved: Resolved) -> list[float]:
     """Return the pauses of that many acceptances in a row, none of which is waited for."""
     pauses = []
     for _ in range(times):
-        found, pause = paced(resolved, contests, OWNER)
+        found, pause = pace(resolved, contests)
         pauses.append(pause)
         count_acceptance(found.decision, contests, OWNER)
     return pauses
@@ -50,8 +54,8 @@ def test_the_first_three_acceptances_have_no_pause_and_later_ones_a_growing_one(
 def test_in_a_pause_the_revision_of_the_other_operator_is_kept_and_ours_is_a_candidate() -> None:
     contests = Contests(clock=Clock())
     fight(contests, 3, accepted())
-    decision = paced(accepted(), contests, OWNER)[0].decision
-    assert decision.accepted == replace(THEIRS, spec=OURS.spec)
+    decision = pace(accepted(), contests)[0].decision
+    assert decision.accepted == THEIRS
     assert decision.before is None
     assert decision.candidate is not None
     assert (decision.candidate.name, decision.candidate.number) == (OURS.name, 0), "it is not the newest one"
@@ -75,4 +79,18 @@ def test_a_revision_that_is_accepted_already_has_no_pause() -> None:
     contests = Contests(clock=Clock())
     fight(contests, 4, accepted())
     kept = Resolved(decision=Decision(accepted=OURS), stored=())
-    assert paced(kept, contests, OWNER) == (kept, 0.0)
+    assert pace(kept, contests) == (kept, 0.0)
+
+
+def test_a_changed_spec_never_waits() -> None:
+    contests = Contests(clock=Clock())
+    fight(contests, 4, accepted())
+    changed = Decision(accepted=replace(OURS, number=5, cause=Cause.SPEC_CHANGED), before=THEIRS)
+    resolved = Resolved(decision=changed, stored=())
+    assert pace(resolved, contests) == (resolved, 0.0)
+
+
+def test_a_new_adopt_annotation_is_followed_at_once() -> None:
+    contests = Contests(clock=Clock())
+    fight(contests, 4, accepted())
+    assert pace(accepted(), contests, adopt=OURS.name)[1] == 0

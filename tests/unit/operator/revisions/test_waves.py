@@ -211,3 +211,12 @@ def test_a_reconcile_that_fails_after_the_start_is_awaited_a_few_times() -> None
     assert waves.ask(B) == "the operator has just started"
     waves.failed(A)
     assert waves.ask(B) is None
+
+
+def test_a_grant_that_is_given_back_leaves_its_place_to_another_object() -> None:
+    waves = Waves(1)
+    assert waves.ask(("vision", "a")) is None
+    waves.give_back(("vision", "a"))
+    assert waves.ask(("vision", "b")) is None
+    waves.give_back(("vision", "a"))  # it has no grant now
+    assert waves.ask(("vision", "c")) == "other objects are upgraded before it"

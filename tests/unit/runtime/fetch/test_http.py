@@ -75,11 +75,14 @@ def test_the_error_for_a_wrong_digest_has_both_and_no_file_is_written(
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><title>Directory listing", b"\n  <?xml version='1.0'?>"])
-def test_a_page_instead_of_a_model_is_named(store: Store, settings: FetchSettings, page: bytes) -> None:
+@pytest.mark.parametrize("sha256", ["5" * 64, None])
+def test_a_page_instead_of_a_model_is_named(
+    store: Store, settings: FetchSettings, page: bytes, sha256: str | None
+) -> None:
     store.files["/pets"] = page
-    error = refused(settings, f"{store.url}/pets", sha256="5" * 64)
+    error = refused(settings, f"{store.url}/pets", sha256=sha256)
     assert error.reason == NOT_FOUND
-    assert error.message == "the source sent a page of HTML or XML; the URI of a folder ends with /"
+    assert error.message.endswith("a page of HTML or XML; if the URI is that of a folder, it must end with /")
 
 
 def test_success_and_failure_are_reported_in_the_termination_message(
@@ -254,7 +257,7 @@ def test_an_unknown_bundled_model_is_not_found(settings: FetchSettings) -> None:
 
 @pytest.mark.parametrize(
     ("body", "hint"),
-    [(b"<html>login</html>" * 50, "not an ONNX model"), (b"", "not an ONNX model"), (MODEL, "labels.txt")],
+    [(b"no model" * 50, "not an ONNX model"), (b"", "not an ONNX model"), (MODEL, "labels.txt")],
 )
 def test_an_invalid_model_is_rejected_with_a_remedy(
     store: Store, settings: FetchSettings, body: bytes, hint: str
