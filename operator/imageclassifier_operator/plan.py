@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from imageclassifier_operator.api import GROUP, KIND, VERSION, InvalidSpecError, parse, unknown_fields
-from imageclassifier_operator.children import DEPLOYMENT
 from imageclassifier_operator.discovery import discover
 from imageclassifier_operator.kube import CLASSIFIERS, ForbiddenError
 from imageclassifier_operator.manifests import Capabilities, Params
 from imageclassifier_operator.manifests.deployment import pod_template
-from imageclassifier_operator.naming import child_name
 from imageclassifier_operator.revisions import (
     UNTIL_READY,
     Cause,
@@ -23,6 +21,7 @@ from imageclassifier_operator.revisions import (
     Decision,
     Revision,
     changes,
+    own_deployment,
     resolve,
     was_ready,
 )
@@ -299,8 +298,7 @@ async def _has_failed(cluster: Cluster, live: Mapping[str, Any], ic: ImageClassi
     """Whether an object needs user action, or its rollout has made no progress for too long."""
     if _condition(live, "Stalled").get("status") == "True":
         return True
-    deployment = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
-    return deadline_exceeded(Observation(deployment=deployment))
+    return deadline_exceeded(Observation(deployment=await own_deployment(cluster, ic)))
 
 
 def _condition(live: Mapping[str, Any], condition_type: str) -> Mapping[str, Any]:

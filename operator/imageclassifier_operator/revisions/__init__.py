@@ -6,7 +6,14 @@ accepted, and what is stored. `Waves` limits how many objects an upgrade of the 
 
 from imageclassifier_operator.revisions.changes import Change, changes, summary
 from imageclassifier_operator.revisions.decision import UNTIL_READY, Decision
-from imageclassifier_operator.revisions.history import LeftoverError, last_accepted, record, resolve, was_ready
+from imageclassifier_operator.revisions.history import (
+    LeftoverError,
+    last_accepted,
+    own_deployment,
+    record,
+    resolve,
+    was_ready,
+)
 from imageclassifier_operator.revisions.pacing import count_acceptance, paced
 from imageclassifier_operator.revisions.revision import ADOPT_ANNOTATION, Cause, Revision
 from imageclassifier_operator.revisions.waves import Waves, report_state
@@ -23,6 +30,7 @@ __all__ = [
     "changes",
     "count_acceptance",
     "last_accepted",
+    "own_deployment",
     "paced",
     "record",
     "report_state",

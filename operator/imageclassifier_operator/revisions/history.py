@@ -63,7 +63,7 @@ async def resolve(
     last_accepted = (status.get("revisions") or {}).get("accepted")
     if accepted is None or last_accepted not in {each.name for each in history}:
         # There were no revisions, somebody has deleted them, or an operator without revisions was in between.
-        deployment = await _deployment(cluster, ic)
+        deployment = await own_deployment(cluster, ic)
         if deployment is not None:
             is_in_use = accepted is not None and (
                 template_in_use(deployment, accepted.template) is accepted.template
@@ -93,7 +93,7 @@ async def resolve(
     return Resolved(decision=decision, stored=stored, leftover=leftover)
 
 
-async def _deployment(cluster: Cluster, ic: ImageClassifier) -> dict[str, Any] | None:
+async def own_deployment(cluster: Cluster, ic: ImageClassifier) -> dict[str, Any] | None:
     """Return the live Deployment, or None if there is none that belongs to the ImageClassifier."""
     live = await cluster.get(DEPLOYMENT.resource, namespace=ic.namespace, name=child_name(ic.name))
     return live if live is not None and belongs_to(live, name=ic.name, uid=ic.uid) else None
@@ -101,7 +101,7 @@ async def _deployment(cluster: Cluster, ic: ImageClassifier) -> dict[str, Any] |
 
 async def _serves(cluster: Cluster, ic: ImageClassifier) -> bool:
     """Whether a replica is ready now: the status may be from before the operator was stopped."""
-    deployment = await _deployment(cluster, ic) or {}
+    deployment = await own_deployment(cluster, ic) or {}
     return bool((deployment.get("status") or {}).get("readyReplicas", 0) > 0)
 
 

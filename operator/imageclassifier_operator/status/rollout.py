@@ -180,11 +180,10 @@ def _minimum_is_ready(observed: Observation) -> Verdict | None:
     autoscaler = observed.children.get("HorizontalPodAutoscaler")
     if autoscaler is None:
         return None
-    deployment = observed.deployment or {}
-    status, desired = deployment.get("status") or {}, desired_replicas(deployment)
-    minimum, available = autoscaler["spec"].get("minReplicas", 1), status.get("availableReplicas", 0)
-    has_old_pods = status.get("replicas", 0) > status.get("updatedReplicas", 0)
-    if has_old_pods or not minimum <= available < desired:
+    updated, existing, desired = _counts(observed)
+    minimum = autoscaler["spec"].get("minReplicas", 1)
+    available = _replicas(observed.deployment or {}, "availableReplicas")
+    if existing > updated or not minimum <= available < desired:
         return None
     cause = root_cause(_pods_of_missing_replicas(observed), observed.warnings, now=observed.now)
     if cause is not None and cause.stalled:
@@ -240,8 +239,7 @@ def _rolled_out(observed: Observation) -> Verdict | None:
 def _counts(observed: Observation) -> tuple[int, int, int]:
     """Return the numbers of replicas that are up to date, that exist, and that are desired."""
     deployment = observed.deployment or {}
-    status = deployment.get("status") or {}
-    return status.get("updatedReplicas", 0), status.get("replicas", 0), desired_replicas(deployment)
+    return _replicas(deployment, "updatedReplicas"), _replicas(deployment), desired_replicas(deployment)
 
 
 def _not_held(observed: Observation) -> Verdict | None:

@@ -143,7 +143,8 @@ async def test_an_upgrade_that_makes_no_progress_has_stopped() -> None:
     cluster.upgrade("b", NEXT, stalled=False)
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     status = {"observedGeneration": 1, "conditions": [late]}
-    cluster.deployments["b"] = {"metadata": {"generation": 1}, "status": status}
+    owner = {"kind": "ImageClassifier", "name": "b", "uid": "uid-1", "controller": True}
+    cluster.deployments["b"] = {"metadata": {"generation": 1, "ownerReferences": [owner]}, "status": status}
     found = await planned(cluster)
     assert found["a"].when == "no, the upgrade has stopped: vision/b failed with it"
 
